@@ -1,0 +1,37 @@
+"""Every error this package raises on purpose.
+
+Each message says what was expected, what came, and what to do. Whoever shows errors to people (the
+page, the command line) catches `MaxWhisperError` and prints its text; anything else is a bug.
+"""
+
+
+class MaxWhisperError(Exception):
+    """Base of all errors that a user can act on."""
+
+
+class AudioError(MaxWhisperError):
+    """A recording that cannot be used; `code` is a stable machine-readable name."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CheckpointError(MaxWhisperError):
+    """A checkpoint that is missing, damaged, or not the network it claims to be."""
+
+
+class OptionError(MaxWhisperError, ValueError):
+    """An option with an impossible value, or one that this engine cannot honour."""
+
+
+class DeviceError(MaxWhisperError):
+    """A device or a precision that this machine cannot give."""
+
+
+class ArtifactError(MaxWhisperError):
+    """A compiled graph that is damaged, stale, or computes wrong numbers."""
+
+
+class EngineUnavailable(MaxWhisperError):
+    """An engine that cannot run here: a missing package, a dead worker."""

@@ -1,0 +1,80 @@
+"""What a caller may ask of a transcription: one frozen object, named as openai-whisper names things.
+
+Every field of the reference's `transcribe()` and `DecodingOptions` is here. `validate` refuses
+impossible values; `require_supported` refuses, loudly, what an engine does not do. Nothing is ignored.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from typing import Any
+
+from maxwhisper.errors import OptionError
+
+
+@dataclass(frozen=True)
+class TranscribeOptions:
+    """Settings of one transcription. Source of names and defaults: openai/whisper transcribe.py:38-55,
+    decoding.py:80-114; `temperature` defaults to 0 alone (greedy, no fallback)."""
+
+    language: str | None = None  # code or English name; None: detect on the first 30 s
+    task: str = "transcribe"  # or "translate"
+    temperature: float | tuple[float, ...] = 0.0
+    best_of: int | None = None
+    beam_size: int | None = None
+    patience: float | None = None
+    length_penalty: float | None = None
+    sample_len: int | None = None  # most tokens sampled per window; None: n_text_ctx // 2
+    prefix: str | None = None
+    suppress_tokens: str | tuple[int, ...] | None = "-1"  # "-1": the non-speech symbols
+    suppress_blank: bool = True
+    without_timestamps: bool = False
+    max_initial_timestamp: float | None = 1.0  # seconds
+    compression_ratio_threshold: float | None = 2.4
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+    condition_on_previous_text: bool = True
+    initial_prompt: str | None = None
+    carry_initial_prompt: bool = False
+    word_timestamps: bool = False
+    prepend_punctuations: str = "\"'“¿([{-"
+    append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
+    clip_timestamps: str | tuple[float, ...] = "0"
+    hallucination_silence_threshold: float | None = None  # seconds
+
+    def validate(self) -> "TranscribeOptions":
+        """Return self, or raise `OptionError` naming the field, its value and what is allowed."""
+        if self.task not in ("transcribe", "translate"):
+            raise OptionError(f"task must be 'transcribe' or 'translate', got {self.task!r}")
+        if self.beam_size is not None and self.best_of is not None:
+            raise OptionError("beam_size and best_of cannot be given together: choose one")
+        if self.patience is not None and self.beam_size is None:
+            raise OptionError("patience needs beam_size: give both or neither")
+        if self.sample_len is not None and self.sample_len < 1:
+            raise OptionError(f"sample_len must be at least 1 token, got {self.sample_len}")
+        if self.max_initial_timestamp is not None and not 0 <= self.max_initial_timestamp <= 30:
+            raise OptionError(
+                f"max_initial_timestamp must lie in 0..30 s, got {self.max_initial_timestamp}"
+            )
+        temperatures = (
+            self.temperature if isinstance(self.temperature, tuple) else (self.temperature,)
+        )
+        if not temperatures or any(t < 0 for t in temperatures):
+            raise OptionError(f"temperature must be 0 or more, got {self.temperature}")
+        return self
+
+    def require_supported(self, engine: str, supported: Collection[str]) -> None:
+        """Raise `OptionError` if a field outside `supported` differs from its default."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in supported and value != field.default:
+                raise OptionError(
+                    f"{engine} does not support {field.name}={value!r}: leave it at {field.default!r}"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready mapping of every field."""
+        return {
+            field.name: list(value) if isinstance(value, tuple) else value
+            for field in fields(self)
+            for value in [getattr(self, field.name)]
+        }
