@@ -1,0 +1,48 @@
+# make app    install everything into .venv, start the page, print its address
+# make test   install everything into .venv, run the tests
+# All targets may be repeated: the stamp files in .venv are older than the requirements only when
+# something has to be installed. On a machine with an NVIDIA driver requirements-gpu.txt comes along.
+
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+REQUIREMENTS := requirements.txt $(if $(shell command -v nvidia-smi),requirements-gpu.txt)
+
+.PHONY: app test lint bench selftest clips clean
+
+app: $(VENV)/.installed
+	$(PY) app.py $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: $(VENV)/.installed
+	$(PY) -m maxwhisper bench $(ARGS)
+
+selftest: $(VENV)/.installed
+	$(PY) -m maxwhisper selftest $(ARGS)
+
+clips: $(VENV)/.installed
+	$(PY) examples/make_clips.py $(ARGS)
+
+clean:
+	rm -rf $(VENV)
+
+$(PY):
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
+	  f"expected Python 3.11 or newer, got {v}: run make with PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) could not make a virtual" \
+	  "environment: on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+
+$(VENV)/.installed: $(REQUIREMENTS) | $(PY)
+	$(PY) -m pip install $(addprefix --requirement ,$(REQUIREMENTS))
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(PY) -m pip install --requirement requirements-dev.txt
+	@touch $@

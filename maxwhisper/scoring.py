@@ -1,0 +1,107 @@
+"""How far two texts are apart: word error rate against a reference, agreement between two engines.
+
+Texts are normalised as openai-whisper's evaluation does, with the normaliser files of the installed
+openai-whisper package; they are imported by path, because importing `whisper` imports torch. Knows
+nothing of audio or engines.
+"""
+
+import functools
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from maxwhisper.errors import EngineUnavailable
+
+Normalizer = Callable[[str], str]
+
+# The name our copy of `whisper.normalizers` is imported under.
+_NORMALIZERS = "maxwhisper._openai_normalizers"
+
+
+@dataclass(frozen=True)
+class WordErrors:
+    """Counts of the cheapest word alignment.
+
+    `wer` = (substitutions + deletions + insertions) / n_words; it may exceed 1, and is None where
+    the reference has no words: there is nothing to divide by.
+    """
+
+    wer: float | None
+    substitutions: int
+    deletions: int
+    insertions: int
+    hits: int
+    n_words: int  # of the normalised reference
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def normalize(text: str, language: str = "en") -> str:
+    """`text` in Whisper's normal form: the English rules for "en", the basic ones otherwise.
+
+    Source: Whisper paper, appendix C; openai/whisper normalizers/. Raises `EngineUnavailable` when
+    the openai-whisper package is missing.
+    """
+    return _normalizer("EnglishTextNormalizer" if language == "en" else "BasicTextNormalizer")(text)
+
+
+def word_error_rate(reference: str, hypothesis: str, language: str = "en") -> WordErrors:
+    """Word errors of `hypothesis` against `reference`, both normalised first."""
+    import jiwer
+
+    reference, hypothesis = normalize(reference, language), normalize(hypothesis, language)
+    n_words = len(reference.split())
+    if n_words == 0:
+        return WordErrors(None, 0, 0, len(hypothesis.split()), 0, 0)
+    counts = jiwer.process_words(reference, hypothesis)
+    return WordErrors(
+        wer=counts.wer,
+        substitutions=counts.substitutions,
+        deletions=counts.deletions,
+        insertions=counts.insertions,
+        hits=counts.hits,
+        n_words=n_words,
+    )
+
+
+def agreement(a: str, b: str, language: str = "en") -> float:
+    """How much two transcripts agree, 0..1: 1 − word edit distance / words of the longer one.
+
+    Neither text is the truth, so the order does not matter. Two empty texts agree fully.
+    """
+    errors = word_error_rate(a, b, language)
+    distance = errors.substitutions + errors.deletions + errors.insertions
+    n_words_b = errors.hits + errors.substitutions + errors.insertions
+    longer = max(errors.n_words, n_words_b)
+    return 1.0 - distance / longer if longer else 1.0
+
+
+@functools.cache
+def _normalizer(class_name: str) -> Normalizer:
+    normalizer: Normalizer = getattr(_openai_normalizers(), class_name)()
+    return normalizer
+
+
+def _openai_normalizers() -> ModuleType:
+    """The package `whisper.normalizers`, imported by its path so that `whisper` is not."""
+    if _NORMALIZERS in sys.modules:
+        return sys.modules[_NORMALIZERS]
+    whisper = importlib.util.find_spec("whisper")
+    if whisper is None or whisper.origin is None:
+        raise EngineUnavailable(
+            "word error rates need the normaliser of the openai-whisper package, which is not "
+            "installed: pip install -r requirements.txt"
+        )
+    path = Path(whisper.origin).parent / "normalizers" / "__init__.py"
+    spec = importlib.util.spec_from_file_location(_NORMALIZERS, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise EngineUnavailable(f"expected openai-whisper's normaliser at {path}: reinstall it")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[_NORMALIZERS] = module
+    spec.loader.exec_module(module)
+    return module
