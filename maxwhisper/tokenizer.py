@@ -1,0 +1,278 @@
+"""Text to tokens and back, for Whisper's three vocabularies.
+
+Owns the special-token ids, the prompt that starts a transcript, and the splitting of tokens into
+words. The ranks are read as plain data from the openai-whisper package; neither `whisper` nor torch
+is imported. Knows nothing of audio, logits or devices.
+"""
+
+import base64
+import importlib.util
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import tiktoken
+
+from maxwhisper.dims import CHUNK_LENGTH_S, TIME_PRECISION_S, Dims
+from maxwhisper.errors import MaxWhisperError, OptionError
+from maxwhisper.languages import LANGUAGES, language_code
+
+# GPT-2's split of text into pieces before byte-pair merging (openai/whisper tokenizer.py:361).
+_PIECES = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+N_TIMESTAMPS = round(CHUNK_LENGTH_S / TIME_PRECISION_S) + 1  # 1501: <|0.00|> to <|30.00|>
+
+# Languages written without spaces: words are split at every complete character instead.
+_UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+
+# What a transcript of speech should not contain: brackets, speaker tags, music (reference 2.5).
+_NON_SPEECH_SYMBOLS = (
+    *'"#()*+/:;<=>@[\\]^_`{|}~「」『』',
+    *("<<", ">>", "<<<", ">>>", "--", "---", "-(", "-[", "('", '("'),
+    *("((", "))", "(((", ")))", "[[", "]]", "{{", "}}", "♪♪", "♪♪♪"),
+)
+# Symbols of several tokens, the first of which is suppressed: it holds the two bytes that
+# U+2640..U+267F share.
+_MUSIC_SYMBOLS = tuple("♩♪♫♬♭♮♯")
+
+_REPLACEMENT = "\ufffd"  # how an incomplete UTF-8 sequence decodes
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """One vocabulary with the language and task of a transcript.
+
+    `language` is a code and `task` "transcribe" or "translate"; both are None for `.en` models,
+    whose prompt names neither. Names of properties are the reference's.
+    """
+
+    encoding: tiktoken.Encoding
+    num_languages: int
+    language: str | None
+    task: str | None
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of `text`. Unlike the reference, "<|en|>" in the text is text, never a special."""
+        return self.encoding.encode_ordinary(text)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of `tokens` without timestamps; broken UTF-8 becomes U+FFFD."""
+        return self.encoding.decode([t for t in tokens if t < self.timestamp_begin])
+
+    def decode_with_timestamps(self, tokens: Sequence[int]) -> str:
+        """Text of `tokens` with timestamps spelled out, as in "<|1.08|>"."""
+        return self.encoding.decode(list(tokens))
+
+    def _special(self, name: str) -> int:
+        return self.encoding.encode_single_token(f"<|{name}|>")
+
+    @property
+    def n_vocab(self) -> int:
+        return self.encoding.n_vocab
+
+    @cached_property
+    def eot(self) -> int:
+        return self._special("endoftext")
+
+    @cached_property
+    def sot(self) -> int:
+        return self._special("startoftranscript")
+
+    @cached_property
+    def translate(self) -> int:
+        return self._special("translate")
+
+    @cached_property
+    def transcribe(self) -> int:
+        return self._special("transcribe")
+
+    @cached_property
+    def sot_lm(self) -> int:
+        return self._special("startoflm")
+
+    @cached_property
+    def sot_prev(self) -> int:
+        return self._special("startofprev")
+
+    @cached_property
+    def no_speech(self) -> int:
+        return self._special("nospeech")
+
+    @cached_property
+    def no_timestamps(self) -> int:
+        return self._special("notimestamps")
+
+    @cached_property
+    def timestamp_begin(self) -> int:
+        return self._special("0.00")
+
+    def to_language_token(self, code: str) -> int:
+        """Token of a language code. Raises `OptionError` if this vocabulary lacks it."""
+        if code not in self.all_language_codes:
+            raise OptionError(
+                f"this vocabulary has no language {code!r}: choose one of "
+                f"{' '.join(self.all_language_codes)}"
+            )
+        return self._special(code)
+
+    @property
+    def language_token(self) -> int:
+        """Token of `language`. Raises `OptionError` for an `.en` tokenizer, which has none."""
+        if self.language is None:
+            raise OptionError("an English-only model has no language token: use a multilingual one")
+        return self.to_language_token(self.language)
+
+    @cached_property
+    def all_language_codes(self) -> tuple[str, ...]:
+        """Codes in the order of their tokens."""
+        return tuple(LANGUAGES)[: self.num_languages]
+
+    @cached_property
+    def all_language_tokens(self) -> tuple[int, ...]:
+        return tuple(range(self.sot + 1, self.sot + 1 + self.num_languages))
+
+    @cached_property
+    def sot_sequence(self) -> tuple[int, ...]:
+        """The tokens every transcript starts from: sot, language, task; sot alone for `.en`."""
+        if self.language is None:
+            return (self.sot,)
+        task = self.translate if self.task == "translate" else self.transcribe
+        return (self.sot, self.language_token, task)
+
+    @cached_property
+    def sot_sequence_including_notimestamps(self) -> tuple[int, ...]:
+        return (*self.sot_sequence, self.no_timestamps)
+
+    @cached_property
+    def non_speech_tokens(self) -> tuple[int, ...]:
+        """Sorted tokens that stand for no speech. Source: openai/whisper tokenizer.py:242-275."""
+        # " -" and " '" may occur inside a word but do not begin one.
+        tokens = {self.encode(" -")[0], self.encode(" '")[0]}
+        for symbol in (*_NON_SPEECH_SYMBOLS, *_MUSIC_SYMBOLS):
+            for encoded in (self.encode(symbol), self.encode(" " + symbol)):
+                if len(encoded) == 1 or symbol in _MUSIC_SYMBOLS:
+                    tokens.add(encoded[0])
+        return tuple(sorted(tokens))
+
+    def split_to_word_tokens(self, tokens: Sequence[int]) -> tuple[list[str], list[list[int]]]:
+        """Split `tokens` into words: (words, tokens of each word). No token is lost.
+
+        Languages without spaces split at every complete character, others at spaces, punctuation
+        and special tokens. Source: openai/whisper tokenizer.py:277-327.
+        """
+        characters = self._split_on_unicode(tokens)
+        if self.language not in _UNSPACED_LANGUAGES:
+            characters = self._join_into_spaced_words(characters)
+        return [text for text, _ in characters], [group for _, group in characters]
+
+    def _split_on_unicode(self, tokens: Sequence[int]) -> list[tuple[str, list[int]]]:
+        """Group tokens so that each group decodes to whole characters."""
+        whole_text = self.decode_with_timestamps(tokens)
+        groups: list[tuple[str, list[int]]] = []
+        group: list[int] = []
+        n_characters = 0
+        for token in tokens:
+            group.append(token)
+            text = self.decode_with_timestamps(group)
+            broken = text.find(_REPLACEMENT)
+            # Broken here and in the whole text alike: the bytes are wrong for good, wait no longer.
+            # Slicing, not indexing: the position can lie past the end (an IndexError upstream).
+            where = n_characters + broken
+            if broken < 0 or whole_text[where : where + 1] == _REPLACEMENT:
+                groups.append((text, group))
+                n_characters += len(text)
+                group = []
+        if group:
+            groups.append((self.decode_with_timestamps(group), group))
+        return groups
+
+    def _join_into_spaced_words(
+        self, pieces: list[tuple[str, list[int]]]
+    ) -> list[tuple[str, list[int]]]:
+        words: list[tuple[str, list[int]]] = []
+        for text, group in pieces:
+            starts_word = (
+                not words
+                or group[0] >= self.eot
+                or text.startswith(" ")
+                # A substring test, as in the reference: "" and ")*" pass, "..." does not.
+                or text.strip() in string.punctuation
+            )
+            if starts_word:
+                words.append((text, group))
+            else:
+                before, tokens_before = words[-1]
+                words[-1] = (before + text, tokens_before + group)
+        return words
+
+
+def get_tokenizer(dims: Dims, *, language: str | None = None, task: str | None = None) -> Tokenizer:
+    """The tokenizer of a network's vocabulary.
+
+    `language` is a code or an English name (default "en"), `task` "transcribe" (default) or
+    "translate"; an `.en` network ignores both. Raises `OptionError` for a language or task that the
+    vocabulary does not have.
+    """
+    encoding = get_encoding("multilingual" if dims.is_multilingual else "gpt2", dims.num_languages)
+    if encoding.n_vocab != dims.n_vocab:
+        raise OptionError(
+            f"expected a vocabulary of 51864 (.en), 51865 or 51866 tokens, got {dims.n_vocab}"
+        )
+    if task not in (None, "transcribe", "translate"):
+        raise OptionError(f"task must be 'transcribe' or 'translate', got {task!r}")
+    code = language_code(language or "en")
+    if not dims.is_multilingual:
+        return Tokenizer(encoding, dims.num_languages, None, None)
+    tokenizer = Tokenizer(encoding, dims.num_languages, code, task or "transcribe")
+    tokenizer.to_language_token(code)  # raises for "yue" before large-v3
+    return tokenizer
+
+
+@lru_cache(maxsize=3)  # the three vocabularies; building one takes about 0.2 s
+def get_encoding(name: str, num_languages: int) -> tiktoken.Encoding:
+    """Encoding "gpt2" (`.en`) or "multilingual": the ranks, then the special tokens."""
+    ranks = read_ranks(name)
+    specials = (
+        "endoftext",
+        "startoftranscript",
+        *tuple(LANGUAGES)[:num_languages],
+        "translate",
+        "transcribe",
+        "startoflm",
+        "startofprev",
+        "nospeech",
+        "notimestamps",
+        *(f"{i * TIME_PRECISION_S:.2f}" for i in range(N_TIMESTAMPS)),
+    )
+    special_tokens = {f"<|{special}|>": len(ranks) + i for i, special in enumerate(specials)}
+    return tiktoken.Encoding(
+        name=name,
+        pat_str=_PIECES,
+        mergeable_ranks=ranks,
+        special_tokens=special_tokens,
+        explicit_n_vocab=len(ranks) + len(specials),
+    )
+
+
+def read_ranks(name: str) -> dict[bytes, int]:
+    """Byte sequence -> rank, from `whisper/assets/{name}.tiktoken`: base64 and a number a line.
+
+    Raises `MaxWhisperError` when the openai-whisper package is not installed.
+    """
+    package = importlib.util.find_spec("whisper")
+    folders = list(package.submodule_search_locations or []) if package else []
+    for folder in folders:
+        path = Path(folder) / "assets" / f"{name}.tiktoken"
+        if path.is_file():
+            lines = path.read_text(encoding="ascii").splitlines()
+            return {
+                base64.b64decode(word): int(rank)
+                for word, rank in (line.split() for line in lines if line)
+            }
+    raise MaxWhisperError(
+        f"expected the rank file assets/{name}.tiktoken in the openai-whisper package, found "
+        f"{'none in ' + ', '.join(folders) if folders else 'no such package'}: "
+        "pip install openai-whisper"
+    )
