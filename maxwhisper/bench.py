@@ -1,0 +1,247 @@
+"""The one benchmark harness: every published number is a record that `run` made.
+
+In: engines behind the `Engine` protocol, clips already decoded. Out: one JSON-ready record. Engines
+take turns and never run at the same time; every engine gets the same array and the same options;
+loading and warm-up are outside the clock. The clock goes round `Engine.transcribe`, which returns
+text on the host, so a device has finished when it stops. Knows no engine by its module.
+`bench_report` checks and prints records.
+"""
+
+import hashlib
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from maxwhisper import machine, scoring
+from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.engine import Engine, Progress, Waveform, load_engine
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.transcript import Transcript
+
+SCHEMA = 1
+MODE = "sequential greedy"  # window after window, temperature 0, no beams, no fallback
+RANDOM_MODEL = "random"  # the one checkpoint whose empty text is no surprise
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A decoded recording; `reference` is what is said in it, where that is known."""
+
+    name: str
+    waveform: Waveform
+    reference: str | None = None
+
+    @property
+    def audio_s(self) -> float:
+        return len(self.waveform) / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An engine as it stands at the start line; `engine` is None where loading failed."""
+
+    name: str
+    engine: Engine | None
+    load_s: float | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`rounds` timed runs of each engine on each clip, after `warmups` untimed ones on it."""
+
+    rounds: int = 3
+    warmups: int = 2
+    options: TranscribeOptions = field(default_factory=TranscribeOptions)
+
+
+@dataclass
+class _Lane:
+    """What one contestant has done with one clip so far."""
+
+    contestant: Contestant
+    error: str | None
+    seconds: list[float] = field(default_factory=list)
+    transcripts: list[Transcript] = field(default_factory=list)
+
+
+def load_contestants(
+    names: Sequence[str],
+    checkpoint: Checkpoint,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> list[Contestant]:
+    """Load the engines one after the other, each on the clock; one that fails keeps its error."""
+    contestants = []
+    for name in names:
+        start_s = time.perf_counter()
+        try:
+            engine = load_engine(
+                name,
+                checkpoint,
+                device=device,
+                dtype=dtype,
+                cache_dir=cache_dir,
+                progress=progress,
+            )
+        except Exception as error:  # whatever its libraries raise: the others still run
+            contestants.append(Contestant(name, None, None, f"loading failed: {_line(error)}"))
+        else:
+            contestants.append(Contestant(name, engine, time.perf_counter() - start_s))
+    return contestants
+
+
+def with_a_a_check(contestants: Sequence[Contestant]) -> list[Contestant]:
+    """Every engine twice, once under another name: what differs between the two is noise."""
+    twins = [replace(contestant, name=f"{contestant.name} (A/A)") for contestant in contestants]
+    return [*contestants, *twins]
+
+
+def run(
+    contestants: Sequence[Contestant],
+    clips: Sequence[Clip],
+    model: str,
+    settings: Settings | None = None,
+    *,
+    progress: Progress = lambda line: None,
+    clock: Clock = time.perf_counter,
+) -> dict[str, Any]:
+    """Time every contestant on every clip; return a record that `bench_report.validate` accepts.
+
+    An engine that fails, or that returns no text for speech, gives a run whose `error` says so.
+    """
+    settings = settings or Settings()
+    if settings.rounds < 1 or settings.warmups < 1:
+        raise ValueError(f"rounds and warmups must be at least 1, got {settings}")
+    runs = [
+        entry
+        for clip in clips
+        for entry in _bench_clip(contestants, clip, model, settings, progress, clock)
+    ]
+    return {
+        "schema": SCHEMA,
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine.describe(),
+        "settings": {
+            "mode": MODE,
+            "rounds": settings.rounds,
+            "warmups": settings.warmups,
+            "order": "rotated each round",
+            "options": settings.options.to_dict(),
+        },
+        "runs": runs,
+    }
+
+
+def _bench_clip(
+    contestants: Sequence[Contestant],
+    clip: Clip,
+    model: str,
+    settings: Settings,
+    progress: Progress,
+    clock: Clock,
+) -> list[dict[str, Any]]:
+    lanes = [_Lane(contestant, contestant.error) for contestant in contestants]
+    for lane in lanes:
+        for _ in range(settings.warmups):
+            progress(f"{clip.name}: {lane.contestant.name} warming up")
+            _transcribe(lane, clip, settings.options)
+    for number in range(settings.rounds):
+        first = number % max(len(lanes), 1)
+        for lane in lanes[first:] + lanes[:first]:
+            progress(f"{clip.name}: {lane.contestant.name}, round {number + 1}/{settings.rounds}")
+            start_s = clock()
+            transcript = _transcribe(lane, clip, settings.options)
+            elapsed_s = clock() - start_s
+            if transcript is not None:
+                lane.seconds.append(elapsed_s)
+                lane.transcripts.append(transcript)
+    if model != RANDOM_MODEL:
+        _refuse_empty_texts(lanes, clip)
+    return [_entry(lane, clip, model, settings.options) for lane in lanes]
+
+
+def _transcribe(lane: _Lane, clip: Clip, options: TranscribeOptions) -> Transcript | None:
+    """One inference; None, with the reason in the lane, once the engine has failed on this clip."""
+    if lane.error is not None or lane.contestant.engine is None:
+        return None
+    try:
+        return lane.contestant.engine.transcribe(clip.waveform, options)
+    except Exception as error:  # whatever its libraries raise: the others still run
+        lane.error = _line(error)
+        return None
+
+
+def _refuse_empty_texts(lanes: Sequence[_Lane], clip: Clip) -> None:
+    """No text for speech is a failure, not a fast result: CTranslate2 with an old GPU driver has
+    been reported to do that silently. Speech is what has a reference or what another engine heard.
+    """
+    heard = [any(t.text.strip() for t in lane.transcripts) for lane in lanes]
+    if any(heard) or (clip.reference or "").strip():
+        for lane in lanes:
+            if lane.error is None and not all(t.text.strip() for t in lane.transcripts):
+                lane.error = "returned an empty text for speech"
+
+
+def _entry(lane: _Lane, clip: Clip, model: str, options: TranscribeOptions) -> dict[str, Any]:
+    """One run of the record. A failed one keeps its name and its error, and has no numbers."""
+    engine = lane.contestant.engine
+    entry: dict[str, Any] = {
+        "engine": lane.contestant.name,
+        "mode": MODE,
+        "model": model,
+        "clip": clip.name,
+        "audio_s": clip.audio_s,
+        "info": engine.info.to_dict() if engine is not None else None,
+        "load_s": lane.contestant.load_s,
+        "error": lane.error,
+        "seconds": [],
+        "median_s": None,
+        "rtfx": None,
+        "wer": None,
+        "stages": {},
+        "text": None,
+        "text_sha256": None,
+        "same_text_every_round": None,
+    }
+    if lane.error is not None:
+        return entry
+    median_s = statistics.median(lane.seconds)
+    # The round nearest the median speaks for the stages: medians of stages would not add up.
+    typical = min(range(len(lane.seconds)), key=lambda i: abs(lane.seconds[i] - median_s))
+    transcript = lane.transcripts[typical]
+    return entry | {
+        "seconds": lane.seconds,
+        "median_s": median_s,
+        "rtfx": clip.audio_s / median_s,
+        "wer": _word_error_rate(clip, transcript, options),
+        "stages": dict(transcript.timings),
+        "text": transcript.text,
+        "text_sha256": hashlib.sha256(transcript.text.encode()).hexdigest(),
+        "same_text_every_round": len({t.text for t in lane.transcripts}) == 1,
+    }
+
+
+def _word_error_rate(
+    clip: Clip, transcript: Transcript, options: TranscribeOptions
+) -> float | None:
+    if clip.reference is None:
+        return None
+    language = options.language or transcript.language
+    return scoring.word_error_rate(clip.reference, transcript.text, language).wer
+
+
+def _line(error: Exception) -> str:
+    """An exception as one line: its type and the first line of its text."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -1,0 +1,139 @@
+"""Benchmark records, checked and printed. In: what `bench.run` returns, or its JSON file."""
+
+import hashlib
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from maxwhisper.bench import SCHEMA
+
+NoneType = type(None)
+Number = (int, float)
+Types = tuple[type, ...]
+
+RECORD_FIELDS: dict[str, Types] = {
+    "schema": (int,),
+    "when": (str,),
+    "machine": (dict,),
+    "settings": (dict,),
+    "runs": (list,),
+}
+RUN_FIELDS: dict[str, Types] = {
+    "engine": (str,),
+    "mode": (str,),
+    "model": (str,),
+    "clip": (str,),
+    "audio_s": Number,
+    "info": (dict, NoneType),
+    "load_s": (*Number, NoneType),
+    "error": (str, NoneType),
+    "seconds": (list,),
+    "median_s": (*Number, NoneType),
+    "rtfx": (*Number, NoneType),
+    "wer": (*Number, NoneType),
+    "stages": (dict,),
+    "text": (str, NoneType),
+    "text_sha256": (str, NoneType),
+    "same_text_every_round": (bool, NoneType),
+}
+
+COLUMNS = ("engine", "median s", "min – max s", "RTFx", "× fastest", "WER", "load s")
+
+
+def validate(record: Mapping[str, Any]) -> None:
+    """Raise `ValueError` naming the first field that is missing, mistyped or contradictory."""
+    _check_fields("record", record, RECORD_FIELDS)
+    if record["schema"] != SCHEMA:
+        raise ValueError(f"expected schema {SCHEMA}, got {record['schema']}: measure again")
+    if not record["runs"]:
+        raise ValueError("expected at least one run, got none")
+    for number, run in enumerate(record["runs"]):
+        where = f"runs[{number}]"
+        _check_fields(where, run, RUN_FIELDS)
+        if run["error"] is None:
+            _check_numbers(where, run, record["settings"]["rounds"])
+        elif run["seconds"]:
+            raise ValueError(f"{where}: a run with an error must have no seconds")
+
+
+def failed(record: Mapping[str, Any]) -> bool:
+    """True if any run of the record is an error."""
+    return any(run["error"] is not None for run in record["runs"])
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """The record for people: one block a clip, fastest first, failures last with their reason."""
+    clips = dict.fromkeys(run["clip"] for run in record["runs"])
+    blocks = [_heading(record)]
+    for clip in clips:
+        blocks.append(_clip_block([run for run in record["runs"] if run["clip"] == clip]))
+    return "\n\n".join(blocks)
+
+
+def _check_fields(where: str, mapping: Mapping[str, Any], fields: Mapping[str, Types]) -> None:
+    for name, types in fields.items():
+        if name not in mapping:
+            raise ValueError(f"{where}: expected a field {name!r}, found none")
+        if not isinstance(mapping[name], types):
+            names = " or ".join(t.__name__ for t in types)
+            raise ValueError(f"{where}.{name}: expected {names}, got {mapping[name]!r}")
+
+
+def _check_numbers(where: str, run: Mapping[str, Any], rounds: int) -> None:
+    """The derived numbers of a run must follow from its seconds and its text."""
+    seconds = run["seconds"]
+    if len(seconds) != rounds or not all(s > 0 for s in seconds):
+        raise ValueError(f"{where}.seconds: expected {rounds} positive numbers, got {seconds}")
+    expected = {
+        "median_s": statistics.median(seconds),
+        "rtfx": run["audio_s"] / statistics.median(seconds),
+    }
+    for name, value in expected.items():
+        if run[name] is None or not math.isclose(run[name], value, rel_tol=1e-9):
+            raise ValueError(f"{where}.{name}: expected {value} from its seconds, got {run[name]}")
+    if (
+        run["text"] is None
+        or hashlib.sha256(run["text"].encode()).hexdigest() != run["text_sha256"]
+    ):
+        raise ValueError(f"{where}.text_sha256 is not the hash of its text")
+
+
+def _heading(record: Mapping[str, Any]) -> str:
+    machine, settings = record["machine"], record["settings"]
+    gpus = ", ".join(gpu["name"] for gpu in machine.get("gpus", [])) or "no GPU"
+    return (
+        f"{machine.get('cpu')}, {machine.get('threads')} threads, {gpus} · "
+        f"commit {(machine.get('commit') or 'unknown')[:8]}\n"
+        f"{settings['mode']}, {settings['rounds']} rounds after {settings['warmups']} warm-up, "
+        f"{settings['order']}; loading is not in the seconds"
+    )
+
+
+def _clip_block(runs: Sequence[Mapping[str, Any]]) -> str:
+    done = sorted((run for run in runs if run["error"] is None), key=lambda run: run["median_s"])
+    rows = [COLUMNS, *(_row(run, fastest_s=done[0]["median_s"]) for run in done)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    failures = [f"{run['engine']}: ERROR {run['error']}" for run in runs if run["error"]]
+    title = f"{runs[0]['clip']} · {runs[0]['audio_s']:.1f} s of audio · model {runs[0]['model']}"
+    return "\n".join([title, *(lines if done else []), *failures])
+
+
+def _row(run: Mapping[str, Any], fastest_s: float) -> tuple[str, ...]:
+    seconds = run["seconds"]
+    return (
+        run["engine"],
+        f"{run['median_s']:.3f}",
+        f"{min(seconds):.3f} – {max(seconds):.3f}",
+        f"{run['rtfx']:.1f}",
+        f"{run['median_s'] / fastest_s:.2f}",
+        "–" if run["wer"] is None else f"{100 * run['wer']:.1f} %",
+        "–" if run["load_s"] is None else f"{run['load_s']:.2f}",
+    )

@@ -1,0 +1,58 @@
+"""Engines without networks, for the tests of everything that only knows the `Engine` protocol.
+
+A test puts `ENGINES` in the place of `maxwhisper.engine.ENGINES`.
+"""
+
+import os
+
+from maxwhisper.engine import EngineInfo
+from maxwhisper.errors import EngineUnavailable
+from maxwhisper.transcript import Segment, Transcript
+
+SAMPLE_RATE = 16_000
+TEXT = " and so my fellow Americans"
+
+
+class FakeEngine:
+    """Says `text` for any waveform, in one segment, and keeps what it was asked in `calls`."""
+
+    def __init__(self, name, text=TEXT, shout=False, fail_from_call=None):
+        self.info = EngineInfo(name, f"{name} 1.0", "fake", "cpu", "it is all there is", "float32")
+        self.text, self.shout, self.fail_from_call = text, shout, fail_from_call
+        self.calls = []
+
+    def transcribe(self, waveform, options, on_segment=None):
+        self.calls.append((waveform, options))
+        if self.fail_from_call is not None and len(self.calls) >= self.fail_from_call:
+            raise RuntimeError("CUDA failed\nwith a long story")
+        if self.shout:
+            print("printed by a library")
+            os.write(1, b"written by a C library\n")
+        duration = len(waveform) / SAMPLE_RATE
+        segment = Segment(0, 0, 0.0, duration, self.text, (1, 2), 0.0, -0.5, 1.0, 0.1)
+        if on_segment is not None:
+            on_segment(segment)
+        timings = {"mel": 0.1, "decode": 0.2, "total": 0.3}
+        return Transcript(self.text, "en", (segment,), duration, timings)
+
+
+def create_plain(checkpoint, *, progress=None, **_settings):
+    if progress is not None:
+        progress("compiling graphs: 1 s")
+    return FakeEngine("plain")
+
+
+def create_shouting(checkpoint, **_settings):
+    return FakeEngine("shouting", shout=True)
+
+
+def create_mute(checkpoint, **_settings):
+    return FakeEngine("mute", text="")
+
+
+def create_missing(checkpoint, **_settings):
+    raise EngineUnavailable("missing cannot run here: no module named 'nothing'")
+
+
+ENGINES = {name: f"fake_engines:create_{name}" for name in ("plain", "shouting", "mute", "missing")}
+ENGINES["maxwhisper"] = ENGINES["plain"]
