@@ -1,18 +1,25 @@
 """The one form in which weights exist in this package, whatever file they came from.
 
-Owns the `Checkpoint` type. Names are openai-whisper's state-dict names, arrays are numpy. Who reads
-files is beside this one: `openai_pt`, `hf_safetensors`; who makes other formats: `convert`.
+Owns the `Checkpoint` type and the table of tensors that a network must have. Names are
+openai-whisper's state-dict names, arrays are numpy. Who reads files is beside this one:
+`openai_pt`, `hf_safetensors`; who makes other formats: `convert`, `ctranslate2`.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.dims import Dims
+from maxwhisper.errors import CheckpointError
 
 Array = npt.NDArray[np.floating]
+Heads = tuple[tuple[int, int], ...]  # (decoder layer, head) pairs
+
+N_VOCABS = (51_864, 51_865, 51_866)  # `.en`; v1 and v2; v3 and turbo
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,197 @@ class Checkpoint:
     name: str  # "tiny", "random", or the stem of a path
     dims: Dims
     weights: Mapping[str, Array]
-    alignment_heads: tuple[tuple[int, int], ...]
+    alignment_heads: Heads
     source: str  # one sentence for people: where these numbers came from
-    digest: str  # sha256 hex of dims and all tensors, for caches
+    digest: str  # sha256 hex of dims, alignment heads and all tensors, for caches
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """What a network of given dims must hold under one name."""
+
+    shape: tuple[int, ...]
+    role: str
+
+
+# Rows are (name, axes, role). Axes: C state, M mel bins, S audio positions, L text positions,
+# V vocabulary, F = 4 C, a number for itself. `key` has no bias, as in the reference (model.py:88).
+_Rows = tuple[tuple[str, str, str], ...]
+
+_ATTENTION: _Rows = (
+    ("query.weight", "C C", "query projection"),
+    ("query.bias", "C", "query projection"),
+    ("key.weight", "C C", "key projection"),
+    ("value.weight", "C C", "value projection"),
+    ("value.bias", "C", "value projection"),
+    ("out.weight", "C C", "output projection"),
+    ("out.bias", "C", "output projection"),
+)
+_MLP: _Rows = (
+    ("mlp.0.weight", "F C", "MLP, widening"),
+    ("mlp.0.bias", "F", "MLP, widening"),
+    ("mlp.2.weight", "C F", "MLP, narrowing"),
+    ("mlp.2.bias", "C", "MLP, narrowing"),
+)
+_STEM: _Rows = (
+    ("encoder.conv1.weight", "C M 3", "convolution over mel frames"),
+    ("encoder.conv1.bias", "C", "convolution over mel frames"),
+    ("encoder.conv2.weight", "C C 3", "convolution of stride 2"),
+    ("encoder.conv2.bias", "C", "convolution of stride 2"),
+    ("encoder.positional_embedding", "S C", "sinusoidal audio positions"),
+)
+_TEXT_EMBEDDINGS: _Rows = (
+    ("decoder.token_embedding.weight", "V C", "token embedding and output projection"),
+    ("decoder.positional_embedding", "L C", "learned text positions"),
+)
+
+
+def _layer_norm(name: str) -> _Rows:
+    return ((f"{name}.weight", "C", "layer norm"), (f"{name}.bias", "C", "layer norm"))
+
+
+def _attention(name: str, kind: str) -> _Rows:
+    rows = tuple((f"{name}.{leaf}", axes, f"{kind}, {role}") for leaf, axes, role in _ATTENTION)
+    return rows + _layer_norm(f"{name}_ln")
+
+
+_ENCODER_BLOCK = _attention("attn", "self-attention") + _MLP + _layer_norm("mlp_ln")
+_DECODER_BLOCK = _attention("cross_attn", "cross-attention") + _ENCODER_BLOCK
+
+
+def expected_tensors(dims: Dims) -> dict[str, TensorSpec]:
+    """Every tensor of a network, by canonical name, in a fixed order."""
+
+    def specs(rows: _Rows, state: int, prefix: str = "") -> dict[str, TensorSpec]:
+        sizes = {"C": state, "F": 4 * state, "M": dims.n_mels, "S": dims.n_audio_ctx}
+        sizes |= {"L": dims.n_text_ctx, "V": dims.n_vocab, "3": 3}
+        return {
+            prefix + name: TensorSpec(tuple(sizes[axis] for axis in axes.split()), role)
+            for name, axes, role in rows
+        }
+
+    audio, text = dims.n_audio_state, dims.n_text_state
+    table = specs(_STEM, audio)
+    for i in range(dims.n_audio_layer):
+        table |= specs(_ENCODER_BLOCK, audio, f"encoder.blocks.{i}.")
+    table |= specs(_layer_norm("encoder.ln_post"), audio)
+    table |= specs(_TEXT_EMBEDDINGS, text)
+    for i in range(dims.n_text_layer):
+        table |= specs(_DECODER_BLOCK, text, f"decoder.blocks.{i}.")
+    return table | specs(_layer_norm("decoder.ln"), text)
+
+
+def make_checkpoint(
+    name: str,
+    dims: Dims,
+    weights: Mapping[str, Array],
+    alignment_heads: Sequence[Sequence[int]] | None,
+    source: str,
+) -> Checkpoint:
+    """Validate and seal weights. Without alignment heads: every head of the last half of the
+    decoder layers, the reference's default (model.py:270-276). Raises `CheckpointError`."""
+    validate_dims(dims)
+    validate(dims, weights)
+    heads = _checked_heads(dims, alignment_heads)
+    ordered = {tensor: weights[tensor] for tensor in expected_tensors(dims)}
+    return Checkpoint(name, dims, ordered, heads, source, _digest(dims, heads, ordered))
+
+
+def validate_dims(dims: Dims) -> None:
+    """Raise `CheckpointError` for dims that are no Whisper network's."""
+    for field, value in dims.to_dict().items():
+        if type(value) is not int or not 1 <= value <= 1_000_000:
+            raise CheckpointError(f"expected dims.{field} to be a positive integer, got {value!r}")
+    if dims.n_vocab not in N_VOCABS:
+        raise CheckpointError(
+            f"expected a vocabulary of {N_VOCABS} tokens, got {dims.n_vocab}: this package has no "
+            "tokenizer for it"
+        )
+    if dims.n_audio_state != dims.n_text_state:
+        raise CheckpointError(
+            "expected encoder and decoder of one width, because cross-attention joins them, got "
+            f"n_audio_state {dims.n_audio_state} and n_text_state {dims.n_text_state}"
+        )
+    for side in ("audio", "text"):
+        state, heads = getattr(dims, f"n_{side}_state"), getattr(dims, f"n_{side}_head")
+        if state % heads:
+            raise CheckpointError(f"expected n_{side}_head to divide {state}, got {heads}")
+
+
+def validate(dims: Dims, weights: Mapping[str, Array]) -> None:
+    """Raise `CheckpointError` unless `weights` holds exactly the tensors of `dims`, all finite.
+
+    The message names the first tensor that is wrong, counts the rest, and guesses which official
+    size the weights really are.
+    """
+    table = expected_tensors(dims)
+    problems = [
+        f"expected {name} {spec.shape}, got {weights[name].shape if name in weights else 'none'}"
+        for name, spec in table.items()
+        if name not in weights or weights[name].shape != spec.shape
+    ]
+    problems += [
+        f"got {name} {weights[name].shape}, which this network does not have"
+        for name in weights
+        if name not in table
+    ]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise CheckpointError(f"{problems[0]}{more}{_guess(dims, weights)}")
+    for name, array in weights.items():
+        if array.dtype not in (np.float32, np.float16):
+            raise CheckpointError(f"expected {name} in float32 or float16, got {array.dtype}")
+        # A sum is finite only if all its terms are; float64 keeps float16 sums from overflowing.
+        if not np.isfinite(array.sum(dtype=np.float64)):
+            raise CheckpointError(
+                f"expected finite numbers in {name}, got NaN or infinity: the file is damaged"
+            )
+
+
+def _guess(dims: Dims, weights: Mapping[str, Array]) -> str:
+    """ ": is this `base`, not `tiny`?" where the weights have an official size, else ""."""
+
+    def count(side: str) -> int:
+        numbers = (name.split(".")[2] for name in weights if name.startswith(f"{side}.blocks."))
+        return len(set(numbers))
+
+    def size(name: str, axis: int) -> int | None:
+        shape = weights[name].shape if name in weights else ()
+        return shape[axis] if len(shape) > axis else None
+
+    def key(d: Dims) -> tuple[int | None, ...]:
+        return (d.n_audio_state, d.n_audio_layer, d.n_text_layer, d.n_mels, d.n_vocab)
+
+    found = (
+        *(size("decoder.token_embedding.weight", 1), count("encoder"), count("decoder")),
+        *(size("encoder.conv1.weight", 1), size("decoder.token_embedding.weight", 0)),
+    )
+    names = {key(model.dims): name for name, model in reversed(OFFICIAL_MODELS.items())}
+    if found not in names or found == key(dims):
+        return ""
+    claimed = names.get(key(dims), "the size that its dims say")
+    return f": is this `{names[found]}`, not `{claimed}`?"
+
+
+def _checked_heads(dims: Dims, heads: Sequence[Sequence[int]] | None) -> Heads:
+    if heads is None:
+        last_half = range(dims.n_text_layer // 2, dims.n_text_layer)
+        return tuple((layer, head) for layer in last_half for head in range(dims.n_text_head))
+    for pair in heads:
+        if len(pair) != 2 or not (
+            0 <= pair[0] < dims.n_text_layer and 0 <= pair[1] < dims.n_text_head
+        ):
+            raise CheckpointError(
+                f"expected alignment heads (layer < {dims.n_text_layer}, head < "
+                f"{dims.n_text_head}), got {tuple(pair)}"
+            )
+    return tuple((int(layer), int(head)) for layer, head in heads)
+
+
+def _digest(dims: Dims, heads: Heads, weights: Mapping[str, Array]) -> str:
+    """sha256 over dims, heads, and name, dtype, shape and bytes of each tensor in table order."""
+    sha256 = hashlib.sha256(repr((dims.to_dict(), heads)).encode())
+    for name, array in weights.items():
+        sha256.update(f"{name} {array.dtype} {array.shape}".encode())
+        sha256.update(np.ascontiguousarray(array).data)
+    return sha256.hexdigest()

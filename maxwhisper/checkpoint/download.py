@@ -1,0 +1,129 @@
+"""Fetches official checkpoints: resumed, verified by sha256, put in place in one step.
+
+In: an `OfficialModel`. Out: the path of a file whose sha256 is right. Knows nothing of what is in it.
+"""
+
+import fcntl
+import hashlib
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+
+from maxwhisper.checkpoint.registry import OfficialModel
+from maxwhisper.errors import CheckpointError
+
+Progress = Callable[[str], None]
+
+_BLOCK_BYTES = 1 << 20
+_TIMEOUT_S = 30  # without a byte
+_PROGRESS_EVERY_S = 1.0
+_MIB = 1 << 20
+
+
+def fetch(model: OfficialModel, folder: Path, progress: Progress | None = None) -> Path:
+    """Return the verified file of `model` in `folder`, downloading it if it is not there.
+
+    An interrupted download goes on where it stopped. A second process waits for the first. Raises
+    `CheckpointError` if the address cannot be reached (saying where to put the file by hand) or
+    if the content is not what OpenAI published.
+    """
+    path = folder / model.file_name
+    if is_intact(path, model.sha256):
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / f"{model.file_name}.lock", progress):
+        if is_intact(path, model.sha256):  # another process was faster
+            return path
+        part = folder / f"{model.file_name}.part"
+        try:
+            _download(model, part, progress or _silent)
+        except (urllib.error.URLError, HTTPException, OSError) as error:
+            raise CheckpointError(
+                f"cannot download {model.url} ({error}). Try again, it will resume; or get that "
+                f"file on another machine and put it at {path} (sha256 {model.sha256})"
+            ) from error
+        found = sha256_of(part)
+        if found != model.sha256:
+            part.unlink()
+            raise CheckpointError(
+                f"expected sha256 {model.sha256} of {model.url}, got {found}: the download was "
+                "damaged and is deleted, try again"
+            )
+        part.replace(path)
+    return path
+
+
+def is_intact(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_of(path) == sha256
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _silent(line: str) -> None:
+    """Progress for nobody."""
+
+
+@contextmanager
+def _locked(path: Path, progress: Progress | None) -> Iterator[None]:
+    """Hold an exclusive lock on `path`; the system releases it when a process dies."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            (progress or _silent)(f"waiting for another process to finish {path.stem}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _download(model: OfficialModel, part: Path, progress: Progress) -> None:
+    """Bring `part` to its full length, asking only for the bytes that are missing."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    request = urllib.request.Request(model.url, headers=headers)
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code != 416:  # range not satisfiable: nothing is missing, the sha256 decides
+            raise
+        return
+    with response:
+        if response.status != 206:  # the server sends the file from its start
+            have = 0
+        total = have + int(response.headers.get("Content-Length") or 0)
+        _check_room(part.parent, total - have)
+        with part.open("ab" if have else "wb") as file:
+            for received in _blocks(response, file.write):
+                have += received
+                progress(f"downloading {model.file_name}: {have // _MIB} of {total // _MIB} MiB")
+    if have < total:
+        raise HTTPException(f"the connection ended after {have} of {total} bytes")
+
+
+def _blocks(response: HTTPResponse, write: Callable[[bytes], int]) -> Iterator[int]:
+    """Copy the body; yield the bytes written since the last time, about once a second."""
+    received, told = 0, time.monotonic()
+    while block := response.read(_BLOCK_BYTES):
+        write(block)
+        received += len(block)
+        if time.monotonic() - told >= _PROGRESS_EVERY_S:
+            yield received
+            received, told = 0, time.monotonic()
+    yield received
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise CheckpointError(
+            f"expected {needed // _MIB} MiB free in {folder}, found {free // _MIB}: free some space "
+            "or set MAXWHISPER_CACHE to another disk"
+        )
