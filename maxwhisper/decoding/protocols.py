@@ -1,0 +1,43 @@
+"""What decoding needs from a network, and nothing more. Never imports max."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from maxwhisper.dims import Dims
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+class Decoder(Protocol):
+    """A text decoder bound to encoded audio, with its self-attention cache."""
+
+    def prefill(self, tokens: Int64, rows: Sequence[int]) -> Float32:
+        """Start over with tokens (B, L); return the logits (B, R, V) at positions `rows`."""
+        ...
+
+    def step(self, tokens: Int64) -> Float32:
+        """Append one token a row, (B,); return the logits (B, V) that follow."""
+        ...
+
+
+class Network(Protocol):
+    """Encoder and decoder of one checkpoint on one device."""
+
+    @property
+    def dims(self) -> Dims: ...
+
+    def log_mel(self, waveform: Float32, padding: int) -> Float32:
+        """(n,) samples, then `padding` zeros -> (T, M), floor set by the loudest frame of all."""
+        ...
+
+    def encode(self, mel: Float32) -> Any:
+        """(B, T, M) -> encoded audio, in a form that only `decoder` understands."""
+        ...
+
+    def decoder(self, encoded: Any) -> Decoder:
+        """A decoder for `encoded`. The network owns one cache: a new decoder ends the last one."""
+        ...

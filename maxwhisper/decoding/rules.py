@@ -1,0 +1,157 @@
+"""Logit rules: what may not be said next, each a small object that masks logits in place.
+
+In: logits (B, V) float32 and the tokens sampled so far (B, n), without the prompt. Order matters: the
+timestamp rule looks at what the others left. Source: openai/whisper decoding.py:407-505, 615-642.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from maxwhisper.decoding.protocols import Float32, Int64
+from maxwhisper.dims import TIME_PRECISION_S
+from maxwhisper.errors import OptionError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.tokenizer import Tokenizer
+
+FORBIDDEN = -np.inf
+
+
+class Rule(Protocol):
+    def apply(self, logits: Float32, sampled: Int64) -> None: ...
+
+
+@dataclass(frozen=True)
+class SuppressBlank:
+    """The first sampled token is neither a lone space nor the end of text."""
+
+    blank_tokens: tuple[int, ...]
+
+    def apply(self, logits: Float32, sampled: Int64) -> None:
+        if sampled.shape[1] == 0:
+            logits[:, list(self.blank_tokens)] = FORBIDDEN
+
+
+@dataclass(frozen=True)
+class SuppressTokens:
+    """These tokens are never sampled."""
+
+    tokens: tuple[int, ...]
+
+    def apply(self, logits: Float32, sampled: Int64) -> None:
+        logits[:, list(self.tokens)] = FORBIDDEN
+
+
+@dataclass(frozen=True)
+class TimestampRules:
+    """Timestamps come in pairs, never decrease, open every window, and win when likelier than text."""
+
+    eot: int
+    no_timestamps: int
+    timestamp_begin: int
+    max_initial_index: int | None  # highest timestamp (0.02 s each) that may open a window
+
+    def apply(self, logits: Float32, sampled: Int64) -> None:
+        logits[:, self.no_timestamps] = FORBIDDEN
+        for row, tokens in zip(logits, sampled, strict=True):
+            self._keep_pairs(row, tokens)
+            self._keep_order(row, tokens)
+        if sampled.shape[1] == 0:
+            self._open_with_timestamp(logits)
+        for row in logits:
+            self._prefer_likely_timestamp(row)
+
+    def _pair_state(self, tokens: Int64) -> tuple[bool, bool]:
+        """Was the last token a timestamp, and the one before? A missing one before counts as one."""
+        last = len(tokens) >= 1 and tokens[-1] >= self.timestamp_begin
+        penultimate = len(tokens) < 2 or tokens[-2] >= self.timestamp_begin
+        return bool(last), bool(penultimate)
+
+    def _keep_pairs(self, row: Float32, tokens: Int64) -> None:
+        last, penultimate = self._pair_state(tokens)
+        if last and penultimate:  # a pair is complete (or just opened): text must follow
+            row[self.timestamp_begin :] = FORBIDDEN
+        elif last:  # text was closed: another timestamp, or the end
+            row[: self.eot] = FORBIDDEN
+
+    def _keep_order(self, row: Float32, tokens: Int64) -> None:
+        timestamps = tokens[tokens >= self.timestamp_begin]
+        if len(timestamps) == 0:
+            return
+        last, penultimate = self._pair_state(tokens)
+        # A segment may start where the last one ended, but must not be empty, or seeking never ends.
+        first_allowed = timestamps[-1] if last and not penultimate else timestamps[-1] + 1
+        row[self.timestamp_begin : first_allowed] = FORBIDDEN
+
+    def _open_with_timestamp(self, logits: Float32) -> None:
+        logits[:, : self.timestamp_begin] = FORBIDDEN
+        if self.max_initial_index is not None:
+            logits[:, self.timestamp_begin + self.max_initial_index + 1 :] = FORBIDDEN
+
+    def _prefer_likely_timestamp(self, row: Float32) -> None:
+        """Compares sum of timestamp probability with the likeliest other token (end of text included).
+
+        On logits instead of log-probabilities: the normaliser is on both sides.
+        """
+        text, timestamps = row[: self.timestamp_begin], row[self.timestamp_begin :]
+        if log_sum_exp(timestamps) > text.max():
+            row[: self.timestamp_begin] = FORBIDDEN
+
+
+def log_sum_exp(x: Float32) -> np.float32:
+    """log(sum(exp(x))) of a vector, -inf if all of it is."""
+    peak = x.max()
+    if not np.isfinite(peak):
+        return np.float32(peak)
+    return np.float32(peak + np.log(np.exp(x - peak).sum()))
+
+
+def build_rules(tokenizer: Tokenizer, options: TranscribeOptions) -> tuple[Rule, ...]:
+    """The rules that `options` ask for, in the reference's order."""
+    rules: list[Rule] = []
+    if options.suppress_blank:
+        rules.append(SuppressBlank((*tokenizer.encode(" "), tokenizer.eot)))
+    if options.suppress_tokens:  # "" and None turn the rule off, specials included
+        rules.append(SuppressTokens(suppressed_tokens(tokenizer, options.suppress_tokens)))
+    if not options.without_timestamps:
+        # The reference tests for truth: 0.0 means no limit, as None does (decoding.py:562).
+        limit_s = options.max_initial_timestamp
+        index = round(limit_s / TIME_PRECISION_S) if limit_s else None
+        rules.append(
+            TimestampRules(
+                tokenizer.eot, tokenizer.no_timestamps, tokenizer.timestamp_begin, index
+            )
+        )
+    return tuple(rules)
+
+
+def suppressed_tokens(tokenizer: Tokenizer, request: str | Sequence[int]) -> tuple[int, ...]:
+    """Token ids for a `suppress_tokens` option: "-1" or -1 stands for all non-speech symbols.
+
+    Task, prompt and no-speech tokens are always added. Raises `OptionError` for text that is not a
+    comma-separated list of ids in the vocabulary.
+    """
+    try:
+        ids = [int(part) for part in request.split(",")] if isinstance(request, str) else request
+    except ValueError:
+        raise OptionError(
+            f"suppress_tokens must be comma-separated token ids, got {request!r}"
+        ) from None
+    tokens = {token for token in ids if token >= 0}
+    if any(token >= tokenizer.n_vocab for token in tokens):
+        raise OptionError(f"suppress_tokens: ids end at {tokenizer.n_vocab - 1}, got {request!r}")
+    if -1 in ids:
+        tokens.update(tokenizer.non_speech_tokens)
+    tokens.update(
+        (
+            tokenizer.transcribe,
+            tokenizer.translate,
+            tokenizer.sot,
+            tokenizer.sot_prev,
+            tokenizer.sot_lm,
+            tokenizer.no_speech,
+        )
+    )
+    return tuple(sorted(tokens))

@@ -1,0 +1,23 @@
+"""Whisper described as MAX graphs. `whisper_module` puts all of them into one module to compile."""
+
+from max.dtype import DType
+from max.graph import DeviceRef, Module
+
+from maxwhisper.dims import Dims
+from maxwhisper.graphs.decoder import PREFILL, STEP, prefill_graph, step_graph
+from maxwhisper.graphs.encoder import CROSS_KV, ENCODER, cross_kv_graph, encoder_graph
+from maxwhisper.graphs.mel import LOG_MEL, NORMALIZE, log_mel_graph, normalize_graph
+
+GRAPH_NAMES = (LOG_MEL, NORMALIZE, ENCODER, CROSS_KV, PREFILL, STEP)
+
+
+def whisper_module(dims: Dims, dtype: DType, device: DeviceRef) -> Module:
+    """All graphs of one network in one module: they share kernels, so they compile cheaper together."""
+    module = Module()
+    log_mel_graph(module, device)
+    normalize_graph(module, device)
+    encoder_graph(module, dims, dtype, device)
+    cross_kv_graph(module, dims, dtype, device)
+    prefill_graph(module, dims, dtype, device)
+    step_graph(module, dims, dtype, device)
+    return module

@@ -1,0 +1,72 @@
+"""The few layers a Whisper is made of, as functions from graph values to graph values.
+
+In: values inside a `max.graph.Graph` that is being built. Out: values. Weights are declared by name
+and stay outside the compiled artifact; `runtime/weights.py` lays arrays out under the same names.
+Must not know: checkpoints, devices that exist, sessions.
+"""
+
+from max.dtype import DType
+from max.graph import DeviceRef, Graph, TensorValue, Weight, ops
+
+LAYER_NORM_EPS = 1e-5  # torch's default, which the reference uses
+
+
+class Scope:
+    """A graph under construction together with the precision and device of its weights."""
+
+    def __init__(self, graph: Graph, dtype: DType, device: DeviceRef) -> None:
+        self.graph = graph
+        self.dtype = dtype
+        self.device = device
+        self._declared: dict[str, TensorValue] = {}  # a graph may declare a name only once
+
+    def weight(self, name: str, *shape: int, dtype: DType | None = None) -> TensorValue:
+        """An external weight of this graph, filled from the registry at load."""
+        if name not in self._declared:
+            weight = Weight(name, dtype or self.dtype, shape, self.device)
+            self._declared[name] = self.graph.add_weight(weight)
+        return self._declared[name]
+
+    def linear(self, x: TensorValue, name: str, n_in: int, n_out: int) -> TensorValue:
+        """(..., n_in) -> (..., n_out). Weights lie as (n_in, n_out), the order the product reads."""
+        return x @ self.weight(f"{name}.weight", n_in, n_out) + self.weight(f"{name}.bias", n_out)
+
+    def layer_norm(self, x: TensorValue, name: str, n_state: int) -> TensorValue:
+        """Normalise the last axis in float32, as the reference does (openai/whisper model.py:39-41)."""
+        gamma = self.weight(f"{name}.weight", n_state, dtype=DType.float32)
+        beta = self.weight(f"{name}.bias", n_state, dtype=DType.float32)
+        normed = ops.layer_norm(x.cast(DType.float32), gamma, beta, LAYER_NORM_EPS)
+        return normed.cast(self.dtype)
+
+    def mlp(self, x: TensorValue, name: str, n_state: int) -> TensorValue:
+        """Two linears around an exact (erf) GELU, four times wider inside."""
+        hidden = ops.gelu(self.linear(x, f"{name}.0", n_state, 4 * n_state))
+        return self.linear(hidden, f"{name}.2", 4 * n_state, n_state)
+
+
+def split_heads(x: TensorValue, n_head: int) -> TensorValue:
+    """(B, L, C) -> (B, H, L, D)."""
+    batch, length, n_state = x.shape
+    return x.reshape((batch, length, n_head, int(n_state) // n_head)).permute([0, 2, 1, 3])
+
+
+def merge_heads(x: TensorValue) -> TensorValue:
+    """(B, H, L, D) -> (B, L, C)."""
+    batch, n_head, length, width = x.shape
+    return x.permute([0, 2, 1, 3]).reshape((batch, length, int(n_head) * int(width)))
+
+
+def attention(
+    q: TensorValue, k: TensorValue, v: TensorValue, mask: TensorValue | None = None
+) -> TensorValue:
+    """Scaled dot-product attention: q (B, H, L, D), k and v (B, H, S, D) -> (B, H, L, D).
+
+    `mask` (L, S) float32 is added to the scores; it must be an *input* of the graph. MAX 26.7.0
+    computes wrong numbers on a CPU when the mask is made inside the graph and L > 1 (error 1 to 2 on
+    unit-normal data), and crashes the compiler for `softmax(mask + (q * s) @ k^T) @ v`. This form, with
+    the mask given from outside, is exact for every L tried; `tests/parity` holds it to that.
+    """
+    scores = (q @ k.transpose(2, 3)).cast(DType.float32) * (int(q.shape[3]) ** -0.5)
+    if mask is not None:
+        scores = scores + mask.reshape((1, 1, mask.shape[0], mask.shape[1]))
+    return ops.softmax(scores).cast(v.dtype) @ v

@@ -1,0 +1,94 @@
+"""Which device and precision to run on, decided once, with the reason.
+
+Out: a `Placement`. Knows what this machine has; knows nothing of graphs or weights.
+"""
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from max.driver import CPU, Accelerator, Device, accelerator_architecture_name, accelerator_count
+from max.dtype import DType
+from max.graph import DeviceRef
+
+from maxwhisper.errors import DeviceError
+
+DTYPES = {
+    "float32": DType.float32,
+    "float16": DType.float16,
+    "bfloat16": DType.bfloat16,
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a network runs. `target` names the instruction set that artifacts are compiled for."""
+
+    device: Device
+    ref: DeviceRef
+    dtype: DType
+    dtype_name: str
+    target: str  # "cpu-x86_64-3f2a…", "cuda-sm_90a"
+    reason: str  # one sentence for people
+
+    @property
+    def label(self) -> str:
+        return "cpu" if self.device.is_host else f"gpu:{self.device.id}"
+
+
+def choose(device: str = "auto", dtype: str = "auto") -> Placement:
+    """Resolve "auto" | "cpu" | "gpu" | "gpu:N" and "auto" | "float32" | "float16" | "bfloat16".
+
+    A GPU is taken when MAX sees one. Precision defaults to float32 on a CPU, and on a GPU to float16,
+    which both baselines use there. Raises `DeviceError` for what this machine cannot give.
+    """
+    n_gpus = accelerator_count()
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "gpu") or (index and not index.isdigit()):
+        raise DeviceError(f"device must be auto, cpu, gpu or gpu:N, got {device!r}")
+    if kind == "auto":
+        kind = "gpu" if n_gpus else "cpu"
+        reason = f"MAX sees {n_gpus} GPU(s)" if n_gpus else "MAX sees no GPU on this machine"
+    else:
+        reason = f"asked for {device!r}"
+    if kind == "cpu":
+        return _place(CPU(), DeviceRef.CPU(), dtype, f"cpu-{cpu_target()}", reason)
+    number = int(index or 0)
+    if number >= n_gpus:
+        raise DeviceError(
+            f"device {device!r} was asked for, but MAX sees {n_gpus} GPU(s): use 'cpu' or 'auto'"
+        )
+    return gpu_placement(number, dtype, reason)
+
+
+def gpu_placement(number: int, dtype: str, reason: str) -> Placement:
+    """A placement on GPU `number`, which may be a virtual one to compile for."""
+    accelerator = Accelerator(number)
+    target = f"{accelerator.api}-{accelerator_architecture_name()}"
+    return _place(accelerator, DeviceRef.GPU(number), dtype, target, reason)
+
+
+def _place(device: Device, ref: DeviceRef, dtype: str, target: str, reason: str) -> Placement:
+    name = dtype if dtype != "auto" else ("float32" if device.is_host else "float16")
+    if name not in DTYPES:
+        raise DeviceError(f"dtype must be auto, {', '.join(DTYPES)}, got {dtype!r}")
+    if device.is_host and name != "float32":
+        raise DeviceError(f"a CPU runs float32 only, got {name}: use dtype='float32' or a GPU")
+    return Placement(device, ref, DTYPES[name], name, target, reason)
+
+
+def cpu_target() -> str:
+    """This processor's instruction set, as a short name: machine and a hash of its feature flags.
+
+    MAX compiles for the exact host, so an artifact from a processor with other features may crash or
+    compute wrong numbers here.
+    """
+    machine = platform.machine() or "unknown"
+    cpuinfo = Path("/proc/cpuinfo")
+    features = platform.processor()
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+        features = " ".join(sorted(flags.partition(":")[2].split()))
+    return f"{machine}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"

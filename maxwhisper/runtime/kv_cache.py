@@ -1,0 +1,40 @@
+"""The decoder's self-attention cache: static buffers, written in place, owned here alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from max.driver import Buffer
+
+from maxwhisper.dims import Dims
+from maxwhisper.runtime.device import Placement
+
+# Added to the score of a slot that may not be seen; exp() of it is exactly 0 in float32.
+MASKED = np.float32(-1e30)
+
+
+class KVCache:
+    """Key and value buffers, (B, H, n_text_ctx, D) each, for every decoder layer.
+
+    Positions are filled from the left; `length` of them hold tokens. Slots beyond are masked, so a
+    reset only forgets the length.
+    """
+
+    def __init__(self, dims: Dims, placement: Placement, batch: int) -> None:
+        shape = (batch, dims.n_text_head, dims.n_text_ctx, dims.text_head_width)
+        self.batch = batch
+        self.length = 0
+        self.capacity = dims.n_text_ctx
+        self.buffers: Sequence[Buffer] = [
+            Buffer.zeros(shape, placement.dtype, placement.device)
+            for _ in range(2 * dims.n_text_layer)
+        ]
+
+    def reset(self) -> None:
+        self.length = 0
+
+    def mask(self, n_tokens: int) -> npt.NDArray[np.float32]:
+        """(n_tokens, n_text_ctx): each new token sees what came before it, and itself."""
+        positions = self.length + np.arange(n_tokens)
+        visible = np.arange(self.capacity)[None, :] <= positions[:, None]
+        return np.where(visible, np.float32(0), MASKED)

@@ -1,0 +1,81 @@
+"""Canonical weights -> arrays laid out as the graphs declare them.
+
+One pass at load: linears transposed to (n_in, n_out), query/key/value side by side, convolutions as
+matrices over (tap, channel). A key projection has no bias in Whisper; the fused form gives it zeros.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maxwhisper.dims import Dims
+from maxwhisper.mel import dft_basis
+
+Float32 = npt.NDArray[np.float32]
+_FLOAT32_PARTS = ("_ln.", ".ln.", ".ln_post.")  # layer norms compute in float32
+
+
+def is_float32(name: str) -> bool:
+    """True for weights that stay float32 whatever the network's precision."""
+    return name == "mel.dft" or any(part in f".{name}" for part in _FLOAT32_PARTS)
+
+
+def graph_weights(dims: Dims, weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, Float32]:
+    """float32 arrays under the names of `graphs/`; casting to a device's precision is the caller's."""
+
+    def get(name: str) -> Float32:
+        return np.asarray(weights[name], np.float32)
+
+    laid_out: dict[str, Float32] = {"mel.dft": dft_basis()}
+
+    def copy(*names: str) -> None:
+        laid_out.update({name: get(name) for name in names})
+
+    def layer_norm(name: str) -> None:
+        copy(f"{name}.weight", f"{name}.bias")
+
+    def linear(name: str) -> None:
+        laid_out[f"{name}.weight"] = get(f"{name}.weight").T
+        laid_out[f"{name}.bias"] = get(f"{name}.bias")
+
+    def conv(name: str) -> None:
+        weight = get(f"{name}.weight")  # (C_out, C_in, 3)
+        laid_out[f"{name}.weight"] = weight.transpose(2, 1, 0).reshape(-1, weight.shape[0])
+        laid_out[f"{name}.bias"] = get(f"{name}.bias")
+
+    def fused(name: str, fused_name: str, parts: tuple[str, ...]) -> None:
+        matrices = [get(f"{name}.{part}.weight").T for part in parts]
+        biases = [
+            np.zeros(matrix.shape[1], np.float32) if part == "key" else get(f"{name}.{part}.bias")
+            for part, matrix in zip(parts, matrices, strict=True)
+        ]
+        laid_out[f"{name}.{fused_name}.weight"] = np.concatenate(matrices, axis=1)
+        laid_out[f"{name}.{fused_name}.bias"] = np.concatenate(biases)
+
+    def block(name: str) -> None:
+        layer_norm(f"{name}.attn_ln")
+        fused(f"{name}.attn", "qkv", ("query", "key", "value"))
+        linear(f"{name}.attn.out")
+        layer_norm(f"{name}.mlp_ln")
+        linear(f"{name}.mlp.0")
+        linear(f"{name}.mlp.2")
+
+    conv("encoder.conv1")
+    conv("encoder.conv2")
+    copy("encoder.positional_embedding")
+    for layer in range(dims.n_audio_layer):
+        block(f"encoder.blocks.{layer}")
+    layer_norm("encoder.ln_post")
+
+    copy("decoder.token_embedding.weight", "decoder.positional_embedding")
+    for layer in range(dims.n_text_layer):
+        name = f"decoder.blocks.{layer}"
+        block(name)
+        layer_norm(f"{name}.cross_attn_ln")
+        linear(f"{name}.cross_attn.query")
+        fused(f"{name}.cross_attn", "kv", ("key", "value"))
+        linear(f"{name}.cross_attn.out")
+    layer_norm("decoder.ln")
+    return {name: np.ascontiguousarray(array) for name, array in laid_out.items()}

@@ -1,0 +1,100 @@
+"""From the tokens of one window to segments with times, and to where the next window begins.
+
+Source: openai/whisper transcribe.py:339-399, 484-492. Pure functions of tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from maxwhisper.decoding.window import WindowResult
+from maxwhisper.dims import FRAMES_PER_SECOND, INPUT_STRIDE, TIME_PRECISION_S
+from maxwhisper.tokenizer import Tokenizer
+from maxwhisper.transcript import Segment
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of the recording, in mel frames of 10 ms: at most 3000 from `seek`."""
+
+    seek: int
+    size: int
+
+    @property
+    def start_s(self) -> float:
+        return self.seek / FRAMES_PER_SECOND
+
+
+def window_segments(
+    result: WindowResult, window: Window, tokenizer: Tokenizer, first_id: int
+) -> tuple[list[Segment], int]:
+    """Segments of a decoded window and the frame to seek to.
+
+    Two adjacent timestamps close one segment and open the next. A window that ends in a single
+    timestamp has nothing after it; otherwise the last unclosed segment is dropped and read again
+    from its start. A segment without duration or text stays in the list, emptied.
+    """
+    tokens = result.tokens
+    is_timestamp = [token >= tokenizer.timestamp_begin for token in tokens]
+    ends_in_single_timestamp = is_timestamp[-2:] == [False, True]
+    cuts = [i for i in range(1, len(tokens)) if is_timestamp[i - 1] and is_timestamp[i]]
+
+    if cuts:
+        if ends_in_single_timestamp:
+            cuts.append(len(tokens))
+        starts = [0, *cuts[:-1]]
+        pieces = [tokens[start:cut] for start, cut in zip(starts, cuts, strict=True)]
+        spans = [_positions(piece, tokenizer) for piece in pieces]
+        advance = window.size if ends_in_single_timestamp else spans[-1][1] * INPUT_STRIDE
+    else:
+        pieces = [tokens]
+        spans = [(0, _last_position(tokens, tokenizer))]
+        advance = window.size
+
+    segments = []
+    for piece, (first, last) in zip(pieces, spans, strict=True):
+        start = window.start_s + first * TIME_PRECISION_S
+        # `last` is None where no timestamp says so: the segment fills the window.
+        length_s = window.size / FRAMES_PER_SECOND if last is None else last * TIME_PRECISION_S
+        end = window.start_s + length_s
+        segments.append(
+            _segment(piece, start, end, first_id + len(segments), result, window, tokenizer)
+        )
+    return segments, window.seek + advance
+
+
+def _positions(piece: Sequence[int], tokenizer: Tokenizer) -> tuple[int, int]:
+    """Timestamp positions (0.02 s each) at both ends of a closed segment."""
+    return piece[0] - tokenizer.timestamp_begin, piece[-1] - tokenizer.timestamp_begin
+
+
+def _last_position(tokens: Sequence[int], tokenizer: Tokenizer) -> int | None:
+    """Position of the last timestamp, or None if there is none after <|0.00|>."""
+    positions = [token - tokenizer.timestamp_begin for token in tokens]
+    timestamps = [position for position in positions if position >= 0]
+    return timestamps[-1] if timestamps and timestamps[-1] != 0 else None
+
+
+def _segment(
+    tokens: Sequence[int],
+    start: float,
+    end: float,
+    segment_id: int,
+    result: WindowResult,
+    window: Window,
+    tokenizer: Tokenizer,
+) -> Segment:
+    segment = Segment(
+        id=segment_id,
+        seek=window.seek,
+        start=start,
+        end=end,
+        text=tokenizer.decode([token for token in tokens if token < tokenizer.eot]),
+        tokens=tuple(tokens),
+        temperature=result.temperature,
+        avg_logprob=result.avg_logprob,
+        compression_ratio=result.compression_ratio,
+        no_speech_prob=result.no_speech_prob,
+    )
+    if start == end or not segment.text.strip():
+        return replace(segment, text="", tokens=())
+    return segment
