@@ -1,6 +1,6 @@
 """Fetches official checkpoints: resumed, verified by sha256, put in place in one step.
 
-In: an `OfficialModel`. Out: the path of a file whose sha256 is right. Knows nothing of what is in it.
+In: an `OfficialModel`. Out: the path of a file whose sha256 is right. Does not look inside it.
 """
 
 import fcntl
@@ -43,9 +43,10 @@ def fetch(model: OfficialModel, folder: Path, progress: Progress | None = None) 
         try:
             _download(model, part, progress or _silent)
         except (urllib.error.URLError, HTTPException, OSError) as error:
+            wrong = " The file that is there now has another sha256." if path.exists() else ""
             raise CheckpointError(
                 f"cannot download {model.url} ({error}). Try again, it will resume; or get that "
-                f"file on another machine and put it at {path} (sha256 {model.sha256})"
+                f"file on another machine and put it at {path} (sha256 {model.sha256}).{wrong}"
             ) from error
         found = sha256_of(part)
         if found != model.sha256:
@@ -63,8 +64,11 @@ def is_intact(path: Path, sha256: str) -> bool:
 
 
 def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _silent(line: str) -> None:
@@ -100,30 +104,37 @@ def _download(model: OfficialModel, part: Path, progress: Progress) -> None:
             have = 0
         total = have + int(response.headers.get("Content-Length") or 0)
         _check_room(part.parent, total - have)
+        tell = _once_a_second(progress)
         with part.open("ab" if have else "wb") as file:
-            for received in _blocks(response, file.write):
-                have += received
-                progress(f"downloading {model.file_name}: {have // _MIB} of {total // _MIB} MiB")
+            for block in _blocks(response):
+                file.write(block)
+                have += len(block)
+                tell(f"downloading {model.file_name}: {have // _MIB} of {total // _MIB} MiB")
     if have < total:
         raise HTTPException(f"the connection ended after {have} of {total} bytes")
 
 
-def _blocks(response: HTTPResponse, write: Callable[[bytes], int]) -> Iterator[int]:
-    """Copy the body; yield the bytes written since the last time, about once a second."""
-    received, told = 0, time.monotonic()
+def _blocks(response: HTTPResponse) -> Iterator[bytes]:
     while block := response.read(_BLOCK_BYTES):
-        write(block)
-        received += len(block)
+        yield block
+
+
+def _once_a_second(progress: Progress) -> Progress:
+    told = -_PROGRESS_EVERY_S
+
+    def tell(line: str) -> None:
+        nonlocal told
         if time.monotonic() - told >= _PROGRESS_EVERY_S:
-            yield received
-            received, told = 0, time.monotonic()
-    yield received
+            told = time.monotonic()
+            progress(line)
+
+    return tell
 
 
 def _check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CheckpointError(
-            f"expected {needed // _MIB} MiB free in {folder}, found {free // _MIB}: free some space "
-            "or set MAXWHISPER_CACHE to another disk"
+            f"expected {needed // _MIB} MiB free in {folder}, found {free // _MIB}: make room or "
+            "set MAXWHISPER_CACHE to another disk"
         )

@@ -2,7 +2,7 @@
 
 Owns the `Checkpoint` type and the table of tensors that a network must have. Names are
 openai-whisper's state-dict names, arrays are numpy. Who reads files is beside this one:
-`openai_pt`, `hf_safetensors`; who makes other formats: `convert`, `ctranslate2`.
+`openai_pt`, `hf_safetensors`; who makes other formats: `convert`, `convert_ctranslate2`.
 """
 
 import hashlib

@@ -1,0 +1,74 @@
+"""The vocabulary in the form of Hugging Face's `tokenizers` library, which faster-whisper reads.
+
+In: a `Tokenizer`. Out: a byte-level BPE with the same ids. The pairs it merges are worked out from
+the tiktoken ranks (1.5 s), because rank files hold only what the pairs make. `tokenizers` is
+imported when asked for.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from maxwhisper.tokenizer import Tokenizer, read_ranks
+
+if TYPE_CHECKING:
+    import tokenizers
+
+
+def make_hf_tokenizer(tokenizer: Tokenizer) -> "tokenizers.Tokenizer":
+    """The same vocabulary in the form of the `tokenizers` library: text tokens and specials.
+
+    Timestamps are left out, as in Hugging Face's files of the first Whisper models; faster-whisper
+    computes them from the position of <|notimestamps|>.
+    """
+    from tokenizers import AddedToken, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer as HfTokenizer
+
+    ranks = read_ranks(tokenizer.encoding.name)
+    vocab = {_printable(token): rank for token, rank in ranks.items()}
+    result = HfTokenizer(models.BPE(vocab=vocab, merges=_merges(ranks)))
+    result.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    result.decoder = decoders.ByteLevel()
+    specials = range(tokenizer.eot, tokenizer.timestamp_begin)
+    result.add_special_tokens(
+        [AddedToken(tokenizer.decode([i]), special=True, normalized=False) for i in specials]
+    )
+    return result
+
+
+def _byte_characters() -> dict[int, str]:
+    """GPT-2's printable stand-ins: a printable Latin-1 byte is itself, the others U+0100 on."""
+    kept = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = (byte for byte in range(256) if byte not in kept)
+    return {byte: chr(byte) for byte in kept} | {b: chr(0x100 + i) for i, b in enumerate(others)}
+
+
+_BYTE_CHARACTERS = _byte_characters()
+
+
+def _printable(token: bytes) -> str:
+    return "".join(_BYTE_CHARACTERS[byte] for byte in token)
+
+
+def _merges(ranks: Mapping[bytes, int]) -> list[tuple[str, str]]:
+    """The pair that each token of two or more bytes is made of, in the order of the ranks.
+
+    It is what remains when the token's bytes are merged by all earlier ranks.
+    """
+    merges = []
+    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
+        if len(token) > 1:
+            left, right = _parts_before(token, rank, ranks)
+            merges.append((_printable(left), _printable(right)))
+    return merges
+
+
+def _parts_before(token: bytes, rank: int, ranks: Mapping[bytes, int]) -> list[bytes]:
+    parts = [token[i : i + 1] for i in range(len(token))]
+    while len(parts) > 2:
+        pair_ranks = [ranks.get(a + b, rank) for a, b in pairwise(parts)]
+        i = min(range(len(pair_ranks)), key=pair_ranks.__getitem__)
+        if pair_ranks[i] >= rank:
+            break
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    return parts
