@@ -1,0 +1,145 @@
+"""The command line: `python -m maxwhisper transcribe | selftest | bench | compile | models`.
+
+Standard output carries the answer and nothing else: with `--json` one JSON document, without it
+text for people. Progress, warnings and whatever libraries print go to standard error. Exit codes:
+0 done, 1 an error (one line on standard error says which) or a failed check, 2 a wrong command
+line. Nothing heavy is imported before a command runs, so that `--help` is instant.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from maxwhisper import engine
+from maxwhisper.cli import commands
+from maxwhisper.cli.flags import add_option_flags
+from maxwhisper.cli.output import answer_stream
+from maxwhisper.errors import MaxWhisperError
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
+EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, for example `| head`
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        with answer_stream() as out:
+            exit_code: int = args.command(args, out)
+    except MaxWhisperError as error:
+        print(f"maxwhisper: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return EXIT_PIPE_CLOSED
+    return exit_code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m maxwhisper", description="Whisper in MAX Graph"
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, about, add_flags, command in (
+        (
+            "transcribe",
+            "turn a recording into text with times",
+            _transcribe_flags,
+            commands.transcribe,
+        ),
+        ("selftest", "check every component of maxwhisper", _selftest_flags, commands.selftest),
+        ("bench", "time the engines on the same clips, in turns", _bench_flags, commands.bench),
+        (
+            "compile",
+            "build a model's graphs ahead of time",
+            _add_model_flags,
+            commands.compile_graphs,
+        ),
+        ("models", "list what can be loaded, or show a model", _models_flags, commands.models),
+    ):
+        subparser = subparsers.add_parser(name, help=about, description=about)
+        add_flags(subparser)
+        subparser.add_argument("--json", action="store_true", help="print one JSON document")
+        subparser.set_defaults(command=command)
+    return parser
+
+
+def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="audio or video file")
+    parser.add_argument("--engine", choices=list(engine.ENGINES), default="maxwhisper")
+    _add_model_flags(parser)
+    add_option_flags(parser)
+
+
+def _selftest_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="CHECK", help="checks to run (default: all)")
+    parser.add_argument("--list", action="store_true", help="list the checks and run none")
+    _add_model_flags(parser)
+
+
+def _bench_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "clips",
+        nargs="*",
+        metavar="CLIP",
+        help="audio files; NAME.txt beside NAME.flac is what is said in it (default: the talk)",
+    )
+    parser.add_argument(
+        "--engines",
+        type=_engine_names,
+        default=list(engine.ENGINES),
+        metavar="A,B,…",
+        help=f"comma list (default: {','.join(engine.ENGINES)})",
+    )
+    parser.add_argument("--language", default="en", help="spoken in the clips (default: en)")
+    parser.add_argument(
+        "--rounds", type=_positive, default=3, metavar="N", help="timed (default 3)"
+    )
+    parser.add_argument(
+        "--warmups", type=_positive, default=2, metavar="N", help="untimed (default 2)"
+    )
+    parser.add_argument("--aa", action="store_true", help="A/A check: every engine under two names")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the JSON record here too"
+    )
+    _add_model_flags(parser)
+
+
+def _models_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=["list", "show"], default="list")
+    parser.add_argument(
+        "model", nargs="?", metavar="M", help="to show; the default model otherwise"
+    )
+    _add_cache_flag(parser)
+
+
+def _add_model_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="M", help="a name from `models`, a .pt file or a folder")
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu or gpu")
+    parser.add_argument("--dtype", default="auto", metavar="T", help="auto, float32, bfloat16, …")
+    _add_cache_flag(parser)
+
+
+def _add_cache_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cache_dir", type=Path, metavar="DIR", help="of downloads and compiled graphs"
+    )
+
+
+def _engine_names(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in engine.ENGINES:
+            raise argparse.ArgumentTypeError(
+                f"unknown engine {name!r}: choose from {', '.join(engine.ENGINES)}"
+            )
+    return names
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, got {text!r}")
+    return int(text)

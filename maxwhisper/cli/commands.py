@@ -1,0 +1,192 @@
+"""What each command does: parsed arguments and the answer stream in, an exit code out.
+
+Engines are known only through the `Engine` protocol. Heavy packages are imported inside functions.
+"""
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from maxwhisper import engine
+from maxwhisper.cli.flags import options_from
+from maxwhisper.cli.output import answer, clock_time, json_text, progress
+from maxwhisper.transcript import Segment
+
+if TYPE_CHECKING:
+    from maxwhisper.bench import Clip
+    from maxwhisper.checkpoint import ModelRow
+    from maxwhisper.checkpoint.schema import Checkpoint
+    from maxwhisper.selftest.result import CheckResult
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
+BENCH_CLIP = EXAMPLES / "talk.flac"  # the project's standard benchmark clip
+
+
+def transcribe(args: argparse.Namespace, out: TextIO) -> int:
+    from maxwhisper.audio import decode
+
+    options = options_from(args)
+    waveform = decode(args.file)
+    loaded = _load_engine(args, args.engine)
+
+    def show(segment: Segment) -> None:
+        times = f"{clock_time(segment.start)} → {clock_time(segment.end)}"
+        print(f"[{times}] {segment.text.strip()}", file=out, flush=True)
+
+    start_s = time.perf_counter()
+    transcript = loaded.transcribe(waveform, options, None if args.json else show)
+    elapsed_s = time.perf_counter() - start_s
+    if args.json:
+        out.write(json_text(transcript.to_dict() | {"engine": loaded.info.to_dict()}))
+    progress(
+        f"{transcript.duration:.1f} s of audio, language {transcript.language}, "
+        f"in {elapsed_s:.2f} s: RTFx {transcript.duration / elapsed_s:.1f}"
+    )
+    return 0
+
+
+def selftest(args: argparse.Namespace, out: TextIO) -> int:
+    from maxwhisper.selftest import catalog
+
+    if args.list:
+        checks = [
+            {"name": name, "group": group, "about": about} for name, group, about in catalog()
+        ]
+        answer(out, args.json, {"checks": checks}, [f"{c['name']}: {c['about']}" for c in checks])
+        return 0
+    from maxwhisper.selftest.checks import run_checks
+
+    results = []
+    for result in run_checks(_load_engine(args, "maxwhisper"), args.names or None):
+        results.append(result)
+        if not args.json:
+            print(_check_line(result), file=out, flush=True)
+    if args.json:
+        out.write(json_text({"checks": [result.to_dict() for result in results]}))
+    n_passed = sum(result.status == "passed" for result in results)
+    progress(f"{n_passed} of {len(results)} checks passed")
+    return 0 if results and n_passed == len(results) else 1
+
+
+def bench(args: argparse.Namespace, out: TextIO) -> int:
+    from maxwhisper import bench, bench_report
+    from maxwhisper.options import TranscribeOptions
+
+    options = TranscribeOptions(language=args.language).validate()
+    clips = [_read_clip(Path(name)) for name in args.clips or [BENCH_CLIP]]
+    checkpoint = _load_checkpoint(args)
+    contestants = bench.load_contestants(
+        args.engines,
+        checkpoint,
+        device=args.device,
+        dtype=args.dtype,
+        cache_dir=args.cache_dir,
+        progress=progress,
+    )
+    if args.aa:
+        contestants = bench.with_a_a_check(contestants)
+    settings = bench.Settings(args.rounds, args.warmups, options)
+    record = bench.run(contestants, clips, checkpoint.name, settings, progress=progress)
+    bench_report.validate(record)
+    if args.output is not None:
+        args.output.write_text(json_text(record), encoding="utf-8")
+    answer(out, args.json, record, [bench_report.table(record)])
+    return 1 if bench_report.failed(record) else 0
+
+
+def compile_graphs(args: argparse.Namespace, out: TextIO) -> int:
+    from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
+    from maxwhisper.runtime.compiled import precompile
+
+    # Graphs depend on the dims alone: an official model need not be downloaded for them.
+    official = OFFICIAL_MODELS.get(args.model)
+    dims = official.dims if official is not None else _load_checkpoint(args).dims
+    start_s = time.perf_counter()
+    folder = precompile(
+        dims, device=args.device, dtype=args.dtype, cache_dir=args.cache_dir, progress=progress
+    )
+    seconds = time.perf_counter() - start_s
+    document = {"dims": dims.to_dict(), "folder": str(folder), "seconds": seconds}
+    answer(out, args.json, document, [f"{folder} is ready after {seconds:.1f} s"])
+    return 0
+
+
+def models(args: argparse.Namespace, out: TextIO) -> int:
+    from maxwhisper.checkpoint import DEFAULT_MODEL, available
+
+    if args.action == "show":
+        return _show_model(args, out)
+    rows = available(args.cache_dir)
+    lines = [
+        f"{row.name:16} {row.parameters / 1e6:8.1f} M parameters  {_where(row)}"
+        f"{'  (the default)' if row.name == DEFAULT_MODEL else ''}"
+        for row in rows
+    ]
+    document = [asdict(row) | {"path": row.path and str(row.path)} for row in rows]
+    answer(out, args.json, {"models": document, "default": DEFAULT_MODEL}, lines)
+    return 0
+
+
+def _show_model(args: argparse.Namespace, out: TextIO) -> int:
+    from maxwhisper.checkpoint import tensor_table
+
+    checkpoint = _load_checkpoint(args)
+    rows = tensor_table(checkpoint)
+    width = max(len(row.name) for row in rows)
+    lines = [f"{row.name:{width}}  {row.shape!s:16}  {row.dtype:8}  {row.role}" for row in rows]
+    document = {
+        "model": checkpoint.name,
+        "source": checkpoint.source,
+        "dims": checkpoint.dims.to_dict(),
+        "tensors": [asdict(row) for row in rows],
+    }
+    answer(out, args.json, document, lines)
+    return 0
+
+
+def _where(row: "ModelRow") -> str:
+    if row.path is None:
+        return "made on the spot"
+    return f"on disk: {row.path}" if row.on_disk else "not on disk: fetched on first use"
+
+
+def _load_checkpoint(args: argparse.Namespace) -> "Checkpoint":
+    """The checkpoint that `--model` names; says in one line what it is."""
+    from maxwhisper import checkpoint
+
+    name = args.model or checkpoint.DEFAULT_MODEL
+    loaded = checkpoint.load(name, cache_dir=args.cache_dir, progress=progress)
+    progress(f"model {loaded.name}: {loaded.source}")
+    return loaded
+
+
+def _load_engine(args: argparse.Namespace, name: str) -> engine.Engine:
+    loaded = engine.load_engine(
+        name,
+        _load_checkpoint(args),
+        device=args.device,
+        dtype=args.dtype,
+        cache_dir=args.cache_dir,
+        progress=progress,
+    )
+    info = loaded.info
+    progress(f"{info.name} ({info.version}) on {info.device}, {info.dtype}: {info.device_reason}")
+    return loaded
+
+
+def _read_clip(path: Path) -> "Clip":
+    from maxwhisper.audio import decode
+    from maxwhisper.bench import Clip
+
+    script = path.with_suffix(".txt")
+    reference = script.read_text(encoding="utf-8") if script.is_file() else None
+    return Clip(path.name, decode(path), reference)
+
+
+def _check_line(result: "CheckResult") -> str:
+    error = "" if result.error is None else f"{result.error:.1e}"
+    limit = "" if result.tolerance is None else f"≤ {result.tolerance:.0e}"
+    line = f"{result.status:6}  {result.name:30} {error:>8} {limit:8} {result.ms:9.1f} ms"
+    return f"{line}  {result.detail}".rstrip()

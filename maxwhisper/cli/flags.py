@@ -1,0 +1,126 @@
+"""Command-line flags for every field of `TranscribeOptions`, named as openai-whisper's own flags.
+
+The fields are the source: their names, types and defaults become flags, and a field without a help
+line here fails at once. In: an argument parser. Out: validated options.
+"""
+
+import argparse
+import typing
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+from maxwhisper.options import TranscribeOptions
+
+HELP = {
+    "language": "code or English name of the language spoken (default: detect it)",
+    "task": "transcribe, or translate into English",
+    "temperature": "sampling temperature, or a comma list to fall back through; 0 is greedy",
+    "best_of": "samples to choose from when the temperature is above 0",
+    "beam_size": "beams of the search when the temperature is 0 (default: greedy)",
+    "patience": "beam search patience, at least 1 candidate a beam",
+    "length_penalty": "exponent that favours longer candidates (default: by mean log-probability)",
+    "sample_len": "most tokens sampled per window (default: half the text context)",
+    "prefix": "text that the first window's transcript begins with",
+    "suppress_tokens": "comma list of token ids never sampled; -1 is the non-speech symbols",
+    "suppress_blank": "no blank at the beginning of a window",
+    "without_timestamps": "decode windows without timestamp tokens",
+    "max_initial_timestamp": "latest first timestamp of a window, seconds",
+    "compression_ratio_threshold": "above it a window counts as failed: it repeats itself",
+    "logprob_threshold": "below it, mean log-probability, a window counts as failed",
+    "no_speech_threshold": "above it a window that also fails logprob_threshold is silence",
+    "condition_on_previous_text": "give each window the text before it as its prompt",
+    "initial_prompt": "text given as the prompt of the first window",
+    "carry_initial_prompt": "give initial_prompt to every window, not only the first",
+    "word_timestamps": "find the times of each word",
+    "prepend_punctuations": "marks that belong to the word after them",
+    "append_punctuations": "marks that belong to the word before them",
+    "clip_timestamps": "comma list start,end,start,end,… of the parts to transcribe, seconds",
+    "hallucination_silence_threshold": "silence around a doubtful word that gets skipped, seconds",
+}
+
+
+def add_option_flags(parser: argparse.ArgumentParser) -> None:
+    """Add one flag for each field of `TranscribeOptions`, and openai-whisper's fallback step."""
+    group = parser.add_argument_group("transcription options, as openai-whisper names them")
+    hints = typing.get_type_hints(TranscribeOptions)
+    for field in fields(TranscribeOptions):
+        group.add_argument(
+            f"--{field.name}",
+            type=_reader(hints[field.name]),
+            default=field.default,
+            metavar=_metavar(hints[field.name]),
+            help=HELP[field.name].replace("%", "%%"),
+        )
+    group.add_argument(
+        "--temperature_increment_on_fallback",
+        type=_or_none(float),
+        metavar="X",
+        help="fall back from --temperature to 1.0 in these steps (default: no fallback)",
+    )
+
+
+def options_from(args: argparse.Namespace) -> TranscribeOptions:
+    """The validated options of a parsed command line; raises `OptionError`."""
+    names = [field.name for field in fields(TranscribeOptions)]
+    options = TranscribeOptions(**{name: getattr(args, name) for name in names})
+    step = args.temperature_increment_on_fallback
+    if step is not None and isinstance(options.temperature, float):
+        options = replace(options, temperature=_fallback(options.temperature, step))
+    return options.validate()
+
+
+def _fallback(first: float, step: float) -> tuple[float, ...]:
+    """Temperatures from `first` up to 1.0 inclusive; `first` alone where the step leads nowhere."""
+    if step <= 0:
+        return (first,)
+    return tuple(round(first + i * step, 6) for i in range(int((1.0 - first) / step + 1e-6) + 1))
+
+
+def _reader(hint: Any) -> Callable[[str], Any]:
+    """The function that turns a flag's text into a value of the field's type."""
+    kinds = typing.get_args(hint) or (hint,)
+    if bool in kinds:
+        return _boolean
+    if str in kinds:
+        return str  # token lists and clip times stay text, which the options accept as well
+    number = float if float in kinds else int
+    if any(typing.get_origin(kind) is tuple for kind in kinds):
+        return _numbers
+    return _or_none(number)
+
+
+def _metavar(hint: Any) -> str:
+    kinds = typing.get_args(hint) or (hint,)
+    if bool in kinds:
+        return "True|False"
+    if str in kinds:
+        return "TEXT"
+    return "X" if float in kinds else "N"
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("True", "False"):
+        raise argparse.ArgumentTypeError(f"expected True or False, got {text!r}")
+    return text == "True"
+
+
+def _or_none(number: type[int] | type[float]) -> Callable[[str], int | float | None]:
+    def read(text: str) -> int | float | None:
+        try:
+            return None if text == "None" else number(text)
+        except ValueError:
+            kind = "a whole number" if number is int else "a number"
+            raise argparse.ArgumentTypeError(f"expected {kind} or None, got {text!r}") from None
+
+    return read
+
+
+def _numbers(text: str) -> float | tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a number or a comma list of numbers, got {text!r}"
+        ) from None
+    return values[0] if len(values) == 1 else values

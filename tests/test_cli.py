@@ -1,0 +1,265 @@
+"""The command line as a user runs it, in a process of its own, on engines without networks."""
+
+import json
+import subprocess
+import sys
+import types
+import wave
+from dataclasses import fields
+from pathlib import Path
+
+import fake_engines
+import numpy as np
+import pytest
+
+import maxwhisper.selftest
+from maxwhisper import bench_report, cli
+from maxwhisper.cli import flags, output
+from maxwhisper.errors import OptionError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.selftest.result import CheckResult
+
+ROOT = Path(__file__).parents[1]
+WITH_FAKES = (
+    "import sys; sys.path.insert(0, 'tests')\n"
+    "import fake_engines, maxwhisper.engine\n"
+    "maxwhisper.engine.ENGINES = fake_engines.ENGINES\n"
+    "from maxwhisper.cli import main; sys.exit(main(sys.argv[1:]))\n"
+)
+
+
+def run_module(*arguments):
+    """`python -m maxwhisper ...`, as it is."""
+    return _run("-m", "maxwhisper", *arguments)
+
+
+def run_with_fakes(*arguments):
+    """The same command line, with the engines of `fake_engines`."""
+    return _run("-c", WITH_FAKES, *arguments)
+
+
+def _run(*arguments):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A second of quiet noise in `clip.wav`, with what is said in it beside it."""
+    path = tmp_path_factory.mktemp("clips") / "clip.wav"
+    samples = np.random.default_rng(0).normal(0, 300, 16_000).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(samples.tobytes())
+    path.with_suffix(".txt").write_text("And so, my fellow Americans.")
+    return path
+
+
+@pytest.mark.parametrize("command", ["", "transcribe", "selftest", "bench", "compile", "models"])
+def test_help(command):
+    run = run_module(*filter(None, [command, "--help"]))
+    assert run.returncode == 0
+    assert "usage: python -m maxwhisper" in run.stdout
+
+
+def test_transcribe_json_is_one_document_whatever_libraries_print(clip):
+    run = run_with_fakes("transcribe", clip, "--engine", "shouting", "--json")
+    assert run.returncode == 0, run.stderr
+    document = json.loads(run.stdout)
+    assert document["text"] == fake_engines.TEXT
+    assert document["language"] == "en"
+    assert {"start", "end", "text", "tokens"} <= set(document["segments"][0])
+    assert document["timings"]["total"] == 0.3
+    assert document["engine"]["name"] == "shouting"
+    assert "printed by a library" in run.stderr
+    assert "written by a C library" in run.stderr
+
+
+def test_transcribe_prints_segments_with_times(clip):
+    run = run_with_fakes("transcribe", clip)
+    assert run.stdout == "[00:00.000 → 00:01.000] and so my fellow Americans\n"
+    assert "compiling graphs: 1 s" in run.stderr
+    assert "never trained" in run.stderr, "the stand-in model must say what it is"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["transcribe", "no_such_file.wav"], "no_such_file.wav"),
+        (["transcribe", "CLIP", "--engine", "missing"], "no module named"),
+        (["transcribe", "CLIP", "--task", "sing"], "task must be"),
+        (["transcribe", "CLIP", "--beam_size", "5", "--best_of", "5"], "choose one"),
+        (["models", "show", "no_such_model"], "known names are"),
+        (["bench", "no_such_clip.flac"], "no_such_clip.flac"),
+    ],
+)
+def test_errors_are_one_line_and_a_failing_exit_code(clip, arguments, complaint):
+    run = run_with_fakes(*[clip if part == "CLIP" else part for part in arguments], "--json")
+    assert run.returncode == 1
+    assert run.stdout == ""
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("maxwhisper: error: ")
+    assert complaint in last
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["transcribe"],
+        ["sing"],
+        ["transcribe", "x", "--engine", "steam"],
+        ["transcribe", "x", "--beam_size", "many"],
+        ["transcribe", "x", "--word_timestamps", "maybe"],
+        ["transcribe", "x", "--temperature", "hot"],
+        ["bench", "--engines", "plain,steam"],
+        ["bench", "--rounds", "0"],
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_bench_json(clip, tmp_path):
+    record_file = tmp_path / "record.json"
+    engines = ["--engines", "plain,shouting", "--rounds", "2", "--warmups", "1", "--aa"]
+    run = run_with_fakes("bench", clip, *engines, "--output", record_file, "--json")
+    assert run.returncode == 0, run.stderr
+    record = json.loads(run.stdout)
+    bench_report.validate(record)
+    assert json.loads(record_file.read_text()) == record
+    assert [r["engine"] for r in record["runs"]] == [
+        "plain",
+        "shouting",
+        "plain (A/A)",
+        "shouting (A/A)",
+    ]
+    assert {r["clip"] for r in record["runs"]} == {"clip.wav"}
+    assert {r["wer"] for r in record["runs"]} == {0.0}
+    assert record["settings"]["options"]["language"] == "en"
+
+
+def test_bench_fails_when_an_engine_does(clip):
+    run = run_with_fakes("bench", clip, "--engines", "plain,missing", "--rounds", "1")
+    assert run.returncode == 1
+    assert "missing: ERROR loading failed" in run.stdout
+    assert "plain" in run.stdout
+
+
+def test_models_lists_and_shows():
+    listed = json.loads(run_module("models", "--json").stdout)
+    rows = {row["name"]: row for row in listed["models"]}
+    assert {"random", "tiny", "large-v3-turbo"} <= set(rows)
+    assert listed["default"] in rows
+    assert "tiny.en" in run_module("models").stdout
+    shown = json.loads(run_module("models", "show", "random", "--json").stdout)
+    tensors = {row["name"]: row for row in shown["tensors"]}
+    embedding = tensors["decoder.token_embedding.weight"]
+    assert embedding["shape"] == [shown["dims"]["n_vocab"], shown["dims"]["n_text_state"]]
+    assert embedding["dtype"] == "float32"
+    assert embedding["role"]
+
+
+@pytest.fixture
+def fake_checks(monkeypatch):
+    """`maxwhisper.selftest` with one check that passes and one that the test chooses."""
+
+    def install(second: CheckResult):
+        first = CheckResult("log-mel", "audio", "passed", 1e-6, 1e-4, 12.0, "cpu", "max abs")
+        checks = types.ModuleType("maxwhisper.selftest.checks")
+        checks.run_checks = lambda engine, names=None: iter([first, second])
+        monkeypatch.setitem(sys.modules, "maxwhisper.selftest.checks", checks)
+        monkeypatch.setattr("maxwhisper.engine.ENGINES", fake_engines.ENGINES)
+        catalog = [("log-mel", "audio", "waveform to mel")]
+        monkeypatch.setattr(maxwhisper.selftest, "catalog", lambda: catalog, raising=False)
+
+    return install
+
+
+def test_selftest_json(fake_checks, capfd):
+    fake_checks(CheckResult("tokenizer", "text", "passed", None, None, 3.0, "cpu"))
+    assert cli.main(["selftest", "--json"]) == 0
+    checks = json.loads(capfd.readouterr().out)["checks"]
+    assert [check["name"] for check in checks] == ["log-mel", "tokenizer"]
+    assert {"name", "group", "status", "error", "tolerance", "ms", "device"} <= set(checks[0])
+
+
+def test_selftest_fails_and_still_answers_in_json(fake_checks, capfd):
+    fake_checks(CheckResult("encoder", "network", "failed", float("nan"), 1e-4, 3.0, "cpu"))
+    assert cli.main(["selftest", "--json"]) == 1
+    out, err = capfd.readouterr()
+    assert json.loads(out)["checks"][1]["error"] is None, "JSON has no NaN"
+    assert "1 of 2 checks passed" in err
+
+
+def test_selftest_table_and_list(fake_checks, capfd):
+    fake_checks(CheckResult("tokenizer", "text", "passed", None, None, 3.0, "cpu"))
+    assert cli.main(["selftest"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].split()[:5] == ["passed", "log-mel", "1.0e-06", "≤", "1e-04"]
+    assert len(lines) == 2
+    assert cli.main(["selftest", "--list"]) == 0
+    assert capfd.readouterr().out == "log-mel: waveform to mel\n"
+
+
+def test_compile_asks_for_the_model_and_device_named(monkeypatch, capfd, tmp_path):
+    asked = {}
+
+    def precompile(dims, *, device, dtype, cache_dir, progress):
+        asked.update(dims=dims, device=device, dtype=dtype, cache_dir=cache_dir)
+        return tmp_path
+
+    compiled = types.ModuleType("maxwhisper.runtime.compiled")
+    compiled.precompile = precompile
+    monkeypatch.setitem(sys.modules, "maxwhisper.runtime.compiled", compiled)
+    arguments = ["--model", "tiny", "--device", "cuda:sm_90a", "--dtype", "bfloat16"]
+    assert cli.main(["compile", *arguments, "--cache_dir", str(tmp_path), "--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert document["folder"] == str(tmp_path)
+    assert document["dims"]["n_audio_state"] == 384
+    assert (asked["device"], asked["dtype"]) == ("cuda:sm_90a", "bfloat16")
+    assert asked["cache_dir"] == tmp_path
+
+
+def parse(*arguments):
+    return flags.options_from(cli.build_parser().parse_args(["transcribe", "x", *arguments]))
+
+
+def test_every_option_has_a_flag_and_the_defaults_are_the_options():
+    assert set(flags.HELP) == {field.name for field in fields(TranscribeOptions)}
+    assert parse() == TranscribeOptions()
+
+
+def test_flags_become_values_of_the_right_type():
+    options = parse(
+        *["--language", "German", "--beam_size", "5", "--patience", "1.5"],
+        *["--suppress_tokens", "-1", "--condition_on_previous_text", "False"],
+        *["--logprob_threshold", "None", "--clip_timestamps", "0,5.5", "--sample_len", "32"],
+    )
+    assert (options.language, options.beam_size, options.patience) == ("German", 5, 1.5)
+    assert options.suppress_tokens == "-1"
+    assert options.condition_on_previous_text is False
+    assert options.logprob_threshold is None
+    assert options.clip_timestamps == "0,5.5"
+    assert options.sample_len == 32
+
+
+def test_temperatures():
+    assert parse("--temperature", "0.4").temperature == 0.4
+    assert parse("--temperature", "0,0.5").temperature == (0.0, 0.5)
+    ladder = parse("--temperature_increment_on_fallback", "0.2").temperature
+    assert ladder == (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    with pytest.raises(OptionError, match="temperature"):
+        parse("--temperature", "-1")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "00:00.000"), (83.5, "01:23.500"), (3725.0004, "01:02:05.000")]
+)
+def test_clock_time(seconds, text):
+    assert output.clock_time(seconds) == text
