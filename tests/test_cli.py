@@ -1,6 +1,7 @@
 """The command line as a user runs it, in a process of its own, on engines without networks."""
 
 import json
+import shutil
 import subprocess
 import sys
 import types
@@ -142,6 +143,14 @@ def test_bench_json(clip, tmp_path):
     assert {r["clip"] for r in record["runs"]} == {"clip.wav"}
     assert {r["wer"] for r in record["runs"]} == {0.0}
     assert record["settings"]["options"]["language"] == "en"
+
+
+def test_bench_reads_what_is_said_from_the_folders_list(clip, tmp_path):
+    shutil.copy(clip, tmp_path / "one.wav")
+    (tmp_path / "clips.json").write_text(json.dumps([{"file": "one.wav", "text": "And so"}]))
+    run = run_with_fakes("bench", tmp_path / "one.wav", "--engines", "plain", "--json")
+    (entry,) = json.loads(run.stdout)["runs"]
+    assert entry["wer"] == 1.5, "three words too many for two"
 
 
 def test_bench_fails_when_an_engine_does(clip):

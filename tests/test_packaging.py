@@ -28,7 +28,7 @@ ONLY_FROM = {
     "max": ("maxwhisper/graphs/", "maxwhisper/runtime/", "maxwhisper/whisper.py"),
     "gradio": ("maxwhisper/ui/", "app.py"),
     "plotly": ("maxwhisper/ui/",),
-    "whisper": ("baselines/",),
+    "whisper": ("baselines/", "maxwhisper/checkpoint/convert.py"),
     "faster_whisper": ("baselines/",),
 }
 # Importer -> what it must never import. Leaves are the modules directly in `maxwhisper/`.

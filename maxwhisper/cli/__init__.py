@@ -85,7 +85,7 @@ def _bench_flags(parser: argparse.ArgumentParser) -> None:
         "clips",
         nargs="*",
         metavar="CLIP",
-        help="audio files; NAME.txt beside NAME.flac is what is said in it (default: the talk)",
+        help="audio files; what is said in NAME.flac is read from NAME.txt or clips.json (default: the talk)",
     )
     parser.add_argument(
         "--engines",

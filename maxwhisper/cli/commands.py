@@ -4,6 +4,7 @@ Engines are known only through the `Engine` protocol. Heavy packages are importe
 """
 
 import argparse
+import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -180,9 +181,18 @@ def _read_clip(path: Path) -> "Clip":
     from maxwhisper.audio import decode
     from maxwhisper.bench import Clip
 
-    script = path.with_suffix(".txt")
-    reference = script.read_text(encoding="utf-8") if script.is_file() else None
-    return Clip(path.name, decode(path), reference)
+    return Clip(path.name, decode(path), _reference(path))
+
+
+def _reference(path: Path) -> str | None:
+    """What is said in a clip: NAME.txt beside it, or its entry in the folder's clips.json."""
+    script, listing = path.with_suffix(".txt"), path.with_name("clips.json")
+    if script.is_file():
+        return script.read_text(encoding="utf-8")
+    if listing.is_file():
+        texts = {e["file"]: e["text"] for e in json.loads(listing.read_text(encoding="utf-8"))}
+        return texts.get(path.name)
+    return None
 
 
 def _check_line(result: "CheckResult") -> str:
