@@ -72,15 +72,18 @@ def decode_in_child(
             "timeout", f"expected to decode within {timeout_s:g} s, stopped: send a shorter file"
         ) from error
     header, _, samples = child.stdout.partition(b"\n")
-    if child.returncode != 0 or not header:
+    try:
+        report: dict[str, Any] = json.loads(header) if child.returncode == 0 else {}
+    except ValueError:  # not JSON: it stopped before or while answering
+        report = {}
+    if "code" in report:
+        raise AudioError(report["code"], report["message"])
+    if len(samples) != np.float32().itemsize * report.get("samples", -1):
         raise AudioError(
             "decoder_crashed",
             f"expected the decoder to finish, got exit status {child.returncode}: "
             "convert the file to wav or flac",
         )
-    report: dict[str, Any] = json.loads(header)
-    if "code" in report:
-        raise AudioError(report["code"], report["message"])
     return np.frombuffer(samples, np.float32).copy()
 
 
