@@ -1,0 +1,71 @@
+"""The page: three engines, one recording. Start it with `make app` or `python app.py`.
+
+The composition root: reads flags and environment, gives engines, clips and checks to the page, and
+leaves nothing behind when it is told to stop.
+"""
+
+import argparse
+import os
+import signal
+import threading
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parent / "examples" / "clips"
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Flags; their defaults come from the environment variables that Gradio Spaces set."""
+    on_space = "SPACE_ID" in os.environ
+    default_host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0" if on_space else "127.0.0.1")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--host", default=default_host, help="address to listen on (%(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        help="a checkpoint that visitors may choose; repeat for more, the first is the default",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or gpu (%(default)s)")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    # Imported here, not above: every engine's process imports this file again when it starts.
+    from maxwhisper import machine, selftest
+    from maxwhisper.checkpoint import DEFAULT_MODEL
+    from maxwhisper.engine import ENGINES
+    from maxwhisper.serving.pool import EnginePool
+    from maxwhisper.serving.uploads import Uploads, make_upload_folder
+
+    uploads = Uploads(make_upload_folder())
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads.root)  # both are read when gradio is imported
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from maxwhisper.ui.examples import load_examples
+    from maxwhisper.ui.page import build_page, serve_page
+
+    pool = EnginePool(
+        tuple(ENGINES), arguments.model or [DEFAULT_MODEL], device=arguments.device, dtype=arguments.dtype
+    )
+    examples = load_examples(EXAMPLES)
+    stop = threading.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop.set())
+    try:
+        page = build_page(pool, examples, selftest.catalog(), uploads, machine.describe())
+        address = serve_page(page, uploads, examples, host=arguments.host, port=arguments.port)
+        print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
+        pool.start()
+        uploads.start_janitor()
+        stop.wait()
+        page.close(verbose=False)
+    finally:
+        pool.close()
+        uploads.wipe()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What crosses the pipe between the page's process and one engine's process.
+
+Owns the commands (parent to child) and the events (child to parent), all plain picklable data.
+Knows nothing of how either side runs.
+"""
+
+from dataclasses import dataclass
+
+from maxwhisper.engine import EngineInfo, Waveform
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.selftest.result import CheckResult
+from maxwhisper.transcript import Segment, Transcript
+
+
+@dataclass(frozen=True)
+class Load:
+    """Build the engine on checkpoint `model`, then warm it. Sent once, first."""
+
+    model: str
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Transcribe:
+    waveform: Waveform  # (n,) float32, mono, 16 kHz
+    options: TranscribeOptions
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    names: tuple[str, ...]  # empty: every check
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Give up the running command at the next segment or check; ignored when nothing runs."""
+
+
+Command = Load | Transcribe | SelfTest | Cancel
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line for people on the way to `Ready`; `phase` is "loading" or "warming"."""
+
+    phase: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Loaded and warm. `cold_s` is the first inference after loading, `warm_s` the second, both on
+    the same silent clip."""
+
+    info: EngineInfo
+    load_s: float
+    cold_s: float
+    warm_s: float
+
+
+@dataclass(frozen=True)
+class SegmentDone:
+    segment: Segment
+
+
+@dataclass(frozen=True)
+class TranscriptDone:
+    """`seconds` is the worker's own clock around `Engine.transcribe` and nothing else."""
+
+    transcript: Transcript
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CheckDone:
+    result: CheckResult
+
+
+@dataclass(frozen=True)
+class ChecksDone:
+    pass
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    pass
+
+
+@dataclass(frozen=True)
+class Failed:
+    """`message` may be shown to anyone: the traceback stays on the worker's standard error."""
+
+    message: str
+
+
+Event = (
+    Progress | Ready | SegmentDone | TranscriptDone | CheckDone | ChecksDone | Cancelled | Failed
+)
+LAST = (TranscriptDone, ChecksDone, Cancelled, Failed)  # events that end a command

@@ -1,0 +1,122 @@
+"""All engines of one page: started together, timed one after the other behind one lock.
+
+In: engine names, a device, the models an operator offers. Out: states, races, component checks. Must
+not know the page, nor how an engine works.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from maxwhisper.engine import OnSegment, Waveform
+from maxwhisper.errors import EngineUnavailable, OptionError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.selftest.result import CheckResult
+from maxwhisper.serving.supervisor import (
+    POLL_S,
+    Cancelled,
+    EngineProcess,
+    RunCancelled,
+    Status,
+    TimedTranscript,
+)
+
+CPU_DEADLINE_S = 300.0  # one transcription on a small machine; a hung engine is killed after it
+
+
+class EnginePool:
+    """The engines called `names`, and the one lock that keeps their timings apart.
+
+    `models` are the only checkpoint names a visitor may choose; the first is loaded at the start.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        models: Sequence[str],
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        deadline_s: float = CPU_DEADLINE_S,
+    ) -> None:
+        self.models = tuple(models)
+        self._deadline_s = deadline_s
+        self._engines = {name: EngineProcess(name, device=device, dtype=dtype) for name in names}
+        self._device_lock = threading.Lock()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._engines)
+
+    @property
+    def is_busy(self) -> bool:
+        """True while some visitor's run or check holds the device."""
+        return self._device_lock.locked()
+
+    def start(self) -> None:
+        """Begin loading the default model everywhere; returns at once."""
+        for engine in self._engines.values():
+            engine.start(self.models[0])
+
+    def close(self) -> None:
+        """End every engine process."""
+        closers = [threading.Thread(target=engine.close) for engine in self._engines.values()]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join()
+
+    def statuses(self) -> Mapping[str, Status]:
+        return {name: engine.status for name, engine in self._engines.items()}
+
+    @contextmanager
+    def device(self, cancelled: Cancelled) -> Iterator[None]:
+        """Hold the device alone. Raises `RunCancelled` when stopped while waiting for it."""
+        while not self._device_lock.acquire(timeout=POLL_S):
+            if cancelled():
+                raise RunCancelled
+        try:
+            yield
+        finally:
+            self._device_lock.release()
+
+    def use_model(self, model: str, cancelled: Cancelled) -> None:
+        """Have every engine load `model`, waiting for those that had another one. Call with the
+        device held."""
+        if model not in self.models:
+            raise OptionError(f"unknown model {model!r}: choose one of {', '.join(self.models)}")
+        changing = [e for e in self._engines.values() if e.status.model != model]
+        for engine in changing:
+            engine.start(model)
+        while not all(engine.status.is_settled for engine in changing):
+            if cancelled():
+                raise RunCancelled
+            time.sleep(POLL_S)
+
+    def transcribe(
+        self,
+        name: str,
+        waveform: Waveform,
+        options: TranscribeOptions,
+        on_segment: OnSegment,
+        cancelled: Cancelled,
+    ) -> TimedTranscript:
+        """One timed transcription by engine `name`. Call with the device held. Raises
+        `EngineUnavailable` or `RunCancelled`."""
+        return self._engines[name].transcribe(
+            waveform, options, on_segment, cancelled, self._deadline_s
+        )
+
+    def selftest(
+        self, name: str, names: Sequence[str], cancelled: Cancelled
+    ) -> Iterator[CheckResult]:
+        """Component checks of engine `name`, alone on the device. Raises as `transcribe` does."""
+        if name not in self._engines:
+            raise EngineUnavailable(f"{name} is not part of this page")
+        with self.device(cancelled):
+            yield from self._engines[name].selftest(names, cancelled, self._deadline_s)
+
+    def still_loading(self) -> tuple[str, ...]:
+        """Engines whose loading or compiling would disturb a timing taken now."""
+        return tuple(n for n, e in self._engines.items() if not e.status.is_settled)

@@ -1,0 +1,292 @@
+"""One engine's process, watched: started, loaded, restarted after a crash, killed when it hangs.
+
+In: an engine name, a model, a device. Out: its `Status` at any moment, and transcripts. A thread of
+its own spawns the process and waits for its death; callers talk to it while it is ready, one at a
+time (the pool holds the lock). Must not know the page.
+"""
+
+import multiprocessing
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import NoReturn
+
+from maxwhisper.engine import ENGINES, EngineInfo, OnSegment, Waveform
+from maxwhisper.errors import EngineUnavailable
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.selftest.result import CheckResult
+from maxwhisper.serving import messages, worker
+
+LOAD_DEADLINE_S = 1800.0  # without any sign of life; a cold compile of a decoder takes 274 s
+POLL_S = 0.1  # how soon a Stop or a death is noticed
+CANCEL_GRACE_S = 15.0  # an engine that has not stopped by then is killed: half a window on 2 cores
+MAX_RESTARTS = 3
+RESTART_WINDOW_S = 600.0
+
+Cancelled = Callable[[], bool]
+
+
+class RunCancelled(Exception):
+    """The run was stopped on request; not an error."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where an engine stands. `phase` is "starting", "loading", "warming", "ready", "crashed" (and
+    restarting) or "unavailable"; `detail` is one line for people."""
+
+    phase: str
+    detail: str = ""
+    model: str = ""
+    info: EngineInfo | None = None
+    load_s: float | None = None
+    cold_s: float | None = None  # first inference after loading
+    warm_s: float | None = None  # second
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_settled(self) -> bool:
+        """True once waiting longer changes nothing."""
+        return self.phase in ("ready", "unavailable")
+
+
+@dataclass(frozen=True)
+class TimedTranscript:
+    transcript: messages.Transcript
+    seconds: float  # the worker's clock around `Engine.transcribe` only
+
+
+class EngineProcess:
+    """Engine `name` in a child process. State has one writer at a time: the supervising thread until
+    "ready", and again from the moment the process dies."""
+
+    def __init__(self, name: str, *, device: str = "auto", dtype: str = "auto") -> None:
+        self.name = name
+        self._device, self._dtype = device, dtype
+        self._status = Status("starting")
+        self._model = ""
+        self._process: SpawnProcess | None = None
+        self._pipe: Connection | None = None
+        self._closing = threading.Event()
+        self._wanted = threading.Event()  # we ended the process on purpose: no crash
+        self._crashes: deque[float] = deque(maxlen=MAX_RESTARTS + 1)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    def start(self, model: str) -> None:
+        """Begin loading `model` in the background; if another model is loaded, replace it."""
+        if model == self._model:
+            return
+        self._model = model
+        self._crashes.clear()
+        self._status = Status("starting", model=model)
+        self._replace()
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._supervise, name=f"supervise {self.name}", daemon=True
+            )
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the process and its supervisor; returns when both are gone, 10 s at the latest."""
+        self._closing.set()
+        self._wanted.set()
+        for _ in range(50):
+            self._kill()  # again each round: a process may be just being spawned
+            if self._thread is None or not self._thread.is_alive():
+                return
+            self._thread.join(timeout=0.2)
+
+    def transcribe(
+        self,
+        waveform: Waveform,
+        options: TranscribeOptions,
+        on_segment: OnSegment,
+        cancelled: Cancelled,
+        deadline_s: float,
+    ) -> TimedTranscript:
+        """Run one transcription. Raises `EngineUnavailable` (not ready, refused, crashed, too slow)
+        or `RunCancelled`."""
+        for event in self._run(messages.Transcribe(waveform, options), cancelled, deadline_s):
+            if isinstance(event, messages.SegmentDone):
+                on_segment(event.segment)
+            elif isinstance(event, messages.TranscriptDone):
+                return TimedTranscript(event.transcript, event.seconds)
+        raise EngineUnavailable(f"{self.name} ended without a transcript")
+
+    def selftest(
+        self, names: Sequence[str], cancelled: Cancelled, deadline_s: float
+    ) -> Iterator[CheckResult]:
+        """Run component checks, yielding each as it ends. Raises as `transcribe` does."""
+        for event in self._run(messages.SelfTest(tuple(names)), cancelled, deadline_s):
+            if isinstance(event, messages.CheckDone):
+                yield event.result
+
+    def _run(
+        self, command: messages.Command, cancelled: Cancelled, deadline_s: float
+    ) -> Iterator[messages.Event]:
+        """Send `command`, yield its events up to and with the last one. A process that is too slow,
+        or deaf to a Stop, is killed: the supervisor starts another."""
+        pipe, deadline = self._ready_pipe(), time.monotonic() + deadline_s
+        stop_asked = finished = False
+        try:
+            pipe.send(command)
+            while not finished:
+                if not stop_asked and cancelled():
+                    stop_asked = True
+                    deadline = min(deadline, time.monotonic() + CANCEL_GRACE_S)
+                    pipe.send(messages.Cancel())
+                if not pipe.poll(POLL_S):
+                    if time.monotonic() > deadline:
+                        self._give_up(stop_asked, deadline_s)
+                    continue
+                event: messages.Event = pipe.recv()
+                finished = isinstance(event, messages.LAST)
+                if isinstance(event, messages.Failed):
+                    raise EngineUnavailable(f"{self.name}: {event.message}")
+                if isinstance(event, messages.Cancelled):
+                    raise RunCancelled
+                yield event
+        except (EOFError, OSError) as error:
+            raise EngineUnavailable(f"{self.name} crashed during this run") from error
+        finally:
+            if not finished:
+                self._abandon(pipe)
+
+    def _ready_pipe(self) -> Connection:
+        status = self._status
+        if status.phase != "ready" or self._pipe is None:
+            raise EngineUnavailable(f"{self.name} is not ready: {status.detail or status.phase}")
+        return self._pipe
+
+    def _abandon(self, pipe: Connection) -> None:
+        """Have the worker end a command that nobody waits for any more: its late events must not
+        answer the next one."""
+        deadline = time.monotonic() + CANCEL_GRACE_S
+        try:
+            pipe.send(messages.Cancel())
+            while pipe.poll(max(0.0, deadline - time.monotonic())):
+                if isinstance(pipe.recv(), messages.LAST):
+                    return
+        except (EOFError, OSError):  # it is gone: nothing late can come
+            return
+        self._replace()
+
+    def _give_up(self, stop_asked: bool, deadline_s: float) -> NoReturn:
+        if stop_asked:
+            self._replace()
+            raise RunCancelled
+        self._kill()
+        raise EngineUnavailable(
+            f"{self.name} gave no result within {deadline_s:.0f} s and was restarted"
+        )
+
+    def _replace(self) -> None:
+        """End the process on a visitor's request; visitors who stop runs must not use up restarts."""
+        self._wanted.set()
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _supervise(self) -> None:
+        """Spawn, load, wait for death, again: until closed. An engine given up waits for another
+        model to be asked for."""
+        while not self._closing.is_set():
+            self._wanted.clear()
+            try:
+                self._spawn()
+                if self._load():
+                    self._wait_for_death()
+            except Exception:  # a supervisor that dies would leave a lane "loading" for ever
+                traceback.print_exc()
+                self._set("unavailable", "internal error, logged on the server")
+            finally:
+                self._reap()
+            if self._wanted.is_set():
+                continue
+            if self._status.phase == "unavailable" or not self._may_restart():
+                self._wanted.wait()
+
+    def _spawn(self) -> None:
+        context = multiprocessing.get_context("spawn")  # fork would copy our threads' locks
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=worker.main, args=(theirs, self.name, dict(ENGINES)), name=self.name, daemon=True
+        )
+        process.start()
+        theirs.close()  # ours reports end-of-file when the only other holder, the child, is gone
+        self._process, self._pipe = process, ours
+
+    def _load(self) -> bool:
+        """Load and warm; True when ready. False: refused with a reason, or dead."""
+        assert self._pipe is not None
+        self._set("loading", f"reading {self._model}")
+        try:
+            self._pipe.send(messages.Load(self._model, self._device, self._dtype))
+            while self._pipe.poll(LOAD_DEADLINE_S):
+                event: messages.Event = self._pipe.recv()
+                if isinstance(event, messages.Progress):
+                    self._set(event.phase, event.line)
+                elif isinstance(event, messages.Failed):
+                    self._set("unavailable", event.message)
+                    return False
+                elif isinstance(event, messages.Ready):
+                    self._set_ready(event)
+                    return True
+        except (EOFError, OSError):
+            return False  # died while loading; `_may_restart` decides
+        self._set("unavailable", f"no progress in {LOAD_DEADLINE_S:.0f} s of loading")
+        return False
+
+    def _wait_for_death(self) -> None:
+        assert self._process is not None
+        wait([self._process.sentinel])
+
+    def _reap(self) -> None:
+        """Leave no process behind, whatever happened. The pipe is dropped, not closed: a caller may
+        still be reading its end-of-file."""
+        self._pipe = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.join(timeout=10)
+            if not self._wanted.is_set():
+                code = self._process.exitcode
+                print(f"engine {self.name}: process ended with code {code}", file=sys.stderr)
+            self._process = None
+
+    def _may_restart(self) -> bool:
+        """Record a crash; False when there were too many lately, and the engine is given up."""
+        now = time.monotonic()
+        self._crashes.append(now)
+        recent = sum(now - crash < RESTART_WINDOW_S for crash in self._crashes)
+        if recent > MAX_RESTARTS:
+            minutes = RESTART_WINDOW_S / 60
+            self._set("unavailable", f"crashed {recent} times in {minutes:.0f} minutes")
+            return False
+        self._set("crashed", "crashed, restarting")
+        return True
+
+    def _set(self, phase: str, detail: str) -> None:
+        since = self._status.since if phase == self._status.phase else time.monotonic()
+        self._status = Status(phase, detail, self._model, since=since)
+
+    def _set_ready(self, event: messages.Ready) -> None:
+        self._set("ready", "")
+        self._status = replace(
+            self._status,
+            info=event.info,
+            load_s=event.load_s,
+            cold_s=event.cold_s,
+            warm_s=event.warm_s,
+        )

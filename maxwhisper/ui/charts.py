@@ -1,0 +1,70 @@
+"""Figures from plain numbers. Plotly only: no gradio, no engines."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from maxwhisper.ui.palette import colour
+from maxwhisper.ui.scores import Score, baseline_of
+
+BAR_HEIGHT_PX = 52
+FRAME_HEIGHT_PX = 76  # axis and margins
+_GRID = "rgba(128, 128, 128, 0.25)"
+
+
+def speed_chart(scores: Sequence[Score]) -> go.Figure:
+    """Median seconds per engine, fastest on top, the range over rounds as whiskers, ×-factors against
+    openai-whisper as labels. Text colour comes from the page's CSS, so that both themes read."""
+    ranked = sorted(scores, key=lambda s: s.result.median_s, reverse=True)  # plotly draws upwards
+    medians = [s.result.median_s for s in ranked]
+    base = baseline_of(scores)
+    figure = go.Figure(
+        go.Bar(
+            x=medians,
+            y=[s.engine for s in ranked],
+            orientation="h",
+            marker_color=[colour(s.engine) for s in ranked],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [max(s.result.seconds) - s.result.median_s for s in ranked],
+                "arrayminus": [s.result.median_s - min(s.result.seconds) for s in ranked],
+                "visible": any(len(s.result.seconds) > 1 for s in ranked),
+                "color": "#808080",
+            },
+            hovertemplate="%{y}: %{x:.3f} s<extra></extra>",
+        )
+    )
+    for s in ranked:
+        factor = base.result.median_s / s.result.median_s
+        label = f"<b>{s.result.median_s:.2f} s</b>" + (f"  {factor:.1f}×" if s is not base else "")
+        figure.add_annotation(
+            x=max(s.result.seconds),
+            y=s.engine,
+            text=label,
+            showarrow=False,
+            xanchor="left",
+            xshift=10,
+        )
+    figure.update_layout(
+        template="none",
+        height=FRAME_HEIGHT_PX + BAR_HEIGHT_PX * len(ranked),  # autosize collapses to nothing
+        margin={"l": 8, "r": 8, "t": 8, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 14},
+        bargap=0.35,
+        dragmode=False,
+    )
+    # Room on the right for labels, which plotly does not count when it chooses a range.
+    widest = max(max(s.result.seconds) for s in ranked)
+    figure.update_xaxes(
+        range=[0, widest * 1.45],
+        title_text="seconds, shorter is better",
+        gridcolor=_GRID,
+        zeroline=False,
+        fixedrange=True,
+        nticks=6,
+    )
+    figure.update_yaxes(automargin=True, ticksuffix="  ", fixedrange=True)
+    return figure

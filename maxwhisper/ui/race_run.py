@@ -1,0 +1,176 @@
+"""What happens between "Run" and the verdict: recording in, a stream of views out. No gradio.
+
+One `Runner` per page. It owns the runs that can be stopped and turns race events into lanes.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from maxwhisper.errors import OptionError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.serving import race
+from maxwhisper.serving.pool import EnginePool
+from maxwhisper.serving.uploads import Uploads
+from maxwhisper.ui.charts import speed_chart
+from maxwhisper.ui.lanes import Lane, status_note
+from maxwhisper.ui.scores import score, verdict
+
+MAX_ROUNDS = 5
+MAX_TEXT_CHARACTERS = 20_000  # of a pasted reference or a prompt
+REDRAW_S = 0.12  # lanes are redrawn at most this often: every redraw goes over the network
+RANDOM_MODEL = "random"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The chosen recording: an upload (a path we have checked) or a bundled clip."""
+
+    path: Path
+    is_upload: bool
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything a visitor chose."""
+
+    source: Source
+    model: str
+    options: TranscribeOptions
+    reference: str = ""  # what was said, "" when unknown
+    rounds: int = 1
+
+    def validate(self) -> "Request":
+        """Return self, or raise `OptionError`: a payload may carry anything."""
+        self.options.validate()
+        if not 1 <= self.rounds <= MAX_ROUNDS:
+            raise OptionError(f"rounds must lie in 1..{MAX_ROUNDS}, got {self.rounds}")
+        longest = max(len(self.reference), len(self.options.initial_prompt or ""))
+        if longest > MAX_TEXT_CHARACTERS:
+            raise OptionError(f"expected at most {MAX_TEXT_CHARACTERS} characters, got {longest}")
+        return self
+
+
+@dataclass
+class View:
+    """The tab's changing part at one moment."""
+
+    lanes: dict[str, Lane]
+    chart: go.Figure | None = None
+    sentences: list[str] = field(default_factory=list)
+    is_over: bool = False
+
+
+class Runner:
+    """Runs races on `pool`, one stoppable run per session."""
+
+    def __init__(self, pool: EnginePool, uploads: Uploads) -> None:
+        self.pool = pool
+        self.uploads = uploads
+        self._running: dict[str, threading.Event] = {}
+        self._turn = itertools.count()  # rotates the order of engines from run to run
+
+    def idle_view(self) -> View:
+        """Lanes before any run: each shows its engine's state."""
+        notes = {name: status_note(status) for name, status in self.pool.statuses().items()}
+        return View({name: Lane(name, note=notes[name]) for name in self.pool.names})
+
+    def stop(self, session: str) -> None:
+        """Ask the run of `session`, if there is one, to stop."""
+        if session in self._running:
+            self._running[session].set()
+
+    def run(self, session: str, request: Request) -> Iterator[View]:
+        """Decode, race, score; the last view `is_over`. Raises `MaxWhisperError`. Closing the iterator
+        stops the run."""
+        request.validate()
+        self.stop(session)
+        cancelled = self._running[session] = threading.Event()
+        view = View({name: Lane(name, "waiting") for name in self.pool.names})
+        try:
+            yield view
+            waveform = self.uploads.waveform(
+                request.source.path, is_upload=request.source.is_upload
+            )
+            work = race.Race(
+                waveform, request.options, request.model, request.rounds, next(self._turn)
+            )
+            results = yield from self._watch(work, view, cancelled)
+            self._conclude(view, results, request)
+            yield view
+        finally:
+            cancelled.set()
+            if self._running.get(session) is cancelled:
+                del self._running[session]
+
+    def _watch(self, work: race.Race, view: View, cancelled: threading.Event) -> Iterator[View]:
+        """Apply events to the lanes, yielding the view when it is worth redrawing; returns the
+        results by engine."""
+        results: dict[str, race.LaneResult] = {}
+        drawn_s = started_s = time.monotonic()
+        for event in race.run_race(self.pool, work, cancelled):
+            if isinstance(event, race.Started):
+                started_s = time.monotonic()
+            if isinstance(event, race.Finished):
+                results[event.result.engine] = event.result
+            self._apply(event, view, work.rounds, time.monotonic() - started_s)
+            if isinstance(event, race.Spoke) and time.monotonic() - drawn_s < REDRAW_S:
+                continue
+            drawn_s = time.monotonic()
+            yield view
+        return results
+
+    def _apply(self, event: race.Event, view: View, rounds: int, elapsed_s: float) -> None:
+        """Change the lanes by one event."""
+        if isinstance(event, race.Started):
+            lane = view.lanes[event.engine]
+            lane.phase = "running"
+            lane.note = f"round {event.round + 1} of {rounds}" if rounds > 1 else "running"
+        elif isinstance(event, race.Spoke):
+            view.lanes[event.engine].texts.append((event.segment.start, event.segment.text))
+        elif isinstance(event, race.Finished):
+            lane = view.lanes[event.result.engine]
+            lane.seconds = event.result.seconds
+            lane.texts = [(s.start, s.text) for s in event.result.transcript.segments]
+            lane.phase, lane.note = "done", "done"
+        elif isinstance(event, race.Refused):
+            lane = view.lanes[event.engine]
+            lane.phase, lane.note = "refused", event.reason
+        elif isinstance(event, race.Stopped):
+            for lane in view.lanes.values():
+                if lane.phase in ("waiting", "running"):
+                    lane.phase, lane.note = "stopped", "stopped"
+        else:
+            self._note_waiting(view, elapsed_s)
+
+    def _note_waiting(self, view: View, elapsed_s: float) -> None:
+        statuses = self.pool.statuses()
+        for lane in view.lanes.values():
+            if lane.phase == "running":
+                lane.note = f"{lane.note.partition(' · ')[0]} · {elapsed_s:.0f} s"
+            elif lane.phase == "waiting":
+                status = statuses[lane.engine]
+                lane.note = "waiting its turn" if status.phase == "ready" else status_note(status)
+
+    def _conclude(
+        self, view: View, results: dict[str, race.LaneResult], request: Request
+    ) -> None:
+        """Scores, chart and verdict: only now, so that no engine was timed beside this work."""
+        language = request.options.language or "en"
+        is_random = request.model == RANDOM_MODEL
+        scores = score(list(results.values()), request.reference, language)
+        for lane_score in scores:
+            view.lanes[lane_score.engine].score = lane_score
+        devices = {
+            name: f"{status.info.device} {status.info.dtype}"
+            for name, status in self.pool.statuses().items()
+            if status.info is not None
+        }
+        view.chart = speed_chart(scores) if scores else None
+        view.sentences = verdict(scores, devices, is_random=is_random)
+        view.is_over = True

@@ -1,0 +1,133 @@
+"""What a finished race says: word errors, agreement, and the sentences of the verdict.
+
+In: lane results and, where known, what was really said. Out: numbers and plain text. No gradio.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from maxwhisper import scoring
+from maxwhisper.serving.race import LaneResult
+
+OURS = "maxwhisper"
+REFERENCE_ENGINE = "openai-whisper"  # agreement and ×-factors are measured against it
+TIE = 1.03  # closer than 3 %: a difference that a second run may turn round
+
+
+@dataclass(frozen=True)
+class Score:
+    """A lane's result beside its word errors (`wer`, None without a reference) and its agreement with
+    openai-whisper's text (None for that engine itself, or without its text)."""
+
+    result: LaneResult
+    wer: float | None
+    agreement: float | None
+
+    @property
+    def engine(self) -> str:
+        return self.result.engine
+
+
+def score(results: Sequence[LaneResult], reference: str, language: str) -> list[Score]:
+    """Score every lane; `reference` is what was said, "" when unknown."""
+    texts = {result.engine: result.transcript.text for result in results}
+    return [
+        Score(
+            result,
+            scoring.word_error_rate(reference, result.transcript.text, language).wer
+            if reference.strip()
+            else None,
+            scoring.agreement(texts[REFERENCE_ENGINE], result.transcript.text, language)
+            if REFERENCE_ENGINE in texts and result.engine != REFERENCE_ENGINE
+            else None,
+        )
+        for result in results
+    ]
+
+
+def baseline_of(scores: Sequence[Score]) -> Score:
+    """The engine that ×-factors refer to: openai-whisper, or the slowest where that is missing."""
+    for candidate in scores:
+        if candidate.engine == REFERENCE_ENGINE:
+            return candidate
+    return max(scores, key=lambda s: s.result.median_s)
+
+
+def verdict(scores: Sequence[Score], devices: dict[str, str], *, is_random: bool) -> list[str]:
+    """The race in sentences, the same whoever wins. `devices` names each engine's device and dtype."""
+    if not scores:
+        return ["No engine gave a result."]
+    sentences = [_speed(scores), *_texts(scores, is_random), *_doubts(scores, devices)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _speed(scores: Sequence[Score]) -> str:
+    ranked = sorted(scores, key=lambda s: s.result.median_s)
+    first, *others = ranked
+    if not others:
+        return f"Only {first.engine} gave a result, in {first.result.median_s:.2f} s."
+    times = ", ".join(
+        f"{_factor(other, first):.1f}× as fast as {other.engine}"
+        for other in others
+        if _factor(other, first) >= TIE
+    )
+    level = [other.engine for other in others if _factor(other, first) < TIE]
+    if len(level) == len(others):
+        return f"Level: {' and '.join([first.engine, *level])} differ by less than 3 %."
+    lead = f"{first.engine} was fastest: {times}"
+    if level:
+        lead += f"; level with {' and '.join(level)} (less than 3 % apart)"
+    ours = next((s for s in others if s.engine == OURS), None)
+    if ours is not None and OURS not in level:
+        lead += f". {OURS} lost this one: it took {_factor(ours, first):.1f}× as long"
+    return lead + "."
+
+
+def _factor(slower: Score, faster: Score) -> float:
+    return slower.result.median_s / faster.result.median_s
+
+
+def _texts(scores: Sequence[Score], is_random: bool) -> list[str]:
+    sentences = []
+    texts = [s.result.transcript.text.strip() for s in scores]
+    if len(scores) > 1 and len(set(texts)) == 1 and texts[0]:
+        sentences.append(f"All {len(scores)} transcripts are identical, character for character.")
+    else:
+        sentences += [
+            f"{s.engine}’s words agree {s.agreement:.0%} with {REFERENCE_ENGINE}’s."
+            for s in scores
+            if s.agreement is not None
+        ]
+    if any(s.wer is not None for s in scores) and not is_random:
+        rates = ", ".join(f"{s.engine} {s.wer:.1%}" for s in scores if s.wer is not None)
+        sentences.append(f"Word error rate: {rates}.")
+    if is_random:
+        sentences.append(
+            "The weights are random: the text means nothing, speed and agreement are what counts."
+        )
+    return sentences
+
+
+def _doubts(scores: Sequence[Score], devices: dict[str, str]) -> list[str]:
+    """Every reason known here not to trust the figures."""
+    sentences = []
+    silent = [s.engine for s in scores if not s.result.transcript.text.strip()]
+    if 0 < len(silent) < len(scores):
+        sentences.append(
+            f"{' and '.join(silent)} returned no text where another did: a failure, not a fast result."
+        )
+    disturbers = sorted({name for s in scores for name in s.result.disturbed_by})
+    if disturbers:
+        sentences.append(
+            f"{' and '.join(disturbers)} was still loading meanwhile: not a fair time, run again."
+        )
+    used = {devices.get(s.engine, "") for s in scores}
+    if len(used) > 1:
+        sentences.append(
+            "Not the same device or precision: "
+            + ", ".join(f"{s.engine} on {devices.get(s.engine, 'unknown')}" for s in scores)
+            + "."
+        )
+    if min(len(s.result.seconds) for s in scores) == 1:
+        sentences.append("One round: choose more for a median with its range.")
+    return sentences

@@ -1,0 +1,108 @@
+"""Engines for the tests of everything that hosts engines in processes of their own.
+
+They sleep instead of computing and read their orders from `initial_prompt`: "crash", "hang", "slow",
+"refuse", "bug", "disturb". `worker_main` stands in for `maxwhisper.serving.worker.main` in the child.
+"""
+
+import os
+import sys
+import time
+import types
+
+from maxwhisper.engine import EngineInfo
+from maxwhisper.errors import OptionError
+from maxwhisper.selftest.result import CheckResult
+from maxwhisper.transcript import Segment, Transcript
+
+SAMPLE_RATE = 16_000
+WORDS = "the <b>quick</b> brown fox & its friends".split()
+CATALOGUE = (
+    ("log-mel", "audio", "The log-mel spectrogram against the numpy twin."),
+    ("encoder", "network", "One encoder window against the reference."),
+    ("kv-cache", "network", "Cached steps against uncached ones."),
+)
+
+
+class FakeEngine:
+    def __init__(self, name, pace_s):
+        self.pace_s = pace_s
+        self.info = EngineInfo(name, "fake 1.0", "random", "cpu", "no accelerator here", "float32")
+
+    def transcribe(self, waveform, options, on_segment=None):
+        order = options.initial_prompt
+        if order == "crash" and self.info.name == "maxwhisper":
+            os._exit(7)
+        if order == "hang" and self.info.name == "maxwhisper":
+            time.sleep(3600)
+        if order == "refuse":
+            raise OptionError("does not support initial_prompt: leave it empty")
+        if order == "bug":
+            raise KeyError("/secret/path")
+        words = WORDS * 40 if order == "slow" else WORDS
+        pace_s = 0.05 if order == "slow" else self.pace_s
+        segments = []
+        for i, word in enumerate(words):
+            time.sleep(pace_s)
+            segment = Segment(i, 0, i * 0.5, i * 0.5 + 0.5, f" {word}", (1, 2), 0.0, -0.1, 1.0, 0.0)
+            segments.append(segment)
+            if on_segment is not None:
+                on_segment(segment)
+        text = "".join(segment.text for segment in segments)
+        return Transcript(text, "en", tuple(segments), len(waveform) / SAMPLE_RATE, {})
+
+
+def _create(name, pace_s):
+    def create(checkpoint, *, progress=None, **_settings):
+        if checkpoint == "broken":
+            os._exit(3)
+        if checkpoint == "absent":
+            raise OptionError("expected a checkpoint, got nothing: choose another")
+        if progress is not None:
+            progress("compiling graphs: 1 s")
+        time.sleep(0.05)
+        return FakeEngine(name, pace_s)
+
+    return create
+
+
+create_openai = _create("openai-whisper", 0.03)
+create_faster = _create("faster-whisper", 0.01)
+create_maxwhisper = _create("maxwhisper", 0.005)
+
+ENGINES = {
+    "openai-whisper": "fake_lanes:create_openai",
+    "faster-whisper": "fake_lanes:create_faster",
+    "maxwhisper": "fake_lanes:create_maxwhisper",
+}
+
+
+def run_checks(engine, names=None):
+    for name, group, _about in CATALOGUE:
+        if names is None or name in names:
+            time.sleep(0.02)
+            error, status = (3e-4, "failed") if name == "kv-cache" else (2e-7, "passed")
+            yield CheckResult(name, group, status, error, 1e-4, 12.0, engine.info.device, "max abs")
+
+
+def worker_main(connection, name, engines):
+    """The real worker with a checkpoint that is just its name, and the checks above."""
+    import maxwhisper.checkpoint
+    from maxwhisper.serving import worker
+
+    maxwhisper.checkpoint.load = lambda model: model
+    checks = types.ModuleType("maxwhisper.selftest.checks")
+    checks.run_checks = run_checks
+    sys.modules["maxwhisper.selftest.checks"] = checks
+    worker.main(connection, name, engines)
+
+
+def install(monkeypatch):
+    """Make every pool of this test host the engines above."""
+    import maxwhisper.engine
+    from maxwhisper.serving import worker
+
+    monkeypatch.setattr(worker, "main", worker_main)
+    for name in list(maxwhisper.engine.ENGINES):
+        monkeypatch.delitem(maxwhisper.engine.ENGINES, name)
+    for name, address in ENGINES.items():
+        monkeypatch.setitem(maxwhisper.engine.ENGINES, name, address)

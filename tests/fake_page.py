@@ -1,0 +1,74 @@
+"""The real page and its real server on fake engines, for tests over HTTP and in a browser."""
+
+import contextlib
+import os
+import time
+import wave
+from pathlib import Path
+
+import fake_lanes
+import numpy as np
+
+MACHINE = {
+    "cpu": "Test CPU",
+    "threads": 2,
+    "gpus": [],
+    "os": "test",
+    "python": "3.11",
+    "commit": None,
+    "versions": {"max": "1.0", "torch": None},
+}
+
+
+def write_wav(path: Path, seconds: float = 1.0) -> Path:
+    """A quiet 16 kHz tone."""
+    samples = (2000 * np.sin(np.arange(int(16_000 * seconds)) * 0.2)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(samples.tobytes())
+    return path
+
+
+@contextlib.contextmanager
+def served_page(monkeypatch, folder: Path):
+    """Serve the page; yields (address, uploads, pool) with every engine ready."""
+    (folder / "uploads").mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    from maxwhisper.serving.pool import EnginePool
+    from maxwhisper.serving.uploads import Uploads
+    from maxwhisper.ui.examples import Example
+    from maxwhisper.ui.page import build_page, serve_page
+
+    fake_lanes.install(monkeypatch)
+    clip = write_wav(folder / "clip.wav", 2.0)
+    spoken = "the quick brown fox and its friends"
+    examples = [
+        Example(clip, "A short clip", "Seven words.", 2.0, spoken),
+        Example(write_wav(folder / "tone.wav", 1.0), "A tone", "No speech.", 1.0, ""),
+    ]
+    uploads = Uploads(folder / "uploads")
+    pool = EnginePool(tuple(fake_lanes.ENGINES), ("random",))
+    page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE)
+    port = int(os.environ.get("MAXWHISPER_TEST_PORT", "0")) or _free_port()
+    address = serve_page(page, uploads, examples, host="127.0.0.1", port=port)
+    try:
+        pool.start()
+        deadline = time.monotonic() + 20
+        while not all(status.phase == "ready" for status in pool.statuses().values()):
+            assert time.monotonic() < deadline, pool.statuses()
+            time.sleep(0.05)
+        yield address, uploads, pool
+    finally:
+        page.close(verbose=False)
+        pool.close()
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
