@@ -85,7 +85,7 @@ def _bench_flags(parser: argparse.ArgumentParser) -> None:
         "clips",
         nargs="*",
         metavar="CLIP",
-        help="audio files; what is said in NAME.flac is read from NAME.txt or clips.json (default: the talk)",
+        help="recordings, their words in NAME.txt or clips.json beside them (default: the talk)",
     )
     parser.add_argument(
         "--engines",

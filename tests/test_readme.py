@@ -1,0 +1,131 @@
+"""README.md tells the truth: its files exist, its commands parse, its program runs."""
+
+import ast
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_engines import FakeEngine
+
+import maxwhisper
+from maxwhisper.cli import build_parser
+from maxwhisper.transcript import Transcript
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+INDENT = 2  # spaces per folder of the file tree
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def tree() -> dict[str, str]:
+    """{path: description} of the file tree; folders end in a slash."""
+    listing = section("Files").split("```")[1].strip("\n")
+    described, parents = {}, []
+    for line in listing.splitlines():
+        name, _, description = line.strip().partition(" ")
+        depth = (len(line) - len(line.lstrip())) // INDENT
+        parents[depth:] = [name]
+        described["".join(parents)] = description.strip()
+    return described
+
+
+def commands() -> Iterator[list[str]]:
+    for line in "".join(blocks("sh")).splitlines():
+        for command in line.split("&&"):
+            if words := shlex.split(command, comments=True):
+                yield words
+
+
+def test_every_file_of_the_tree_exists():
+    for path in tree():
+        found = ROOT / path
+        assert found.is_dir() if path.endswith("/") else found.is_file(), path
+
+
+def test_every_python_file_is_in_the_tree():
+    folders = ("maxwhisper", "baselines", "examples")
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "__init__.py"  # described by its folder's line
+    }
+    summaries = {
+        path: (ast.get_docstring(ast.parse((ROOT / path).read_text())) or "").split("\n")[0]
+        for path in sorted(files - set(tree()))
+    }
+    assert not summaries, "add these to the tree in README.md"
+
+
+def test_every_line_of_the_tree_says_something():
+    assert [path for path, text in tree().items() if not text and path != "maxwhisper/"] == []
+
+
+def test_every_file_of_the_question_table_exists():
+    paths = re.findall(r"`([\w/.]+)`", section("Where is …?"))
+    assert len(paths) > 10
+    for path in paths:
+        assert (ROOT / path).exists(), path
+
+
+def test_every_picture_exists():
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+    assert pictures
+    for picture in pictures:
+        assert (ROOT / picture).is_file(), picture
+
+
+def test_every_command_can_be_run():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    tasks = set(tomllib.loads((ROOT / "pixi.toml").read_text())["tasks"])
+    seen = set()
+    for words in commands():
+        match words:
+            case ["make", target]:
+                assert target in targets
+            case ["pixi", "run", task]:
+                assert task in tasks
+            case ["python", "-m", "maxwhisper", *arguments]:
+                build_parser().parse_args(arguments)
+            case ["pip", "install", "-r", file] | ["python", file]:
+                assert (ROOT / file).is_file()
+            case ["python3", "-m", "venv", ".venv"] | [".", ".venv/bin/activate"]:
+                pass
+            case _:
+                raise AssertionError(f"unknown command in README.md: {words}")
+        seen.add(tuple(words[:2]))
+    assert {("make", "app"), ("make", "test"), ("pixi", "run"), ("python", "app.py")} <= seen
+
+
+def test_the_two_commands_come_first():
+    assert blocks("sh")[0].split()[:2] == ["make", "app"]
+    assert "\nmake test" in blocks("sh")[0]
+
+
+def test_the_program_runs(monkeypatch, capsys):
+    class FakeWhisper(FakeEngine):
+        def transcribe(self, path: str, *, language: str) -> Transcript:
+            assert (path, language) == ("talk.mp3", "en")
+            return super().transcribe([0.0] * 16_000, None)
+
+    monkeypatch.setattr(maxwhisper, "load", lambda name: FakeWhisper(name))
+    (program,) = blocks("python")
+    assert len(program.splitlines()) <= 12
+    exec(compile(program, "README.md", "exec"), {})
+    assert "0.00    1.00  and so my fellow Americans" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unit", ["×", "x real time", "ms", "RTFx", "% faster", "times faster"])
+def test_no_measurement_is_typed_by_hand(unit):
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    assert not re.search(rf"\d\s*{re.escape(unit)}(?!\w)", prose)
