@@ -1,0 +1,189 @@
+"""faster-whisper as an `Engine`: the same weights in CTranslate2, the settings of openai-whisper.
+
+In: a checkpoint, a waveform, options. Out: a `Transcript`. The library's own defaults (beam 5, best
+of 5, temperature fallback) are replaced by what the options say, so that engines do equal work. Two
+habits remain: it leaves out segments without text, and it detects the language on zero-padded
+log-mel where the reference pads with silence.
+"""
+
+import time
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import faster_whisper
+import numpy as np
+
+from baselines.setup import Device, choose_device, cpu_threads, spoken_language
+from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
+from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.dims import CHUNK_LENGTH_S, SAMPLE_RATE
+from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
+from maxwhisper.errors import DeviceError, EngineUnavailable
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.transcript import Segment, Transcript, Word
+
+NAME = "faster-whisper"
+
+# What this library lacks, or does otherwise than the reference (versions 1.2.1 and 4.8).
+UNSUPPORTED = frozenset(
+    {
+        "length_penalty",  # n ** a instead of ((5 + n) / 6) ** a
+        "sample_len",  # counts the prompt: CTranslate2 samples min(max_length / 2, what is left)
+        "prefix",  # a timestamp is put before it, and it holds for the first window only
+        "carry_initial_prompt",
+        "hallucination_silence_threshold",  # one branch of the reference is missing
+    }
+)
+_SUPPORTED = frozenset(field.name for field in fields(TranscribeOptions)) - UNSUPPORTED
+
+
+@dataclass(frozen=True)
+class FasterEngine:
+    """A loaded `faster_whisper.WhisperModel` and what to say about it."""
+
+    model: faster_whisper.WhisperModel
+    info: EngineInfo
+    checkpoint: Checkpoint
+
+    def transcribe(
+        self,
+        waveform: Waveform,
+        options: TranscribeOptions,
+        on_segment: OnSegment | None = None,
+    ) -> Transcript:
+        """See `Engine.transcribe`. Segments are reported as each window is done.
+
+        Raises `OptionError` for the options in `UNSUPPORTED`.
+        """
+        options.validate().require_supported(NAME, _SUPPORTED)
+        arguments = _arguments(options)
+        language = spoken_language(self.checkpoint.dims, options)
+        segments = []
+        started = time.perf_counter()
+        lazy, info = self.model.transcribe(waveform, language=language, **arguments)
+        for index, entry in enumerate(lazy):  # decoding happens here
+            segments.append(_segment(index, entry))
+            if on_segment:
+                on_segment(segments[-1])
+        seconds = time.perf_counter() - started
+        return Transcript(
+            text="".join(segment.text for segment in segments),
+            language=info.language,
+            segments=tuple(segments),
+            duration=len(waveform) / SAMPLE_RATE,
+            timings={"total": seconds},
+        )
+
+
+def _arguments(options: TranscribeOptions) -> dict[str, Any]:
+    """Keywords of `WhisperModel.transcribe` that mean what the options mean in the reference."""
+    temperature = options.temperature
+    clips = options.clip_timestamps
+    return {
+        "task": options.task,
+        "temperature": list(temperature) if isinstance(temperature, tuple) else [temperature],
+        "beam_size": options.beam_size or 1,
+        "best_of": options.best_of or 1,
+        "patience": 1.0 if options.patience is None else options.patience,
+        "suppress_tokens": _suppress_tokens(options.suppress_tokens),
+        "suppress_blank": options.suppress_blank,
+        "without_timestamps": options.without_timestamps,
+        # 0 and None switch the limit off in the reference, where 0 would force <|0.00|> here.
+        "max_initial_timestamp": options.max_initial_timestamp or CHUNK_LENGTH_S,
+        "compression_ratio_threshold": options.compression_ratio_threshold,
+        "log_prob_threshold": options.logprob_threshold,
+        "no_speech_threshold": options.no_speech_threshold,
+        "condition_on_previous_text": options.condition_on_previous_text,
+        "initial_prompt": options.initial_prompt,
+        "word_timestamps": options.word_timestamps,
+        "prepend_punctuations": options.prepend_punctuations,
+        "append_punctuations": options.append_punctuations,
+        "clip_timestamps": clips if isinstance(clips, str) else list(clips),
+        "vad_filter": False,
+    }
+
+
+def _suppress_tokens(tokens: str | tuple[int, ...] | None) -> list[int]:
+    """None and "" suppress nothing, not even the specials, as in the reference."""
+    if isinstance(tokens, str):
+        return [int(token) for token in tokens.split(",") if token]
+    return list(tokens or ())
+
+
+def _segment(index: int, entry: "faster_whisper.transcribe.Segment") -> Segment:
+    words = tuple(
+        Word(w.word, float(w.start), float(w.end), float(w.probability)) for w in entry.words or ()
+    )
+    return Segment(
+        id=index,  # this library counts from 1
+        seek=entry.seek,
+        start=float(entry.start),
+        end=float(entry.end),
+        text=entry.text,
+        tokens=tuple(entry.tokens),
+        temperature=float(entry.temperature),
+        avg_logprob=float(entry.avg_logprob),
+        compression_ratio=float(entry.compression_ratio),
+        no_speech_prob=float(entry.no_speech_prob),
+        words=words,
+    )
+
+
+def create_engine(
+    checkpoint: Checkpoint,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Engine:
+    """Build the engine; the converted weights are kept in `cache_dir`. `dtype` is any compute type
+    of CTranslate2 on the device ("auto": float32 on a CPU, float16 on a GPU).
+
+    Raises `DeviceError` for a device or a precision that CTranslate2 does not offer here, and
+    `EngineUnavailable` where its CUDA libraries are missing.
+    """
+    chosen = choose_device(device, ctranslate2.get_cuda_device_count(), "CTranslate2")
+    resolved = chosen.default_dtype if dtype == "auto" else dtype
+    allowed = ctranslate2.get_supported_compute_types(chosen.kind, chosen.index)
+    if resolved not in allowed:
+        raise DeviceError(
+            f"expected dtype {sorted(allowed)} for {NAME} on {chosen.label}, got {resolved}"
+        )
+    if progress:
+        progress(f"{NAME}: converting {checkpoint.name} and loading it on {chosen.label}")
+    folder = ctranslate2_dir(checkpoint, cache_dir)
+    info = EngineInfo(
+        name=NAME,
+        version=f"faster-whisper {version('faster-whisper')}, ctranslate2 {version('ctranslate2')}",
+        model=checkpoint.name,
+        device=chosen.label,
+        device_reason=chosen.reason,
+        dtype=resolved,
+    )
+    return FasterEngine(_load(folder, chosen, resolved, checkpoint), info, checkpoint)
+
+
+def _load(
+    folder: Path, device: Device, compute_type: str, checkpoint: Checkpoint
+) -> faster_whisper.WhisperModel:
+    """Open the folder and encode one window of zeros: cuBLAS and cuDNN are looked for only then."""
+    try:
+        model = faster_whisper.WhisperModel(
+            str(folder),
+            device=device.kind,
+            device_index=device.index,
+            compute_type=compute_type,
+            cpu_threads=cpu_threads(),
+        )
+        if device.kind == "cuda":
+            model.encode(np.zeros((checkpoint.dims.n_mels, checkpoint.dims.n_frames), np.float32))
+    except RuntimeError as error:
+        raise EngineUnavailable(
+            f"{NAME} cannot run on {device.label}: {error}. Install requirements-gpu.txt, or use "
+            "device='cpu'"
+        ) from error
+    return model

@@ -1,0 +1,122 @@
+"""openai-whisper as an `Engine`: its own model and its own `transcribe`, with our weights.
+
+In: a checkpoint, a waveform, options. Out: a `Transcript`. Decodes no audio files. `transcribe` has
+no hook for segments, so `on_segment` is called for all of them at the end.
+"""
+
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import whisper
+
+from baselines.setup import choose_device, cpu_threads, spoken_language
+from maxwhisper.checkpoint.convert import to_openai
+from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
+from maxwhisper.errors import DeviceError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.transcript import Segment, Transcript, Word
+
+NAME = "openai-whisper"
+
+
+@dataclass(frozen=True)
+class OpenAIEngine:
+    """A loaded `whisper.model.Whisper` and what to say about it."""
+
+    model: "whisper.model.Whisper"
+    info: EngineInfo
+    checkpoint: Checkpoint
+
+    def transcribe(
+        self,
+        waveform: Waveform,
+        options: TranscribeOptions,
+        on_segment: OnSegment | None = None,
+    ) -> Transcript:
+        """See `Engine.transcribe`. Every option is honoured; segments are reported at the end."""
+        arguments = self._arguments(options.validate())
+        started = time.perf_counter()
+        result = self.model.transcribe(waveform, verbose=None, **arguments)
+        seconds = time.perf_counter() - started
+        segments = tuple(_segment(entry) for entry in result["segments"])
+        if on_segment:
+            for segment in segments:
+                on_segment(segment)
+        return Transcript(
+            text=result["text"],
+            language=result["language"],
+            segments=segments,
+            duration=len(waveform) / SAMPLE_RATE,
+            timings={"total": seconds},
+        )
+
+    def _arguments(self, options: TranscribeOptions) -> dict[str, Any]:
+        """Our field names are the reference's; only tuples and the precision need a change."""
+        arguments = options.to_dict()
+        arguments["language"] = spoken_language(self.checkpoint.dims, options)
+        arguments["fp16"] = self.info.dtype == "float16"
+        arguments["temperature"] = options.temperature  # the reference takes a tuple, not a list
+        if isinstance(options.suppress_tokens, tuple):
+            # As text: given a list, the reference appends to it on every window.
+            arguments["suppress_tokens"] = ",".join(map(str, options.suppress_tokens))
+        return arguments
+
+
+def _segment(entry: dict[str, Any]) -> Segment:
+    words = tuple(
+        Word(w["word"], float(w["start"]), float(w["end"]), float(w["probability"]))
+        for w in entry.get("words", ())
+    )
+    return Segment(
+        id=entry["id"],
+        seek=entry["seek"],
+        start=float(entry["start"]),
+        end=float(entry["end"]),
+        text=entry["text"],
+        tokens=tuple(entry["tokens"]),
+        temperature=float(entry["temperature"]),
+        avg_logprob=float(entry["avg_logprob"]),
+        compression_ratio=float(entry["compression_ratio"]),
+        no_speech_prob=float(entry["no_speech_prob"]),
+        words=words,
+    )
+
+
+def create_engine(
+    checkpoint: Checkpoint,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Engine:
+    """Build the engine. `dtype` is float32, or float16 on a GPU (parameters then stay float32 and
+    are cast in every operation, as the library does). `cache_dir` is not needed.
+
+    Raises `DeviceError` for a device or a precision that torch does not offer here.
+    """
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    chosen = choose_device(device, n_gpus, "torch")
+    resolved = chosen.default_dtype if dtype == "auto" else dtype
+    allowed = ("float32",) if chosen.kind == "cpu" else ("float32", "float16")
+    if resolved not in allowed:
+        raise DeviceError(f"expected dtype {allowed} for {NAME} on {chosen.label}, got {resolved}")
+    if progress:
+        progress(f"{NAME}: loading {checkpoint.name} on {chosen.label}")
+    torch.set_num_threads(cpu_threads())
+    model = to_openai(checkpoint).to(torch.device(chosen.kind, chosen.index))
+    info = EngineInfo(
+        name=NAME,
+        version=f"openai-whisper {version('openai-whisper')}, torch {torch.__version__}",
+        model=checkpoint.name,
+        device=chosen.label,
+        device_reason=chosen.reason,
+        dtype=resolved,
+    )
+    return OpenAIEngine(model, info, checkpoint)
