@@ -50,7 +50,10 @@ def _initial(name: str, shape: tuple[int, ...], dims: Dims, rng: np.random.Gener
     if name == "encoder.positional_embedding":
         return sinusoids(*shape)
     if name in _EMBEDDING_STDS:
-        return rng.standard_normal(shape, dtype=np.float32) * np.float32(_EMBEDDING_STDS[name])
+        weight = rng.standard_normal(shape, dtype=np.float32) * np.float32(_EMBEDDING_STDS[name])
+        if name == "decoder.token_embedding.weight":
+            weight[_language_tokens(dims)] *= 0.5
+        return weight
     if name == "decoder.ln.weight":
         # logits = (unit-variance state * gain) @ embedding: std gain * sqrt(C) * embedding std
         gain = _LOGIT_STD / (np.sqrt(dims.n_text_state) * _EMBEDDING_STD)
@@ -64,6 +67,13 @@ def _initial(name: str, shape: tuple[int, ...], dims: Dims, rng: np.random.Gener
         # same vector everywhere, which would drown what depends on audio and text.
         weight -= weight.mean(axis=1, keepdims=True)
     return weight * np.float32(gain / np.sqrt(np.prod(shape[1:])))
+
+
+def _language_tokens(dims: Dims) -> slice:
+    """Tokens that no rule suppresses and that trained networks never emit; with halved embeddings
+    these do not either. 6 specials and 1501 timestamps come after them."""
+    end = dims.n_vocab - 1501 - 6
+    return slice(end - dims.num_languages, end)
 
 
 def sinusoids(n_ctx: int, n_state: int) -> Array:
