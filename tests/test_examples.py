@@ -1,0 +1,109 @@
+"""The committed clips are what clips.json says, small, and timed plausibly."""
+
+import ast
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maxwhisper.audio import decode
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+CLIPS = {clip["file"]: clip for clip in json.loads((EXAMPLES / "clips/clips.json").read_text())}
+WITHOUT_SPEECH = {"silence.flac", "tones.flac"}
+
+
+def test_the_clips_are_all_there_and_small() -> None:
+    files = {path.name: path for path in (EXAMPLES / "clips").glob("*.flac")}
+    assert files.keys() == CLIPS.keys()
+    assert {"plain.flac", "numbers.flac", "noisy.flac", "two_voices.flac", "talk.flac"} <= set(
+        CLIPS
+    )
+    assert sum(path.stat().st_size for path in files.values()) <= 3_000_000
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_clip_is_what_its_record_says(name: str) -> None:
+    data = (EXAMPLES / "clips" / name).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == CLIPS[name]["sha256"]
+    waveform = decode(data)
+    assert len(waveform) == CLIPS[name]["duration_s"] * CLIPS[name]["sample_rate"]
+    assert CLIPS[name]["licence"].startswith("Apache-2.0")
+    assert (CLIPS[name]["text"] == "") == (name in WITHOUT_SPEECH)
+    if name != "silence.flac":
+        assert 0.1 < np.abs(waveform).max() < 0.3
+
+
+def test_talk_is_the_benchmark_clip() -> None:
+    waveform = decode(EXAMPLES / "clips" / "talk.flac")
+    assert len(waveform) == 2_584_000
+    assert CLIPS["talk.flac"]["text"].split() == (EXAMPLES / "talk.txt").read_text().split()
+
+
+def test_silence_is_silent() -> None:
+    assert not decode(EXAMPLES / "clips" / "silence.flac").any()
+
+
+def test_noise_lies_10_db_below_the_speech() -> None:
+    """Power between the words against power in them: 10 dB + the share of time that is speech."""
+    waveform = decode(EXAMPLES / "clips" / "noisy.flac")
+    speaking = np.zeros(len(waveform), bool)
+    for word in CLIPS["noisy.flac"]["words"]:
+        speaking[int(16_000 * word["start"]) : int(16_000 * word["end"])] = True
+    noise = np.mean(waveform[~speaking] ** 2)
+    speech = np.mean(waveform[speaking] ** 2) - noise
+    snr_db = 10 * np.log10(speech * speaking.mean() / noise)
+    assert snr_db == pytest.approx(10, abs=1)
+
+
+@pytest.mark.parametrize("name", sorted(CLIPS.keys() - WITHOUT_SPEECH))
+@pytest.mark.parametrize("kind", ["utterances", "words"])
+def test_times_increase_inside_the_clip(name: str, kind: str) -> None:
+    timed = CLIPS[name][kind]
+    if kind == "words" and CLIPS[name]["voice"].startswith("espeak-ng"):
+        assert timed == []  # its command line gives no times
+        return
+    text = " ".join(one["text" if kind == "utterances" else "word"] for one in timed)
+    assert text == CLIPS[name]["text"]
+    assert all(one["start"] < one["end"] for one in timed)
+    assert all(one["end"] <= then["start"] + 1e-9 for one, then in pairwise(timed))
+    assert timed[0]["start"] >= 0
+    assert timed[-1]["end"] <= CLIPS[name]["duration_s"]
+
+
+@pytest.mark.parametrize("name", ["plain.flac", "two_voices.flac", "talk.flac"])
+def test_word_times_are_where_the_sound_is(name: str) -> None:
+    """The words cover the energy of the clip: times that had slipped would leave some outside."""
+    energy = decode(EXAMPLES / "clips" / name) ** 2
+    inside = sum(
+        float(energy[int(16_000 * word["start"]) : int(16_000 * word["end"])].sum())
+        for word in CLIPS[name]["words"]
+    )
+    spoken_s = sum(word["end"] - word["start"] for word in CLIPS[name]["words"])
+    print(f"{name}: {inside / energy.sum():.1%} of the energy in {spoken_s:.1f} s of words")
+    assert inside > 0.97 * energy.sum()
+    assert spoken_s < 0.9 * CLIPS[name]["duration_s"]
+
+
+def test_make_clips_says_what_is_missing(tmp_path: Path) -> None:
+    env = {**os.environ, "PATH": str(tmp_path)}
+    command = [sys.executable, str(EXAMPLES / "make_clips.py")]
+    result = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "apt-get install espeak-ng flite" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("program", ["transcribe_file.py", "compare_engines.py"])
+def test_programs_name_things_that_exist(program: str) -> None:
+    """Without running a model: every `maxwhisper` name they import is there."""
+    for node in ast.walk(ast.parse((EXAMPLES / program).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("maxwhisper"):
+            names = ", ".join(alias.name for alias in node.names)
+            exec(f"from {node.module} import {names}", {})
