@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
-REQUIREMENTS := requirements.txt $(if $(shell command -v nvidia-smi),requirements-gpu.txt)
+REQUIREMENTS := requirements.txt $(if $(shell command -v nvidia-smi 2>/dev/null),requirements-gpu.txt)
 
 .PHONY: app test lint bench selftest clips clean
 
