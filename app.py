@@ -48,7 +48,10 @@ def main() -> None:
     from maxwhisper.ui.page import build_page, serve_page
 
     pool = EnginePool(
-        tuple(ENGINES), arguments.model or [DEFAULT_MODEL], device=arguments.device, dtype=arguments.dtype
+        sorted(ENGINES, key="maxwhisper".__eq__),  # ours last: lanes read left to right
+        arguments.model or [DEFAULT_MODEL],
+        device=arguments.device,
+        dtype=arguments.dtype,
     )
     examples = load_examples(EXAMPLES)
     stop = threading.Event()

@@ -106,3 +106,11 @@ def install(monkeypatch):
         monkeypatch.delitem(maxwhisper.engine.ENGINES, name)
     for name, address in ENGINES.items():
         monkeypatch.setitem(maxwhisper.engine.ENGINES, name, address)
+
+
+def wait_until(condition, timeout_s=60.0):
+    """Return when `condition()` is true; fail the test when it never is."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)

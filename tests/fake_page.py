@@ -1,8 +1,7 @@
 """The real page and its real server on fake engines, for tests over HTTP and in a browser."""
 
 import contextlib
-import os
-import time
+import socket
 import wave
 from pathlib import Path
 
@@ -52,14 +51,10 @@ def served_page(monkeypatch, folder: Path):
     uploads = Uploads(folder / "uploads")
     pool = EnginePool(tuple(fake_lanes.ENGINES), ("random",))
     page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE)
-    port = int(os.environ.get("MAXWHISPER_TEST_PORT", "0")) or _free_port()
-    address = serve_page(page, uploads, examples, host="127.0.0.1", port=port)
+    address = serve_page(page, uploads, examples, host="127.0.0.1", port=_free_port())
     try:
         pool.start()
-        deadline = time.monotonic() + 20
-        while not all(status.phase == "ready" for status in pool.statuses().values()):
-            assert time.monotonic() < deadline, pool.statuses()
-            time.sleep(0.05)
+        fake_lanes.wait_until(lambda: all(s.phase == "ready" for s in pool.statuses().values()))
         yield address, uploads, pool
     finally:
         page.close(verbose=False)
@@ -67,8 +62,6 @@ def served_page(monkeypatch, folder: Path):
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

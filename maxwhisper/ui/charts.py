@@ -60,7 +60,7 @@ def speed_chart(scores: Sequence[Score]) -> go.Figure:
     widest = max(max(s.result.seconds) for s in ranked)
     figure.update_xaxes(
         range=[0, widest * 1.45],
-        title_text="seconds, shorter is better",
+        title_text="seconds",
         gridcolor=_GRID,
         zeroline=False,
         fixedrange=True,

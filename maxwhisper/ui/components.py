@@ -87,15 +87,8 @@ def board_html(board: Board, pending: set[str] | None = None) -> str:
     """The whole board; checks in `pending` are about to run."""
     if not board.catalogue:
         return '<p class="notice">No component checks are installed.</p>'
-    sections = []
-    for group in board.groups:
-        rows = "".join(
-            _row(board, name, about, name in (pending or ()))
-            for name, in_group, about in board.catalogue
-            if in_group == group
-        )
-        sections.append(f"<section><h3>{html.escape(group)}</h3><ul>{rows}</ul></section>")
-    return f'{_summary(board)}<div class="board">{"".join(sections)}</div>'
+    rows = "".join(_row(board, *entry, entry[0] in (pending or ())) for entry in board.catalogue)
+    return f'{_summary(board)}<ul class="board">{rows}</ul>'
 
 
 def _summary(board: Board) -> str:
@@ -106,7 +99,7 @@ def _summary(board: Board) -> str:
     return f'<p class="summary" aria-live="polite">{" · ".join(parts)}</p>'
 
 
-def _row(board: Board, name: str, about: str, is_pending: bool) -> str:
+def _row(board: Board, name: str, group: str, about: str, is_pending: bool) -> str:
     result, at_s = board.results.get(name, (None, 0.0))
     if is_pending or result is None:
         word = "running" if is_pending else "not run"
@@ -115,7 +108,8 @@ def _row(board: Board, name: str, about: str, is_pending: bool) -> str:
         word = status = result.status
         figures = _figures(result, at_s)
     return (
-        f'<li class="check {status}"><div><strong>{html.escape(name)}</strong>'
+        f'<li class="check {status}"><div><span><strong>{html.escape(name)}</strong>'
+        f'<span class="group">{html.escape(group)}</span></span>'
         f'<span class="badge">{word}</span></div>'
         f"<p>{html.escape(about)}</p>{figures}</li>"
     )
@@ -128,7 +122,7 @@ def _figures(result: CheckResult, at_s: float) -> str:
         parts.append(
             f'<div class="meter" role="img" aria-label="error against tolerance">'
             f'<i style="width: {bar_percent(result.error, result.tolerance):.0f}%"></i></div>'
-            f"<p>error {result.error:.2e}, tolerance {result.tolerance:.0e}</p>"
+            f"<p>error {result.error:.2g}, tolerance {result.tolerance:.2g}</p>"
         )
     if result.detail:
         parts.append(f"<p>{html.escape(result.detail)}</p>")
@@ -138,8 +132,8 @@ def _figures(result: CheckResult, at_s: float) -> str:
 
 def bar_percent(error: float, tolerance: float) -> float:
     """Length of the error bar, 0..100: logarithmic over six decades, full at the tolerance."""
+    if error == 0:
+        return 0.0
     if not math.isfinite(error) or error >= tolerance:
         return 100.0
-    if error <= 0:
-        return 0.0
     return max(0.0, 100 * (1 + math.log10(error / tolerance) / _BAR_DECADES))

@@ -40,7 +40,11 @@ def race_tab(runner: Runner, examples: Sequence[Example]) -> None:
                 type="filepath",  # with format=None: the untouched file, decoded by us alone
                 format=None,
                 editable=False,
-                label="Recording (10 minutes, 25 MB at most)",
+                buttons=[],
+                waveform_options=gr.WaveformOptions(
+                    waveform_color="#9a9488", waveform_progress_color="#0b7a55"
+                ),
+                label="Recording (up to 10 minutes)",
                 elem_id="recording",
             )
         with gr.Column(scale=4, min_width=300):

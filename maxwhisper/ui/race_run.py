@@ -39,21 +39,23 @@ class Source:
 class Request:
     """Everything a visitor chose."""
 
-    source: Source
+    source: Source | None
     model: str
     options: TranscribeOptions
     reference: str = ""  # what was said, "" when unknown
     rounds: int = 1
 
-    def validate(self) -> "Request":
-        """Return self, or raise `OptionError`: a payload may carry anything."""
+    def validate(self) -> Source:
+        """Return the recording to run, or raise `OptionError`: a payload may carry anything."""
+        if self.source is None:
+            raise OptionError("Choose a recording first: upload, record, or take a clip.")
         self.options.validate()
         if not 1 <= self.rounds <= MAX_ROUNDS:
             raise OptionError(f"rounds must lie in 1..{MAX_ROUNDS}, got {self.rounds}")
         longest = max(len(self.reference), len(self.options.initial_prompt or ""))
         if longest > MAX_TEXT_CHARACTERS:
             raise OptionError(f"expected at most {MAX_TEXT_CHARACTERS} characters, got {longest}")
-        return self
+        return self.source
 
 
 @dataclass
@@ -88,15 +90,13 @@ class Runner:
     def run(self, session: str, request: Request) -> Iterator[View]:
         """Decode, race, score; the last view `is_over`. Raises `MaxWhisperError`. Closing the iterator
         stops the run."""
-        request.validate()
+        source = request.validate()
         self.stop(session)
         cancelled = self._running[session] = threading.Event()
         view = View({name: Lane(name, "waiting") for name in self.pool.names})
         try:
             yield view
-            waveform = self.uploads.waveform(
-                request.source.path, is_upload=request.source.is_upload
-            )
+            waveform = self.uploads.waveform(source.path, is_upload=source.is_upload)
             work = race.Race(
                 waveform, request.options, request.model, request.rounds, next(self._turn)
             )

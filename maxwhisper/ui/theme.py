@@ -21,6 +21,7 @@ def theme() -> gr.themes.Base:
         font=_SANS,
         font_mono=_MONO,
     ).set(
+        color_accent="#0b5d51",
         body_background_fill="#faf9f7",
         body_background_fill_dark="#14130f",
         body_text_color="#1c1a17",

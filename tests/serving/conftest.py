@@ -1,19 +1,10 @@
 """A pool of fake engines, loaded and ready."""
 
-import time
-
 import fake_lanes
 import pytest
+from fake_lanes import wait_until
 
 from maxwhisper.serving.pool import EnginePool
-
-
-def wait_until(condition, timeout_s=20.0):
-    """Return when `condition()` is true; fail the test when it never is."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import wait_until
+from fake_lanes import wait_until
 
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions

@@ -1,0 +1,133 @@
+"""Visitors' files: only those in the folder are touched, and none stays."""
+
+import os
+import shutil
+import time
+
+import pytest
+from fake_page import write_wav
+
+from maxwhisper.errors import AudioError
+from maxwhisper.serving import uploads as uploads_module
+from maxwhisper.serving.uploads import KEPT_IN_MEMORY, Uploads, make_upload_folder
+
+
+@pytest.fixture
+def uploads(tmp_path):
+    root = tmp_path / "uploads"
+    root.mkdir()
+    return Uploads(root)
+
+
+def upload(uploads, name="voice.wav", seconds=0.5):
+    folder = uploads.root / f"hash-of-{name}"
+    folder.mkdir()
+    return write_wav(folder / name, seconds)
+
+
+def test_upload_is_decoded_once_and_deleted(uploads):
+    path = upload(uploads)
+    waveform = uploads.waveform(path, is_upload=True)
+    assert waveform.shape == (8000,)
+    assert list(uploads.root.iterdir()) == []
+    assert uploads.waveform(path, is_upload=True) is waveform  # a repeated run
+
+
+def test_bundled_clip_stays_where_it_is(uploads, tmp_path):
+    clip = write_wav(tmp_path / "clip.wav")
+    assert uploads.waveform(clip, is_upload=False).shape == (16_000,)
+    assert clip.exists()
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "/proc/self/environ", "uploads/../secret.wav"])
+def test_path_outside_the_folder_is_refused(uploads, tmp_path, path):
+    write_wav(tmp_path / "secret.wav")
+    with pytest.raises(AudioError, match="expected an uploaded recording"):
+        uploads.waveform(uploads.root.parent / path, is_upload=True)
+    assert (tmp_path / "secret.wav").exists()
+
+
+def test_link_that_leads_out_of_the_folder_is_refused(uploads, tmp_path):
+    link = uploads.root / "voice.wav"
+    link.symlink_to(write_wav(tmp_path / "secret.wav"))
+    with pytest.raises(AudioError, match="expected an uploaded recording"):
+        uploads.waveform(link, is_upload=True)
+
+
+def test_unreadable_upload_is_deleted_too(uploads):
+    path = uploads.root / "song.mp3"
+    path.write_text("no music here")
+    with pytest.raises(AudioError):
+        uploads.waveform(path, is_upload=True)
+    assert not path.exists()
+
+
+def test_recording_shorter_than_a_word_is_refused(uploads):
+    with pytest.raises(AudioError, match="expected at least 0.1 s of sound, got 0.050 s"):
+        uploads.waveform(upload(uploads, seconds=0.05), is_upload=True)
+
+
+def test_recording_over_the_limit_is_refused(uploads, monkeypatch):
+    monkeypatch.setattr(uploads_module, "MAX_AUDIO_S", 1.0)
+    with pytest.raises(AudioError) as caught:
+        uploads.waveform(upload(uploads, seconds=2.0), is_upload=True)
+    assert caught.value.code == "too_long"
+
+
+def test_memory_keeps_the_last_few_recordings(uploads):
+    paths = [upload(uploads, f"{i}.wav") for i in range(KEPT_IN_MEMORY + 1)]
+    for path in paths:
+        uploads.waveform(path, is_upload=True)
+    assert uploads.waveform(paths[-1], is_upload=True).size == 8000
+    with pytest.raises(AudioError, match="already deleted: upload it again"):
+        uploads.waveform(paths[0], is_upload=True)
+
+
+def test_sweep_removes_what_is_old_and_nothing_else(tmp_path):
+    patient, hasty = Uploads(tmp_path, time_to_live_s=60), Uploads(tmp_path, time_to_live_s=0)
+    path = upload(patient)
+    os.utime(path, (0, 0))  # an old file, copied here just now
+    patient.sweep()
+    assert path.exists()
+    time.sleep(0.01)
+    hasty.sweep()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sweep_forgets_recordings_in_memory(tmp_path):
+    uploads = Uploads(tmp_path, time_to_live_s=0)
+    path = upload(uploads)
+    uploads.waveform(path, is_upload=True)
+    uploads.sweep()
+    with pytest.raises(AudioError, match="already deleted"):
+        uploads.waveform(path, is_upload=True)
+
+
+def test_janitor_works_until_the_folder_is_wiped(tmp_path):
+    root = tmp_path / "uploads"
+    root.mkdir()
+    uploads = Uploads(root, time_to_live_s=0)
+    path = upload(uploads)
+    uploads.start_janitor(every_s=0.02)
+    deadline = time.monotonic() + 5
+    while path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    uploads.wipe()
+    assert not root.exists()
+
+
+def test_folder_is_private_empty_and_alone(tmp_path):
+    dead = tmp_path / "maxwhisper-uploads-999999999"
+    alive = tmp_path / f"maxwhisper-uploads-{os.getppid()}"
+    own = tmp_path / f"maxwhisper-uploads-{os.getpid()}"
+    for folder in (dead, alive, own):
+        folder.mkdir()
+        (folder / "voice.wav").touch()
+    made = make_upload_folder(tmp_path)
+    assert made == own
+    assert list(made.iterdir()) == []
+    assert made.stat().st_mode & 0o077 == 0
+    assert alive.exists()
+    assert not dead.exists()
+    shutil.rmtree(made)

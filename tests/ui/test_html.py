@@ -1,0 +1,104 @@
+"""Pieces of the page as HTML: nothing an engine says is markup, and grey is not green."""
+
+import pytest
+
+from maxwhisper.engine import EngineInfo
+from maxwhisper.selftest.result import CheckResult
+from maxwhisper.serving.supervisor import Status
+from maxwhisper.ui.components import ALL, Board, bar_percent, board_html
+from maxwhisper.ui.header import strip_html
+from maxwhisper.ui.lanes import Lane, lane_html, status_note
+
+EVIL = "<img src=x onerror=alert(1)>"
+CATALOGUE = (("log-mel", "audio", "Mel."), ("encoder", "network", "Window."))
+MACHINE = {"cpu": "Test CPU", "threads": 2, "gpus": []}
+
+
+class FixedPool:
+    def __init__(self, **statuses):
+        self._statuses = statuses
+
+    def statuses(self):
+        return self._statuses
+
+
+def test_lane_escapes_everything():
+    page = lane_html(Lane(EVIL, "running", EVIL, [(0.0, EVIL)]))
+    assert "<img" not in page
+    assert page.count("&lt;img") >= 3
+
+
+def test_lane_shows_a_dash_before_and_a_range_after():
+    assert "<dd>–</dd>" in lane_html(Lane("maxwhisper"))
+    assert "<dd>2.00 (1.00–4.00)</dd>" in lane_html(Lane("maxwhisper", seconds=(1.0, 4.0, 2.0)))
+
+
+def test_lane_without_speech_says_so_and_a_flood_is_cut():
+    assert "no speech found" in lane_html(Lane("maxwhisper", "done"))
+    flood = lane_html(Lane("maxwhisper", "done", texts=[(0.0, "x" * 15_000)] * 100))
+    assert len(flood) < 25_000
+    assert "the rest is not shown" in flood
+
+
+@pytest.mark.parametrize(
+    ("status", "note"),
+    [
+        (Status("ready"), "ready"),
+        (Status("unavailable", "no GPU"), "unavailable: no GPU"),
+        (Status("loading", "compiling graphs: 41 s"), "loading: compiling graphs: 41 s"),
+        (Status("crashed", "crashed, restarting"), "crashed, restarting"),
+        (Status("starting"), "starting"),
+    ],
+)
+def test_status_in_words(status, note):
+    assert status_note(status) == note
+
+
+def test_header_gives_device_reason_and_each_engines_state():
+    info = EngineInfo("maxwhisper", "max 26.7", "tiny", "cpu", "no GPU was found", "float32")
+    strip = strip_html(
+        FixedPool(
+            maxwhisper=Status("ready", info=info, cold_s=2.0, warm_s=1.0),
+            other=Status("unavailable", EVIL),
+        ),
+        MACHINE,
+    )
+    assert "Test CPU, 2 threads · cpu, float32: no GPU was found" in strip
+    assert "first run 2.0 s, warm 1.0 s" in strip
+    assert "unavailable: &lt;img" in strip
+
+
+def test_board_is_grey_until_a_check_has_run():
+    board = Board(CATALOGUE)
+    assert board_html(board).count('class="check not-run"') == 2
+    assert "passed" not in board_html(board).replace("0 passed", "")
+    board.record(CheckResult("log-mel", "audio", "passed", 1e-7, 1e-4, 3.0, "cpu", EVIL))
+    page = board_html(board, pending={"encoder"})
+    assert 'class="check passed"' in page
+    assert 'class="check running"' in page
+    assert "1 passed · 0 failed · 1 not run" in page
+    assert "<img" not in page
+
+
+def test_board_counts_a_check_that_could_not_run_as_failed():
+    board = Board(CATALOGUE)
+    board.record(CheckResult("encoder", "network", "error", None, None, 0.0, "cpu", "no such op"))
+    assert "0 passed · 1 failed" in board_html(board)
+    assert 'class="check error"' in board_html(board)
+
+
+def test_board_selects_by_group():
+    assert Board(CATALOGUE).names(ALL) == ["log-mel", "encoder"]
+    assert Board(CATALOGUE).names("network") == ["encoder"]
+
+
+@pytest.mark.parametrize(
+    ("error", "tolerance", "percent"),
+    [(1e-4, 1e-4, 100), (1e-7, 1e-4, 50), (1e-12, 1e-4, 0), (0, 0, 0), (1, 0, 100)],
+)
+def test_error_bar_is_logarithmic(error, tolerance, percent):
+    assert bar_percent(error, tolerance) == pytest.approx(percent)
+
+
+def test_error_bar_of_nan_is_full():
+    assert bar_percent(float("nan"), 1e-4) == 100

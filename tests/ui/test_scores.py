@@ -1,0 +1,92 @@
+"""The verdict says what the numbers say, whoever wins."""
+
+import pytest
+
+from maxwhisper.serving.race import LaneResult
+from maxwhisper.transcript import Segment, Transcript
+from maxwhisper.ui.charts import speed_chart
+from maxwhisper.ui.scores import score, verdict
+
+SAME_DEVICE = dict.fromkeys(("openai-whisper", "faster-whisper", "maxwhisper"), "cpu float32")
+
+
+def lane(engine, *seconds, text=" a short clip", disturbed_by=()):
+    segment = Segment(0, 0, 0.0, 2.0, text, (1, 2, 3), 0.0, 0.0, 1.0, 0.0)
+    return LaneResult(engine, Transcript(text, "en", (segment,), 2.0), seconds, disturbed_by)
+
+
+def judge(*lanes, reference="", devices=SAME_DEVICE, is_random=False):
+    return verdict(score(lanes, reference, "en"), devices, is_random=is_random)
+
+
+def test_winner_is_named_with_factors():
+    first = judge(
+        lane("openai-whisper", 4.0), lane("faster-whisper", 2.0), lane("maxwhisper", 1.0)
+    )[0]
+    assert first == (
+        "maxwhisper was fastest: 2.0× as fast as faster-whisper, 4.0× as fast as openai-whisper."
+    )
+
+
+def test_our_defeat_is_said_as_plainly():
+    first = judge(lane("openai-whisper", 4.0), lane("faster-whisper", 1.0), lane("maxwhisper", 1.5))
+    assert first[0].startswith("faster-whisper was fastest: 1.5× as fast as maxwhisper")
+    assert first[0].endswith("maxwhisper lost this one: it took 1.5× as long.")
+
+
+def test_difference_below_three_percent_is_level():
+    assert judge(lane("openai-whisper", 1.0), lane("maxwhisper", 1.02))[0] == (
+        "Level: openai-whisper and maxwhisper differ by less than 3 %."
+    )
+    first = judge(lane("openai-whisper", 3.0), lane("faster-whisper", 1.0), lane("maxwhisper", 1.01))
+    assert "level with maxwhisper" in first[0]
+    assert "lost" not in first[0]
+
+
+def test_one_engine_or_none():
+    assert judge(lane("maxwhisper", 1.0))[0] == "Only maxwhisper gave a result, in 1.00 s."
+    assert judge() == ["No engine gave a result."]
+
+
+def test_identical_and_different_texts():
+    same = judge(lane("openai-whisper", 1.0), lane("maxwhisper", 1.0))
+    assert "All 2 transcripts are identical, character for character." in same
+    other = judge(lane("openai-whisper", 1.0), lane("maxwhisper", 1.0, text=" a short trip"))
+    assert "maxwhisper’s words agree 67% with openai-whisper’s." in other
+
+
+def test_word_error_rate_needs_a_reference_and_real_weights():
+    lanes = lane("openai-whisper", 1.0), lane("maxwhisper", 1.0, text=" a short trip")
+    assert not any("Word error" in s for s in judge(*lanes))
+    known = judge(*lanes, reference="A short clip.")
+    assert "Word error rate: openai-whisper 0.0%, maxwhisper 33.3%." in known
+    random = judge(*lanes, reference="A short clip.", is_random=True)
+    assert not any("Word error" in s for s in random)
+    assert any("weights are random" in s for s in random)
+
+
+def test_every_reason_for_doubt_is_given():
+    doubts = judge(
+        lane("openai-whisper", 1.0, 2.0),
+        lane("maxwhisper", 1.0, text="", disturbed_by=("faster-whisper",)),
+        devices={"openai-whisper": "cpu float32", "maxwhisper": "gpu:0 bfloat16"},
+    )
+    assert any("maxwhisper returned no text" in s and "not a fast result" in s for s in doubts)
+    assert any("faster-whisper was still loading" in s for s in doubts)
+    assert any("openai-whisper on cpu float32, maxwhisper on gpu:0 bfloat16" in s for s in doubts)
+    assert any(s.startswith("One round") for s in doubts)
+
+
+def test_chart_is_sorted_labelled_and_has_a_height():
+    scores = score(
+        [lane("maxwhisper", 1.0, 1.2, 1.4), lane("openai-whisper", 3.6), lane("other", 0.6)], "", "en"
+    )
+    figure = speed_chart(scores)
+    assert list(figure.data[0].y) == ["openai-whisper", "maxwhisper", "other"]  # upwards
+    assert [a.text for a in figure.layout.annotations] == [
+        "<b>3.60 s</b>",
+        "<b>1.20 s</b>  3.0×",
+        "<b>0.60 s</b>  6.0×",
+    ]
+    assert figure.data[0].error_x.array == pytest.approx((0.0, 0.2, 0.0))
+    assert figure.layout.height > 200
