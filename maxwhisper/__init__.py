@@ -43,9 +43,10 @@ def load(
     Without a name, the default model. See `maxwhisper.whisper.load`.
     """
     from maxwhisper import whisper
+    from maxwhisper.checkpoint import DEFAULT_MODEL
 
     return whisper.load(
-        name_or_path if name_or_path is not None else whisper.checkpoints.DEFAULT_MODEL,
+        DEFAULT_MODEL if name_or_path is None else name_or_path,
         device=device,
         dtype=dtype,
         cache_dir=cache_dir,

@@ -1,7 +1,7 @@
 """The ten numbers that define a Whisper network, and the constants of its audio front end.
 
-Field names are those of the `dims` entry of an OpenAI checkpoint. Everything that depends on them is
-a property here, so that no other file derives a vocabulary or a frame count again.
+Field names are those of the `dims` entry of an OpenAI checkpoint. Everything that depends on them
+is a property here, so that no other file derives a vocabulary or a frame count again.
 """
 
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ _N_VOCAB_WITHOUT_LANGUAGES = 51_765
 
 @dataclass(frozen=True)
 class Dims:
-    """Shape of a network. Axis letters: T mel frames, S audio positions, L text, C state, V vocab."""
+    """Shape of a network."""
 
     n_mels: int
     n_audio_ctx: int

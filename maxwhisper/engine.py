@@ -100,6 +100,4 @@ def load_engine(
         factory: EngineFactory = getattr(importlib.import_module(module_name), attribute)
     except ImportError as error:
         raise EngineUnavailable(f"{name} cannot run here: {error}") from error
-    return factory(
-        checkpoint, device=device, dtype=dtype, cache_dir=cache_dir, progress=progress
-    )
+    return factory(checkpoint, device=device, dtype=dtype, cache_dir=cache_dir, progress=progress)

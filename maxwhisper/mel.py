@@ -1,7 +1,7 @@
 """What the log-mel transform needs before any graph runs: filterbank, DFT basis, framing; in numpy.
 
-Owns the constants of the transform and the layout `graphs/mel.py` expects. Knows nothing of MAX. The
-slow, obvious version of the whole transform is `reference.log_mel_spectrogram`.
+Owns the constants of the transform and the layout `graphs/mel.py` expects. Knows nothing of MAX.
+The slow, obvious version of the whole transform is `reference.log_mel_spectrogram`.
 """
 
 import functools

@@ -1,7 +1,9 @@
-"""What a caller may ask of a transcription: one frozen object, named as openai-whisper names things.
+"""What a caller may ask of a transcription: one frozen object, named as openai-whisper names
+things.
 
 Every field of the reference's `transcribe()` and `DecodingOptions` is here. `validate` refuses
-impossible values; `require_supported` refuses, loudly, what an engine does not do. Nothing is ignored.
+impossible values; `require_supported` refuses, loudly, what an engine does not do. Nothing is
+ignored.
 """
 
 from collections.abc import Collection
@@ -13,8 +15,9 @@ from maxwhisper.errors import OptionError
 
 @dataclass(frozen=True)
 class TranscribeOptions:
-    """Settings of one transcription. Source of names and defaults: openai/whisper transcribe.py:38-55,
-    decoding.py:80-114; `temperature` defaults to 0 alone (greedy, no fallback)."""
+    """Settings of one transcription. Source of names and defaults: openai/whisper
+    transcribe.py:38-55, decoding.py:80-114; `temperature` defaults to 0 alone (greedy, no
+    fallback)."""
 
     language: str | None = None  # code or English name; None: detect on the first 30 s
     task: str = "transcribe"  # or "translate"
@@ -68,7 +71,8 @@ class TranscribeOptions:
             value = getattr(self, field.name)
             if field.name not in supported and value != field.default:
                 raise OptionError(
-                    f"{engine} does not support {field.name}={value!r}: leave it at {field.default!r}"
+                    f"{engine} does not support {field.name}={value!r}: "
+                    f"leave it at {field.default!r}"
                 )
 
     def to_dict(self) -> dict[str, Any]:

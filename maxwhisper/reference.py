@@ -1,4 +1,5 @@
-"""The whole network in plain numpy, without a cache: the readable truth that the graphs are held to.
+"""The whole network in plain numpy, without a cache: the readable truth that the graphs are held
+to.
 
 Read it beside openai/whisper audio.py and model.py: same names, same order. Axis letters: B batch,
 T mel frames, S audio positions, L tokens, C state, H heads, D head width, V vocabulary. Computes in
@@ -22,8 +23,8 @@ Array = npt.NDArray[Any]
 def log_mel_spectrogram(waveform: Array, n_mels: int, padding: int = 0) -> Array:
     """(n,) samples at 16 kHz -> (T, n_mels) float64, T = (n + padding) // 160.
 
-    `padding` zeros are appended. The floor, 8 below the maximum in log10, is that of the whole input.
-    Source: openai/whisper audio.py:110-157, which has mels first.
+    `padding` zeros are appended. The floor, 8 below the maximum in log10, is that of the whole
+    input. Source: openai/whisper audio.py:110-157, which has mels first.
     """
     samples = np.pad(np.asarray(waveform, np.float64), (0, padding))
     samples = np.pad(samples, N_FFT // 2, mode="reflect")
@@ -84,11 +85,11 @@ class Network:
         return self._linear(gelu(self._linear(x, f"{name}.0")), f"{name}.2")
 
     def _conv(self, x: Array, name: str, stride: int) -> Array:
-        """Kernel 3, padding 1: x (B, T, C_in), weight (C_out, C_in, 3) -> (B, T / stride, C_out)."""
+        """Kernel 3, padding 1: (B, T, C_in), weight (C_out, C_in, 3) -> (B, T / stride, C_out)."""
         weight, length = self.w[f"{name}.weight"], x.shape[1]
         padded = np.pad(x, ((0, 0), (1, 1), (0, 0)))
         taps = (padded[:, k : k + length : stride] @ weight[:, :, k].T for k in range(3))
-        return sum(taps) + self.w[f"{name}.bias"]  # type: ignore[no-any-return]
+        return sum(taps) + self.w[f"{name}.bias"]
 
     def _attention(
         self, x: Array, source: Array, name: str, n_head: int, mask: Array | None = None
@@ -113,9 +114,9 @@ def split_heads(x: Array, n_head: int) -> Array:
 def softmax(x: Array) -> Array:
     """Over the last axis."""
     powers = np.exp(x - x.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)  # type: ignore[no-any-return]
+    return powers / powers.sum(-1, keepdims=True)
 
 
 def gelu(x: Array) -> Array:
     """Exact, with erf; the tanh approximation is a different network."""
-    return 0.5 * x * (1 + erf(x / np.asarray(math.sqrt(2), x.dtype)))  # type: ignore[no-any-return]
+    return 0.5 * x * (1 + erf(x / np.asarray(math.sqrt(2), x.dtype)))

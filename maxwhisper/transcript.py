@@ -17,8 +17,8 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """One stretch of text. `avg_logprob`, `compression_ratio` and `no_speech_prob` belong to the whole
-    window it was decoded in (openai/whisper transcribe.py:249-264)."""
+    """One stretch of text. `avg_logprob`, `compression_ratio` and `no_speech_prob` belong to the
+    whole window it was decoded in (openai/whisper transcribe.py:249-264)."""
 
     id: int
     seek: int  # mel frame (10 ms) at which the window began

@@ -27,10 +27,16 @@ from maxwhisper.transcript import Transcript
 class Whisper:
     """A checkpoint, compiled and on a device. Not thread-safe."""
 
-    def __init__(self, checkpoint: Checkpoint, network: MaxNetwork, placement: Placement) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, network: MaxNetwork, cache_dir: Path | None = None
+    ) -> None:
         self.checkpoint = checkpoint
         self.network = network
-        self.placement = placement
+        self.cache_dir = cache_dir
+
+    @property
+    def placement(self) -> Placement:
+        return self.network.placement
 
     @property
     def dims(self) -> Dims:
@@ -56,10 +62,10 @@ class Whisper:
     ) -> Transcript:
         """Transcribe a file, its bytes, or float32 mono 16 kHz samples.
 
-        `options` and keyword `changes` are fields of `TranscribeOptions`. `timings` of the result are
-        seconds per stage, `audio` (reading and resampling a file) among them, and `total` for all
-        of it. Raises `AudioError` for a recording that cannot be read, `OptionError` for an option
-        that cannot be honoured.
+        `options` and keyword `changes` are fields of `TranscribeOptions`. `timings` of the result
+        are seconds per stage, `audio` (reading and resampling a file) among them, and `total` for
+        all of it. Raises `AudioError` for a recording that cannot be read, `OptionError` for an
+        option that cannot be honoured.
         """
         options = replace(options or TranscribeOptions(), **changes)  # type: ignore[arg-type]
         start = time.perf_counter()
@@ -117,4 +123,4 @@ def create_engine(
         discard(checkpoint.dims, placement, cache_dir)
         network = load_network(checkpoint, placement, cache_dir, progress)
         verify(network, checkpoint, cache_dir)
-    return Whisper(checkpoint, network, placement)
+    return Whisper(checkpoint, network, cache_dir)

@@ -1,7 +1,8 @@
 """Logit rules: what may not be said next, each a small object that masks logits in place.
 
-In: logits (B, V) float32 and the tokens sampled so far (B, n), without the prompt. Order matters: the
-timestamp rule looks at what the others left. Source: openai/whisper decoding.py:407-505, 615-642.
+In: logits (B, V) float32 and the tokens sampled so far (B, n), without the prompt. Order matters:
+the timestamp rule looks at what the others left. Source: openai/whisper decoding.py:407-505,
+615-642.
 """
 
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ class SuppressTokens:
 
 @dataclass(frozen=True)
 class TimestampRules:
-    """Timestamps come in pairs, never decrease, open every window, and win when likelier than text."""
+    """Timestamps come in pairs, never decrease, open every window, win when likelier than text."""
 
     eot: int
     no_timestamps: int
@@ -64,7 +65,7 @@ class TimestampRules:
             self._prefer_likely_timestamp(row)
 
     def _pair_state(self, tokens: Int64) -> tuple[bool, bool]:
-        """Was the last token a timestamp, and the one before? A missing one before counts as one."""
+        """Was the last token a timestamp, and the one before it? A missing one counts as one."""
         last = len(tokens) >= 1 and tokens[-1] >= self.timestamp_begin
         penultimate = len(tokens) < 2 or tokens[-2] >= self.timestamp_begin
         return bool(last), bool(penultimate)
@@ -81,7 +82,8 @@ class TimestampRules:
         if len(timestamps) == 0:
             return
         last, penultimate = self._pair_state(tokens)
-        # A segment may start where the last one ended, but must not be empty, or seeking never ends.
+        # A segment may start where the last one ended, but must not be empty, or seeking never
+        # ends.
         first_allowed = timestamps[-1] if last and not penultimate else timestamps[-1] + 1
         row[self.timestamp_begin : first_allowed] = FORBIDDEN
 
@@ -91,7 +93,8 @@ class TimestampRules:
             logits[:, self.timestamp_begin + self.max_initial_index + 1 :] = FORBIDDEN
 
     def _prefer_likely_timestamp(self, row: Float32) -> None:
-        """Compares sum of timestamp probability with the likeliest other token (end of text included).
+        """Compares sum of timestamp probability with the likeliest other token (end of text
+        included).
 
         On logits instead of log-probabilities: the normaliser is on both sides.
         """
@@ -120,9 +123,7 @@ def build_rules(tokenizer: Tokenizer, options: TranscribeOptions) -> tuple[Rule,
         limit_s = options.max_initial_timestamp
         index = round(limit_s / TIME_PRECISION_S) if limit_s else None
         rules.append(
-            TimestampRules(
-                tokenizer.eot, tokenizer.no_timestamps, tokenizer.timestamp_begin, index
-            )
+            TimestampRules(tokenizer.eot, tokenizer.no_timestamps, tokenizer.timestamp_begin, index)
         )
     return tuple(rules)
 

@@ -17,8 +17,8 @@ from maxwhisper.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Per row: tokens before end of text, the sum of their log-probabilities with that of end of text,
-    and the probability that the window holds no speech."""
+    """Per row: tokens before end of text, the sum of their log-probabilities with that of end of
+    text, and the probability that the window holds no speech."""
 
     tokens: tuple[tuple[int, ...], ...]
     sum_logprobs: tuple[float, ...]

@@ -69,7 +69,7 @@ def decode_windows(
 def initial_tokens(
     tokenizer: Tokenizer, options: TranscribeOptions, prompt: Sequence[int], dims: Dims
 ) -> tuple[int, ...]:
-    """[sot_prev, prompt...,] sot, [language, task,] [no_timestamps]; the prompt keeps its last 223."""
+    """[sot_prev, last 223 of the prompt,] sot, [language, task,] [no_timestamps]."""
     sequence = (
         tokenizer.sot_sequence_including_notimestamps
         if options.without_timestamps

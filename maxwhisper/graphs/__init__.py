@@ -8,11 +8,22 @@ from maxwhisper.graphs.decoder import PREFILL, STEP, prefill_graph, step_graph
 from maxwhisper.graphs.encoder import CROSS_KV, ENCODER, cross_kv_graph, encoder_graph
 from maxwhisper.graphs.mel import LOG_MEL, NORMALIZE, log_mel_graph, normalize_graph
 
+__all__ = [
+    "CROSS_KV",
+    "ENCODER",
+    "GRAPH_NAMES",
+    "LOG_MEL",
+    "NORMALIZE",
+    "PREFILL",
+    "STEP",
+    "whisper_module",
+]
+
 GRAPH_NAMES = (LOG_MEL, NORMALIZE, ENCODER, CROSS_KV, PREFILL, STEP)
 
 
 def whisper_module(dims: Dims, dtype: DType, device: DeviceRef) -> Module:
-    """All graphs of one network in one module: they share kernels, so they compile cheaper together."""
+    """All graphs of one network in one module: they share kernels and compile cheaper together."""
     module = Module()
     log_mel_graph(module, device)
     normalize_graph(module, device)

@@ -1,6 +1,7 @@
 """The audio encoder and the projection of its output to cross-attention keys and values.
 
-Source: openai/whisper model.py:160-205 (AudioEncoder), :101-109 (cross keys and values, computed once).
+Source: openai/whisper model.py:160-205 (AudioEncoder), :101-109 (cross keys and values, computed
+once).
 """
 
 from max.dtype import DType
@@ -29,7 +30,8 @@ def encoder_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -
 
 
 def _windows(x: TensorValue, stride: int) -> TensorValue:
-    """(B, T, C) -> (B, T / stride, 3 C): what a kernel-3, padding-1 convolution sees at each output.
+    """(B, T, C) -> (B, T / stride, 3 C): what a kernel-3, padding-1 convolution sees at each
+    output.
 
     A convolution is then one matrix product, which MAX runs faster than its conv1d on both devices.
     """

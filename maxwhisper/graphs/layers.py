@@ -28,11 +28,11 @@ class Scope:
         return self._declared[name]
 
     def linear(self, x: TensorValue, name: str, n_in: int, n_out: int) -> TensorValue:
-        """(..., n_in) -> (..., n_out). Weights lie as (n_in, n_out), the order the product reads."""
+        """(..., n_in) -> (..., n_out). Weights lie as (n_in, n_out), as the product reads them."""
         return x @ self.weight(f"{name}.weight", n_in, n_out) + self.weight(f"{name}.bias", n_out)
 
     def layer_norm(self, x: TensorValue, name: str, n_state: int) -> TensorValue:
-        """Normalise the last axis in float32, as the reference does (openai/whisper model.py:39-41)."""
+        """Normalise the last axis, in float32 as the reference does (model.py:39-41)."""
         gamma = self.weight(f"{name}.weight", n_state, dtype=DType.float32)
         beta = self.weight(f"{name}.bias", n_state, dtype=DType.float32)
         normed = ops.layer_norm(x.cast(DType.float32), gamma, beta, LAYER_NORM_EPS)
@@ -62,9 +62,10 @@ def attention(
     """Scaled dot-product attention: q (B, H, L, D), k and v (B, H, S, D) -> (B, H, L, D).
 
     `mask` (L, S) float32 is added to the scores; it must be an *input* of the graph. MAX 26.7.0
-    computes wrong numbers on a CPU when the mask is made inside the graph and L > 1 (error 1 to 2 on
-    unit-normal data), and crashes the compiler for `softmax(mask + (q * s) @ k^T) @ v`. This form, with
-    the mask given from outside, is exact for every L tried; `tests/parity` holds it to that.
+    computes wrong numbers on a CPU when the mask is made inside the graph and L > 1 (error 1 to 2
+    on unit-normal data), and crashes the compiler for `softmax(mask + (q * s) @ k^T) @ v`. This
+    form, with the mask given from outside, is exact for every L tried; `tests/parity` holds it to
+    that.
     """
     scores = (q @ k.transpose(2, 3)).cast(DType.float32) * (int(q.shape[3]) ** -0.5)
     if mask is not None:

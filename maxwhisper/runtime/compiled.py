@@ -1,7 +1,8 @@
 """Compiled graphs on disk: built once per network shape, precision, processor and MAX version.
 
-Owns the artifact cache. An artifact is a folder `graphs.mef` + `manifest.json`; it is used only if its
-manifest carries the key asked for and the file's sha256, and rebuilt otherwise. Weights are not in it.
+Owns the artifact cache. An artifact is a folder `graphs.mef` + `manifest.json`; it is used only if
+its manifest carries the key asked for and the file's sha256, and rebuilt otherwise. Weights are not
+in it.
 """
 
 import fcntl
@@ -11,7 +12,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -198,7 +199,7 @@ def _locked(path: Path, say: Progress) -> Iterator[None]:
 
 
 @contextmanager
-def _ticking(report: Progress | Any) -> Iterator[None]:
+def _ticking(report: Callable[[float], None]) -> Iterator[None]:
     """Call `report(seconds)` now and every two seconds until the block ends."""
     done, start = threading.Event(), time.monotonic()
 

@@ -7,8 +7,17 @@ import hashlib
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from max.driver import CPU, Accelerator, Device, accelerator_architecture_name, accelerator_count
+import numpy.typing as npt
+from max.driver import (
+    CPU,
+    Accelerator,
+    Buffer,
+    Device,
+    accelerator_architecture_name,
+    accelerator_count,
+)
 from max.dtype import DType
 from max.graph import DeviceRef
 
@@ -36,12 +45,17 @@ class Placement:
     def label(self) -> str:
         return "cpu" if self.device.is_host else f"gpu:{self.device.id}"
 
+    def put(self, array: npt.NDArray[Any]) -> Buffer:
+        """An array as a buffer on this device; on a CPU it is the array's own memory."""
+        buffer = Buffer.from_numpy(array)
+        return buffer if self.device.is_host else buffer.to(self.device)
+
 
 def choose(device: str = "auto", dtype: str = "auto") -> Placement:
     """Resolve "auto" | "cpu" | "gpu" | "gpu:N" and "auto" | "float32" | "float16" | "bfloat16".
 
-    A GPU is taken when MAX sees one. Precision defaults to float32 on a CPU, and on a GPU to float16,
-    which both baselines use there. Raises `DeviceError` for what this machine cannot give.
+    A GPU is taken when MAX sees one. Precision defaults to float32 on a CPU, and on a GPU to
+    float16, which both baselines use there. Raises `DeviceError` for what this machine cannot give.
     """
     n_gpus = accelerator_count()
     kind, _, index = device.partition(":")
@@ -81,8 +95,8 @@ def _place(device: Device, ref: DeviceRef, dtype: str, target: str, reason: str)
 def cpu_target() -> str:
     """This processor's instruction set, as a short name: machine and a hash of its feature flags.
 
-    MAX compiles for the exact host, so an artifact from a processor with other features may crash or
-    compute wrong numbers here.
+    MAX compiles for the exact host, so an artifact from a processor with other features may crash
+    or compute wrong numbers here.
     """
     machine = platform.machine() or "unknown"
     cpuinfo = Path("/proc/cpuinfo")

@@ -6,10 +6,9 @@ Fulfils `decoding.protocols.Network`. Arrays come in and go out as numpy; what s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from max.driver import CPU, Buffer
 from max.dtype import DType
 from max.engine import InferenceSession, Model
@@ -19,14 +18,12 @@ from maxwhisper.decoding.protocols import Float32, Int64
 from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import OptionError
-from maxwhisper.graphs import CROSS_KV, ENCODER, LOG_MEL, NORMALIZE, PREFILL, STEP
-from maxwhisper.mel import hop_blocks, mel_filters
+from maxwhisper.graphs import CROSS_KV, ENCODER, PREFILL, STEP
 from maxwhisper.runtime.compiled import load_or_compile
 from maxwhisper.runtime.device import Placement
 from maxwhisper.runtime.kv_cache import KVCache
+from maxwhisper.runtime.log_mel import LogMel
 from maxwhisper.runtime.weights import graph_weights, is_float32
-
-MEL_BLOCK_FRAMES = 6_000  # 60 s: bounds the spectrum's memory to about 20 MB
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,8 @@ class MaxNetwork:
     def __init__(self, dims: Dims, placement: Placement, models: dict[str, Model]) -> None:
         self._dims = dims
         self.placement = placement
-        self._models = models
-        self._filters = self._put(np.ascontiguousarray(mel_filters(dims.n_mels).T))
+        self.models = models
+        self._log_mel = LogMel(models, placement, dims.n_mels)
         self._cache: KVCache | None = None
 
     @property
@@ -54,28 +51,22 @@ class MaxNetwork:
 
     def log_mel(self, waveform: Float32, padding: int) -> Float32:
         """(n,) samples, then `padding` zeros -> (T, n_mels), T = (n + padding) // 160."""
-        hops = hop_blocks(waveform, padding)
-        blocks, peaks = [], []
-        for start in range(0, len(hops) - 2, MEL_BLOCK_FRAMES):
-            part = hops[start : start + MEL_BLOCK_FRAMES + 2]  # frames overlap into two more hops
-            log_mel, peak = self._models[LOG_MEL].execute(self._put(part), self._filters)
-            blocks.append(log_mel)
-            peaks.append(peak.to_numpy())
-        peak = self._put(np.max(peaks, axis=0))
-        normalize = self._models[NORMALIZE]
-        return np.concatenate([normalize.execute(part, peak)[0].to_numpy() for part in blocks])
+        return self._log_mel(waveform, padding)
 
     def encode(self, mel: Float32) -> Encoded:
         """mel (B, T, n_mels) -> encoded audio, left on the device."""
         expected = (self._dims.n_frames, self._dims.n_mels)
         if mel.ndim != 3 or mel.shape[1:] != expected:
             raise OptionError(f"expected mel of shape (B, {expected}), got {mel.shape}")
-        (features,) = self._models[ENCODER].execute(self._put(mel))
-        return self.from_features(features)
+        (features,) = self.models[ENCODER].execute(self.placement.put(mel))
+        return self._project(features)
 
-    def from_features(self, features: Buffer) -> Encoded:
-        """Project features (B, S, C) in the network's precision to cross keys and values."""
-        cross_kv = self._models[CROSS_KV].execute(features)
+    def from_features(self, features: Float32) -> Encoded:
+        """Encoded audio from features (B, S, C) that were computed elsewhere."""
+        return self._project(device_buffer(features, self.placement.dtype, self.placement))
+
+    def _project(self, features: Buffer) -> Encoded:
+        cross_kv = self.models[CROSS_KV].execute(features)
         return Encoded(features, cross_kv, features.shape[0])
 
     def features(self, encoded: Encoded) -> Float32:
@@ -91,11 +82,7 @@ class MaxNetwork:
 
     def run(self, graph: str, *inputs: Buffer) -> Buffer:
         """Execute a graph that has one output."""
-        return self._models[graph].execute(*inputs)[0]
-
-    def _put(self, array: npt.NDArray[Any]) -> Buffer:
-        buffer = Buffer.from_numpy(array)
-        return buffer if self.placement.device.is_host else buffer.to(self.placement.device)
+        return self.models[graph].execute(*inputs)[0]
 
 
 class MaxDecoder:
@@ -109,7 +96,7 @@ class MaxDecoder:
     def prefill(self, tokens: Int64, rows: Sequence[int]) -> Float32:
         """Start over with tokens (B, L); logits (B, R, V) at positions `rows`."""
         self._cache.reset()
-        wanted = self._network._put(np.array(rows, np.int64))
+        wanted = self._network.placement.put(np.array(rows, np.int64))
         return self._forward(PREFILL, tokens, wanted)
 
     def step(self, tokens: Int64) -> Float32:
@@ -118,12 +105,13 @@ class MaxDecoder:
 
     def _forward(self, graph: str, tokens: Int64, *more: Buffer) -> Float32:
         batch, n_tokens = tokens.shape
-        cache, put = self._cache, self._network._put
+        cache, put = self._cache, self._network.placement.put
         if batch != cache.batch:
             raise OptionError(f"expected {cache.batch} rows of tokens, got {batch}")
         if cache.length + n_tokens > cache.capacity:
             raise OptionError(
-                f"the context holds {cache.capacity} tokens: cannot add {n_tokens} to {cache.length}"
+                f"the context holds {cache.capacity} tokens: "
+                f"cannot add {n_tokens} to {cache.length}"
             )
         logits = self._network.run(
             graph,
@@ -141,21 +129,25 @@ class MaxDecoder:
 def load_network(
     checkpoint: Checkpoint,
     placement: Placement,
-    cache_dir: Any = None,
+    cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> MaxNetwork:
     """Bind a checkpoint's weights to the compiled graphs of its dims."""
     session = InferenceSession(devices=[placement.device])
     compiled = load_or_compile(session, checkpoint.dims, placement, cache_dir, progress)
     arrays = graph_weights(checkpoint.dims, checkpoint.weights)
-    registry = {name: device_weight(name, array, placement) for name, array in arrays.items()}
+    registry = {
+        name: device_buffer(
+            array, DType.float32 if is_float32(name) else placement.dtype, placement
+        )
+        for name, array in arrays.items()
+    }
     models = session.init_all(compiled, weights_registry=registry)
     return MaxNetwork(checkpoint.dims, placement, models)
 
 
-def device_weight(name: str, array: Float32, placement: Placement) -> Buffer:
-    """A weight in its precision on its device."""
-    dtype = DType.float32 if is_float32(name) else placement.dtype
+def device_buffer(array: Float32, dtype: DType, placement: Placement) -> Buffer:
+    """float32 numpy -> a buffer of `dtype` on the placement's device."""
     buffer = from_float32(array, dtype)
     return buffer if placement.device.is_host else buffer.to(placement.device)
 

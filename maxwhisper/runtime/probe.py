@@ -1,8 +1,8 @@
 """Is what was compiled right? One small run of every graph, compared with the numpy reference.
 
-A compiler for another processor has been seen to compute wrong numbers without a word, so no artifact
-is trusted unseen. The reference's answer is computed once per checkpoint and kept beside the artifacts;
-afterwards the probe costs one encoder window and a few decoder steps.
+A compiler for another processor has been seen to compute wrong numbers without a word, so no
+artifact is trusted unseen. The reference's answer is computed once per checkpoint and kept beside
+the artifacts; afterwards the probe costs one encoder window and a few decoder steps.
 """
 
 import os
@@ -68,7 +68,7 @@ def measured(network: MaxNetwork) -> Answer:
 
 
 def relative_error(got: npt.NDArray[np.floating], want: npt.NDArray[np.floating]) -> float:
-    """Largest absolute difference over the largest absolute value wanted; NaN counts as infinite."""
+    """Largest absolute difference over the largest value wanted; NaN counts as infinite."""
     error = float(np.abs(got - want).max() / np.abs(want).max())
     return error if np.isfinite(error) else float("inf")
 
@@ -100,6 +100,6 @@ def _known_answer(checkpoint: Checkpoint, cache_dir: Path | None) -> Answer:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
     with os.fdopen(handle, "wb") as file:
-        np.savez_compressed(file, **answer)
+        np.savez_compressed(file, allow_pickle=False, **answer)
     os.replace(temporary, path)
     return answer

@@ -1,7 +1,8 @@
 """Canonical weights -> arrays laid out as the graphs declare them.
 
 One pass at load: linears transposed to (n_in, n_out), query/key/value side by side, convolutions as
-matrices over (tap, channel). A key projection has no bias in Whisper; the fused form gives it zeros.
+matrices over (tap, channel). A key projection has no bias in Whisper; the fused form gives it
+zeros.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ def is_float32(name: str) -> bool:
 
 
 def graph_weights(dims: Dims, weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, Float32]:
-    """float32 arrays under the names of `graphs/`; casting to a device's precision is the caller's."""
+    """float32 arrays under the names of `graphs/`; the caller casts to a device's precision."""
 
     def get(name: str) -> Float32:
         return np.asarray(weights[name], np.float32)

@@ -36,6 +36,7 @@ def window_segments(
     tokens = result.tokens
     is_timestamp = [token >= tokenizer.timestamp_begin for token in tokens]
     ends_in_single_timestamp = is_timestamp[-2:] == [False, True]
+    spans: list[tuple[int, int | None]]
     cuts = [i for i in range(1, len(tokens)) if is_timestamp[i - 1] and is_timestamp[i]]
 
     if cuts:
@@ -44,13 +45,14 @@ def window_segments(
         starts = [0, *cuts[:-1]]
         pieces = [tokens[start:cut] for start, cut in zip(starts, cuts, strict=True)]
         spans = [_positions(piece, tokenizer) for piece in pieces]
-        advance = window.size if ends_in_single_timestamp else spans[-1][1] * INPUT_STRIDE
+        closed = pieces[-1][-1] - tokenizer.timestamp_begin
+        advance = window.size if ends_in_single_timestamp else closed * INPUT_STRIDE
     else:
         pieces = [tokens]
         spans = [(0, _last_position(tokens, tokenizer))]
         advance = window.size
 
-    segments = []
+    segments: list[Segment] = []
     for piece, (first, last) in zip(pieces, spans, strict=True):
         start = window.start_s + first * TIME_PRECISION_S
         # `last` is None where no timestamp says so: the segment fills the window.

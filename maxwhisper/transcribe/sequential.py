@@ -126,7 +126,7 @@ def transcribe(
 def choose_language(
     network: Network, mel: Float32, options: TranscribeOptions, clock: StageClock
 ) -> str:
-    """The language asked for, "en" for English-only networks, or the likeliest in the first 30 s."""
+    """The language asked for, "en" for an English-only network, or the likeliest in 30 s."""
     if options.language is not None:
         return options.language
     if not network.dims.is_multilingual:

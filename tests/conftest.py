@@ -1,0 +1,76 @@
+"""Fixtures that cost minutes, made once; recordings that may be absent; figures to print."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED_AUDIO = ROOT.parent / "shared" / "audio"  # public recordings, never committed
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config):
+    config.stash[FIGURES] = []
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash[FIGURES]:
+        terminalreporter.section("parity figures")
+        for line in config.stash[FIGURES]:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def figure(request):
+    """figure(error, tolerance, what): print the number at the end of the run, and hold it."""
+
+    def hold(error, tolerance, what):
+        line = f"{error:9.2e} <= {tolerance:.0e}  {what}"
+        request.config.stash[FIGURES].append(line)
+        assert error <= tolerance, line
+
+    return hold
+
+
+@pytest.fixture(scope="session")
+def shared_audio():
+    """Folder of public recordings, or a skip that says where it was looked for."""
+    if not SHARED_AUDIO.exists():
+        pytest.skip("public recordings are not here: expected ../shared/audio beside the project")
+    return SHARED_AUDIO
+
+
+@pytest.fixture(scope="session")
+def recording(shared_audio):
+    """recording(name): float32 mono 16 kHz samples of one public recording."""
+    from maxwhisper.audio import decode
+
+    def load(name):
+        path = shared_audio / name
+        return np.load(path).astype(np.float32) if path.suffix == ".npy" else decode(path)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """The default model, compiled (once per machine: minutes) and verified."""
+    import maxwhisper
+
+    return maxwhisper.load(progress=lambda line: print(line, file=sys.stderr, flush=True))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(engine):
+    return engine.checkpoint
+
+
+@pytest.fixture(scope="session")
+def openai_model(checkpoint):
+    """The same weights in openai-whisper."""
+    from maxwhisper.checkpoint.convert import to_openai
+
+    return to_openai(checkpoint)
