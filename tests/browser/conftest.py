@@ -1,0 +1,59 @@
+"""A real Chromium on the real page, with engines that sleep instead of computing."""
+
+import shutil
+
+import pytest
+from fake_page import served_page
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if executable is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def served(browser, tmp_path_factory):
+    """(address, uploads, pool) of one server for all browser tests."""
+    with pytest.MonkeyPatch.context() as patch, served_page(
+        patch, tmp_path_factory.mktemp("page")
+    ) as page:
+        yield page
+
+
+@pytest.fixture
+def open_page(browser, served):
+    """A function that opens the page, ready for clicks; a console error or a failed request fails the
+    test at its end."""
+    contexts, problems = [], []
+
+    def open_it(width=1440, height=1000, theme="light"):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, permissions=["microphone"]
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("response", lambda r: problems.append(r.url) if r.status >= 400 else None)
+        page.goto(f"{served[0]}?__theme={theme}")
+        page.get_by_role("button", name="A short clip").wait_for()
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert problems == []

@@ -1,0 +1,132 @@
+"""What a visitor does, in a real browser: choose, run, stop, check; on a desk and on a phone."""
+
+import pytest
+from fake_page import write_wav
+
+pytestmark = pytest.mark.browser
+
+ENGINES = ("openai-whisper", "faster-whisper", "maxwhisper")
+RUN_ENABLED = "() => !document.querySelector('#run').disabled"
+# Smallest contrast of visible text against the nearest painted background (WCAG 2 formula).
+WORST_CONTRAST = """() => {
+  const rgba = c => (c.match(/[\\d.]+/g) || []).map(Number);
+  const light = c => {
+    const [r, g, b] = c.map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const c = rgba(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] === 1) return c.slice(0, 3);
+    }
+    return rgba(getComputedStyle(document.body).backgroundColor).slice(0, 3);
+  };
+  let worst = [21, ''];
+  for (const e of document.querySelectorAll('.gradio-container *')) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.checkVisibility() || e.closest('[disabled], svg')) continue;
+    const [a, b] = [light(rgba(getComputedStyle(e).color).slice(0, 3)), light(behind(e))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < worst[0]) worst = [ratio, `${e.tagName}.${e.className}: ${e.textContent}`];
+  }
+  return worst;
+}"""
+OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def run_clip(page):
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_selector("#verdict .lead")
+
+
+def lane_texts(page):
+    return [page.inner_text(f"#lane-{name} .words") for name in ENGINES]
+
+
+def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
+    page = open_page()
+    run_clip(page)
+    assert all("<b>quick</b>" in text for text in lane_texts(page))  # shown, not obeyed
+    assert page.locator(".lane.done").count() == 3
+    assert "%" in page.inner_text("#lane-maxwhisper dl")  # the clip's words are known
+    assert "openai-whisper" in page.inner_text("#verdict .lead")
+    page.wait_for_selector("#chart .bars path")
+    assert page.locator("#chart .bars path").count() == 3
+    page.wait_for_function(RUN_ENABLED)  # and again
+
+
+def test_upload_runs_twice_and_leaves_no_file(open_page, served, tmp_path):
+    page, uploads = open_page(), served[1]
+    page.set_input_files(
+        "#recording input[type=file]", write_wav(tmp_path / "voice <i>.wav")
+    )
+    page.wait_for_function(RUN_ENABLED)
+    assert list(uploads.root.rglob("voice*"))
+    for _ in range(2):
+        page.click("#run")
+        page.wait_for_selector("#verdict .lead")
+        page.wait_for_function(RUN_ENABLED)
+        assert not list(uploads.root.rglob("voice*"))
+    assert all("friends" in text for text in lane_texts(page))
+    assert "agreement" in page.inner_text("#lane-maxwhisper dl").lower()
+
+
+def test_microphone_recording_runs(open_page):
+    page = open_page()
+    page.get_by_label("Record audio").click()
+    page.locator("#recording").get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_timeout(1500)
+    page.locator("#recording").get_by_role("button", name="Stop", exact=True).first.click()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_selector("#verdict .lead")
+    assert all("friends" in text for text in lane_texts(page))
+
+
+def test_bad_upload_is_explained_and_run_comes_back(open_page, tmp_path):
+    page = open_page()
+    blip = write_wav(tmp_path / "blip.wav", seconds=0.05)
+    page.set_input_files("#recording input[type=file]", blip)
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.get_by_text("record a little longer").first.wait_for()
+    page.wait_for_function(RUN_ENABLED)
+
+
+def test_stop_ends_the_run(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Model and settings").click()
+    page.get_by_label("Initial prompt").fill("slow")  # 14 s an engine
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_selector(".lane.running .words time")  # text comes while the engine works
+    page.click("#stop")
+    page.wait_for_selector(".lane.stopped", timeout=5000)
+    page.wait_for_function(RUN_ENABLED)
+
+
+def test_components_run_on_demand(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Components").click()
+    page.wait_for_selector(".check")
+    page.click("#run-checks")
+    page.wait_for_selector(".check.failed")
+    assert page.locator(".check.passed").count() == 2
+    assert "2 passed · 1 failed · 0 not run" in page.inner_text("#board")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_every_tab_fits_and_reads(open_page, width, theme):
+    page = open_page(width=width, theme=theme)
+    run_clip(page)
+    page.wait_for_selector("#chart .bars path")
+    for tab in ("Race", "Components", "About"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(200)
+        assert page.evaluate(OVERFLOW) <= 0
+        ratio, where = page.evaluate(WORST_CONTRAST)
+        assert ratio >= 4.5, where
