@@ -38,6 +38,8 @@ RUN_FIELDS: dict[str, Types] = {
     "same_text_every_round": (bool, NoneType),
 }
 
+# Rounds further apart than this share of their median: something else ran on the machine.
+NOISY_SPREAD = 0.10
 COLUMNS = ("engine", "median s", "min – max s", "RTFx", "× fastest", "WER", "load s")
 
 
@@ -101,10 +103,12 @@ def _check_numbers(where: str, run: Mapping[str, Any], rounds: int) -> None:
 
 def _heading(record: Mapping[str, Any]) -> str:
     machine, settings = record["machine"], record["settings"]
+    commit = machine.get("commit") or "unknown"
+    commit = commit[:8] + ("+ changes" if commit.endswith("+") else "")
     gpus = ", ".join(gpu["name"] for gpu in machine.get("gpus", [])) or "no GPU"
     return (
         f"{machine.get('cpu')}, {machine.get('threads')} threads, {gpus} · "
-        f"commit {(machine.get('commit') or 'unknown')[:8]}\n"
+        f"commit {commit}\n"
         f"{settings['mode']}, {settings['rounds']} rounds after {settings['warmups']} warm-up, "
         f"{settings['order']}; loading is not in the seconds"
     )
@@ -122,8 +126,17 @@ def _clip_block(runs: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     failures = [f"{run['engine']}: ERROR {run['error']}" for run in runs if run["error"]]
+    noisy = [run["engine"] for run in done if _spread(run) > NOISY_SPREAD]
+    doubt = (
+        [f"noisy: rounds of {', '.join(noisy)} differ by over {NOISY_SPREAD:.0%}"] if noisy else []
+    )
     title = f"{runs[0]['clip']} · {runs[0]['audio_s']:.1f} s of audio · model {runs[0]['model']}"
-    return "\n".join([title, *(lines if done else []), *failures])
+    return "\n".join([title, *(lines if done else []), *doubt, *failures])
+
+
+def _spread(run: Mapping[str, Any]) -> float:
+    """Slowest minus fastest round, as a share of the median."""
+    return float((max(run["seconds"]) - min(run["seconds"])) / run["median_s"])
 
 
 def _row(run: Mapping[str, Any], fastest_s: float) -> tuple[str, ...]:

@@ -162,6 +162,13 @@ def test_the_table_is_sorted_and_says_by_how_much():
     assert "0.0 %" in rows[0]
 
 
+def test_the_table_doubts_noisy_rounds():
+    for seconds, noisy in (([0.20, 0.21, 0.20], False), ([0.20, 0.30, 0.20], True)):
+        clock = fake_clock(seconds)
+        record = bench.run(contestants(FakeEngine("a")), [CLIP], "fake", clock=clock)
+        assert ("noisy: rounds of a differ" in bench_report.table(record)) is noisy
+
+
 def test_rounds_must_be_positive():
     with pytest.raises(ValueError, match="at least 1"):
         bench.run([], [CLIP], "fake", Settings(rounds=0))
