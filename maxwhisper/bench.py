@@ -184,10 +184,14 @@ def _transcribe(lane: _Lane, clip: Clip, options: TranscribeOptions) -> Transcri
 
 def _refuse_empty_texts(lanes: Sequence[_Lane], clip: Clip) -> None:
     """No text for speech is a failure, not a fast result: CTranslate2 with an old GPU driver has
-    been reported to do that silently. Speech is what has a reference or what another engine heard.
+    been reported to do that silently. A reference says whether there is speech; without one, there
+    is if another engine heard any.
     """
-    heard = [any(t.text.strip() for t in lane.transcripts) for lane in lanes]
-    if any(heard) or (clip.reference or "").strip():
+    if clip.reference is not None:
+        is_speech = bool(clip.reference.strip())
+    else:
+        is_speech = any(t.text.strip() for lane in lanes for t in lane.transcripts)
+    if is_speech:
         for lane in lanes:
             if lane.error is None and not all(t.text.strip() for t in lane.transcripts):
                 lane.error = "returned an empty text for speech"
