@@ -6,8 +6,8 @@ impossible values; `require_supported` refuses, loudly, what an engine does not 
 ignored.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from maxwhisper.errors import OptionError
@@ -43,6 +43,15 @@ class TranscribeOptions:
     append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
     clip_timestamps: str | tuple[float, ...] = "0"
     hallucination_silence_threshold: float | None = None  # seconds
+
+    def changed(self, changes: Mapping[str, Any]) -> "TranscribeOptions":
+        """A copy with some fields changed. Raises `OptionError` for a name that is no option."""
+        known = {field.name for field in fields(self)}
+        if unknown := set(changes) - known:
+            raise OptionError(
+                f"no option called {', '.join(sorted(unknown))}: choose from {', '.join(sorted(known))}"
+            )
+        return replace(self, **changes)
 
     def validate(self) -> "TranscribeOptions":
         """Return self, or raise `OptionError` naming the field, its value and what is allowed."""

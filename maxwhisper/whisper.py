@@ -67,7 +67,7 @@ class Whisper:
         all of it. Raises `AudioError` for a recording that cannot be read, `OptionError` for an
         option that cannot be honoured.
         """
-        options = replace(options or TranscribeOptions(), **changes)  # type: ignore[arg-type]
+        options = (options or TranscribeOptions()).changed(changes)
         start = time.perf_counter()
         if isinstance(audio, (str, Path, bytes)):
             waveform, file_timing = audio_files.decode(audio), True

@@ -131,6 +131,16 @@ def test_impossible_values_are_refused(option):
         run(1, **option)
 
 
+@pytest.mark.parametrize("option", [{"language": "de"}, {"task": "translate"}])
+def test_an_english_only_network_refuses_other_languages(option):
+    with pytest.raises(OptionError, match="English-only"):
+        run(1, **option)
+
+
+def test_english_by_name_is_answered_by_code():
+    assert run(1, language="English")[1].language == "en"
+
+
 def test_windows_are_padded_with_zeros_not_silence():
     mel = np.full((3100, 80), -0.5, np.float32)
     window = padded_window(mel, Window(50, 1000))

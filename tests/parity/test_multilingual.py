@@ -1,0 +1,64 @@
+"""A multilingual network of large-v3's kind (128 mels, 100 languages), small and random: language
+detection, prompts with language and task, and all greedy text, against openai-whisper."""
+
+import numpy as np
+import pytest
+import torch
+from parity_helpers import assert_same, openai_transcribe
+
+from maxwhisper.checkpoint.convert import to_openai
+from maxwhisper.checkpoint.random import random_checkpoint
+from maxwhisper.decoding.language import detect_language
+from maxwhisper.dims import N_FRAMES, N_SAMPLES, Dims
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.whisper import create_engine
+
+DIMS = Dims(
+    n_mels=128,
+    n_audio_ctx=1500,
+    n_audio_state=128,
+    n_audio_head=2,
+    n_audio_layer=2,
+    n_vocab=51_866,
+    n_text_ctx=448,
+    n_text_state=128,
+    n_text_head=2,
+    n_text_layer=1,  # fewer than the encoder, as in turbo
+)
+CLIPS = ("multilingual/leopard_test_de.wav", "multilingual/leopard_test_ja.wav")
+
+
+@pytest.fixture(scope="module")
+def multilingual():
+    """(maxwhisper, openai-whisper) on the same weights; compiles once per machine."""
+    checkpoint = random_checkpoint(DIMS, seed=1, name="random-v3")
+    return create_engine(checkpoint), to_openai(checkpoint)
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_language_probabilities(multilingual, recording, clip, figure):
+    engine, model = multilingual
+    mel = engine.network.log_mel(recording(clip), N_SAMPLES)[:N_FRAMES]
+    encoded = engine.network.encode(mel[None])
+    got = detect_language(engine.network, encoded, get_tokenizer(DIMS))
+    _, want = model.detect_language(torch.from_numpy(np.ascontiguousarray(mel.T)))
+    assert list(got) == list(want)
+    figure(max(abs(got[c] - want[c]) for c in want), 1e-4, f"language probabilities, {clip}")
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"language": "de"}, {"language": "Japanese", "task": "translate"}, {"language": "yue"}],
+    ids=["detect", "de", "ja-translate", "yue"],
+)
+def test_transcribe(multilingual, recording, clip, options):
+    engine, model = multilingual
+    options = {"sample_len": 60, **options}
+    waveform = recording(clip)
+    got = engine.transcribe(waveform, TranscribeOptions(**options))
+    if options.get("language") == "Japanese":  # we answer with the code, whatever was asked
+        options["language"] = "ja"
+    want = openai_transcribe(model, waveform, **options)
+    assert_same(got, want)

@@ -1,0 +1,55 @@
+"""Options: names, impossible values, and what an engine must refuse."""
+
+import dataclasses
+import inspect
+
+import pytest
+
+from maxwhisper.errors import OptionError
+from maxwhisper.options import TranscribeOptions
+
+
+def test_every_option_of_the_reference_is_there():
+    from whisper.decoding import DecodingOptions
+    from whisper.transcribe import transcribe
+
+    ours = {field.name for field in dataclasses.fields(TranscribeOptions)}
+    named = set(inspect.signature(transcribe).parameters) - {"model", "audio", "verbose"}
+    decoding = {field.name for field in dataclasses.fields(DecodingOptions)}
+    # `prompt` is `initial_prompt` with history, `fp16` is the device's business.
+    assert ours >= (named | decoding) - {"decode_options", "prompt", "fp16"}
+
+
+def test_changes_are_checked_by_name():
+    assert TranscribeOptions().changed({"language": "de"}).language == "de"
+    with pytest.raises(OptionError, match="no option called langauge"):
+        TranscribeOptions().changed({"langauge": "de"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"beam_size": 5, "best_of": 5}, "beam_size and best_of"),
+        ({"patience": 1.0}, "patience needs beam_size"),
+        ({"task": "sing"}, "task must be"),
+        ({"sample_len": 0}, "sample_len"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": ()}, "temperature"),
+        ({"max_initial_timestamp": -0.1}, "max_initial_timestamp"),
+    ],
+)
+def test_impossible_values(changes, reason):
+    with pytest.raises(OptionError, match=reason):
+        TranscribeOptions(**changes).validate()
+
+
+def test_unsupported_means_different_from_the_default():
+    options = TranscribeOptions(beam_size=5)
+    options.require_supported("an engine", {"beam_size"})
+    TranscribeOptions().require_supported("an engine", set())
+    with pytest.raises(OptionError, match="an engine does not support beam_size=5"):
+        options.require_supported("an engine", {"language"})
+
+
+def test_as_json():
+    assert TranscribeOptions(temperature=(0.0,)).to_dict()["temperature"] == [0.0]
