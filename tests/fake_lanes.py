@@ -1,7 +1,7 @@
 """Engines for the tests of everything that hosts engines in processes of their own.
 
-They sleep instead of computing and read their orders from `initial_prompt`: "crash", "hang", "slow",
-"refuse", "bug", "disturb". `worker_main` stands in for `maxwhisper.serving.worker.main` in the child.
+They sleep instead of computing and read their orders from `initial_prompt`: "crash", "hang",
+"slow", "refuse", "bug". `worker_main` stands in for `maxwhisper.serving.worker.main` in the child.
 """
 
 import os
@@ -15,7 +15,7 @@ from maxwhisper.selftest.result import CheckResult
 from maxwhisper.transcript import Segment, Transcript
 
 SAMPLE_RATE = 16_000
-WORDS = "the <b>quick</b> brown fox & its friends".split()
+WORDS = ["the", "<b>quick</b>", "brown", "fox", "&", "its", "friends"]
 CATALOGUE = (
     ("log-mel", "audio", "The log-mel spectrogram against the numpy twin."),
     ("encoder", "network", "One encoder window against the reference."),
@@ -26,7 +26,7 @@ CATALOGUE = (
 class FakeEngine:
     def __init__(self, name, pace_s):
         self.pace_s = pace_s
-        self.info = EngineInfo(name, "fake 1.0", "random", "cpu", "no accelerator here", "float32")
+        self.info = EngineInfo(name, "fake 1.0", "fake", "cpu", "no accelerator here", "float32")
 
     def transcribe(self, waveform, options, on_segment=None):
         order = options.initial_prompt

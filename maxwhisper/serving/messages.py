@@ -5,6 +5,7 @@ Knows nothing of how either side runs.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from maxwhisper.engine import EngineInfo, Waveform
 from maxwhisper.options import TranscribeOptions
@@ -42,9 +43,9 @@ Command = Load | Transcribe | SelfTest | Cancel
 
 @dataclass(frozen=True)
 class Progress:
-    """One line for people on the way to `Ready`; `phase` is "loading" or "warming"."""
+    """One line for people on the way to `Ready`."""
 
-    phase: str
+    phase: Literal["loading", "warming"]
     line: str
 
 

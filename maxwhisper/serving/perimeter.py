@@ -1,9 +1,9 @@
 """The guard in front of every request: an allow-list of routes, body limits, no foreign file paths.
 
-A pure ASGI middleware (plus `/healthz`), so it needs neither gradio nor FastAPI. Gradio 6.31 has many
-more routes than this page uses (`/process_recording` runs ffmpeg for anyone, `/file=http...` and URL
-payloads fetch from the network, `/run` skips the queue, `/monitoring` shows statistics): what is not
-listed here answers 404.
+A pure ASGI middleware (plus `/healthz`), so it needs neither gradio nor FastAPI. Gradio 6.31 has
+many more routes than this page uses (`/process_recording` runs ffmpeg for anyone, `/file=http...`
+and URL payloads fetch from the network, `/run` skips the queue, `/monitoring` shows statistics):
+what is not listed here answers 404.
 """
 
 import json

@@ -1,7 +1,7 @@
 """All engines of one page: started together, timed one after the other behind one lock.
 
-In: engine names, a device, the models an operator offers. Out: states, races, component checks. Must
-not know the page, nor how an engine works.
+In: engine names, a device, the models an operator offers. Out: states, transcripts, component
+checks. Must not know the page, nor how an engine works.
 """
 
 import threading
@@ -13,14 +13,8 @@ from maxwhisper.engine import OnSegment, Waveform
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.selftest.result import CheckResult
-from maxwhisper.serving.supervisor import (
-    POLL_S,
-    Cancelled,
-    EngineProcess,
-    RunCancelled,
-    Status,
-    TimedTranscript,
-)
+from maxwhisper.serving.status import Cancelled, RunCancelled, Status, TimedTranscript
+from maxwhisper.serving.supervisor import POLL_S, EngineProcess
 
 CPU_DEADLINE_S = 300.0  # one transcription on a small machine; a hung engine is killed after it
 

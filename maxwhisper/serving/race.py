@@ -14,7 +14,7 @@ from maxwhisper.engine import Waveform
 from maxwhisper.errors import EngineUnavailable
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.supervisor import RunCancelled
+from maxwhisper.serving.status import RunCancelled
 from maxwhisper.transcript import Segment, Transcript
 
 HEARTBEAT_S = 0.5  # an event at least this often, so that a reader who left is noticed

@@ -11,17 +11,18 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import NoReturn
 
-from maxwhisper.engine import ENGINES, EngineInfo, OnSegment, Waveform
+from maxwhisper.engine import ENGINES, OnSegment, Waveform
 from maxwhisper.errors import EngineUnavailable
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.selftest.result import CheckResult
 from maxwhisper.serving import messages, worker
+from maxwhisper.serving.status import Cancelled, Phase, RunCancelled, Status, TimedTranscript
 
 LOAD_DEADLINE_S = 1800.0  # without any sign of life; a cold compile of a decoder takes 274 s
 POLL_S = 0.1  # how soon a Stop or a death is noticed
@@ -29,42 +30,9 @@ CANCEL_GRACE_S = 15.0  # an engine that has not stopped by then is killed: half 
 MAX_RESTARTS = 3
 RESTART_WINDOW_S = 600.0
 
-Cancelled = Callable[[], bool]
-
-
-class RunCancelled(Exception):
-    """The run was stopped on request; not an error."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where an engine stands. `phase` is "starting", "loading", "warming", "ready", "crashed" (and
-    restarting) or "unavailable"; `detail` is one line for people."""
-
-    phase: str
-    detail: str = ""
-    model: str = ""
-    info: EngineInfo | None = None
-    load_s: float | None = None
-    cold_s: float | None = None  # first inference after loading
-    warm_s: float | None = None  # second
-    since: float = field(default_factory=time.monotonic)
-
-    @property
-    def is_settled(self) -> bool:
-        """True once waiting longer changes nothing."""
-        return self.phase in ("ready", "unavailable")
-
-
-@dataclass(frozen=True)
-class TimedTranscript:
-    transcript: messages.Transcript
-    seconds: float  # the worker's clock around `Engine.transcribe` only
-
 
 class EngineProcess:
-    """Engine `name` in a child process. State has one writer at a time: the supervising thread until
-    "ready", and again from the moment the process dies."""
+    """Engine `name` in a child process, with its status and the thread that watches it."""
 
     def __init__(self, name: str, *, device: str = "auto", dtype: str = "auto") -> None:
         self.name = name
@@ -88,8 +56,8 @@ class EngineProcess:
             return
         self._model = model
         self._crashes.clear()
-        self._status = Status("starting", model=model)
         self._replace()
+        self._status = Status("starting", model=model)
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._supervise, name=f"supervise {self.name}", daemon=True
@@ -97,13 +65,18 @@ class EngineProcess:
             self._thread.start()
 
     def close(self) -> None:
-        """End the process and its supervisor; returns when both are gone, 10 s at the latest."""
+        """End the process and its supervisor; returns when both are gone, 12 s at the latest."""
         self._closing.set()
         self._wanted.set()
+        if self._thread is None:
+            return
+        if self._pipe is not None and self._status.phase == "ready":
+            self._pipe.close()  # an idle worker sees the end of its pipe and leaves tidily
+            self._thread.join(timeout=2)
         for _ in range(50):
-            self._kill()  # again each round: a process may be just being spawned
-            if self._thread is None or not self._thread.is_alive():
+            if not self._thread.is_alive():
                 return
+            self._kill()  # again each round: a process may be just being spawned
             self._thread.join(timeout=0.2)
 
     def transcribe(
@@ -157,6 +130,7 @@ class EngineProcess:
                     raise RunCancelled
                 yield event
         except (EOFError, OSError) as error:
+            self._mark_gone(pipe)
             raise EngineUnavailable(f"{self.name} crashed during this run") from error
         finally:
             if not finished:
@@ -186,14 +160,21 @@ class EngineProcess:
             self._replace()
             raise RunCancelled
         self._kill()
+        self._mark_gone(self._pipe)
         raise EngineUnavailable(
             f"{self.name} gave no result within {deadline_s:.0f} s and was restarted"
         )
 
     def _replace(self) -> None:
-        """End the process on a visitor's request; visitors who stop runs must not use up restarts."""
+        """End the process on request: visitors who stop runs must not use up its restarts."""
         self._wanted.set()
         self._kill()
+        self._mark_gone(self._pipe)
+
+    def _mark_gone(self, pipe: Connection | None) -> None:
+        """Not "ready" any more, said before the supervisor has noticed the death itself."""
+        if pipe is not None and self._pipe is pipe:
+            self._set("crashed", "restarting")
 
     def _kill(self) -> None:
         if self._process is not None:
@@ -277,7 +258,7 @@ class EngineProcess:
         self._set("crashed", "crashed, restarting")
         return True
 
-    def _set(self, phase: str, detail: str) -> None:
+    def _set(self, phase: Phase, detail: str) -> None:
         since = self._status.since if phase == self._status.phase else time.monotonic()
         self._status = Status(phase, detail, self._model, since=since)
 

@@ -91,8 +91,8 @@ class Uploads:
                 _remove_if_empty(Path(folder))
 
     def waveform(self, path: Path, *, is_upload: bool) -> Waveform:
-        """Samples of a recording, float32 mono 16 kHz, (n,); the file of an upload is deleted, whether
-        it decodes or not. Raises `AudioError`."""
+        """Samples of a recording, float32 mono 16 kHz, (n,). The file of an upload is deleted,
+        whether it decodes or not. Raises `AudioError`."""
         with self._decoded_lock:
             if path in self._decoded:
                 return self._decoded[path].waveform
@@ -102,10 +102,11 @@ class Uploads:
         finally:
             if is_upload:
                 self.delete(source)
-        if waveform.size < MIN_AUDIO_S * SAMPLE_RATE:
+        seconds = waveform.size / SAMPLE_RATE
+        if seconds < MIN_AUDIO_S:
             raise AudioError(
                 "too_short",
-                f"expected at least {MIN_AUDIO_S} s of sound, got {waveform.size / SAMPLE_RATE:.3f} s: "
+                f"expected at least {MIN_AUDIO_S} s of sound, got {seconds:.3f} s: "
                 "record a little longer",
             )
         with self._decoded_lock:
@@ -119,7 +120,9 @@ class Uploads:
         can name any file of the server."""
         resolved = Path(path).resolve()
         if not resolved.is_relative_to(self.root):
-            raise AudioError("not_an_upload", "expected an uploaded recording: upload one, or record")
+            raise AudioError(
+                "not_an_upload", "expected an uploaded recording: upload one, or record"
+            )
         if not resolved.is_file():
             raise AudioError("upload_gone", "this recording was already deleted: upload it again")
         return resolved

@@ -61,15 +61,15 @@ class Pipe:
         return command
 
     def stop_if_cancelled(self) -> None:
-        """Raise `Stopped` if a Cancel has arrived: only a Cancel may arrive while a command runs."""
+        """Raise `Stopped` if a Cancel has arrived: nothing else may while a command runs."""
         if self._connection.poll():
             self.receive()
             raise Stopped
 
 
 def main(connection: Connection, name: str, engines: dict[str, str]) -> None:
-    """Serve engine `name` until the pipe closes; `engines` is the parent's registry, which a spawned
-    process does not inherit."""
+    """Serve engine `name` until the pipe closes; `engines` is the parent's registry, which a
+    spawned process does not inherit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the page's business: it closes us
     ENGINES.update(engines)
     pipe = Pipe(connection)

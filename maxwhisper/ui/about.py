@@ -1,4 +1,4 @@
-"""The About tab: how the comparison is made fair, what the limits are, what happens to a recording."""
+"""The About tab: what makes the comparison fair, the limits, and what happens to a recording."""
 
 import html
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from maxwhisper.serving.uploads import KEPT_IN_MEMORY, MAX_AUDIO_S, TIME_TO_LIVE
 _FAIRNESS = (
     "The recording is decoded once, by us; every engine gets the same 16 kHz samples.",
     "All engines compute with the same weights, converted from one checkpoint.",
-    "Greedy decoding for all: temperature 0, no beam, no fallback, no voice-activity filter; language, "
-    "task, timestamps, conditioning and prompt as chosen on the Race tab.",
+    "Greedy decoding for all: temperature 0, no beam, no fallback, no voice-activity filter; "
+    "language, task, timestamps, conditioning and prompt as chosen on the Race tab.",
     "Engines run one after the other, each alone in a process of its own; which one begins changes "
     "from run to run.",
     "The clock is the engine's own process, around the transcription alone: loading, compiling, "
@@ -32,7 +32,7 @@ def about_tab(pool: EnginePool, machine: Mapping[str, Any]) -> None:
         "No speaker labels, no addresses to fetch, no batch of files.",
     )
     privacy = (
-        "An upload is deleted as soon as it is decoded for its first run, and one that is never run "
+        "An upload is deleted as soon as it is decoded for its first run; one that is never run, "
         f"within {minutes} minutes.",
         f"Samples of the last {KEPT_IN_MEMORY} recordings stay in memory, so that a run can be "
         f"repeated, for about {minutes} minutes.",

@@ -13,8 +13,8 @@ _GRID = "rgba(128, 128, 128, 0.25)"
 
 
 def speed_chart(scores: Sequence[Score]) -> go.Figure:
-    """Median seconds per engine, fastest on top, the range over rounds as whiskers, ×-factors against
-    openai-whisper as labels. Text colour comes from the page's CSS, so that both themes read."""
+    """Median seconds per engine, fastest on top; whiskers are the range over rounds, labels the
+    ×-factors against openai-whisper. Text colour is left to the page's CSS, for both themes."""
     ranked = sorted(scores, key=lambda s: s.result.median_s, reverse=True)  # plotly draws upwards
     medians = [s.result.median_s for s in ranked]
     base = baseline_of(scores)

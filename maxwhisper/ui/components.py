@@ -26,7 +26,7 @@ _BAR_DECADES = 6  # an error a million times below its tolerance draws no bar
 
 @dataclass
 class Board:
-    """Last result of every check, shared by all visitors; written by the run that holds the device."""
+    """Last result of every check, shared by all visitors; the run that holds the device writes."""
 
     catalogue: Catalogue
     results: dict[str, tuple[CheckResult, float]] = field(default_factory=dict)  # with epoch time
@@ -47,9 +47,9 @@ def components_tab(pool: EnginePool, catalogue: Catalogue) -> None:
     """Build the tab inside the current `gr.Blocks`."""
     board = Board(catalogue)
     gr.HTML(
-        '<p class="hint">Each check runs one part of maxwhisper on this server and measures how far it '
-        "is from the reference. The bar is logarithmic: full means the tolerance, empty a millionth "
-        "of it.</p>"
+        '<p class="hint">Each check runs one part of maxwhisper here and measures how far '
+        "it is from the reference. The bar is logarithmic: full means the tolerance, empty a "
+        "millionth of it.</p>"
     )
     with gr.Row(elem_classes="actions"):
         choice = gr.Dropdown([ALL, *board.groups], value=ALL, label="Group", elem_id="group")
@@ -95,7 +95,11 @@ def _summary(board: Board) -> str:
     results = [result for result, _ in board.results.values()]
     passed = sum(result.status == "passed" for result in results)
     failed = len(results) - passed
-    parts = [f"{passed} passed", f"{failed} failed", f"{len(board.catalogue) - len(results)} not run"]
+    parts = [
+        f"{passed} passed",
+        f"{failed} failed",
+        f"{len(board.catalogue) - len(results)} not run",
+    ]
     return f'<p class="summary" aria-live="polite">{" · ".join(parts)}</p>'
 
 
@@ -116,15 +120,16 @@ def _row(board: Board, name: str, group: str, about: str, is_pending: bool) -> s
 
 
 def _figures(result: CheckResult, at_s: float) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at_s))
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_s))
     parts = []
     if result.error is not None and result.tolerance is not None:
         parts.append(
             f'<div class="meter" role="img" aria-label="error against tolerance">'
             f'<i style="width: {bar_percent(result.error, result.tolerance):.0f}%"></i></div>'
-            f"<p>error {result.error:.2g}, tolerance {result.tolerance:.2g}</p>"
+            f"<p>error {result.error:.2g}, tolerance {result.tolerance:.2g}"
+            f" ({html.escape(result.detail)})</p>"
         )
-    if result.detail:
+    elif result.detail:
         parts.append(f"<p>{html.escape(result.detail)}</p>")
     parts.append(f"<p>{result.ms:.0f} ms on {html.escape(result.device)} · {when}</p>")
     return "".join(parts)

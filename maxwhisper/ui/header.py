@@ -11,13 +11,15 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.supervisor import Status
+from maxwhisper.serving.status import Status
 from maxwhisper.ui.lanes import status_note
 from maxwhisper.ui.palette import colour
 from maxwhisper.ui.scores import OURS
 
 REFRESH_S = 3.0
-_PITCH = "Same weights. Same audio. Same settings. Three engines: watch the text, the clock and the proof."
+_PITCH = (
+    "Same weights. Same audio. Same settings. Three engines: watch the text, the clock, the proof."
+)
 
 
 def header(pool: EnginePool, machine: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Literal
 
-from maxwhisper.serving.supervisor import Status
+from maxwhisper.serving.status import Status
 from maxwhisper.ui.palette import colour
 from maxwhisper.ui.scores import Score
 

@@ -1,6 +1,7 @@
 """The whole page: header and tabs, and the one way it may be served.
 
-In: engines, clips, checks, the machine's description. Out: a running server. Composition is `app.py`.
+In: engines, clips, checks, the machine's description. Out: a running server. `app.py` puts the
+parts together.
 """
 
 from collections.abc import Mapping, Sequence

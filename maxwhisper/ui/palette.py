@@ -1,4 +1,4 @@
-"""One colour per engine, told apart by every common colour vision, and readable as a bar in both themes.
+"""One colour per engine, told apart by every common colour vision, on light and on dark.
 
 Source: Okabe and Ito, "Color Universal Design" (2008): blue, orange, bluish green, reddish purple.
 Colour never stands alone on the page: a name is always beside it.

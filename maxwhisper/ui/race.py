@@ -21,9 +21,9 @@ from maxwhisper.ui.race_run import MAX_ROUNDS, RANDOM_MODEL, Request, Runner, So
 
 _INTRO = "Record yourself, upload a file, or take one of these clips."
 _RANDOM_NOTE = (
-    "<strong>The default checkpoint has random weights.</strong> Every engine computes with the same "
-    "random numbers, so the text is meaningless. What this page compares is speed, and whether the "
-    "engines agree."
+    "<strong>The default checkpoint has random weights.</strong> Every engine computes with the "
+    "same random numbers, so the text is meaningless. What this page compares is speed, and "
+    "whether the engines agree."
 )
 
 
@@ -108,7 +108,7 @@ def _wire_choice(
     audio: gr.Audio,
     outputs: list[Any],
 ) -> None:
-    """Let an upload, a recording or a clip become the source; outputs are source, reference, run."""
+    """Let an upload, a recording or a clip become the source; outputs: source, reference, run."""
 
     @shown_errors
     def receive(path: str | None) -> tuple[Source | None, str, Any]:
@@ -122,9 +122,7 @@ def _wire_choice(
         return str(example.path), chosen, example.text, gr.Button(interactive=True)
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on(
-        [audio.upload, audio.stop_recording, audio.clear], receive, [audio], outputs, **quiet
-    )
+    gr.on([audio.upload, audio.stop_recording, audio.clear], receive, [audio], outputs, **quiet)
     for button, example in zip(buttons, examples, strict=True):
         button.click(functools.partial(choose, example), None, [audio, *outputs], **quiet)
 

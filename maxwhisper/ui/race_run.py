@@ -6,7 +6,7 @@ One `Runner` per page. It owns the runs that can be stopped and turns race event
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,8 +88,8 @@ class Runner:
             self._running[session].set()
 
     def run(self, session: str, request: Request) -> Iterator[View]:
-        """Decode, race, score; the last view `is_over`. Raises `MaxWhisperError`. Closing the iterator
-        stops the run."""
+        """Decode, race, score; the last view `is_over`. Raises `MaxWhisperError`. Closing the
+        iterator stops the run."""
         source = request.validate()
         self.stop(session)
         cancelled = self._running[session] = threading.Event()
@@ -108,7 +108,9 @@ class Runner:
             if self._running.get(session) is cancelled:
                 del self._running[session]
 
-    def _watch(self, work: race.Race, view: View, cancelled: threading.Event) -> Iterator[View]:
+    def _watch(
+        self, work: race.Race, view: View, cancelled: threading.Event
+    ) -> Generator[View, None, dict[str, race.LaneResult]]:
         """Apply events to the lanes, yielding the view when it is worth redrawing; returns the
         results by engine."""
         results: dict[str, race.LaneResult] = {}
@@ -157,13 +159,12 @@ class Runner:
                 status = statuses[lane.engine]
                 lane.note = "waiting its turn" if status.phase == "ready" else status_note(status)
 
-    def _conclude(
-        self, view: View, results: dict[str, race.LaneResult], request: Request
-    ) -> None:
+    def _conclude(self, view: View, results: dict[str, race.LaneResult], request: Request) -> None:
         """Scores, chart and verdict: only now, so that no engine was timed beside this work."""
         language = request.options.language or "en"
         is_random = request.model == RANDOM_MODEL
-        scores = score(list(results.values()), request.reference, language)
+        reference = "" if is_random else request.reference  # no word of it can be right
+        scores = score(list(results.values()), reference, language)
         for lane_score in scores:
             view.lanes[lane_score.engine].score = lane_score
         devices = {

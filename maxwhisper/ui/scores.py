@@ -16,8 +16,8 @@ TIE = 1.03  # closer than 3 %: a difference that a second run may turn round
 
 @dataclass(frozen=True)
 class Score:
-    """A lane's result beside its word errors (`wer`, None without a reference) and its agreement with
-    openai-whisper's text (None for that engine itself, or without its text)."""
+    """A lane's result beside its word errors (`wer`, None without a reference) and its agreement
+    with openai-whisper's text (None for that engine itself, or without its text)."""
 
     result: LaneResult
     wer: float | None
@@ -54,7 +54,7 @@ def baseline_of(scores: Sequence[Score]) -> Score:
 
 
 def verdict(scores: Sequence[Score], devices: dict[str, str], *, is_random: bool) -> list[str]:
-    """The race in sentences, the same whoever wins. `devices` names each engine's device and dtype."""
+    """The race in sentences, the same whoever wins. `devices`: each engine's device and dtype."""
     if not scores:
         return ["No engine gave a result."]
     sentences = [_speed(scores), *_texts(scores, is_random), *_doubts(scores, devices)]
@@ -98,7 +98,7 @@ def _texts(scores: Sequence[Score], is_random: bool) -> list[str]:
             for s in scores
             if s.agreement is not None
         ]
-    if any(s.wer is not None for s in scores) and not is_random:
+    if any(s.wer is not None for s in scores):
         rates = ", ".join(f"{s.engine} {s.wer:.1%}" for s in scores if s.wer is not None)
         sentences.append(f"Word error rate: {rates}.")
     if is_random:
@@ -114,7 +114,8 @@ def _doubts(scores: Sequence[Score], devices: dict[str, str]) -> list[str]:
     silent = [s.engine for s in scores if not s.result.transcript.text.strip()]
     if 0 < len(silent) < len(scores):
         sentences.append(
-            f"{' and '.join(silent)} returned no text where another did: a failure, not a fast result."
+            f"{' and '.join(silent)} returned no text where another did: "
+            "a failure, not a fast result."
         )
     disturbers = sorted({name for s in scores for name in s.result.disturbed_by})
     if disturbers:

@@ -1,4 +1,4 @@
-"""How the page looks: system fonts, quiet surfaces, light and dark. Nothing is fetched from a network."""
+"""How the page looks: system fonts, quiet surfaces, light and dark; nothing from a network."""
 
 from pathlib import Path
 

@@ -28,16 +28,17 @@ def browser():
 @pytest.fixture(scope="session")
 def served(browser, tmp_path_factory):
     """(address, uploads, pool) of one server for all browser tests."""
-    with pytest.MonkeyPatch.context() as patch, served_page(
-        patch, tmp_path_factory.mktemp("page")
-    ) as page:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        served_page(patch, tmp_path_factory.mktemp("page")) as page,
+    ):
         yield page
 
 
 @pytest.fixture
 def open_page(browser, served):
-    """A function that opens the page, ready for clicks; a console error or a failed request fails the
-    test at its end."""
+    """A function that opens the page, ready for clicks; a console error or a failed request fails
+    the test at its end."""
     contexts, problems = [], []
 
     def open_it(width=1440, height=1000, theme="light"):

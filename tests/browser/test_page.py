@@ -57,11 +57,19 @@ def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
     page.wait_for_function(RUN_ENABLED)  # and again
 
 
+def test_random_weights_are_called_random(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Model and settings").click()
+    page.get_by_label("Model", exact=True).click()
+    page.get_by_role("option", name="random").click()
+    run_clip(page)
+    assert "The weights are random" in page.inner_text("#verdict")
+    assert "wer" not in page.inner_text("#lane-maxwhisper dl").lower()
+
+
 def test_upload_runs_twice_and_leaves_no_file(open_page, served, tmp_path):
     page, uploads = open_page(), served[1]
-    page.set_input_files(
-        "#recording input[type=file]", write_wav(tmp_path / "voice <i>.wav")
-    )
+    page.set_input_files("#recording input[type=file]", write_wav(tmp_path / "voice <i>.wav"))
     page.wait_for_function(RUN_ENABLED)
     assert list(uploads.root.rglob("voice*"))
     for _ in range(2):

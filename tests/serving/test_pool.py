@@ -20,7 +20,7 @@ from maxwhisper.serving.race import (
     Stopped,
     run_race,
 )
-from maxwhisper.serving.supervisor import RunCancelled
+from maxwhisper.serving.status import RunCancelled
 
 ONE_SECOND = np.zeros(16_000, dtype=np.float32)
 THREE = ("openai-whisper", "faster-whisper", "maxwhisper")
@@ -177,7 +177,9 @@ def test_race_runs_one_engine_at_a_time_in_rotated_order(make_pool):
         *("maxwhisper", "openai-whisper", "faster-whisper"),
     ]
     speaking = [e.engine for e in events if isinstance(e, Spoke)]
-    assert speaking == sorted(speaking, key=("faster-whisper", "maxwhisper", "openai-whisper").index)
+    assert speaking == sorted(
+        speaking, key=("faster-whisper", "maxwhisper", "openai-whisper").index
+    )
     results = {e.result.engine: e.result for e in events if isinstance(e, Finished)}
     assert {len(r.seconds) for r in results.values()} == {2}
     assert results["maxwhisper"].median_s < results["openai-whisper"].median_s
@@ -195,7 +197,9 @@ def test_race_goes_on_without_an_engine_that_crashes(make_pool):
 def test_closing_a_race_frees_the_device(make_pool):
     pool = make_pool()
     race = run_race(
-        pool, Race(ONE_SECOND, TranscribeOptions(initial_prompt="slow"), "random"), threading.Event()
+        pool,
+        Race(ONE_SECOND, TranscribeOptions(initial_prompt="slow"), "random"),
+        threading.Event(),
     )
     next(event for event in race if isinstance(event, Spoke))
     assert pool.is_busy

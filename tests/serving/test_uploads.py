@@ -63,7 +63,7 @@ def test_unreadable_upload_is_deleted_too(uploads):
 
 
 def test_recording_shorter_than_a_word_is_refused(uploads):
-    with pytest.raises(AudioError, match="expected at least 0.1 s of sound, got 0.050 s"):
+    with pytest.raises(AudioError, match=r"expected at least 0\.1 s of sound, got 0\.050 s"):
         uploads.waveform(upload(uploads, seconds=0.05), is_upload=True)
 
 

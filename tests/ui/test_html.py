@@ -4,7 +4,7 @@ import pytest
 
 from maxwhisper.engine import EngineInfo
 from maxwhisper.selftest.result import CheckResult
-from maxwhisper.serving.supervisor import Status
+from maxwhisper.serving.status import Status
 from maxwhisper.ui.components import ALL, Board, bar_percent, board_html
 from maxwhisper.ui.header import strip_html
 from maxwhisper.ui.lanes import Lane, lane_html, status_note

@@ -12,9 +12,10 @@ from maxwhisper.serving.perimeter import MAX_UPLOAD_BYTES
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch, served_page(
-        patch, tmp_path_factory.mktemp("page")
-    ) as (address, uploads, pool):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        served_page(patch, tmp_path_factory.mktemp("page")) as (address, uploads, pool),
+    ):
         yield httpx.Client(base_url=address, timeout=30), uploads, pool
 
 
@@ -81,7 +82,7 @@ def test_address_as_recording_is_refused(page, url):
 
 
 def test_gradios_own_check_still_stands_behind_ours(page, monkeypatch):
-    """Fails if an upgrade of gradio, or a mount, ever disarms the check that a file was uploaded."""
+    """Fails if an upgrade of gradio, or a mount, ever disarms its check of uploaded files."""
     from maxwhisper.serving.perimeter import Perimeter
 
     monkeypatch.setattr(Perimeter, "_check_file", lambda *_: None)
