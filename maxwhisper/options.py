@@ -49,7 +49,8 @@ class TranscribeOptions:
         known = {field.name for field in fields(self)}
         if unknown := set(changes) - known:
             raise OptionError(
-                f"no option called {', '.join(sorted(unknown))}: choose from {', '.join(sorted(known))}"
+                f"no option called {', '.join(sorted(unknown))}: "
+                f"choose from {', '.join(sorted(known))}"
             )
         return replace(self, **changes)
 
