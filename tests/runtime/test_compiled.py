@@ -144,25 +144,22 @@ def test_the_device_is_chosen_with_a_reason():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-def test_cross_compiling_for_a_gpu_that_is_not_here(tmp_path, dtype):
+def test_cross_compiling_for_a_gpu_that_is_not_here(tmp_path):
     """One layer of every graph compiles for an H100 (sm_90a); executing it needs one."""
     program = (
         "import sys; from pathlib import Path; from maxwhisper.dims import Dims;"
         "from maxwhisper.runtime.compiled import precompile;"
         "dims = Dims(80, 1500, 64, 1, 1, 51864, 448, 64, 1, 1);"
-        "folder = precompile(dims, device='cuda:sm_90a', dtype=sys.argv[2],"
-        " cache_dir=Path(sys.argv[1]));"
-        "print(folder)"
+        "print(precompile(dims, device='cuda:sm_90a', cache_dir=Path(sys.argv[1])))"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path), dtype],
+        [sys.executable, "-c", program, str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    (artifact,) = tmp_path.glob(f"artifacts/cuda-sm_90a-{dtype}-*/graphs.mef")
+    (artifact,) = tmp_path.glob("artifacts/cuda-sm_90a-float16-*/graphs.mef")
     assert artifact.stat().st_size > 100_000
 
 
