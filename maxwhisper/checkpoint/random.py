@@ -21,6 +21,8 @@ _EMBEDDING_STDS = {
 # Standard deviation of the logits. The best of 51 865 normal logits then leads the second by
 # 8 / sqrt(2 ln 51865) = 1.7 on average, and takes most of the probability.
 _LOGIT_STD = 8.0
+# Biases around 0 and layer-norm scales around 1: far enough for one that is lost to be noticed.
+_VECTOR_STD = 0.1
 # Gains over 1 / sqrt(fan in). Log-mel has a spread of 0.5, and GELU halves it again. Attention
 # scores of standard deviation 2² pick out a few of 1500 audio positions (or of the text so far);
 # with gain 1 every clip gives nearly the same average, and greedy decoding repeats one token.
@@ -54,12 +56,13 @@ def _initial(name: str, shape: tuple[int, ...], dims: Dims, rng: np.random.Gener
         if name == "decoder.token_embedding.weight":
             weight[_language_tokens(dims)] *= 0.5
         return weight
-    if name == "decoder.ln.weight":
-        # logits = (unit-variance state * gain) @ embedding: std gain * sqrt(C) * embedding std
-        gain = _LOGIT_STD / (np.sqrt(dims.n_text_state) * _EMBEDDING_STD)
-        return np.full(shape, gain, dtype=np.float32)
-    if len(shape) == 1:  # layer norms start as identity, biases at zero
-        return np.full(shape, float(name.endswith("weight")), dtype=np.float32)
+    if len(shape) == 1:
+        vector = rng.standard_normal(shape, dtype=np.float32) * np.float32(_VECTOR_STD)
+        vector += name.endswith("weight")  # the scale of a layer norm; biases lie around 0
+        if name == "decoder.ln.weight":
+            # logits = (unit-variance state * gain) @ embedding: std gain * sqrt(C) * embedding std
+            vector *= np.float32(_LOGIT_STD / (np.sqrt(dims.n_text_state) * _EMBEDDING_STD))
+        return vector
     gain = next((g for suffix, g in _GAINS.items() if name.endswith(suffix)), 1.0)
     weight = rng.standard_normal(shape, dtype=np.float32)
     if name.endswith(("conv2.weight", "mlp.2.weight")):

@@ -1,0 +1,147 @@
+"""Downloads from a server on this machine: progress, resume, damage, absence, two at once."""
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from maxwhisper.checkpoint import load, registry
+from maxwhisper.checkpoint.download import fetch
+from maxwhisper.checkpoint.registry import OFFICIAL_MODELS, OfficialModel
+from maxwhisper.errors import CheckpointError
+
+CONTENT = bytes(range(256)) * 12_000  # 3 MB, three blocks
+
+
+@dataclass
+class Site:
+    """What the server sends, and what it was asked."""
+
+    content: bytes = CONTENT
+    cut_after: int | None = None  # bytes after which the connection breaks
+    ignore_range: bool = False
+    ranges: list = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def site(monkeypatch):
+    site = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked = self.headers.get("Range")
+            site.ranges.append(asked)
+            start = int(asked[6:-1]) if asked and not site.ignore_range else 0
+            if asked and start >= len(site.content):
+                self.send_error(416)
+                return
+            body = site.content[start:]
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: site.cut_after])
+
+        def log_message(self, *arguments):
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    site.url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(registry, "BASE_URL", site.url)
+    yield site
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def model():
+    return OfficialModel(
+        "net.pt", hashlib.sha256(CONTENT).hexdigest(), OFFICIAL_MODELS["tiny"].dims, ()
+    )
+
+
+def test_a_file_is_fetched_once_with_progress(site, model, tmp_path):
+    lines = []
+    path = fetch(model, tmp_path, lines.append)
+    assert path.read_bytes() == CONTENT
+    assert lines
+    assert lines[0].startswith("downloading net.pt: ")
+    assert fetch(model, tmp_path) == path
+    assert site.ranges == [None]
+    assert not (tmp_path / "net.pt.part").exists()
+
+
+def test_a_broken_download_goes_on_where_it_stopped(site, model, tmp_path):
+    site.cut_after = 1_000_000
+    with pytest.raises(CheckpointError, match="it will resume"):
+        fetch(model, tmp_path)
+    assert not (tmp_path / "net.pt").exists()
+    have = (tmp_path / "net.pt.part").stat().st_size
+    assert 0 < have <= 1_000_000
+    site.cut_after = None
+    assert fetch(model, tmp_path).read_bytes() == CONTENT
+    assert site.ranges == [None, f"bytes={have}-"]
+
+
+def test_a_server_that_ignores_ranges_sends_all_again(site, model, tmp_path):
+    (tmp_path / "net.pt.part").write_bytes(b"x" * 1000)
+    site.ignore_range = True
+    assert fetch(model, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_complete_part_needs_no_byte(site, model, tmp_path):
+    (tmp_path / "net.pt.part").write_bytes(CONTENT)
+    assert fetch(model, tmp_path).read_bytes() == CONTENT
+
+
+def test_damaged_content_is_deleted_and_reported(site, model, tmp_path):
+    site.content = b"?" + CONTENT[1:]
+    with pytest.raises(CheckpointError, match="expected sha256"):
+        fetch(model, tmp_path)
+    assert not (tmp_path / "net.pt").exists()
+    assert not (tmp_path / "net.pt.part").exists()
+    site.content = CONTENT
+    assert fetch(model, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_damaged_file_on_disk_is_replaced(site, model, tmp_path):
+    (tmp_path / "net.pt").write_bytes(CONTENT[:-1])
+    assert fetch(model, tmp_path).read_bytes() == CONTENT
+
+
+def test_two_at_once_download_once(site, model, tmp_path):
+    threads = [threading.Thread(target=fetch, args=(model, tmp_path)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (tmp_path / "net.pt").read_bytes() == CONTENT
+    assert site.ranges == [None]
+
+
+def test_without_a_network_the_error_says_what_to_put_where(monkeypatch, model, tmp_path):
+    monkeypatch.setattr(registry, "BASE_URL", "http://127.0.0.1:9")  # nobody listens
+    with pytest.raises(CheckpointError) as caught:
+        fetch(model, tmp_path)
+    for part in (model.url, model.sha256, str(tmp_path / "net.pt"), "put it at"):
+        assert part in str(caught.value)
+
+
+def test_load_takes_an_official_name(site, v2, tmp_path, monkeypatch, assert_same_weights):
+    pytest.importorskip("torch")
+    from maxwhisper.checkpoint.convert import save_openai_pt
+
+    save_openai_pt(v2, tmp_path / "net.pt")
+    site.content = (tmp_path / "net.pt").read_bytes()
+    sha256 = hashlib.sha256(site.content).hexdigest()
+    small = OfficialModel("tiny.pt", sha256, v2.dims, ((0, 2),))
+    monkeypatch.setitem(OFFICIAL_MODELS, "tiny", small)
+    loaded = load("tiny", cache_dir=tmp_path)
+    assert_same_weights(loaded, v2)
+    assert (loaded.name, loaded.alignment_heads) == ("tiny", ((0, 2),))
+    assert (tmp_path / "checkpoints" / "tiny.pt").is_file()

@@ -1,0 +1,137 @@
+"""Hugging Face folders: single file, shards, bfloat16, tied projection, and damage."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from maxwhisper.checkpoint import load
+from maxwhisper.checkpoint.convert import save_hf
+from maxwhisper.checkpoint.hf_safetensors import hf_name
+from maxwhisper.errors import CheckpointError
+
+
+@pytest.fixture
+def folder(half, tmp_path):
+    save_hf(half, tmp_path / "hf")
+    return tmp_path / "hf"
+
+
+def edit_json(path, **changes):
+    content = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+
+
+def test_names_are_those_of_transformers():
+    assert hf_name("encoder.blocks.11.attn.key.weight") == (
+        "model.encoder.layers.11.self_attn.k_proj.weight"
+    )
+    assert hf_name("decoder.blocks.0.cross_attn_ln.bias") == (
+        "model.decoder.layers.0.encoder_attn_layer_norm.bias"
+    )
+    assert hf_name("decoder.blocks.3.mlp.2.weight") == "model.decoder.layers.3.fc2.weight"
+    assert hf_name("decoder.positional_embedding") == "model.decoder.embed_positions.weight"
+
+
+def test_round_trip_is_exact(small, tmp_path, assert_same_weights):
+    save_hf(small, tmp_path / "net")
+    loaded = load(tmp_path / "net")
+    assert_same_weights(loaded, small)
+    assert loaded.name == "net"
+    assert loaded.digest == small.digest
+
+
+def test_float16_and_alignment_heads_survive(half, folder, assert_same_weights):
+    loaded = load(folder)
+    assert_same_weights(loaded, half)
+    assert loaded.alignment_heads == ((0, 1), (0, 3))
+
+
+def test_without_generation_config_the_heads_are_the_default(folder):
+    (folder / "generation_config.json").unlink()
+    assert load(folder).alignment_heads == ((0, 0), (0, 1), (0, 2), (0, 3))
+
+
+def test_shards_are_joined(half, folder, assert_same_weights):
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(tensors)
+    halves = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, held in halves.items():
+        save_file({name: tensors[name] for name in held}, folder / file)
+    weight_map = {name: file for file, held in halves.items() for name in held}
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    assert_same_weights(load(folder), half)
+    (folder / "b.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"b\.safetensors, found none"):
+        load(folder)
+    index.write_text(json.dumps({"weight_map": {"x": "../../etc/passwd"}}))
+    with pytest.raises(CheckpointError, match="plain file names"):
+        load(folder)
+
+
+def test_bfloat16_is_widened_exactly(v2, tmp_path):
+    torch = pytest.importorskip("torch")
+    save_hf(v2, tmp_path)
+    from safetensors.torch import save_file as save_torch
+
+    narrow = {hf_name(n): torch.tensor(a).bfloat16() for n, a in v2.weights.items()}
+    save_torch(narrow, tmp_path / "model.safetensors")
+    for name, array in load(tmp_path).weights.items():
+        assert array.dtype == np.float32
+        assert (array == narrow[hf_name(name)].float().numpy()).all()
+
+
+def test_a_tied_projection_is_accepted_and_an_untied_one_refused(folder, half):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["proj_out.weight"] = tensors["model.decoder.embed_tokens.weight"].copy()
+    save_file(tensors, folder / "model.safetensors")
+    assert load(folder).digest == half.digest
+    tensors["proj_out.weight"][5, 5] += 1
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="ties the two"):
+        load(folder)
+
+
+def test_names_that_are_missing_or_unknown_are_reported(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.encoder.surprise"] = tensors.pop("model.encoder.conv1.bias")
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"encoder\.conv1\.bias \(64,\), got none \(and 1"):
+        load(folder)
+
+
+def test_config_must_be_a_whisper(folder):
+    edit_json(folder / "config.json", d_model=None, model_type="bert")
+    with pytest.raises(CheckpointError, match=r"d_model.*'bert'"):
+        load(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"JSON in .*config\.json"):
+        load(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"config\.json, found none"):
+        load(folder)
+
+
+def test_dims_that_disagree_with_the_file_are_reported(folder):
+    edit_json(folder / "config.json", num_mel_bins=128)
+    with pytest.raises(CheckpointError, match=r"conv1\.weight \(64, 128, 3\), got \(64, 80, 3\)"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:100_000], lambda b: b"\xff" * 8 + b[8:], lambda b: b"", lambda b: b[:8]]
+)
+def test_damaged_safetensors_are_refused(folder, damage):
+    path = folder / "model.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(CheckpointError, match="damaged"):
+        load(folder)
+
+
+def test_pickled_folders_are_refused_with_advice(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="convert them to safetensors"):
+        load(folder)
