@@ -5,7 +5,6 @@ Knows nothing of how either side runs.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from maxwhisper.engine import EngineInfo, Waveform
 from maxwhisper.options import TranscribeOptions
@@ -15,11 +14,16 @@ from maxwhisper.transcript import Segment, Transcript
 
 @dataclass(frozen=True)
 class Load:
-    """Build the engine on checkpoint `model`, then warm it. Sent once, first."""
+    """Build the engine on checkpoint `model`. Sent once, first."""
 
     model: str
     device: str
     dtype: str
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Run twice on silence. Sent once, second, when nothing else uses the device."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +42,25 @@ class Cancel:
     """Give up the running command at the next segment or check; ignored when nothing runs."""
 
 
-Command = Load | Transcribe | SelfTest | Cancel
+Command = Load | WarmUp | Transcribe | SelfTest | Cancel
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One line for people on the way to `Ready`."""
+    """One line for people while loading."""
 
-    phase: Literal["loading", "warming"]
     line: str
 
 
 @dataclass(frozen=True)
-class Ready:
-    """Loaded and warm. `cold_s` is the first inference after loading, `warm_s` the second, both on
-    the same silent clip."""
-
+class Loaded:
     info: EngineInfo
-    load_s: float
+
+
+@dataclass(frozen=True)
+class Warm:
+    """`cold_s` is the first inference after loading, `warm_s` the second, on the same silence."""
+
     cold_s: float
     warm_s: float
 
@@ -96,6 +101,14 @@ class Failed:
 
 
 Event = (
-    Progress | Ready | SegmentDone | TranscriptDone | CheckDone | ChecksDone | Cancelled | Failed
+    Progress
+    | Loaded
+    | Warm
+    | SegmentDone
+    | TranscriptDone
+    | CheckDone
+    | ChecksDone
+    | Cancelled
+    | Failed
 )
 LAST = (TranscriptDone, ChecksDone, Cancelled, Failed)  # events that end a command

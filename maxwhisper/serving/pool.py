@@ -36,8 +36,11 @@ class EnginePool:
     ) -> None:
         self.models = tuple(models)
         self._deadline_s = deadline_s
-        self._engines = {name: EngineProcess(name, device=device, dtype=dtype) for name in names}
         self._device_lock = threading.Lock()
+        self._engines = {
+            name: EngineProcess(name, self._device_lock, device=device, dtype=dtype)
+            for name in names
+        }
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,13 +79,16 @@ class EnginePool:
             self._device_lock.release()
 
     def use_model(self, model: str, cancelled: Cancelled) -> None:
-        """Have every engine load `model`, waiting for those that had another one. Call with the
-        device held."""
+        """Have every engine load `model`, waiting for those that had another one. Call without the
+        device: a new engine needs it to warm up. Raises `OptionError` or `RunCancelled`."""
         if model not in self.models:
             raise OptionError(f"unknown model {model!r}: choose one of {', '.join(self.models)}")
         changing = [e for e in self._engines.values() if e.status.model != model]
-        for engine in changing:
-            engine.start(model)
+        if not changing:
+            return
+        with self.device(cancelled):  # not in the middle of somebody's run
+            for engine in changing:
+                engine.start(model)
         while not all(engine.status.is_settled for engine in changing):
             if cancelled():
                 raise RunCancelled
@@ -112,5 +118,10 @@ class EnginePool:
             yield from self._engines[name].selftest(names, cancelled, self._deadline_s)
 
     def still_loading(self) -> tuple[str, ...]:
-        """Engines whose loading or compiling would disturb a timing taken now."""
-        return tuple(n for n, e in self._engines.items() if not e.status.is_settled)
+        """Engines whose loading or compiling would disturb a timing taken now. Warming up does not:
+        that waits for the device."""
+        return tuple(
+            name
+            for name, status in self.statuses().items()
+            if status.phase in ("starting", "loading", "crashed")
+        )

@@ -124,8 +124,8 @@ def _work(
     emit: Callable[[Event | BaseException | None], None],
 ) -> None:
     try:
+        pool.use_model(race.model, cancelled.is_set)
         with pool.device(cancelled.is_set):
-            pool.use_model(race.model, cancelled.is_set)
             _run_rounds(pool, race, cancelled, emit)
     except RunCancelled:
         emit(Stopped())

@@ -27,7 +27,6 @@ class Status:
     detail: str = ""
     model: str = ""
     info: EngineInfo | None = None
-    load_s: float | None = None
     cold_s: float | None = None  # first inference after loading
     warm_s: float | None = None  # second
     since: float = field(default_factory=time.monotonic)

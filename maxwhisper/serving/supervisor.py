@@ -25,6 +25,7 @@ from maxwhisper.serving import messages, worker
 from maxwhisper.serving.status import Cancelled, Phase, RunCancelled, Status, TimedTranscript
 
 LOAD_DEADLINE_S = 1800.0  # without any sign of life; a cold compile of a decoder takes 274 s
+WARM_UP_DEADLINE_S = 600.0  # two inferences: a device is held for no longer
 POLL_S = 0.1  # how soon a Stop or a death is noticed
 CANCEL_GRACE_S = 15.0  # an engine that has not stopped by then is killed: half a window on 2 cores
 MAX_RESTARTS = 3
@@ -32,11 +33,17 @@ RESTART_WINDOW_S = 600.0
 
 
 class EngineProcess:
-    """Engine `name` in a child process, with its status and the thread that watches it."""
+    """Engine `name` in a child process, with its status and the thread that watches it.
 
-    def __init__(self, name: str, *, device: str = "auto", dtype: str = "auto") -> None:
+    `device_lock` is taken for the warm-up; for everything else the caller holds it.
+    """
+
+    def __init__(
+        self, name: str, device_lock: threading.Lock, *, device: str = "auto", dtype: str = "auto"
+    ) -> None:
         self.name = name
         self._device, self._dtype = device, dtype
+        self._device_lock = device_lock
         self._status = Status("starting")
         self._model = ""
         self._process: SpawnProcess | None = None
@@ -210,25 +217,47 @@ class EngineProcess:
         self._process, self._pipe = process, ours
 
     def _load(self) -> bool:
-        """Load and warm; True when ready. False: refused with a reason, or dead."""
-        assert self._pipe is not None
+        """Load, then warm up alone on the device; True when ready, not when refused or dead."""
         self._set("loading", f"reading {self._model}")
         try:
-            self._pipe.send(messages.Load(self._model, self._device, self._dtype))
-            while self._pipe.poll(LOAD_DEADLINE_S):
-                event: messages.Event = self._pipe.recv()
-                if isinstance(event, messages.Progress):
-                    self._set(event.phase, event.line)
-                elif isinstance(event, messages.Failed):
-                    self._set("unavailable", event.message)
+            load = messages.Load(self._model, self._device, self._dtype)
+            loaded = self._ask(load, LOAD_DEADLINE_S)
+            if not isinstance(loaded, messages.Loaded):
+                return False
+            self._set("warming", "waiting for the device")
+            while not self._device_lock.acquire(timeout=POLL_S):
+                if self._wanted.is_set():
                     return False
-                elif isinstance(event, messages.Ready):
-                    self._set_ready(event)
-                    return True
-        except (EOFError, OSError):
-            return False  # died while loading; `_may_restart` decides
-        self._set("unavailable", f"no progress in {LOAD_DEADLINE_S:.0f} s of loading")
-        return False
+            try:
+                self._set("warming", "first inference")
+                warm = self._ask(messages.WarmUp(), WARM_UP_DEADLINE_S)
+            finally:
+                self._device_lock.release()
+        except (EOFError, OSError):  # died; `_may_restart` decides
+            return False
+        if not isinstance(warm, messages.Warm):
+            return False
+        self._set("ready", "")
+        self._status = replace(
+            self._status, info=loaded.info, cold_s=warm.cold_s, warm_s=warm.warm_s
+        )
+        return True
+
+    def _ask(self, command: messages.Command, timeout_s: float) -> messages.Event | None:
+        """The worker's answer to a command of the loading phase. None when it refuses, or gives no
+        sign of life for `timeout_s`; the status says why. Raises as pipes do when it dies."""
+        assert self._pipe is not None
+        self._pipe.send(command)
+        while self._pipe.poll(timeout_s):
+            event: messages.Event = self._pipe.recv()
+            if isinstance(event, messages.Failed):
+                self._set("unavailable", event.message)
+                return None
+            if not isinstance(event, messages.Progress):
+                return event
+            self._set("loading", event.line)
+        self._set("unavailable", f"no sign of life for {timeout_s:.0f} s")
+        return None
 
     def _wait_for_death(self) -> None:
         assert self._process is not None
@@ -237,6 +266,8 @@ class EngineProcess:
     def _reap(self) -> None:
         """Leave no process behind, whatever happened. The pipe is dropped, not closed: a caller may
         still be reading its end-of-file."""
+        if self._status.phase == "ready":
+            self._set("crashed", "restarting")
         self._pipe = None
         if self._process is not None:
             self._process.kill()
@@ -261,13 +292,3 @@ class EngineProcess:
     def _set(self, phase: Phase, detail: str) -> None:
         since = self._status.since if phase == self._status.phase else time.monotonic()
         self._status = Status(phase, detail, self._model, since=since)
-
-    def _set_ready(self, event: messages.Ready) -> None:
-        self._set("ready", "")
-        self._status = replace(
-            self._status,
-            info=event.info,
-            load_s=event.load_s,
-            cold_s=event.cold_s,
-            warm_s=event.warm_s,
-        )

@@ -15,7 +15,7 @@ import numpy as np
 
 from maxwhisper import checkpoint
 from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import ENGINES, Engine, Waveform, load_engine
+from maxwhisper.engine import ENGINES, Engine, load_engine
 from maxwhisper.errors import MaxWhisperError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving.messages import (
@@ -27,12 +27,14 @@ from maxwhisper.serving.messages import (
     Event,
     Failed,
     Load,
+    Loaded,
     Progress,
-    Ready,
     SegmentDone,
     SelfTest,
     Transcribe,
     TranscriptDone,
+    Warm,
+    WarmUp,
 )
 from maxwhisper.transcript import Segment
 
@@ -79,6 +81,8 @@ def main(connection: Connection, name: str, engines: dict[str, str]) -> None:
             command = pipe.receive()
             if isinstance(command, Load):
                 engine = load(pipe, name, command)
+            elif isinstance(command, WarmUp) and engine:
+                warm_up(pipe, engine)
             elif isinstance(command, Transcribe) and engine:
                 transcribe(pipe, engine, command)
             elif isinstance(command, SelfTest) and engine:
@@ -98,28 +102,27 @@ def main(connection: Connection, name: str, engines: dict[str, str]) -> None:
 
 
 def load(pipe: Pipe, name: str, command: Load) -> Engine:
-    """Read the checkpoint, build the engine, run it twice on silence, report what each took."""
-    pipe.send(Progress("loading", f"reading {command.model}"))
-    start = time.perf_counter()
+    """Read the checkpoint and build the engine on it."""
     engine = load_engine(
         name,
         checkpoint.load(command.model),
         device=command.device,
         dtype=command.dtype,
-        progress=lambda line: pipe.send(Progress("loading", line)),
+        progress=lambda line: pipe.send(Progress(line)),
     )
-    load_s = time.perf_counter() - start
-    pipe.send(Progress("warming", "first inference"))
-    silence = np.zeros(int(WARM_UP_S * SAMPLE_RATE), dtype=np.float32)
-    cold_s, warm_s = (_timed(engine, silence) for _ in range(2))
-    pipe.send(Ready(engine.info, load_s, cold_s, warm_s))
+    pipe.send(Loaded(engine.info))
     return engine
 
 
-def _timed(engine: Engine, waveform: Waveform) -> float:
-    start = time.perf_counter()
-    engine.transcribe(waveform, TranscribeOptions(language="en"))
-    return time.perf_counter() - start
+def warm_up(pipe: Pipe, engine: Engine) -> None:
+    """Two real inferences: the first pays for what an engine does once, the second does not."""
+    silence = np.zeros(int(WARM_UP_S * SAMPLE_RATE), dtype=np.float32)
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        engine.transcribe(silence, TranscribeOptions(language="en"))
+        seconds.append(time.perf_counter() - start)
+    pipe.send(Warm(*seconds))
 
 
 def transcribe(pipe: Pipe, engine: Engine, command: Transcribe) -> None:
