@@ -10,6 +10,7 @@ from maxwhisper.dims import Dims
 from maxwhisper.errors import DeviceError, OptionError
 from maxwhisper.languages import language_code
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.tokenizer import get_tokenizer
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,12 @@ def cpu_threads() -> int:
 def spoken_language(dims: Dims, options: TranscribeOptions) -> str | None:
     """The language code to give an engine; None: the engine detects it.
 
-    Raises `OptionError` when an English-only network is asked for another language or for
-    translation; both libraries would ignore it.
+    Raises `OptionError` for a language that the vocabulary lacks, and when an English-only network
+    is asked for another language or for translation, which both libraries would ignore.
     """
     code = language_code(options.language) if options.language else None
     if dims.is_multilingual:
+        get_tokenizer(dims, language=code)  # raises for "yue" before large-v3
         return code
     if code not in (None, "en") or options.task != "transcribe":
         raise OptionError(

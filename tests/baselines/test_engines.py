@@ -1,0 +1,171 @@
+"""Both baselines on the same random weights: equal tokens, loud refusals, honest absence."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from maxwhisper.checkpoint.random import random_checkpoint
+from maxwhisper.dims import Dims
+from maxwhisper.engine import load_engine
+from maxwhisper.errors import DeviceError, EngineUnavailable, OptionError
+from maxwhisper.options import TranscribeOptions
+
+pytest.importorskip("whisper")
+pytest.importorskip("faster_whisper")
+
+NAMES = ("openai-whisper", "faster-whisper")
+EN = Dims(80, 1500, 64, 2, 2, 51_864, 448, 64, 2, 2)
+V3 = replace(EN, n_mels=128, n_vocab=51_866, n_text_head=4, n_text_layer=1)
+OPTIONS = TranscribeOptions(language="en")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session", params=[EN, V3], ids=["en", "v3"])
+def engines(request, cache):
+    checkpoint = random_checkpoint(request.param, seed=3)
+    return [load_engine(name, checkpoint, device="cpu", cache_dir=cache) for name in NAMES]
+
+
+@pytest.fixture(scope="session")
+def clip():
+    """40 s, so two windows at least: noise whose loudness and colour wander."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(40 * 16_000)
+    rumble = np.convolve(noise, np.ones(16) / 16, mode="same")
+    mix = np.sin(np.arange(len(noise)) / 9_000)
+    loud = 0.1 + 0.1 * np.sin(np.arange(len(noise)) / 25_000)
+    return (loud * (mix * noise + (1 - mix) * rumble)).astype(np.float32)
+
+
+def tokens(transcript):
+    return [segment.tokens for segment in transcript.segments]
+
+
+def test_greedy_tokens_text_and_times_are_equal(engines, clip):
+    ours, theirs = (engine.transcribe(clip, OPTIONS) for engine in engines)
+    assert len(ours.segments) >= 2
+    assert ours.segments[-1].seek > 0  # the second window is prompted with the first
+    assert tokens(ours) == tokens(theirs)
+    assert ours.text == theirs.text
+    for a, b in zip(ours.segments, theirs.segments, strict=True):
+        assert (a.id, a.seek, a.temperature) == (b.id, b.seek, b.temperature)
+        assert (a.start, a.end) == pytest.approx((b.start, b.end))
+        assert a.avg_logprob == pytest.approx(b.avg_logprob, abs=1e-4)
+        assert a.compression_ratio == pytest.approx(b.compression_ratio)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"without_timestamps": True},
+        {"beam_size": 2},
+        {"initial_prompt": "Hello there"},
+        {"suppress_tokens": (13, 50_000), "suppress_blank": False},
+        {"suppress_tokens": None},
+        {"max_initial_timestamp": None},
+        {"clip_timestamps": (2.0, 5.0)},
+        {"condition_on_previous_text": False},
+    ],
+    ids=lambda change: ",".join(change),
+)
+def test_options_mean_the_same_in_both(engines, clip, change):
+    options = replace(OPTIONS, **change)
+    ours, theirs = (engine.transcribe(clip[: 6 * 16_000], options) for engine in engines)
+    assert tokens(ours) == tokens(theirs)
+    assert ours.segments
+
+
+def test_words_are_equal(engines, clip):
+    options = replace(OPTIONS, word_timestamps=True)
+    ours, theirs = (engine.transcribe(clip[: 6 * 16_000], options) for engine in engines)
+    assert [w.word for w in ours.words] == [w.word for w in theirs.words]
+    times = [[(w.start, w.end, w.probability) for w in x.words] for x in (ours, theirs)]
+    np.testing.assert_allclose(times[0], times[1], atol=0.03)  # a frame of 20 ms and rounding
+    assert ours.words
+
+
+def test_segments_are_reported_and_clocked(engines, clip):
+    for engine in engines:
+        seen = []
+        transcript = engine.transcribe(clip[:48_000], OPTIONS, seen.append)
+        assert tuple(seen) == transcript.segments
+        assert list(transcript.timings) == ["total"]
+        assert transcript.timings["total"] > 0
+        assert (transcript.duration, transcript.language) == (3.0, "en")
+        assert [segment.id for segment in seen] == list(range(len(seen)))
+
+
+def test_nothing_in_nothing_out(engines):
+    for engine in engines:
+        assert engine.transcribe(np.zeros(0, np.float32), OPTIONS).segments == ()
+
+
+def test_engines_say_what_they_are(engines):
+    for engine, name in zip(engines, NAMES, strict=True):
+        info = engine.info
+        assert (info.name, info.model, info.device, info.dtype) == (
+            name,
+            "random",
+            "cpu",
+            "float32",
+        )
+        assert name in info.version
+        assert "CPU threads" in info.device_reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"length_penalty": 0.5},
+        {"sample_len": 10},
+        {"prefix": "So"},
+        {"initial_prompt": "x", "carry_initial_prompt": True},
+        {"hallucination_silence_threshold": 2.0},
+    ],
+    ids=lambda change: ",".join(change),
+)
+def test_faster_whisper_refuses_what_it_does_otherwise(engines, clip, change):
+    with pytest.raises(OptionError, match=f"faster-whisper does not support {list(change)[-1]}"):
+        engines[1].transcribe(clip, replace(OPTIONS, **change))
+
+
+def test_languages_the_network_lacks_are_refused(cache):
+    english = random_checkpoint(EN, seed=3)
+    v2 = random_checkpoint(replace(EN, n_vocab=51_865))
+    silence = np.zeros(16_000, np.float32)
+    for name in NAMES:
+        engine = load_engine(name, english, device="cpu", cache_dir=cache)
+        for change in ({"language": "de"}, {"task": "translate"}):
+            with pytest.raises(OptionError, match="multilingual"):
+                engine.transcribe(silence, replace(OPTIONS, **change))
+        engine = load_engine(name, v2, device="cpu", cache_dir=cache)
+        with pytest.raises(OptionError, match="yue"):
+            engine.transcribe(silence, TranscribeOptions(language="Cantonese"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("device", "dtype"), [("gpu:99", "auto"), ("tpu", "auto"), ("gpu:x", "auto"), ("cpu", "int3")]
+)
+def test_devices_and_precisions_that_are_not_there_are_refused(name, device, dtype, cache):
+    with pytest.raises(DeviceError, match="expected"):
+        load_engine(
+            name, random_checkpoint(EN, seed=3), device=device, dtype=dtype, cache_dir=cache
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("openai-whisper", "whisper"), ("faster-whisper", "faster_whisper")]
+)
+def test_a_missing_package_makes_the_engine_unavailable(name, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)  # import then raises ImportError
+    monkeypatch.delitem(sys.modules, "baselines.openai_engine", raising=False)
+    monkeypatch.delitem(sys.modules, "baselines.faster_engine", raising=False)
+    with pytest.raises(EngineUnavailable, match=f"{name} cannot run here: .*{package}"):
+        load_engine(name, random_checkpoint(EN, seed=3))
