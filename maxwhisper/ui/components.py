@@ -54,7 +54,7 @@ def components_tab(pool: EnginePool, catalogue: Catalogue) -> None:
     with gr.Row(elem_classes="actions"):
         choice = gr.Dropdown([ALL, *board.groups], value=ALL, label="Group", elem_id="group")
         run = gr.Button("Run checks", variant="primary", elem_id="run-checks")
-    shown = gr.HTML(board_html(board), elem_id="board")
+    shown = gr.HTML(lambda: board_html(board), elem_id="board")  # with what others have run
 
     @shown_errors
     def start(chosen: str) -> Iterator[tuple[str, Any]]:

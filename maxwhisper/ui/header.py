@@ -25,12 +25,14 @@ _PITCH = (
 def header(pool: EnginePool, machine: Mapping[str, Any]) -> None:
     """Build the header inside the current `gr.Blocks` and keep it fresh."""
     gr.HTML(f'<div class="masthead"><h1>maxwhisper</h1><p>{_PITCH}</p></div>')
-    strip = gr.HTML(strip_html(pool, machine), elem_id="strip")
+
+    def now() -> str:
+        return strip_html(pool, machine)
 
     def refresh(shown: str) -> Any:
-        now = strip_html(pool, machine)
-        return gr.skip() if now == shown else now
+        return gr.skip() if now() == shown else now()
 
+    strip = gr.HTML(now, elem_id="strip")  # the function, so that every visitor starts with today
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.Timer(REFRESH_S).tick(refresh, [strip], [strip], **quiet)
 

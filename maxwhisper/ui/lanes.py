@@ -34,7 +34,7 @@ def lane_html(lane: Lane) -> str:
         f'<section class="lane {lane.phase}" data-engine="{html.escape(lane.engine)}"'
         f' style="--lane: {colour(lane.engine)}">'
         f"<header><h3>{html.escape(lane.engine)}</h3>"
-        f'<span class="state">{html.escape(lane.note or lane.phase)}</span></header>'
+        f'<span class="state">{html.escape(lane.note)}</span></header>'
         f"{_figures(lane)}"
         f'<div class="words" tabindex="0" aria-label="transcript of {html.escape(lane.engine)}">'
         f"{_text(lane)}</div></section>"
@@ -54,7 +54,9 @@ def status_note(status: Status) -> str:
 
 def _text(lane: Lane) -> str:
     if not lane.texts:
-        empty = "no speech found" if lane.phase == "done" else ""
+        empty = {"idle": "the transcript appears here", "done": "no speech found"}.get(
+            lane.phase, ""
+        )
         return f'<p class="empty">{empty}</p>'
     shown, budget = [], _MAX_SHOWN_CHARACTERS
     for start_s, text in lane.texts:

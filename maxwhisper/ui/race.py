@@ -16,7 +16,7 @@ from maxwhisper.languages import LANGUAGES
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.examples import Example
-from maxwhisper.ui.lanes import lane_html
+from maxwhisper.ui.lanes import Lane, lane_html
 from maxwhisper.ui.race_run import MAX_ROUNDS, RANDOM_MODEL, Request, Runner, Source, View
 
 _INTRO = "Record yourself, upload a file, or take one of these clips."
@@ -62,8 +62,7 @@ def race_tab(runner: Runner, examples: Sequence[Example]) -> None:
         stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
     with gr.Row(elem_classes="lanes"):
         lanes = [
-            gr.HTML(lane_html(lane), elem_id=f"lane-{name}", min_width=280)
-            for name, lane in runner.idle_view().lanes.items()
+            gr.HTML(lane_html(Lane(name)), elem_id=f"lane-{name}") for name in runner.pool.names
         ]
     sentences = gr.HTML(_verdict_html([]), elem_id="verdict")
     chart = gr.Plot(show_label=False, container=False, visible=False, elem_id="chart")

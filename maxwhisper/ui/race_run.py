@@ -77,11 +77,6 @@ class Runner:
         self._running: dict[str, threading.Event] = {}
         self._turn = itertools.count()  # rotates the order of engines from run to run
 
-    def idle_view(self) -> View:
-        """Lanes before any run: each shows its engine's state."""
-        notes = {name: status_note(status) for name, status in self.pool.statuses().items()}
-        return View({name: Lane(name, note=notes[name]) for name in self.pool.names})
-
     def stop(self, session: str) -> None:
         """Ask the run of `session`, if there is one, to stop."""
         if session in self._running:
@@ -93,7 +88,7 @@ class Runner:
         source = request.validate()
         self.stop(session)
         cancelled = self._running[session] = threading.Event()
-        view = View({name: Lane(name, "waiting") for name in self.pool.names})
+        view = View({name: Lane(name, "waiting", "waiting its turn") for name in self.pool.names})
         try:
             yield view
             waveform = self.uploads.waveform(source.path, is_upload=source.is_upload)

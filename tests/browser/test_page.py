@@ -1,6 +1,7 @@
 """What a visitor does, in a real browser: choose, run, stop, check; on a desk and on a phone."""
 
 import pytest
+from fake_lanes import wait_until
 from fake_page import write_wav
 
 pytestmark = pytest.mark.browser
@@ -47,6 +48,7 @@ def lane_texts(page):
 
 def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
     page = open_page()
+    assert page.locator(".chip.ready").count() == 3  # a new visitor sees how it stands now
     run_clip(page)
     assert all("<b>quick</b>" in text for text in lane_texts(page))  # shown, not obeyed
     assert page.locator(".lane.done").count() == 3
@@ -114,6 +116,19 @@ def test_stop_ends_the_run(open_page):
     page.click("#stop")
     page.wait_for_selector(".lane.stopped", timeout=5000)
     page.wait_for_function(RUN_ENABLED)
+
+
+def test_closing_the_tab_frees_the_device(open_page, served):
+    page, pool = open_page(), served[2]
+    page.get_by_role("button", name="Model and settings").click()
+    page.get_by_label("Initial prompt").fill("slow")
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_selector(".lane.running .words time")
+    assert pool.is_busy
+    page.close()
+    wait_until(lambda: not pool.is_busy, timeout_s=10)
 
 
 def test_components_run_on_demand(open_page):

@@ -1,0 +1,68 @@
+"""`python app.py`: it answers before its engines are ready, and leaves nothing behind."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from fake_lanes import wait_until
+
+ROOT = Path(__file__).parents[1]
+# The real composition root, hosting engines that sleep instead of computing.
+START = """
+import sys
+sys.path[:0] = ["tests", "."]
+import fake_lanes, pytest
+fake_lanes.install(pytest.MonkeyPatch())
+import app
+assert "gradio" not in sys.modules, "every engine's process would import it too"
+sys.argv[1:] = ["--port", sys.argv[1]]
+app.main()
+"""
+
+
+@pytest.fixture
+def app(tmp_path, unused_port):
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "GRADIO_SSR_MODE": "True"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, str(unused_port)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def children(pid):
+    task = Path(f"/proc/{pid}/task")
+    return [c for t in task.iterdir() for c in (t / "children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts processes in /proc")
+def test_app_starts_answers_and_stops_cleanly(app, tmp_path):
+    line = app.stdout.readline()
+    address = re.search(r"http://\S+", line)[0]
+    assert httpx.get(f"{address}healthz").text == "ok"
+    assert "maxwhisper" in httpx.get(address).text
+    folder = tmp_path / f"maxwhisper-uploads-{app.pid}"
+    assert folder.is_dir()
+    engines = children(app.pid)
+    app.send_signal(signal.SIGTERM)
+    assert app.wait(timeout=30) == 0
+    assert not folder.exists()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in engines), timeout_s=5)
