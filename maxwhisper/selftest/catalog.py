@@ -50,6 +50,6 @@ CATALOG = (
     CheckInfo(
         "complete pipeline",
         "pipeline",
-        "Waveform to tokens over two windows against the same rules on the numpy network",
+        "Waveform to tokens, window by window, against the same rules on the numpy network",
     ),
 )

@@ -31,7 +31,7 @@ from maxwhisper.whisper import Whisper
 LOG_MEL_TOLERANCE = 1e-4  # absolute; log-mel spans about 2
 N_LOGIT_STEPS = 64
 N_ATTENTION_TOKENS = 16
-PIPELINE_S = 8  # seconds of audio: at least one window, two when seeking
+PIPELINE_S = 8  # seconds of audio: one window, and more where timestamps seek
 PIPELINE_TOKENS = 24  # a window; numpy reads all of them again at every step
 
 # What each decoder block adds to its residual stream: zero it, and the part is switched off.
