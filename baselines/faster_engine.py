@@ -170,7 +170,7 @@ def create_engine(
 def _load(
     folder: Path, device: Device, compute_type: str, checkpoint: Checkpoint
 ) -> faster_whisper.WhisperModel:
-    """Open the folder and encode one window of zeros: cuBLAS and cuDNN are looked for only then."""
+    """Open the folder and, on a GPU, encode one window of zeros: cuBLAS is looked for only then."""
     try:
         model = faster_whisper.WhisperModel(
             str(folder),

@@ -9,7 +9,7 @@ from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.checkpoint.schema import make_checkpoint
 from maxwhisper.dims import Dims
 
-V2 = Dims(80, 1500, 64, 2, 2, 51_865, 448, 64, 4, 1)
+V2 = Dims(80, 1500, 64, 2, 1, 51_865, 448, 64, 4, 1)
 SMALL_DIMS = {
     "en": replace(V2, n_vocab=51_864),
     "v2": V2,
