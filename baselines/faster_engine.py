@@ -6,6 +6,8 @@ habits remain: it leaves out segments without text, and it detects the language 
 log-mel where the reference pads with silence.
 """
 
+import ctypes
+import importlib.util
 import time
 from dataclasses import dataclass, fields
 from importlib.metadata import version
@@ -26,6 +28,9 @@ from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript, Word
 
 NAME = "faster-whisper"
+
+# In the order they need each other, from the wheel that requirements-gpu.txt names.
+_CUBLAS_LIBRARIES = ("libcublasLt.so.12", "libcublas.so.12")
 
 # What this library lacks, or does otherwise than the reference (versions 1.2.1 and 4.8).
 UNSUPPORTED = frozenset(
@@ -171,6 +176,8 @@ def _load(
     folder: Path, device: Device, compute_type: str, checkpoint: Checkpoint
 ) -> faster_whisper.WhisperModel:
     """Open the folder and, on a GPU, encode one window of zeros: cuBLAS is looked for only then."""
+    if device.kind == "cuda":
+        preload_cublas()
     try:
         model = faster_whisper.WhisperModel(
             str(folder),
@@ -187,3 +194,21 @@ def _load(
             "device='cpu'"
         ) from error
     return model
+
+
+def preload_cublas() -> list[Path]:
+    """Open the cuBLAS of requirements-gpu.txt, and return what was opened.
+
+    CTranslate2 asks the loader for `libcublas.so.12`, which does not look into site-packages; a
+    library that is open already answers to its name.
+    """
+    try:
+        spec = importlib.util.find_spec("nvidia.cublas")
+    except ModuleNotFoundError:  # no NVIDIA wheels at all: the system may have its own
+        return []
+    folders = [Path(place) / "lib" for place in (spec and spec.submodule_search_locations) or ()]
+    paths = [folder / name for folder in folders for name in _CUBLAS_LIBRARIES]
+    present = [path for path in paths if path.is_file()]
+    for path in present:
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    return present
