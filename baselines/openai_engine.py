@@ -16,7 +16,7 @@ import whisper
 from baselines.setup import choose_device, cpu_threads, spoken_language
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.schema import Checkpoint
-from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.dims import FRAMES_PER_SECOND, HOP_LENGTH, SAMPLE_RATE
 from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import DeviceError
 from maxwhisper.options import TranscribeOptions
@@ -40,7 +40,7 @@ class OpenAIEngine:
         on_segment: OnSegment | None = None,
     ) -> Transcript:
         """See `Engine.transcribe`. Every option is honoured; segments are reported at the end."""
-        arguments = self._arguments(options.validate())
+        arguments = self._arguments(options.validate(), len(waveform))
         started = time.perf_counter()
         result = self.model.transcribe(waveform, verbose=None, **arguments)
         seconds = time.perf_counter() - started
@@ -56,8 +56,8 @@ class OpenAIEngine:
             timings={"total": seconds},
         )
 
-    def _arguments(self, options: TranscribeOptions) -> dict[str, Any]:
-        """Our field names are the reference's; only tuples and the precision need a change."""
+    def _arguments(self, options: TranscribeOptions, n_samples: int) -> dict[str, Any]:
+        """Our field names are the reference's; only tuples, clips and precision need a change."""
         arguments = options.to_dict()
         arguments["language"] = spoken_language(self.checkpoint.dims, options)
         arguments["fp16"] = self.info.dtype == "float16"
@@ -65,7 +65,15 @@ class OpenAIEngine:
         if isinstance(options.suppress_tokens, tuple):
             # As text: given a list, the reference appends to it on every window.
             arguments["suppress_tokens"] = ",".join(map(str, options.suppress_tokens))
+        arguments["clip_timestamps"] = _clips_within(options.clip_timestamps, n_samples)
         return arguments
+
+
+def _clips_within(clips: str | tuple[float, ...], n_samples: int) -> list[float]:
+    """Clip times in seconds, none past the end: there the reference loops for ever."""
+    times = [float(x) for x in clips.split(",") if x] if isinstance(clips, str) else clips
+    end = n_samples // HOP_LENGTH / FRAMES_PER_SECOND
+    return [min(seconds, end) for seconds in times]
 
 
 def _segment(entry: dict[str, Any]) -> Segment:

@@ -77,7 +77,8 @@ def test_greedy_tokens_text_and_times_are_equal(dims, cache, clip):
         {"suppress_tokens": (13, 50_000), "suppress_blank": False},
         {"suppress_tokens": None},
         {"max_initial_timestamp": None},
-        {"clip_timestamps": (2.0, 5.0)},
+        {"clip_timestamps": (1.0, 2.5)},
+        {"clip_timestamps": "1,99"},  # an end past the file
         {"condition_on_previous_text": False},
     ],
     ids=lambda change: ",".join(change),
