@@ -64,6 +64,8 @@ class TranscribeOptions:
             raise OptionError("patience needs beam_size: give both or neither")
         if self.sample_len is not None and self.sample_len < 1:
             raise OptionError(f"sample_len must be at least 1 token, got {self.sample_len}")
+        if self.length_penalty is not None and not 0 <= self.length_penalty <= 1:
+            raise OptionError(f"length_penalty must lie in 0..1, got {self.length_penalty}")
         if self.max_initial_timestamp is not None and not 0 <= self.max_initial_timestamp <= 30:
             raise OptionError(
                 f"max_initial_timestamp must lie in 0..30 s, got {self.max_initial_timestamp}"

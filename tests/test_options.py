@@ -33,6 +33,7 @@ def test_changes_are_checked_by_name():
         ({"patience": 1.0}, "patience needs beam_size"),
         ({"task": "sing"}, "task must be"),
         ({"sample_len": 0}, "sample_len"),
+        ({"length_penalty": 1.5}, "length_penalty"),
         ({"temperature": -1.0}, "temperature"),
         ({"temperature": ()}, "temperature"),
         ({"max_initial_timestamp": -0.1}, "max_initial_timestamp"),
