@@ -18,12 +18,13 @@ import ctranslate2
 import faster_whisper
 import numpy as np
 
-from baselines.setup import Device, choose_device, cpu_threads, spoken_language
+from baselines.setup import Device, choose_device, cpu_threads
 from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.dims import CHUNK_LENGTH_S, SAMPLE_RATE
 from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import DeviceError, EngineUnavailable
+from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript, Word
 
@@ -65,7 +66,7 @@ class FasterEngine:
         """
         options.validate().require_supported(NAME, _SUPPORTED)
         arguments = _arguments(options)
-        language = spoken_language(self.checkpoint.dims, options)
+        language = spoken_language(self.checkpoint.dims, options.language, options.task)
         segments = []
         started = time.perf_counter()
         lazy, info = self.model.transcribe(waveform, language=language, **arguments)

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 import whisper
 
-from baselines.setup import choose_device, cpu_threads, spoken_language
+from baselines.setup import choose_device, cpu_threads
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.dims import FRAMES_PER_SECOND, HOP_LENGTH, SAMPLE_RATE
 from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import DeviceError
+from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript, Word
 
@@ -59,7 +60,9 @@ class OpenAIEngine:
     def _arguments(self, options: TranscribeOptions, n_samples: int) -> dict[str, Any]:
         """Our field names are the reference's; only tuples, clips and precision need a change."""
         arguments = options.to_dict()
-        arguments["language"] = spoken_language(self.checkpoint.dims, options)
+        arguments["language"] = spoken_language(
+            self.checkpoint.dims, options.language, options.task
+        )
         arguments["fp16"] = self.info.dtype == "float16"
         arguments["temperature"] = options.temperature  # the reference takes a tuple, not a list
         if isinstance(options.suppress_tokens, tuple):

@@ -1,4 +1,4 @@
-"""What both adapters decide alike: device, CPU threads, language.
+"""What both adapters decide alike: device and CPU threads.
 
 Kept in one place so that neither baseline gets a device or a thread more than the other.
 """
@@ -6,11 +6,7 @@ Kept in one place so that neither baseline gets a device or a thread more than t
 import os
 from dataclasses import dataclass
 
-from maxwhisper.dims import Dims
-from maxwhisper.errors import DeviceError, OptionError
-from maxwhisper.languages import language_code
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.errors import DeviceError
 
 
 @dataclass(frozen=True)
@@ -58,21 +54,3 @@ def cpu_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def spoken_language(dims: Dims, options: TranscribeOptions) -> str | None:
-    """The language code to give an engine; None: the engine detects it.
-
-    Raises `OptionError` for a language that the vocabulary lacks, and when an English-only network
-    is asked for another language or for translation, which both libraries would ignore.
-    """
-    code = language_code(options.language) if options.language else None
-    if dims.is_multilingual:
-        get_tokenizer(dims, language=code)  # raises for "yue" before large-v3
-        return code
-    if code not in (None, "en") or options.task != "transcribe":
-        raise OptionError(
-            f"an English-only model cannot {options.task} language {options.language!r}: "
-            "choose a multilingual model"
-        )
-    return "en"

@@ -1,8 +1,9 @@
 """The languages of Whisper's vocabulary, in the order of their tokens.
 
-In: a code ("de") or an English name ("German"). Out: the code. Knows no tokens and no models.
+In: a code ("de") or an English name ("German"). Out: the code. Knows no tokens.
 """
 
+from maxwhisper.dims import Dims
 from maxwhisper.errors import OptionError
 
 # Code -> English name; the position is the offset of the language token from `sot + 1`. The first
@@ -56,3 +57,22 @@ def language_code(language: str) -> str:
         f"unknown language {language!r}: give a code such as 'de' or an English name such as "
         f"'german'; known codes are {' '.join(LANGUAGES)}"
     )
+
+
+def spoken_language(dims: Dims, language: str | None, task: str) -> str | None:
+    """Code of the language to decode with, the same for every engine; None: detect it.
+
+    Raises `OptionError` for a language that the network's vocabulary lacks, and where an
+    English-only network is asked for another language or for translation.
+    """
+    code = None if language is None else language_code(language)
+    if dims.is_multilingual:
+        if code is not None and code not in tuple(LANGUAGES)[: dims.num_languages]:
+            raise OptionError(f"this model has no language {code!r}: large-v3 and turbo do")
+        return code
+    if code not in (None, "en") or task != "transcribe":
+        raise OptionError(
+            "this model is English-only: expected language 'en' and task 'transcribe', got "
+            f"{language!r} and {task!r}; use a model without `.en`"
+        )
+    return "en"

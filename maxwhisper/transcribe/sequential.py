@@ -15,7 +15,7 @@ from maxwhisper.decoding.window import WindowResult, decode_windows
 from maxwhisper.dims import N_FRAMES, N_SAMPLES, SAMPLE_RATE
 from maxwhisper.engine import OnSegment, Waveform
 from maxwhisper.errors import OptionError
-from maxwhisper.languages import language_code
+from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
 from maxwhisper.transcribe.segments import Window, window_segments
@@ -129,18 +129,11 @@ def choose_language(
 ) -> str:
     """Code of the language asked for, "en" for an English-only network, or the likeliest in 30 s.
 
-    Raises `OptionError` where an English-only network is asked for anything else.
+    Raises `OptionError` for a language or a task that the network was not trained for.
     """
-    asked = None if options.language is None else language_code(options.language)
-    if not network.dims.is_multilingual:
-        if asked not in (None, "en") or options.task != "transcribe":
-            raise OptionError(
-                "this model is English-only: expected language 'en' and task 'transcribe', got "
-                f"{options.language!r} and {options.task!r}; use a model without `.en`"
-            )
-        return "en"
-    if asked is not None:
-        return asked
+    language = spoken_language(network.dims, options.language, options.task)
+    if language is not None:
+        return language
     with clock.stage("encoder"):
         encoded = network.encode(mel[None, :N_FRAMES])
     with clock.stage("language"):
