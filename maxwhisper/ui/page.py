@@ -23,6 +23,9 @@ from maxwhisper.ui.theme import CSS, theme
 
 MAX_WAITING = 8  # events in the queue; the next visitor is told to come back
 MAX_SESSIONS = 500  # whose state is remembered
+# Browsers hide microphones from pages that are neither https nor local: the page then says so.
+_SAY_INSECURE = """() => document.documentElement.style.setProperty(
+    '--insecure-only', window.isSecureContext ? 'none' : 'block')"""
 
 
 def build_page(
@@ -71,5 +74,6 @@ def serve_page(
         app_kwargs={"middleware": [Middleware(Perimeter, uploads=uploads.root)]},
         theme=theme(),
         css=CSS,
+        js=_SAY_INSECURE,
     )
     return address

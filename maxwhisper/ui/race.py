@@ -20,6 +20,10 @@ from maxwhisper.ui.lanes import Lane, lane_html
 from maxwhisper.ui.race_run import MAX_ROUNDS, RANDOM_MODEL, Request, Runner, Source, View
 
 _INTRO = "Record yourself, upload a file, or take one of these clips."
+_INSECURE_NOTE = (
+    "Browsers give a microphone only to pages served over https or from this machine itself: "
+    "here, upload a file or take a clip."
+)
 _RANDOM_NOTE = (
     "<strong>The default checkpoint has random weights.</strong> Every engine computes with the "
     "same random numbers, so the text is meaningless. What this page compares is speed, and "
@@ -73,7 +77,10 @@ def race_tab(runner: Runner, examples: Sequence[Example]) -> None:
 
 
 def _clip_buttons(examples: Sequence[Example]) -> list[gr.Button]:
-    gr.HTML(f'<p class="hint">{_INTRO}</p>')
+    gr.HTML(
+        f'<p class="hint">{_INTRO}</p><p class="hint insecure-only">{_INSECURE_NOTE}</p>',
+        elem_id="intro",
+    )
     buttons = []
     with gr.Row(elem_classes="clips"):
         for example in examples:

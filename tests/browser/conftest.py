@@ -41,12 +41,13 @@ def open_page(browser, served):
     the test at its end."""
     contexts, problems = [], []
 
-    def open_it(width=1440, height=1000, theme="light"):
+    def open_it(width=1440, height=1000, theme="light", script=""):
         context = browser.new_context(
             viewport={"width": width, "height": height}, permissions=["microphone"]
         )
         contexts.append(context)
         page = context.new_page()
+        page.add_init_script(script)
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("response", lambda r: problems.append(r.url) if r.status >= 400 else None)

@@ -48,7 +48,8 @@ def lane_texts(page):
 
 def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
     page = open_page()
-    assert page.locator(".chip.ready").count() == 3  # a new visitor sees how it stands now
+    # A new visitor sees how it stands now, as soon as the page has asked.
+    page.wait_for_function("() => document.querySelectorAll('.chip.ready').length === 3")
     run_clip(page)
     assert all("<b>quick</b>" in text for text in lane_texts(page))  # shown, not obeyed
     assert page.locator(".lane.done").count() == 3
@@ -153,3 +154,12 @@ def test_every_tab_fits_and_reads(open_page, width, theme):
         assert page.evaluate(OVERFLOW) <= 0
         ratio, where = page.evaluate(WORST_CONTRAST)
         assert ratio >= 4.5, where
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_a_page_without_https_says_that_it_has_no_microphone(open_page, secure):
+    page = open_page(
+        script=f"Object.defineProperty(window, 'isSecureContext', {{value: {str(secure).lower()}}})"
+    )
+    page.wait_for_function("() => document.documentElement.style.cssText.includes('--insecure')")
+    assert page.get_by_text("served over https").is_visible() is not secure
