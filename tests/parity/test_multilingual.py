@@ -43,7 +43,7 @@ def test_language_probabilities(multilingual, recording, clip, figure):
     encoded = engine.network.encode(mel[None])
     got = detect_language(engine.network, encoded, get_tokenizer(DIMS))
     _, want = model.detect_language(torch.from_numpy(np.ascontiguousarray(mel.T)))
-    assert list(got) == list(want)
+    assert set(got) == set(want)  # the reference's order is that of a Python set
     figure(max(abs(got[c] - want[c]) for c in want), 1e-4, f"language probabilities, {clip}")
 
 
