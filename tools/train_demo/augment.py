@@ -1,0 +1,198 @@
+"""What a room, a microphone and a line do to speech, and the sounds of a world without speech.
+
+Pure functions of samples (n,) float32 at 16 kHz and a `numpy.random.Generator`: the same generator
+gives the same sound. Nothing here moves speech in time except `change_speed`, which says by how
+much. Knows nothing of texts or windows.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+from scipy.signal import fftconvolve
+
+from maxwhisper.dims import SAMPLE_RATE
+
+Samples = npt.NDArray[np.float32]
+Rng = np.random.Generator
+
+SILENCE_DB = -45.0  # below the loudest 20 ms: not counted as speech when its power is measured
+
+
+def change_speed(samples: Samples, factor: float) -> Samples:
+    """Play faster (> 1) or slower: length / factor, pitch and formants times factor, as of another
+    speaker. Together with the synthesiser's own rate and pitch this varies all three."""
+    if factor == 1 or not len(samples):
+        return samples
+    return soxr.resample(samples, round(SAMPLE_RATE * factor), SAMPLE_RATE, quality="LQ")
+
+
+def speech_power(samples: Samples) -> float:
+    """Mean square of the 20 ms frames that are not silent; 0 for silence alone."""
+    n = len(samples) // 320 * 320
+    powers = np.square(samples[:n].reshape(-1, 320), dtype=np.float64).mean(axis=1)
+    if not n or powers.max() == 0:
+        return 0.0
+    return float(powers[powers > powers.max() * 10 ** (SILENCE_DB / 10)].mean())
+
+
+def add_noise(samples: Samples, noise: Samples, snr_db: float) -> Samples:
+    """`noise` (n,) added so that speech is `snr_db` above it; silent speech stays as it is."""
+    noise_power = float(np.mean(np.square(noise, dtype=np.float64)))
+    power = speech_power(samples)
+    if noise_power == 0 or power == 0:
+        return samples
+    gain = np.sqrt(power / noise_power / 10 ** (snr_db / 10))
+    return (samples + gain * noise).astype(np.float32)
+
+
+def reverberate(samples: Samples, rng: Rng) -> Samples:
+    """A room: the direct sound, then a tail of decaying noise. The direct sound stays in place.
+
+    60 dB decay in 0.15 to 0.7 s, direct sound 0 to 15 dB above the tail, first echo after 2 to
+    15 ms: from a furnished study to a classroom.
+    """
+    decay_s = rng.uniform(0.15, 0.7)
+    n = int(decay_s * SAMPLE_RATE)
+    tail = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
+    tail[: int(rng.uniform(0.002, 0.015) * SAMPLE_RATE)] = 0
+    tail *= 10 ** (-rng.uniform(0, 15) / 20) / np.sqrt(np.square(tail).sum())
+    tail[0] = 1
+    wet = fftconvolve(samples, tail.astype(np.float32))[: len(samples)]
+    return wet.astype(np.float32)
+
+
+def band_pass(samples: Samples, low_hz: float, high_hz: float) -> Samples:
+    """Nothing outside the band; edges a quarter octave wide."""
+    spectrum = np.fft.rfft(samples)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE), 1e-3))
+    edge = 0.25
+    gain = np.clip((octaves - np.log2(max(low_hz, 1e-3))) / edge + 1, 0, 1)
+    gain *= np.clip((np.log2(high_hz) - octaves) / edge + 1, 0, 1)
+    return np.fft.irfft(spectrum * gain, len(samples)).astype(np.float32)
+
+
+def telephone(samples: Samples, rng: Rng) -> Samples:
+    """300 to 3400 Hz and the 8-bit μ-law steps of G.711."""
+    narrow = band_pass(samples, 300, 3400)
+    peak = float(np.abs(narrow).max()) or 1.0
+    mu = 255.0
+    companded = np.sign(narrow) * np.log1p(mu * np.abs(narrow / peak)) / np.log1p(mu)
+    coarse = np.round(companded * 127) / 127
+    return (np.sign(coarse) * np.expm1(np.abs(coarse) * np.log1p(mu)) / mu * peak).astype(
+        np.float32
+    )
+
+
+def codec(samples: Samples, rng: Rng) -> Samples:
+    """The band limit of a lossy codec at a low rate: nothing above 3.4 to 7.5 kHz."""
+    return band_pass(samples, 20, rng.uniform(3400, 7500))
+
+
+def microphone(samples: Samples, rng: Rng) -> Samples:
+    """A coloured frequency response: a tilt of up to ±6 dB over the band, and a high-pass."""
+    spectrum = np.fft.rfft(samples)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE), 20) / 1000)
+    tilt_db = rng.uniform(-1.5, 1.5) * octaves  # dB per octave, 0 at 1 kHz
+    coloured = np.fft.irfft(spectrum * 10 ** (tilt_db / 20), len(samples)).astype(np.float32)
+    return band_pass(coloured, rng.uniform(30, 200), 8000)
+
+
+def clip(samples: Samples, rng: Rng) -> Samples:
+    """Overdriven: the loudest 0.1 to 2 % of the samples are cut flat."""
+    limit = float(np.quantile(np.abs(samples), 1 - rng.uniform(0.001, 0.02)))
+    return np.clip(samples, -limit, limit) if limit > 0 else samples
+
+
+def coloured_noise(n: int, rng: Rng) -> Samples:
+    """White to brown: power falls with frequency to the power 0 to 2."""
+    spectrum = rng.standard_normal(n // 2 + 1) + 1j * rng.standard_normal(n // 2 + 1)
+    frequency = np.maximum(np.arange(n // 2 + 1), n / 800)  # flat below 20 Hz
+    return np.fft.irfft(spectrum * frequency ** -(rng.uniform(0, 2) / 2), n).astype(np.float32)
+
+
+def hum(n: int, rng: Rng) -> Samples:
+    """Mains and fans: harmonics of 40 to 200 Hz over a little noise."""
+    t = np.arange(n, dtype=np.float32) / SAMPLE_RATE
+    base = rng.choice((50.0, 60.0, 100.0, 120.0, rng.uniform(40, 200)))
+    tones = sum(
+        rng.uniform(0, 1) / k * np.sin(2 * np.pi * base * k * t + rng.uniform(0, 6.28))
+        for k in range(1, 8)
+    )
+    return (tones + 0.05 * rng.standard_normal(n)).astype(np.float32)
+
+
+def knocks(n: int, rng: Rng) -> Samples:
+    """Keys, steps, cups: decaying bursts at random times."""
+    sound = np.zeros(n, np.float32)
+    for start in rng.integers(0, n, max(1, int(rng.uniform(0.5, 6) * n / SAMPLE_RATE))):
+        length = min(n - start, int(rng.uniform(0.01, 0.1) * SAMPLE_RATE))
+        decay = np.exp(-6 * np.arange(length) / max(length, 1))
+        burst = coloured_noise(max(length, 2), rng)[:length]
+        sound[start : start + length] += (burst / (np.abs(burst).max() + 1e-9) * decay).astype(
+            np.float32
+        )
+    return sound + 0.001 * coloured_noise(n, rng)
+
+
+def music(n: int, rng: Rng) -> Samples:
+    """Notes of a scale in turn, one to three at a time, plucked or held: music to a network."""
+    scale = rng.uniform(110, 330) * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)
+    beat = int(rng.uniform(0.15, 0.8) * SAMPLE_RATE)
+    partials = 1 / np.arange(1, 7) ** rng.uniform(0.7, 2.5)
+    decay = rng.choice((0.0, 2.0, 5.0))  # per second
+    sound = np.zeros(n, np.float32)
+    for start in range(0, n, beat):
+        t = np.arange(min(beat, n - start), dtype=np.float32) / SAMPLE_RATE
+        envelope = np.minimum(1, t / 0.01) * np.exp(-decay * t)
+        for pitch in rng.choice(scale, rng.integers(1, 4)):
+            tone = sum(a * np.sin(2 * np.pi * pitch * k * t) for k, a in enumerate(partials, 1))
+            sound[start : start + len(t)] += tone * envelope
+    return sound
+
+
+NOISES: tuple[Callable[[int, Rng], Samples], ...] = (coloured_noise, hum, knocks, music)
+
+
+def noise(n: int, rng: Rng) -> Samples:
+    """Any sound without speech, (n,); coloured noise half of the time."""
+    make = coloured_noise if rng.random() < 0.5 else NOISES[rng.integers(len(NOISES))]
+    return make(n, rng)
+
+
+def babble(voices: list[Samples], n: int, rng: Rng) -> Samples:
+    """Several people at once, played backwards, so that no word is in it: (n,)."""
+    sound = np.zeros(n, np.float32)
+    for voice in voices:
+        start = int(rng.integers(0, max(1, len(voice))))
+        sound += np.resize(np.roll(voice[::-1], start), n)
+    return sound
+
+
+def distort(samples: Samples, rng: Rng, background: Samples | None = None) -> Samples:
+    """One random path from mouth to file: room, background, microphone, line, level.
+
+    About a quarter of the calls change the level alone, so that clean speech stays the most common
+    case. `background` replaces the noise where noise is drawn. Peaks end at -34 to 0 dBFS.
+    """
+    if rng.random() < 0.3:
+        samples = reverberate(samples, rng)
+    if rng.random() < 0.5:
+        sound = noise(len(samples), rng) if background is None else background
+        samples = add_noise(samples, sound, rng.uniform(0, 30))
+    if rng.random() < 0.25:
+        samples = microphone(samples, rng)
+    kind = rng.random()
+    if kind < 0.08:
+        samples = telephone(samples, rng)
+    elif kind < 0.18:
+        samples = codec(samples, rng)
+    if rng.random() < 0.05:
+        samples = clip(samples, rng)
+    return at_level(samples, rng.uniform(0.02, 1.0))
+
+
+def at_level(samples: Samples, peak: float) -> Samples:
+    loudest = float(np.abs(samples).max()) if len(samples) else 0.0
+    return samples * np.float32(peak / loudest) if loudest else samples

@@ -1,0 +1,94 @@
+"""Batches of tensors: batch number `step` of a phase is the same in every process and every run.
+
+In: a `Composer`. Out: `Batch`, made in worker processes, moved to the device by the trainer.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from tools.train_demo.model import Vocabulary
+from tools.train_demo.phones import UNLABELLED
+from tools.train_demo.placing import POSITION
+from tools.train_demo.windows import Composer, Example
+
+_LAST_STEP = 2**31  # the loader asks for steps in order; nobody gets that far
+
+
+class Batch(NamedTuple):
+    """B examples. Rows and targets are those of the compact vocabulary."""
+
+    samples: Tensor  # (B, n) int16
+    content: Tensor  # (B,) samples
+    loudest: Tensor  # (B,) log10 power
+    first_position: Tensor  # (B,)
+    phones: Tensor  # (B, n / 320)
+    rows: Tensor  # (B, L)
+    targets: Tensor  # (B, L)
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+def collate(examples: list[Example], vocabulary: Vocabulary) -> Batch:
+    """Pad to the longest example: sound with zeros, labels with UNLABELLED."""
+    n = max(len(example.samples) for example in examples)
+    length = max(len(example.labels.inputs) for example in examples)
+    inputs = _padded([example.labels.inputs for example in examples], length, fill=0)
+    read = np.arange(length) < np.array([[len(example.labels.inputs)] for example in examples])
+    targets = _padded([example.labels.targets for example in examples], length, UNLABELLED)
+    return Batch(
+        samples=torch.from_numpy(_padded([e.samples for e in examples], n, 0, np.int16)),
+        content=torch.tensor([example.content for example in examples]),
+        loudest=torch.tensor([example.loudest for example in examples]),
+        first_position=torch.tensor([example.first_position for example in examples]),
+        phones=torch.from_numpy(
+            _padded([example.phones for example in examples], n // POSITION, UNLABELLED)
+        ),
+        rows=torch.from_numpy(vocabulary.rows(np.where(read, inputs, UNLABELLED)).clip(min=0)),
+        targets=torch.from_numpy(vocabulary.rows(targets)),
+    )
+
+
+def _padded(
+    rows: Sequence[npt.ArrayLike], length: int, fill: int, dtype: npt.DTypeLike = np.int64
+) -> npt.NDArray[Any]:
+    padded = np.full((len(rows), length), fill, dtype)
+    for row, values in zip(padded, map(np.asarray, rows), strict=True):
+        row[: len(values)] = values
+    return padded
+
+
+class _Steps(Dataset[Batch]):
+    """Batch `step`, made from a generator seeded with it."""
+
+    def __init__(self, composer: Composer, vocabulary: Vocabulary, size: int, seed: int) -> None:
+        self.composer, self.vocabulary = composer, vocabulary
+        self.size, self.seed = size, seed
+
+    def __len__(self) -> int:
+        return _LAST_STEP
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng((self.seed, step))
+        return collate(self.composer.batch(self.size, rng), self.vocabulary)
+
+
+def batches(
+    composer: Composer, vocabulary: Vocabulary, size: int, seed: int, first: int, workers: int
+) -> Iterator[Batch]:
+    """Batches from step `first` on, without end; `workers` 0: made in this process."""
+    loader = DataLoader(
+        _Steps(composer, vocabulary, size, seed),
+        batch_size=None,
+        sampler=range(first, _LAST_STEP),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
+    return iter(loader)

@@ -1,0 +1,57 @@
+"""Log-mel of whole batches on the training device, padded as the engines pad.
+
+The twin of `maxwhisper.reference.log_mel_spectrogram`, in torch; tests/train_demo holds it to that.
+"""
+
+from functools import cache
+
+import torch
+
+from maxwhisper.dims import HOP_LENGTH, N_FFT
+from maxwhisper.mel import DYNAMIC_RANGE, LOG_FLOOR, mel_filters
+
+
+@cache
+def _constants(n_mels: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    window = torch.hann_window(N_FFT, device=device)
+    return window, torch.from_numpy(mel_filters(n_mels)).to(device)
+
+
+def log_mel(
+    waveforms: torch.Tensor, content: torch.Tensor, loudest: torch.Tensor, n_mels: int = 80
+) -> torch.Tensor:
+    """(B, n) samples -> (B, n_mels, n // 160).
+
+    `content` (B,) is each recording's length in samples. Frames after it are 0.0, which is not
+    silence: the engines pad the log-mel of the last window, not its sound (openai/whisper
+    transcribe.py:284-286). `loudest` (B,) is the log10 power of the loudest bin elsewhere in the
+    recording, -inf for none: the floor is that of the whole recording (audio.py:155).
+    """
+    window, filters = _constants(n_mels, waveforms.device)
+    spectrum = torch.stft(waveforms, N_FFT, HOP_LENGTH, window=window, return_complex=True)
+    power = spectrum[..., :-1].abs().square()
+    log = torch.log10(torch.clamp(filters @ power, min=LOG_FLOOR))
+    floor = torch.maximum(log.amax(dim=(1, 2)), loudest) - DYNAMIC_RANGE
+    mel = (torch.maximum(log, floor[:, None, None]) + 4.0) / 4.0
+    frames = torch.arange(mel.shape[2], device=mel.device)
+    return mel * (frames < content[:, None] // HOP_LENGTH)[:, None, :]
+
+
+def mask_bands(mel: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """SpecAugment: two bands of up to 12 mel bins and, per second, 0.4 stretches of up to 0.15 s
+    are replaced by each example's mean. `generator` lives on the CPU: one seed, any device.
+
+    Source: Park et al. 2019; widths are smaller because the network is.
+    """
+    B, M, T = mel.shape
+
+    def stretches(count: int, longest: int, size: int) -> torch.Tensor:
+        width = torch.randint(0, longest + 1, (B, count, 1), generator=generator)
+        start = torch.rand((B, count, 1), generator=generator) * (size - width).clamp(min=1)
+        place = torch.arange(size)
+        return ((place >= start.long()) & (place < start.long() + width)).any(dim=1)
+
+    bands = stretches(2, 12, M).to(mel.device)
+    times = stretches(max(1, round(0.4 * T / 100)), 15, T).to(mel.device)
+    hidden = bands[:, :, None] | times[:, None, :]
+    return torch.where(hidden, mel.mean(dim=(1, 2), keepdim=True), mel)

@@ -1,0 +1,140 @@
+"""The network while it is trained: openai-whisper's own module, a compact vocabulary, a phone head.
+
+Owns the rows of the embedding during training and how they become all rows afterwards. Knows
+nothing of data or optimisers. Axis letters as in `maxwhisper.reference`.
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+from whisper.model import ModelDimensions, Whisper
+
+from maxwhisper.dims import Dims
+from maxwhisper.tokenizer import Tokenizer
+from tools.train_demo.phones import PHONES, UNLABELLED
+
+
+class Vocabulary:
+    """The tokens that training texts use, as rows 0.. of a smaller embedding.
+
+    One more row, the last, stands for all other tokens of the full vocabulary, which share it. It
+    counts as many times in the softmax as there are such tokens, so that the exported network gives
+    the very probabilities that were trained, and it learns to be unlikely. A third of the rows is
+    used, so the output layer costs a third.
+    """
+
+    def __init__(self, n_vocab: int, used: Iterable[int]) -> None:
+        self.tokens = np.array(sorted(set(used)), np.int64)
+        self.n_vocab = n_vocab
+        self.n_unused = n_vocab - len(self.tokens)
+        self.shared_row = len(self.tokens)
+        self._row_of = np.full(n_vocab, self.shared_row, np.int64)
+        self._row_of[self.tokens] = np.arange(len(self.tokens))
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.tokens) + 1
+
+    def rows(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Rows of tokens; UNLABELLED stays. Raises `ValueError` for a token that is not used."""
+        rows = np.where(tokens >= 0, self._row_of[np.maximum(tokens, 0)], tokens)
+        if np.any(rows == self.shared_row):
+            unknown = sorted(set(tokens[rows == self.shared_row].tolist()))
+            raise ValueError(f"expected tokens of the training vocabulary, got {unknown[:5]}")
+        return rows
+
+    def full(self, embedding: Tensor) -> Tensor:
+        """(n_rows, C) -> (n_vocab, C)."""
+        return embedding[torch.from_numpy(self._row_of)]
+
+
+def used_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> set[int]:
+    """Tokens of the texts, letters alone and after a space (for spelling), and all specials that
+    the labels use."""
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'-.,?!$%"
+    used = {token for letter in letters for token in tokenizer.encode(letter)}
+    used |= {token for letter in letters for token in tokenizer.encode(" " + letter)}
+    for tokens in tokenizer.encoding.encode_ordinary_batch([" " + text for text in texts]):
+        used.update(tokens)
+    used |= {tokenizer.eot, tokenizer.sot, tokenizer.sot_prev, tokenizer.no_speech}
+    used |= {tokenizer.no_timestamps, *range(tokenizer.timestamp_begin, tokenizer.n_vocab)}
+    return used
+
+
+class Learner(nn.Module):
+    """`whisper.model.Whisper` over the compact vocabulary, and a phone for every audio position."""
+
+    def __init__(self, dims: Dims, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        compact = {**dims.to_dict(), "n_vocab": vocabulary.n_rows}
+        self.whisper = Whisper(ModelDimensions(**compact))
+        self.phone_head = nn.Linear(dims.n_audio_state, len(PHONES))
+        self.shared_log_count = math.log(max(1, vocabulary.n_unused))
+        decoder = self.whisper.decoder
+        # nn.Embedding's own scale of 1 makes tied logits of standard deviation 16 at width 256.
+        nn.init.normal_(decoder.token_embedding.weight, std=0.05)
+        nn.init.normal_(decoder.positional_embedding, std=0.02)
+
+    def encode(self, mel: Tensor, first_position: Tensor) -> Tensor:
+        """(B, M, T) -> (B, T / 2, C), any even T: example b begins at `first_position[b]`.
+
+        The module's own forward takes 30 s alone. A short stretch with the right positions costs
+        less and is what a full window looks like from inside.
+        """
+        encoder = self.whisper.encoder
+        x = functional.gelu(encoder.conv1(mel))
+        x = functional.gelu(encoder.conv2(x)).permute(0, 2, 1)
+        steps = torch.arange(x.shape[1], device=x.device)
+        places = (first_position[:, None] + steps).clamp(max=len(encoder.positional_embedding) - 1)
+        x = (x + encoder.positional_embedding[places]).to(x.dtype)
+        for block in encoder.blocks:
+            x = block(x)
+        return encoder.ln_post(x)
+
+    def states(self, rows: Tensor, features: Tensor) -> Tensor:
+        """Decoder states (B, L, C) before the output layer."""
+        decoder = self.whisper.decoder
+        x = decoder.token_embedding(rows) + decoder.positional_embedding[: rows.shape[1]]
+        x = x.to(features.dtype)
+        for block in decoder.blocks:
+            x = block(x, features, mask=decoder.mask)
+        return decoder.ln(x)
+
+    def logits(self, states: Tensor) -> Tensor:
+        """(..., C) -> (..., rows) logits; the shared row counts for all unused tokens."""
+        weight = self.whisper.decoder.token_embedding.weight
+        logits = (states @ weight.to(states.dtype).T).float()
+        logits[..., -1] += self.shared_log_count
+        return logits
+
+    def phone_loss(self, features: Tensor, phones: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross entropy per labelled position, and the share of positions that are right."""
+        logits = self.phone_head(features).float()
+        loss = functional.cross_entropy(
+            logits.flatten(0, 1), phones.flatten(), ignore_index=UNLABELLED
+        )
+        labelled = phones != UNLABELLED
+        right = (logits.argmax(-1) == phones)[labelled].float().mean()
+        return loss, right
+
+    def text_loss(self, features: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy per token that is to be said; only those positions meet the output layer,
+        which would cost more than the rest of the decoder."""
+        said = targets != UNLABELLED
+        logits = self.logits(self.states(rows, features)[said])
+        return functional.cross_entropy(logits, targets[said])
+
+
+def canonical_weights(
+    learner: Learner, vocabulary: Vocabulary
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Weights under the package's names, float32, with a row for every token."""
+    weights = {name: tensor.detach().cpu() for name, tensor in learner.whisper.state_dict().items()}
+    name = "decoder.token_embedding.weight"
+    weights[name] = vocabulary.full(weights[name])
+    return {key: tensor.float().numpy() for key, tensor in weights.items()}

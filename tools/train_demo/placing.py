@@ -1,0 +1,52 @@
+"""One utterance, placed in a window: its sound, its phone for every encoder position, its times.
+
+Everything is in samples of the window. Knows nothing of what else is in the window.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from maxwhisper.dims import HOP_LENGTH, INPUT_STRIDE
+from tools.train_demo import augment
+from tools.train_demo.corpus import Utterance
+from tools.train_demo.phones import SILENCE
+
+POSITION = HOP_LENGTH * INPUT_STRIDE  # samples per audio position: 20 ms
+
+
+@dataclass(frozen=True)
+class Placed:
+    """`phones` are those of the positions from `start` on; `speech_start` and `speech_end` are
+    without the synthesiser's silence; `speech_end` may lie beyond the window."""
+
+    text: str
+    samples: augment.Samples
+    phones: npt.NDArray[np.int16]
+    start: int
+    speech_start: int
+    speech_end: int
+
+
+def place(utterance: Utterance, start: int, speed: float) -> Placed:
+    """Put an utterance at `start`, rounded down to a position, played at `speed`."""
+    start = start // POSITION * POSITION
+    samples = augment.change_speed(as_float(utterance.samples), speed)
+    ends = utterance.phone_ends / speed
+    centres = np.arange(len(samples) // POSITION) * POSITION + POSITION // 2
+    which = np.minimum(np.searchsorted(ends, centres, side="right"), len(ends) - 1)
+    sounding = np.flatnonzero(utterance.phones != SILENCE)
+    first, last = sounding[0], sounding[-1]
+    return Placed(
+        text=utterance.text,
+        samples=augment.at_level(samples, 0.5),
+        phones=utterance.phones[which].astype(np.int16),
+        start=start,
+        speech_start=start + int(ends[first - 1] if first else 0),
+        speech_end=start + int(min(ends[last], len(samples))),
+    )
+
+
+def as_float(samples: npt.NDArray[np.int16]) -> augment.Samples:
+    return samples.astype(np.float32) / np.float32(32768)

@@ -1,0 +1,157 @@
+"""What the synthesisers are to say: sentences as Whisper writes them, and as they are read aloud.
+
+Owns what a usable sentence is and which 500 are never trained on. In: WordNet's data files (Debian
+package wordnet-base, licence WordNet3.0: use for any purpose) and the sentences of `phrases`. Out:
+one JSON line per sentence. Knows nothing of sound.
+
+`python -m tools.train_demo.text sentences.jsonl`
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from maxwhisper.tokenizer import Tokenizer, get_tokenizer
+from tools.train_demo.phrases import phrases
+from tools.train_demo.settings import DIMS
+
+WORDNET = Path("/usr/share/wordnet")
+N_HELD_OUT = 500
+N_PHRASES = 60_000
+LEAST_COUNT = 8  # of a token, to be worth a row
+SHORTEST, LONGEST = 12, 140  # letters: about 1 s to 10 s of speech
+
+_TITLES = {"Mr.", "Mrs.", "Dr."}  # the only points inside a sentence
+_WORD = re.compile(r"[A-Za-z]?[a-z]+('[a-z]+)?(-[A-Za-z]?[a-z]+('[a-z]+)?)*|[AI]|I'[a-z]+")
+_VOWEL = re.compile(r"[aeiouyAEIOUY]")
+# WordNet marks most of what nobody wants to read on a stage; the whole entry goes.
+_UNWELCOME = re.compile(
+    r"offensive|obscen|slur\b|vulgar|disparag|sexual|genital|prostitut|\brap(e|ist)"
+)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """`text` in Whisper's casing and punctuation; `spoken` is the same with all numbers, letters
+    and names written as they sound. `held_out`: for evaluation alone."""
+
+    text: str
+    spoken: str
+    held_out: bool
+
+
+def clean(raw: str) -> str | None:
+    """`raw` as Whisper would write it, or None where speech and writing might differ.
+
+    Digits, abbreviations, brackets and quotes are refused: a synthesiser may read them in several
+    ways, and Whisper's rules suppress most of these symbols (tokenizer.non_speech_tokens).
+    """
+    text = " ".join(raw.split()).strip(" ,-")
+    if not SHORTEST <= len(text) <= LONGEST or len(text.split()) < 3:
+        return None
+    if text[-1] not in ".?!":
+        text += "."
+    *words, last = text.split()
+    if not all(_is_plain(word, ",") for word in words) or not _is_plain(last, ".?!"):
+        return None
+    return text[0].upper() + text[1:]
+
+
+def _is_plain(word: str, closing: str) -> bool:
+    """A pronounceable word with at most one closing punctuation mark."""
+    if word in _TITLES:
+        return True
+    letters = word[:-1] if word[-1] in closing else word
+    return bool(_WORD.fullmatch(letters) and _VOWEL.search(letters))
+
+
+def wordnet_sentences(folder: Path = WORDNET) -> Iterator[str]:
+    """Examples and glosses of WordNet, cleaned, in the order of its files."""
+    for part in ("noun", "verb", "adj", "adv"):
+        path = folder / f"data.{part}"
+        if not path.is_file():
+            sys.exit(f"expected {path}, found none: apt-get install wordnet-base")
+        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+            _, bar, gloss = line.partition(" | ")
+            if bar and not _UNWELCOME.search(gloss):
+                yield from _parts(gloss)
+
+
+def _parts(gloss: str) -> Iterator[str]:
+    """Definitions (outside quotes, without brackets) and examples (inside quotes) of one entry."""
+    examples = re.findall(r'"([^"]+)"', gloss)
+    definitions = re.sub(r'"[^"]*"|\([^)]*\)', "", gloss).split(";")
+    for raw in (*examples, *definitions):
+        if text := clean(raw):
+            yield text
+
+
+def familiar(
+    pairs: Iterable[tuple[str, str]], tokenizer: Tokenizer, least: int = LEAST_COUNT
+) -> list[tuple[str, str]]:
+    """Pairs whose texts hold only tokens that occur `least` times or more in all texts.
+
+    A small network cannot learn a token from three examples, and each one costs a row of the output
+    layer: this keeps three quarters of the sentences with half of the tokens.
+    """
+    pairs = list(pairs)
+    encoded = tokenizer.encoding.encode_ordinary_batch([f" {text}" for text, _ in pairs])
+    counts = Counter(token for tokens in encoded for token in tokens)
+    return [
+        pair
+        for pair, tokens in zip(pairs, encoded, strict=True)
+        if all(counts[token] >= least for token in tokens)
+    ]
+
+
+def split_key(text: str) -> str:
+    """sha256 of the letters and digits alone: casing and punctuation make no new sentence."""
+    letters = re.sub(r"[^a-z0-9]", "", text.lower())
+    return hashlib.sha256(letters.encode()).hexdigest()
+
+
+def split(pairs: Iterable[tuple[str, str]], n_held_out: int = N_HELD_OUT) -> list[Sentence]:
+    """Drop repetitions, hold out the `n_held_out` of smallest hash; sorted by hash.
+
+    Hashes decide, so that the same sentence falls on the same side in every run.
+    """
+    by_key = {split_key(text): (text, spoken) for text, spoken in pairs}
+    return [
+        Sentence(*by_key[key], held_out=rank < n_held_out)
+        for rank, key in enumerate(sorted(by_key))
+    ]
+
+
+def write(sentences: Iterable[Sentence], path: Path) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        for sentence in sentences:
+            out.write(json.dumps(asdict(sentence)) + "\n")
+
+
+def read(path: Path) -> list[Sentence]:
+    if not path.is_file():
+        sys.exit(f"expected {path}, found none: python -m tools.train_demo.text {path}")
+    return [Sentence(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("path", type=Path, help="JSON lines to write")
+    path = parser.parse_args().path
+    dictionary = ((text, text) for text in wordnet_sentences())
+    made = phrases(random.Random(0), N_PHRASES)
+    sentences = split(familiar((*dictionary, *made), get_tokenizer(DIMS)))
+    write(sentences, path)
+    words = {word for sentence in sentences for word in sentence.text.lower().split()}
+    print(f"{len(sentences)} sentences, {len(words)} different words in {path}")
+
+
+if __name__ == "__main__":
+    main()

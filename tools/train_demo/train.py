@@ -1,0 +1,278 @@
+"""Trains the network: phases, optimiser, log, checkpoints that a run resumes from.
+
+In: the shards of `speech` and the sentences of `text`. Out, in the run's folder: checkpoint.pt,
+replaced whole every few minutes, and log.jsonl. With --steps a run and its resumption give the same
+numbers; with --minutes the schedule follows the clock, so that it ends on time on any machine.
+
+`python -m tools.train_demo.train sentences.jsonl speech run --minutes 600`
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maxwhisper.tokenizer import Tokenizer, get_tokenizer
+from tools.train_demo import text
+from tools.train_demo.batches import Batch, batches
+from tools.train_demo.corpus import Corpus
+from tools.train_demo.features import log_mel, mask_bands
+from tools.train_demo.listen import held_out_wer
+from tools.train_demo.model import Learner, Vocabulary, used_tokens
+from tools.train_demo.settings import PRESETS, Phase, Settings
+from tools.train_demo.windows import Composer
+
+CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much training there is: a number of steps, or minutes over all sessions."""
+
+    steps: int | None
+    minutes: float
+
+    def progress(self, step: int, spent_s: float) -> float:
+        """0 at the start, 1 at the end."""
+        done = step / self.steps if self.steps else spent_s / 60 / self.minutes
+        return min(1.0, done)
+
+
+def phase_at(phases: tuple[Phase, ...], progress: float) -> tuple[int, float]:
+    """Number of the phase at `progress` of the run, and how far it has come, 0..1."""
+    before = 0.0
+    total = sum(phase.share for phase in phases)
+    for number, phase in enumerate(phases):
+        share = phase.share / total
+        if progress < before + share or number == len(phases) - 1:
+            return number, min(1.0, (progress - before) / share)
+        before += share
+    raise ValueError("expected at least one phase")
+
+
+def learning_rate(phase: Phase, progress: float, phase_step: int, warm_up_steps: int) -> float:
+    """Linear warm-up, then half a cosine from the phase's peak to its final rate."""
+    warm = min(1.0, (phase_step + 1) / warm_up_steps)
+    fall = 0.5 * (1 + math.cos(math.pi * progress))
+    return warm * (phase.final_rate + (phase.peak_rate - phase.final_rate) * fall)
+
+
+class Trainer:
+    """The network, its optimiser, and how far they have come."""
+
+    def __init__(self, settings: Settings, vocabulary: Vocabulary, device: torch.device) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.vocabulary, self.device = settings, vocabulary, device
+        self.learner = Learner(settings.dims, vocabulary).to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.learner.parameters(), betas=settings.betas, weight_decay=settings.weight_decay
+        )
+        self.step, self.phase, self.phase_step = 0, 0, 0
+        self.spent_s, self.examples, self.audio_s = 0.0, 0, 0.0
+
+    def train_on(self, batch: Batch, phase: Phase, rate: float) -> dict[str, torch.Tensor]:
+        """One step; its losses, still on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch = batch.to(self.device)
+        is_gpu = self.device.type == "cuda"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_gpu):
+            losses = self._losses(batch, phase)
+        loss = losses["loss"]
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(
+            self.learner.parameters(), self.settings.clip_norm, error_if_nonfinite=True
+        )
+        self.optimizer.step()
+        self.step += 1
+        self.phase_step += 1
+        self.examples += len(batch.samples)
+        self.audio_s += batch.samples.numel() / 16_000
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _losses(self, batch: Batch, phase: Phase) -> dict[str, torch.Tensor]:
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            mel = log_mel(batch.samples.float() / 32768, batch.content, batch.loudest.float())
+            seed = self.settings.seed * 1_000_003 + self.step
+            mel = mask_bands(mel, torch.Generator().manual_seed(seed))
+        features = self.learner.encode(mel, batch.first_position)
+        phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
+        losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
+        loss = phase.phone_weight * phone_loss
+        if phase.text_weight:
+            losses["text_loss"] = self.learner.text_loss(features, batch.rows, batch.targets)
+            loss = loss + phase.text_weight * losses["text_loss"]
+        return {**losses, "loss": loss}
+
+    def save(self, path: Path) -> None:
+        """Write the whole state beside `path`, then put it in its place."""
+        partial = path.with_suffix(".partial")
+        torch.save(
+            {
+                "learner": self.learner.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "tokens": torch.from_numpy(self.vocabulary.tokens),
+                "dims": self.settings.dims.to_dict(),
+                "seed": self.settings.seed,
+                "counters": {name: getattr(self, name) for name in COUNTERS},
+            },
+            partial,
+        )
+        os.replace(partial, path)
+
+    def resume(self, path: Path) -> None:
+        """Continue where `save` stopped. Ends the program for another network or seed."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        here = (self.settings.dims.to_dict(), self.settings.seed, self.vocabulary.tokens.tolist())
+        there = (state["dims"], state["seed"], state["tokens"].tolist())
+        if here != there:
+            sys.exit(
+                f"expected in {path} a run of the same dimensions, seed and sentences, got another:"
+                " use its settings, or another folder"
+            )
+        self.learner.load_state_dict(state["learner"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name, value in state["counters"].items():
+            setattr(self, name, value)
+
+
+COUNTERS = ("step", "phase", "phase_step", "spent_s", "examples", "audio_s")
+
+
+@dataclass
+class Run:
+    """A trainer with its data, its folder and its budget."""
+
+    trainer: Trainer
+    tokenizer: Tokenizer
+    train: Corpus
+    held_out: dict[str, Corpus]
+    folder: Path
+    budget: Budget
+    evaluate_utterances: int
+
+    def go(self, session_minutes: float) -> None:
+        """Train to the end of the budget or of the session; leaves a checkpoint either way."""
+        trainer, settings = self.trainer, self.trainer.settings
+        started, spent_before = time.monotonic(), trainer.spent_s
+        saved = evaluated = started
+        source: Iterator[Batch] | None = None
+        sums: list[dict[str, torch.Tensor]] = []
+        while (progress := self.budget.progress(trainer.step, trainer.spent_s)) < 1:
+            number, phase_progress = phase_at(settings.phases, progress)
+            phase = settings.phases[number]
+            if number != trainer.phase:
+                trainer.phase, trainer.phase_step, source = number, 0, None
+            source = source or self._batches(phase)
+            rate = learning_rate(phase, phase_progress, trainer.phase_step, settings.warm_up_steps)
+            sums.append(trainer.train_on(next(source), phase, rate))
+            now = time.monotonic()
+            trainer.spent_s = spent_before + now - started
+            if len(sums) == settings.log_steps:
+                self._log(phase, progress, rate, sums)
+                sums = []
+            if now - evaluated > 60 * settings.evaluate_minutes:
+                self._evaluate(phase)
+                evaluated = time.monotonic()
+            if now - saved > 60 * settings.checkpoint_minutes:
+                trainer.save(self.folder / CHECKPOINT)
+                saved = time.monotonic()
+            if now - started > 60 * session_minutes:
+                break
+        trainer.save(self.folder / CHECKPOINT)
+        self._evaluate(settings.phases[trainer.phase])
+
+    def _batches(self, phase: Phase) -> Iterator[Batch]:
+        trainer = self.trainer
+        composer = Composer(self.train, self.tokenizer, phase.style)
+        seed, workers = trainer.settings.seed, trainer.settings.workers
+        return batches(composer, trainer.vocabulary, phase.batch, seed, trainer.step, workers)
+
+    def _log(
+        self, phase: Phase, progress: float, rate: float, sums: list[dict[str, torch.Tensor]]
+    ) -> None:
+        means = {
+            name: round(float(torch.stack([losses[name] for losses in sums]).mean()), 4)
+            for name in sums[0]
+            if all(name in losses for losses in sums)
+        }
+        self._write({"phase": phase.name, "progress": round(progress, 4), "rate": rate, **means})
+
+    def _evaluate(self, phase: Phase) -> None:
+        trainer = self.trainer
+        for name, corpus in self.held_out.items():
+            wer, examples = held_out_wer(
+                trainer.learner,
+                trainer.vocabulary,
+                self.tokenizer,
+                corpus,
+                self.evaluate_utterances,
+                in_windows=phase.style.window_s == 30,
+            )
+            self._write({"phase": phase.name, "set": name, "wer": wer, "examples": examples})
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        trainer = self.trainer
+        common = {"step": trainer.step, "spent_s": round(trainer.spent_s, 1)}
+        common |= {"examples": trainer.examples, "audio_h": round(trainer.audio_s / 3600, 2)}
+        line = json.dumps({**common, **entry})
+        with (self.folder / LOG).open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+        print(line, flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("sentences", type=Path)
+    parser.add_argument("speech", type=Path, help="folder that `speech` wrote")
+    parser.add_argument("run", type=Path, help="folder of checkpoint and log; continued if there")
+    parser.add_argument(
+        "--preset", choices=sorted(PRESETS), default=None, help="default: by device"
+    )
+    parser.add_argument("--minutes", type=float, default=600.0, help="of training, all sessions")
+    parser.add_argument("--steps", type=int, default=None, help="instead of --minutes")
+    parser.add_argument("--session-minutes", type=float, default=math.inf, help="then stop, saved")
+    parser.add_argument("--workers", type=int, default=None, help="processes that make batches")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = _arguments()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    settings = PRESETS[options.preset or ("gpu" if device.type == "cuda" else "cpu")]
+    workers = settings.workers if options.workers is None else options.workers
+    settings = replace(settings, seed=options.seed, workers=workers)
+    torch.set_float32_matmul_precision("high")
+
+    tokenizer = get_tokenizer(settings.dims)
+    texts = [s.text for s in text.read(options.sentences) if not s.held_out]
+    vocabulary = Vocabulary(settings.dims.n_vocab, used_tokens(tokenizer, texts))
+    trainer = Trainer(settings, vocabulary, device)
+    options.run.mkdir(parents=True, exist_ok=True)
+    if (options.run / CHECKPOINT).is_file():
+        trainer.resume(options.run / CHECKPOINT)
+    held_out = {name: Corpus(options.speech / name) for name in ("seen", "unseen")}
+    run = Run(
+        trainer,
+        tokenizer,
+        Corpus(options.speech / "train"),
+        held_out,
+        options.run,
+        Budget(options.steps, options.minutes),
+        evaluate_utterances=settings.evaluate_utterances,
+    )
+    run.go(options.session_minutes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The voices, and one sentence in any of them: 16 kHz samples with phone and word times.
+
+Owns which voices there are, how often each speaks, and which one training never hears. In: text as
+it is spoken. Out: `Speech`. Debian packages: flite, espeak-ng, festival, festlex-cmu,
+festlex-poslex, festvox-us-slt-hts, festvox-kdlpc16k.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import wave
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from maxwhisper.dims import SAMPLE_RATE
+from tools.train_demo import espeak
+from tools.train_demo.phones import SILENCE, espeak_phone, flite_phone
+
+Int16 = npt.NDArray[np.int16]
+PACKAGES = {
+    "flite": "flite",
+    "festival": "festival festlex-cmu festlex-poslex festvox-us-slt-hts festvox-kdlpc16k",
+}
+
+
+@dataclass(frozen=True)
+class Voice:
+    """`share`: of all utterances, before normalisation. `name` is the program's own."""
+
+    program: str  # "flite", "espeak", "festival"
+    name: str
+    share: float
+
+    @property
+    def label(self) -> str:
+        return f"{self.program} {self.name}"
+
+
+@dataclass(frozen=True)
+class Speech:
+    """`phones` are (index, end sample) without gaps; `words` are (start, end) samples, one for each
+    word as it is spoken, or none where the synthesiser does not say."""
+
+    samples: Int16
+    phones: tuple[tuple[int, int], ...]
+    words: tuple[tuple[int, int], ...]
+
+
+_ACCENTS = {  # espeak-ng-data/lang/gmw file -> share
+    **{"en-US": 0.10, "en": 0.06, "en-GB-x-rp": 0.03, "en-GB-scotland": 0.03},
+    **{"en-US-nyc": 0.03, "en-GB-x-gbclan": 0.02, "en-GB-x-gbcwmd": 0.02, "en-029": 0.01},
+}
+# Glottal sources and formants that differ in sex, age and roughness; robots and jokes left out.
+_VARIANTS: tuple[str, ...] = (
+    "",
+    "+m1",
+    "+m2",
+    "+m3",
+    "+m4",
+    "+m5",
+    "+m6",
+    "+m7",
+    "+f1",
+    "+f2",
+    "+f3",
+    "+f4",
+    "+f5",
+)
+_VARIANTS += ("+klatt", "+klatt2", "+klatt4", "+Andy", "+Annie", "+Denis", "+Michael", "+linda")
+_VARIANTS += ("+adam", "+anika", "+benjamin", "+steph", "+quincy")
+
+# flite's statistical voices sound most like people, and get most of the time.
+SEEN: tuple[Voice, ...] = (
+    Voice("flite", "slt", 0.17),
+    Voice("flite", "rms", 0.17),
+    Voice("flite", "awb", 0.15),
+    Voice("flite", "kal16", 0.08),
+    Voice("festival", "cmu_us_slt_arctic_hts", 0.08),
+    *(
+        Voice("espeak", f"gmw/{accent}{variant}", share / len(_VARIANTS))
+        for accent, share in _ACCENTS.items()
+        for variant in _VARIANTS
+    ),
+)
+# Another speaker, recorded elsewhere, through another synthesiser's diphones; never trained on.
+UNSEEN = Voice("festival", "ked_diphone", 1.0)
+
+
+def speak(voice: Voice, texts: Sequence[str], rng: random.Random) -> list[Speech | None]:
+    """Every text in one voice, at a random rate and pitch; None where nothing usable came back.
+
+    Ends the program with the packages to install when the synthesiser is missing.
+    """
+    if voice.program == "festival":
+        said = _festival(voice, texts, rng)
+    elif voice.program == "flite":
+        said = [_flite(voice, text, rng) for text in texts]
+    else:
+        said = [_espeak(voice, text, rng) for text in texts]
+    return [
+        speech if _usable(speech, text) else None for speech, text in zip(said, texts, strict=True)
+    ]
+
+
+def _usable(speech: Speech, text: str) -> bool:
+    """Not empty, not silent, and neither faster nor slower than anybody speaks."""
+    seconds = len(speech.samples) / SAMPLE_RATE
+    return 0.03 * len(text) < seconds < 0.3 * len(text) + 2 and bool(np.any(speech.samples))
+
+
+def _run(*command: str, cwd: Path | None = None) -> str:
+    if shutil.which(command[0]) is None:
+        sys.exit(
+            f"expected the program {command[0]}, found none: apt-get install {PACKAGES[command[0]]}"
+        )
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=cwd).stdout
+
+
+def _read_wav(path: Path) -> Int16:
+    with wave.open(str(path)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        return _at_16_khz(samples, file.getframerate())
+
+
+def _at_16_khz(samples: Int16, rate: int) -> Int16:
+    if rate == SAMPLE_RATE or not len(samples):
+        return samples
+    return np.asarray(soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ"))
+
+
+def _scratch() -> "tempfile.TemporaryDirectory[str]":
+    """In memory where there is such a place: 25 files a second and core would wear a disk."""
+    memory = Path("/dev/shm")
+    usable = memory.is_dir() and os.access(memory, os.W_OK)
+    return tempfile.TemporaryDirectory(dir=memory if usable else None)
+
+
+def _flite(voice: Voice, text: str, rng: random.Random) -> Speech:
+    """flite prints "phone:end_s" for each phone. rms ignores the pitch, as was measured."""
+    stretch, pitch = rng.uniform(0.8, 1.25), rng.uniform(85, 220)
+    settings = ["--setf", f"duration_stretch={stretch:.3f}"]
+    if rng.random() < 0.5:
+        settings += ["--setf", f"int_f0_target_mean={pitch:.0f}"]
+    with _scratch() as folder:
+        path = Path(folder) / "said.wav"
+        said = _run("flite", "-voice", voice.name, *settings, "-psdur", "-t", text, "-o", str(path))
+        samples = _read_wav(path)
+    timed = (item.rsplit(":", 1) for item in said.split())
+    phones = tuple((flite_phone(name), round(float(end) * SAMPLE_RATE)) for name, end in timed)
+    return Speech(samples, phones, ())
+
+
+def _espeak(voice: Voice, text: str, rng: random.Random) -> Speech:
+    said = espeak.speak(
+        voice.name, text, rng.randint(130, 200), rng.randint(30, 70), rng.randint(35, 70)
+    )
+    scale = SAMPLE_RATE / said.rate
+    samples = _at_16_khz(said.samples, said.rate)
+    n = len(samples)
+    starts = [(round(start * scale), espeak_phone(name)) for start, name in said.phones]
+    spans: list[tuple[int, int]] = [(SILENCE, starts[0][0])] if starts else []
+    for (_, phone), (end, _) in pairwise([*starts, (n, None)]):
+        spans.append((spans[-1][0] if phone is None else phone, end))
+    return Speech(samples, tuple(spans), _espeak_words(said, text, scale, n))
+
+
+def _espeak_words(
+    said: espeak.EspeakSpeech, text: str, scale: float, n: int
+) -> tuple[tuple[int, int], ...]:
+    """Word events to (start, end); none unless there is exactly one for each written word."""
+    positions = [i for i, c in enumerate(text) if c != " " and (i == 0 or text[i - 1] == " ")]
+    if [position for _, position in said.words] != positions:
+        return ()
+    pauses = [start for start, name in said.phones if name.startswith("_")]
+    starts = [start for start, _ in said.words]
+    bounds = []
+    for start, following in pairwise([*starts, round(n / scale)]):
+        end = next((pause for pause in pauses if start < pause < following), following)
+        bounds.append((round(start * scale), round(end * scale)))
+    return tuple(bounds)
+
+
+_FESTIVAL = """
+(define (numbers items feature)
+  (mapcar (lambda (i) (format out " %s %f" (item.name i) (item.feat i feature))) items))
+(define (say n text stretch)
+  (Parameter.set 'Duration_Stretch stretch)
+  (set! utt (SynthText text))
+  (utt.save.wave utt (format nil "%d.wav" n) 'riff)
+  (set! out (fopen (format nil "%d.txt" n) "w"))
+  (numbers (utt.relation.items utt 'Segment) "end")
+  (format out "\\n")
+  (numbers (utt.relation.items utt 'Word) "word_start")
+  (format out "\\n")
+  (numbers (utt.relation.items utt 'Word) "word_end")
+  (fclose out))
+"""
+
+
+def _festival(voice: Voice, texts: Sequence[str], rng: random.Random) -> list[Speech]:
+    """All texts in one process, which takes half a second to start."""
+    lines = [_FESTIVAL, f"(voice_{voice.name})"]
+    for n, text in enumerate(texts):
+        lines.append(f'(say {n} "{text}" {rng.uniform(0.85, 1.25):.3f})')
+    with _scratch() as name:
+        folder = Path(name)
+        (folder / "say.scm").write_text("\n".join(lines))
+        _run("festival", "-b", "say.scm", cwd=folder)
+        return [_read_festival(folder, n, text) for n, text in enumerate(texts)]
+
+
+def _read_festival(folder: Path, n: int, text: str) -> Speech:
+    samples = _read_wav(folder / f"{n}.wav")
+    segments, starts, ends = (
+        line.split() for line in (folder / f"{n}.txt").read_text().split("\n")
+    )
+    phones = [
+        (flite_phone(name), round(float(end) * SAMPLE_RATE))
+        for name, end in zip(segments[::2], segments[1::2], strict=True)
+    ]
+    words = tuple(
+        (round(float(start) * SAMPLE_RATE), round(float(end) * SAMPLE_RATE))
+        for start, end in zip(starts[1::2], ends[1::2], strict=True)
+    )
+    return Speech(samples, tuple(phones), words if len(words) == len(text.split()) else ())

@@ -1,0 +1,247 @@
+"""Training examples: utterances placed in a window of sound, with what encoder and decoder should
+make of it.
+
+In: a `Corpus`, a `Style`, a generator. Out: `Example`, the same for the same generator. Owns how
+often anything happens in a window; how it sounds is in `augment`, what is written in `labels`.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from maxwhisper.dims import N_SAMPLES, SAMPLE_RATE
+from maxwhisper.tokenizer import Tokenizer
+from tools.train_demo import augment, labels
+from tools.train_demo.corpus import Corpus
+from tools.train_demo.labels import Labels, Spoken
+from tools.train_demo.phones import SILENCE
+from tools.train_demo.placing import POSITION, Placed, as_float, place
+
+Rng = np.random.Generator
+Samples = npt.NDArray[np.float32]
+
+N_POSITIONS = N_SAMPLES // POSITION  # 1500
+
+# How often a window has each property.
+NO_SPEECH = 0.10
+WITHOUT_TIMESTAMPS = 0.15
+PROMPTED = 0.30
+ONE_VOICE = 0.7
+FULL = 0.5  # speech up to the end of the window; else one to four utterances
+CUT = 0.6  # of the full ones: the last utterance is cut by the end
+SILENT_PADDING = 0.25  # zeros in the sound where it ends early; else zeros in the log-mel
+ELSEWHERE_LOUDER = 0.3  # part of a longer recording that has a louder place
+
+
+@dataclass(frozen=True)
+class Style:
+    """What a phase of training is shown.
+
+    `window_s` None: one utterance and little else, anywhere among the encoder's positions, which
+    costs a tenth of a window of 30 s.
+    """
+
+    window_s: float | None
+    max_utterance_s: float
+    spelled: float = 0.0  # share of examples whose rare words are spelled in letters
+    distorted: float = 0.75  # share of examples through `augment.distort`
+
+
+@dataclass(frozen=True)
+class Example:
+    """`samples` (n,) int16, as a file holds them; `phones` (n // 320,) int16, one per position.
+
+    `content` samples are sound, the rest is padding; `loudest` is the log10 power of the loudest
+    bin elsewhere in the recording; `first_position` is where in the encoder the example begins.
+    """
+
+    samples: npt.NDArray[np.int16]
+    phones: npt.NDArray[np.int16]
+    labels: Labels
+    content: int
+    loudest: float
+    first_position: int
+
+
+class Composer:
+    """Makes examples of one style from one corpus."""
+
+    def __init__(self, corpus: Corpus, tokenizer: Tokenizer, style: Style) -> None:
+        self.corpus = corpus
+        self.tokenizer = tokenizer
+        self.style = style
+        by_length = np.argsort(corpus.n_samples, kind="stable")
+        longest = style.max_utterance_s * SAMPLE_RATE
+        self.by_length = by_length[corpus.n_samples[by_length] <= longest]
+        self.rare = labels.rare_words(corpus.texts) if style.spelled else frozenset()
+
+    @cached_property
+    def _of_voice(self) -> dict[str, npt.NDArray[np.int64]]:
+        voices = np.array([self.corpus.voices[i] for i in self.by_length])
+        return {voice: self.by_length[voices == voice] for voice in np.unique(voices)}
+
+    def batch(self, size: int, rng: Rng) -> list[Example]:
+        """`size` examples. Single utterances are of similar length: padding costs little."""
+        if self.style.window_s is not None:
+            n = int(self.style.window_s * SAMPLE_RATE)
+            return [self.window(n, rng) for _ in range(size)]
+        span = min(4 * size, len(self.by_length))
+        first = int(rng.integers(0, len(self.by_length) - span + 1))
+        chosen = rng.choice(self.by_length[first : first + span], size)
+        return [self.utterance(int(index), rng) for index in chosen]
+
+    def utterance(self, index: int, rng: Rng) -> Example:
+        """One utterance, with up to 0.3 s of silence around it, anywhere in the encoder."""
+        placed = place(self.corpus[index], int(rng.uniform(0, 0.3) * SAMPLE_RATE), self._speed(rng))
+        tail = int(rng.uniform(0, 0.3) * SAMPLE_RATE)
+        n = -(-(placed.start + len(placed.samples) + tail) // POSITION) * POSITION
+        n = min(n, N_SAMPLES)
+        position = int(rng.integers(0, N_POSITIONS - n // POSITION + 1))
+        if rng.random() < NO_SPEECH / 3:
+            return self._no_speech(n, rng, position)
+        return self._example([placed], n, n, rng, position, prompt=[])
+
+    def window(self, n: int, rng: Rng) -> Example:
+        """Up to `n` samples of utterances and pauses, or of no speech at all."""
+        if rng.random() < NO_SPEECH:
+            return self._no_speech(n, rng)
+        full, voices = rng.random() < FULL, self._voices(rng)
+        wanted = 10_000 if full else int(rng.integers(1, 5))
+        placed: list[Placed] = []
+        at = self._opening(rng)
+        speed = self._speed(rng)
+        while len(placed) < wanted and at < n - POSITION:
+            placed.append(place(self.corpus[int(rng.choice(voices))], at, speed))
+            at += len(placed[-1].samples) + self._pause(rng)
+        if not (full and rng.random() < CUT) or len(placed) == 1:
+            placed = [one for one in placed if one.speech_end <= n]
+        placed = [one for one in placed if one.speech_start + POSITION < n]
+        if not placed:
+            return self._no_speech(n, rng)
+        end = placed[-1].start + len(placed[-1].samples) + int(rng.uniform(0, 1) * SAMPLE_RATE)
+        return self._example(placed, n, min(n, end), rng, 0, self._prompt(rng))
+
+    def _example(
+        self,
+        placed: list[Placed],
+        n: int,
+        content: int,
+        rng: Rng,
+        position: int,
+        prompt: list[int],
+    ) -> Example:
+        samples = np.zeros(n, np.float32)
+        phones = np.full(n // POSITION, SILENCE, np.int16)
+        for one in placed:
+            stop = min(n, one.start + len(one.samples))
+            samples[one.start : stop] = one.samples[: stop - one.start]
+            first = one.start // POSITION
+            kept = one.phones[: len(phones) - first]
+            phones[first : first + len(kept)] = kept
+        sound = self._distort(samples[:content], rng)
+        samples[:content] = sound
+        if rng.random() < SILENT_PADDING:
+            content = n
+        loudest = _elsewhere(rng, ELSEWHERE_LOUDER)
+        said = self._labels(placed, n, position, prompt, rng)
+        return Example(_int16(samples), phones, said, content, loudest, position)
+
+    def _labels(
+        self, placed: list[Placed], n: int, position: int, prompt: list[int], rng: Rng
+    ) -> Labels:
+        is_cut = placed[-1].speech_end > n
+        rare = self.rare if rng.random() < self.style.spelled else frozenset()
+        if not is_cut and rng.random() < WITHOUT_TIMESTAMPS:
+            text = " ".join(one.text for one in placed)
+            body = [self.tokenizer.no_timestamps, *labels.spelled(self.tokenizer, text, rare)]
+        else:
+            body = labels.timestamped(self.tokenizer, self._segments(placed, n, position), rare)
+        return labels.for_speech(self.tokenizer, body, prompt)
+
+    def _segments(self, placed: list[Placed], n: int, position: int) -> list[Spoken]:
+        def seconds(sample: int) -> float:
+            return (sample + position * POSITION) / SAMPLE_RATE
+
+        return [
+            Spoken(
+                one.text,
+                seconds(one.speech_start),
+                seconds(one.speech_end) if one.speech_end <= n else None,
+            )
+            for one in placed
+        ]
+
+    def _no_speech(self, n: int, rng: Rng, position: int = 0) -> Example:
+        """Digital silence, faint hiss, or any noise at any level; half as part of a recording."""
+        kind = rng.random()
+        if kind < 0.2:
+            samples = np.zeros(n, np.float32)
+        else:
+            peak = 10 ** rng.uniform(-4, -2) if kind < 0.35 else 10 ** rng.uniform(-2, 0)
+            samples = augment.at_level(augment.noise(n, rng), peak)
+        content = n if rng.random() < 0.5 else int(rng.uniform(0.02, 1) * n)
+        first = self.tokenizer.no_timestamps
+        if rng.random() > WITHOUT_TIMESTAMPS:
+            late = int(rng.integers(1, 51)) if rng.random() < 0.3 else 0  # up to 1 s
+            first = self.tokenizer.timestamp_begin + min(position + late, N_POSITIONS)
+        said = labels.for_no_speech(
+            self.tokenizer, first, self._prompt(rng) if not position else []
+        )
+        phones = np.full(n // POSITION, SILENCE, np.int16)
+        return Example(_int16(samples), phones, said, content, _elsewhere(rng, 0.5), position)
+
+    def _voices(self, rng: Rng) -> npt.NDArray[np.int64]:
+        """Utterances to choose from: those of one voice, or all."""
+        if rng.random() > ONE_VOICE:
+            return self.by_length
+        voice = self.corpus.voices[int(rng.choice(self.by_length))]
+        return self._of_voice[voice]
+
+    def _speed(self, rng: Rng) -> float:
+        """0.85 to 1.18: a voice moves by up to 2.8 semitones, formants included."""
+        return float(2 ** rng.uniform(-0.24, 0.24)) if rng.random() < 0.6 else 1.0
+
+    def _opening(self, rng: Rng) -> int:
+        """Samples before the first utterance: at most 1 s mostly, as decoding's rules assume."""
+        longest_s = rng.choice((0.2, 1.0, 6.0), p=(0.6, 0.3, 0.1))
+        return int(rng.uniform(0, longest_s) * SAMPLE_RATE)
+
+    def _pause(self, rng: Rng) -> int:
+        """Samples between utterances, besides the 0.1 to 0.4 s that synthesisers leave."""
+        longest_s = 0.6 if rng.random() < 0.8 else 4.0
+        return int(rng.uniform(0, longest_s) * SAMPLE_RATE)
+
+    def _prompt(self, rng: Rng) -> list[int]:
+        """Tokens of the text before: with timestamps, as decoding passes them on, or without."""
+        if rng.random() > PROMPTED:
+            return []
+        texts = [self.corpus.texts[i] for i in rng.choice(self.by_length, int(rng.integers(1, 6)))]
+        if rng.random() < 0.2:
+            return self.tokenizer.encode(" " + " ".join(texts))
+        times = np.sort(rng.uniform(0, 30, 2 * len(texts))).reshape(-1, 2)
+        segments = [Spoken(text, a, b) for text, (a, b) in zip(texts, times, strict=True)]
+        return labels.timestamped(self.tokenizer, segments)
+
+    def _distort(self, samples: Samples, rng: Rng) -> Samples:
+        if rng.random() > self.style.distorted:
+            return augment.at_level(samples, rng.uniform(0.05, 1.0))
+        background = None
+        if rng.random() < 0.15:
+            others = rng.choice(self.by_length, int(rng.integers(3, 6)))
+            voices = [as_float(self.corpus[int(i)].samples) for i in others]
+            background = augment.babble(voices, len(samples), rng)
+        return augment.distort(samples, rng, background)
+
+
+def _elsewhere(rng: Rng, share: float) -> float:
+    """log10 power of the loudest bin elsewhere, -inf for none.
+
+    -1.4 to 2.2: speech whose peaks are 0.02 to 1 (measured: 0.78 and 1.84 for two recordings).
+    """
+    return float(rng.uniform(-1.4, 2.2)) if rng.random() < share else -np.inf
+
+
+def _int16(samples: Samples) -> npt.NDArray[np.int16]:
+    return np.clip(np.round(samples * 32767), -32768, 32767).astype(np.int16)
