@@ -90,8 +90,8 @@ def decode_in_child(
 def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE) -> Waveform:
     """Check an array of mono samples, (n,) floats in about -1..1, and bring it to 16 kHz float32.
 
-    No samples are no error here, as they are in a file: silence of no length has no segments, in the
-    reference too. Raises `AudioError` for another shape or type, and for NaN or Inf.
+    No samples are no error here, as they are in a file: there will be no segments, as in the
+    reference. Raises `AudioError` for another shape or type, and for NaN or Inf.
     """
     array = np.asarray(samples)
     if array.ndim != 1:
