@@ -1,7 +1,7 @@
 """Which cross-attention heads follow the speech: chosen by measurement, for word times.
 
 In: a checkpoint and utterances whose word times the synthesiser gave. Out: (layer, head) pairs and
-the mean error of word starts. The way from attention to times is openai-whisper's, timing.py:164-246.
+the mean error of word starts. From attention to times as in openai-whisper, timing.py:164-246.
 """
 
 from collections.abc import Sequence

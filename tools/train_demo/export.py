@@ -70,6 +70,25 @@ def speech_summary(folder: Path) -> dict[str, Any]:
     }
 
 
+def record_of(
+    checkpoint: Checkpoint,
+    trained: dict[str, Any],
+    speech: dict[str, Any],
+    error_s: float,
+    run: Path,
+) -> dict[str, Any]:
+    """How the network was made, JSON-ready."""
+    return {
+        "dims": checkpoint.dims.to_dict(),
+        "stored_as": str(checkpoint.weights["decoder.ln.weight"].dtype),
+        "training": trained,
+        "speech": speech,
+        "alignment_heads": [list(pair) for pair in checkpoint.alignment_heads],
+        "word_start_error_s": round(error_s, 4),
+        "wer_in_training": last_wers(run / LOG),
+    }
+
+
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """training.json with the sha256 and sizes of what lies beside it."""
     contents = {name: (folder / name).read_bytes() for name in SHIPPED}
@@ -100,15 +119,8 @@ def main() -> None:
         checkpoint, Corpus(options.speech / "seen"), options.align
     )
     save_hf(checkpoint, options.folder)
-    record = {
-        "dims": checkpoint.dims.to_dict(),
-        "stored_as": options.dtype,
-        "training": trained,
-        "speech": speech_summary(options.speech / "train"),
-        "alignment_heads": [list(pair) for pair in checkpoint.alignment_heads],
-        "word_start_error_s": round(error_s, 4),
-        "wer_in_training": last_wers(options.run / LOG),
-    }
+    speech = speech_summary(options.speech / "train")
+    record = record_of(checkpoint, trained, speech, error_s, options.run)
     write_record(options.folder, record)
     print(json.dumps(record, indent=2))
 

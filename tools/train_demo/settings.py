@@ -67,6 +67,7 @@ PRESETS = {
         Dims(80, 1500, 64, 2, 2, 51_864, 448, 64, 2, 2),
         phases(8, 1, spell=0.5, rate=2e-3),
         workers=0,
+        warm_up_steps=10,
         log_steps=10,
         evaluate_utterances=4,
     ),

@@ -1,8 +1,9 @@
 """Synthesises the speech: shards of utterances on disk, on all cores, resumable.
 
 In: sentences of `text`, voices of `voices`. Out: for each shard `00012.npy`, all samples one after
-the other, and `00012.json`, which is written last, so that a shard with both is whole. A shard
-depends on the seed and its number alone. `corpus` reads them. Three sets:
+the other, and `00012.json`, which is written last, so that a shard with both is whole. What a shard
+says, and how fast and high, depends on the seed and its number alone; espeak-ng's samples differ a
+little with what it said before. `corpus` reads them. Three sets:
 
 * train: training sentences, seen voices;
 * seen: the held-out sentences in seen voices; unseen: the same in the voice never trained on.
@@ -81,10 +82,11 @@ def make(job: Job) -> float:
     for voice, sentences in of_voice.items():
         said = speak(voice, [sentence.spoken for sentence in sentences], rng)
         spoken += [(voice, s, speech) for s, speech in zip(sentences, said, strict=True) if speech]
-    return _write(job, spoken)
+    return write_shard(job, spoken)
 
 
-def _write(job: Job, spoken: Sequence[tuple[Voice, Sentence, Speech]]) -> float:
+def write_shard(job: Job, spoken: Sequence[tuple[Voice, Sentence, Speech]]) -> float:
+    """Samples first, labels last, each put in its place whole; hours of speech written."""
     samples = np.concatenate([speech.samples for _, _, speech in spoken])
     entries: list[dict[str, Any]] = [
         {

@@ -210,7 +210,7 @@ class Run:
     def _evaluate(self, phase: Phase) -> None:
         trainer = self.trainer
         for name, corpus in self.held_out.items():
-            wer, examples = held_out_wer(
+            wer, heard = held_out_wer(
                 trainer.learner,
                 trainer.vocabulary,
                 self.tokenizer,
@@ -218,7 +218,7 @@ class Run:
                 self.evaluate_utterances,
                 in_windows=phase.style.window_s == 30,
             )
-            self._write({"phase": phase.name, "set": name, "wer": wer, "examples": examples})
+            self._write({"phase": phase.name, "set": name, "wer": round(wer, 4), "heard": heard})
 
     def _write(self, entry: dict[str, Any]) -> None:
         trainer = self.trainer

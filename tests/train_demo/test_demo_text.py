@@ -1,0 +1,106 @@
+"""Sentences: cleaned so that writing and speech agree, split for good, sayable by the rules."""
+
+import random
+
+import pytest
+
+from maxwhisper.scoring import normalize
+from tools.train_demo import text
+from tools.train_demo.phrases import fill, number_words, ordinal_words, phrases, year_words
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("the dog slept on the porch", "The dog slept on the porch."),
+        ("  he  isn't here, is he? ", "He isn't here, is he?"),
+        ("a well-known writer of English novels", "A well-known writer of English novels."),
+        ("Dr. Brown lives in the old house", "Dr. Brown lives in the old house."),
+    ],
+)
+def test_clean_writes_as_whisper_does(raw, expected):
+    assert text.clean(raw) == expected
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "in 1954 the war ended",  # digits are read in several ways
+        "cats, dogs, etc. and so on",  # abbreviations
+        "(trademark) a kind of glue",  # brackets
+        "the NATO treaty was signed",  # capitals may be spelled or read
+        "he said: come here at once",
+        "the hrmph of an old man",  # no vowel
+        "too short",
+        "far " * 40,
+        "naïve people of the world",
+    ],
+)
+def test_clean_refuses_what_could_be_read_in_several_ways(raw):
+    assert text.clean(raw) is None
+
+
+def test_split_is_stable_disjoint_and_blind_to_casing():
+    pairs = [(f"Sentence {'abcdefghij'[i % 10]}{i}.", "") for i in range(300)]
+    sentences = text.split(pairs, 20)
+    held_out = {s.text for s in sentences if s.held_out}
+    assert len(held_out) == 20
+    assert len(sentences) == 300
+    again = text.split([*reversed(pairs), (pairs[0][0].upper(), "")], 20)
+    assert {s.text.lower() for s in again if s.held_out} == {t.lower() for t in held_out}
+    assert len(again) == 300
+
+
+def test_sentences_survive_the_file(tmp_path):
+    sentences = text.split(
+        [("One two three.", "One two three."), ("It is 12.", "It is twelve.")], 1
+    )
+    text.write(sentences, tmp_path / "s.jsonl")
+    assert text.read(tmp_path / "s.jsonl") == sentences
+
+
+def test_rare_tokens_are_not_trained(tokenizer):
+    pairs = [("The dog sat.", "")] * 3 + [("The aardvark sat.", "")]
+    assert text.familiar(pairs, tokenizer, least=2) == pairs[:3]
+
+
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [(7, "seven"), (40, "forty"), (206, "two hundred and six"), (12_000, "twelve thousand")],
+)
+def test_number_words(n, words):
+    assert number_words(n, "and ") == words
+    assert normalize(words) == str(n)  # Whisper's normaliser reads it back
+
+
+@pytest.mark.parametrize(
+    ("year", "words"),
+    [(1905, "nineteen oh five"), (1900, "nineteen hundred"), (2006, "two thousand six")],
+)
+def test_year_words(year, words):
+    assert year_words(year) == words
+
+
+def test_ordinal_words():
+    assert [ordinal_words(n) for n in (1, 12, 20, 31)] == [
+        "first",
+        "twelfth",
+        "twentieth",
+        "thirty first",
+    ]
+
+
+def test_what_is_written_and_what_is_said():
+    written, said = fill("{money} or {percent}?", random.Random(1))
+    assert written[0] == "$"
+    assert written.endswith("%?")
+    assert "dollars" in said
+    assert not any(character.isdigit() for character in said)
+
+
+def test_phrases_hold_no_token_that_decoding_suppresses(tokenizer):
+    suppressed = set(tokenizer.non_speech_tokens)
+    for written, said in phrases(random.Random(0), 2000):
+        assert not suppressed & set(tokenizer.encode(" " + written)), written
+        assert not any(character.isdigit() for character in said), said
+        assert "{" not in written + said

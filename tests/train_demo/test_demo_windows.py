@@ -1,0 +1,165 @@
+"""Windows: their labels decode back to the text, obey decoding's rules, and fit the sound."""
+
+import numpy as np
+import pytest
+
+from maxwhisper.decoding.rules import FORBIDDEN, TimestampRules
+from maxwhisper.dims import N_SAMPLES, SAMPLE_RATE
+from tools.train_demo import labels
+from tools.train_demo.batches import batches, collate
+from tools.train_demo.labels import Spoken
+from tools.train_demo.model import Vocabulary, used_tokens
+from tools.train_demo.phones import SILENCE, UNLABELLED
+from tools.train_demo.placing import POSITION
+from tools.train_demo.windows import N_POSITIONS, Composer, Style
+
+WINDOW = Style(30, 15)
+SHORT = Style(None, 6, spelled=0.5)
+
+
+@pytest.fixture(scope="module")
+def windows(corpus, tokenizer):
+    """(example, tokens said, texts in the corpus) of 60 seeded windows."""
+    composer = Composer(corpus, tokenizer, WINDOW)
+    return [composer.window(N_SAMPLES, np.random.default_rng(seed)) for seed in range(60)]
+
+
+def said(example):
+    """The tokens that are to be learnt."""
+    return [token for token in example.labels.targets if token != UNLABELLED]
+
+
+def is_speech(example, tokenizer):
+    return said(example)[0] != tokenizer.no_speech
+
+
+def test_there_is_every_kind_of_window(windows, tokenizer):
+    firsts = [said(example)[0] for example in windows]
+    assert tokenizer.no_speech in firsts
+    assert tokenizer.no_timestamps in firsts
+    assert any(first >= tokenizer.timestamp_begin for first in firsts)
+    assert any(example.labels.inputs[0] == tokenizer.sot_prev for example in windows)
+    assert any(said(example)[-3] >= tokenizer.timestamp_begin for example in windows[:]), "cut"
+    assert any(example.content < N_SAMPLES for example in windows)
+    assert any(np.isfinite(example.loudest) for example in windows)
+
+
+def test_labels_end_and_fit_the_decoder(windows, tokenizer):
+    for example in windows:
+        assert said(example)[-1] == tokenizer.eot
+        assert len(example.labels.inputs) == len(example.labels.targets) <= 448
+        start = example.labels.inputs.index(tokenizer.sot)
+        assert set(example.labels.targets[:start]) <= {UNLABELLED}
+        assert example.labels.targets[start] != UNLABELLED
+
+
+def test_labels_decode_to_sentences_of_the_corpus(windows, tokenizer, corpus):
+    for example in filter(lambda e: is_speech(e, tokenizer), windows):
+        text = tokenizer.decode([t for t in said(example) if t < tokenizer.eot])
+        rest = text
+        for sentence in sorted(set(corpus.texts), key=len, reverse=True):
+            rest = rest.replace(" " + sentence, "")
+        assert rest == ""
+
+
+def test_decoding_rules_allow_every_label(windows, tokenizer):
+    """With no limit on the first timestamp: training is truthful about a late start."""
+    rules = TimestampRules(
+        tokenizer.eot, tokenizer.no_timestamps, tokenizer.timestamp_begin, max_initial_index=None
+    )
+    for example in windows:
+        tokens = said(example)
+        if tokens[0] < tokenizer.timestamp_begin:
+            continue
+        for n, token in enumerate(tokens):
+            logits = np.full((1, tokenizer.n_vocab), -50, np.float32)
+            logits[0, token] = 50
+            rules.apply(logits, np.array([tokens[:n]], np.int64).reshape(1, n))
+            assert logits[0, token] != FORBIDDEN, tokenizer.decode_with_timestamps(tokens[: n + 1])
+
+
+def test_timestamps_are_where_the_phones_are(windows, tokenizer):
+    begin = tokenizer.timestamp_begin
+    for example in windows:
+        tokens = said(example)
+        if tokens[0] < begin:
+            continue
+        sounding = np.flatnonzero(example.phones != SILENCE)
+        assert abs(tokens[0] - begin - sounding[0]) <= 1
+        is_cut = tokens[-2] >= begin and tokens[-3] >= begin
+        if not is_cut:
+            assert abs(tokens[-2] - begin - sounding[-1]) <= 2
+
+
+def test_no_speech_windows_are_silence_for_the_encoder(windows, tokenizer):
+    found = [example for example in windows if not is_speech(example, tokenizer)]
+    for example in found:
+        assert (example.phones == SILENCE).all()
+        assert said(example) == [tokenizer.no_speech, tokenizer.eot]
+        last = example.labels.inputs[-1]
+        assert last == tokenizer.no_timestamps or 0 <= last - tokenizer.timestamp_begin <= 50
+
+
+def test_single_utterances_lie_anywhere_with_their_times(corpus, tokenizer):
+    composer = Composer(corpus, tokenizer, SHORT)
+    positions = set()
+    for seed in range(30):
+        example = composer.utterance(seed, np.random.default_rng(seed))
+        positions.add(example.first_position)
+        assert example.first_position + len(example.phones) <= N_POSITIONS
+        assert len(example.samples) == len(example.phones) * POSITION
+        tokens = said(example)
+        if tokens[0] >= tokenizer.timestamp_begin:
+            first = np.flatnonzero(example.phones != SILENCE)[0] + example.first_position
+            assert abs(tokens[0] - tokenizer.timestamp_begin - first) <= 1
+    assert len(positions) > 20
+
+
+def test_examples_depend_on_the_generator_alone(corpus, tokenizer):
+    for style in (WINDOW, SHORT):
+        first, again = (
+            Composer(corpus, tokenizer, style).batch(3, np.random.default_rng(5)) for _ in range(2)
+        )
+        for a, b in zip(first, again, strict=True):
+            np.testing.assert_array_equal(a.samples, b.samples)
+            assert (a.labels, a.content, a.loudest) == (b.labels, b.content, b.loudest)
+
+
+def test_prompts_are_cut_as_decoding_cuts_them(tokenizer):
+    made = labels.for_speech(tokenizer, tokenizer.encode(" Hi."), [5] * 500)
+    assert made.inputs.index(tokenizer.sot) == 1 + labels.MAX_PROMPT
+
+
+def test_a_cut_segment_is_its_start_alone(tokenizer):
+    tokens = labels.timestamped(tokenizer, [Spoken("Hi.", 0.5, 1.0), Spoken("Bye.", 29.5, None)])
+    assert tokenizer.decode_with_timestamps(tokens) == "<|0.50|> Hi.<|1.00|><|29.50|>"
+
+
+def test_spelling_keeps_the_text(tokenizer):
+    text = "The aardvark isn't red, is it?"
+    tokens = labels.spelled(tokenizer, text, {"aardvark", "isn't"})
+    assert tokenizer.decode(tokens) == " " + text
+    assert len(tokens) > len(tokenizer.encode(" " + text))
+
+
+def test_batches_are_the_same_from_any_start(corpus, tokenizer):
+    vocabulary = Vocabulary(tokenizer.n_vocab, used_tokens(tokenizer, corpus.texts))
+    composer = Composer(corpus, tokenizer, SHORT)
+    early = batches(composer, vocabulary, 4, seed=3, first=0, workers=0)
+    next(early)
+    late = batches(composer, vocabulary, 4, seed=3, first=1, workers=0)
+    for a, b in zip(next(early), next(late), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_vocabulary_refuses_tokens_it_was_not_made_for(corpus, tokenizer):
+    vocabulary = Vocabulary(tokenizer.n_vocab, used_tokens(tokenizer, ["only this"]))
+    examples = Composer(corpus, tokenizer, Style(None, 6)).batch(4, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="expected tokens of the training vocabulary"):
+        collate(examples, vocabulary)
+
+
+def test_utterances_too_long_for_the_style_stay_out(corpus, tokenizer):
+    composer = Composer(corpus, tokenizer, Style(None, 1.0))
+    assert 0 < len(composer.by_length) < len(corpus)
+    assert max(corpus.n_samples[composer.by_length]) <= 1.0 * SAMPLE_RATE
