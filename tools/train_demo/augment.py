@@ -6,11 +6,13 @@ much. Knows nothing of texts or windows.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soxr
-from scipy.signal import fftconvolve
+from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+from scipy.signal import oaconvolve
 
 from maxwhisper.dims import SAMPLE_RATE
 
@@ -55,22 +57,35 @@ def reverberate(samples: Samples, rng: Rng) -> Samples:
     """
     decay_s = rng.uniform(0.15, 0.7)
     n = int(decay_s * SAMPLE_RATE)
-    tail = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
+    tail = rng.standard_normal(n, dtype=np.float32) * 10 ** (-3 * np.arange(n) / n)
     tail[: int(rng.uniform(0.002, 0.015) * SAMPLE_RATE)] = 0
     tail *= 10 ** (-rng.uniform(0, 15) / 20) / np.sqrt(np.square(tail).sum())
     tail[0] = 1
-    wet = fftconvolve(samples, tail.astype(np.float32))[: len(samples)]
+    wet = oaconvolve(samples, tail.astype(np.float32))[: len(samples)]
     return wet.astype(np.float32)
 
 
 def band_pass(samples: Samples, low_hz: float, high_hz: float) -> Samples:
     """Nothing outside the band; edges a quarter octave wide."""
-    spectrum = np.fft.rfft(samples)
-    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE), 1e-3))
-    edge = 0.25
-    gain = np.clip((octaves - np.log2(max(low_hz, 1e-3))) / edge + 1, 0, 1)
-    gain *= np.clip((np.log2(high_hz) - octaves) / edge + 1, 0, 1)
-    return np.fft.irfft(spectrum * gain, len(samples)).astype(np.float32)
+    edge = 0.25  # octaves
+
+    def gain(hz: Samples) -> npt.NDArray[Any]:
+        octaves = np.log2(hz)
+        rise = np.clip((octaves - np.log2(low_hz)) / edge + 1, 0, 1)
+        return rise * np.clip((np.log2(high_hz) - octaves) / edge + 1, 0, 1)
+
+    return _filtered(samples, gain)
+
+
+def _filtered(samples: Samples, gain: Callable[[Samples], npt.NDArray[Any]]) -> Samples:
+    """Multiply the spectrum by `gain` of the frequency in Hz (1 Hz at least).
+
+    In float32 and at a length that transforms fast: four times as fast as numpy's on 30 s.
+    """
+    n = next_fast_len(len(samples), real=True)
+    hz = np.maximum(rfftfreq(n, 1 / SAMPLE_RATE), 1).astype(np.float32)
+    filtered: Samples = irfft(rfft(samples, n) * gain(hz).astype(np.float32), n)[: len(samples)]
+    return filtered
 
 
 def telephone(samples: Samples, rng: Rng) -> Samples:
@@ -91,12 +106,13 @@ def codec(samples: Samples, rng: Rng) -> Samples:
 
 
 def microphone(samples: Samples, rng: Rng) -> Samples:
-    """A coloured frequency response: a tilt of up to ±6 dB over the band, and a high-pass."""
-    spectrum = np.fft.rfft(samples)
-    octaves = np.log2(np.maximum(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE), 20) / 1000)
-    tilt_db = rng.uniform(-1.5, 1.5) * octaves  # dB per octave, 0 at 1 kHz
-    coloured = np.fft.irfft(spectrum * 10 ** (tilt_db / 20), len(samples)).astype(np.float32)
-    return band_pass(coloured, rng.uniform(30, 200), 8000)
+    """A coloured frequency response: a tilt of up to 1.5 dB per octave, and a high-pass."""
+    tilt_db = rng.uniform(-1.5, 1.5)
+
+    def gain(hz: Samples) -> npt.NDArray[Any]:
+        return 10 ** (tilt_db / 20 * np.log2(np.maximum(hz, 20) / 1000))
+
+    return band_pass(_filtered(samples, gain), rng.uniform(30, 200), 8000)
 
 
 def clip(samples: Samples, rng: Rng) -> Samples:
@@ -106,21 +122,21 @@ def clip(samples: Samples, rng: Rng) -> Samples:
 
 
 def coloured_noise(n: int, rng: Rng) -> Samples:
-    """White to brown: power falls with frequency to the power 0 to 2."""
-    spectrum = rng.standard_normal(n // 2 + 1) + 1j * rng.standard_normal(n // 2 + 1)
-    frequency = np.maximum(np.arange(n // 2 + 1), n / 800)  # flat below 20 Hz
-    return np.fft.irfft(spectrum * frequency ** -(rng.uniform(0, 2) / 2), n).astype(np.float32)
+    """White to brown: power falls with frequency, to the power 0 to 2, above 20 Hz."""
+    exponent = rng.uniform(0, 2) / 2
+    white = rng.standard_normal(n, dtype=np.float32)
+    return _filtered(white, lambda hz: np.maximum(hz, 20) ** -exponent)
 
 
 def hum(n: int, rng: Rng) -> Samples:
     """Mains and fans: harmonics of 40 to 200 Hz over a little noise."""
     t = np.arange(n, dtype=np.float32) / SAMPLE_RATE
     base = rng.choice((50.0, 60.0, 100.0, 120.0, rng.uniform(40, 200)))
-    tones = sum(
-        rng.uniform(0, 1) / k * np.sin(2 * np.pi * base * k * t + rng.uniform(0, 6.28))
-        for k in range(1, 8)
-    )
-    return (tones + 0.05 * rng.standard_normal(n)).astype(np.float32)
+    sound = 0.05 * rng.standard_normal(n, dtype=np.float32)
+    for k in range(1, 8):
+        phase = np.float32(2 * np.pi * base * k) * t + np.float32(rng.uniform(0, 6.28))
+        sound += np.float32(rng.uniform(0, 1) / k) * np.sin(phase)
+    return sound
 
 
 def knocks(n: int, rng: Rng) -> Samples:

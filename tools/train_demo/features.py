@@ -6,15 +6,17 @@ The twin of `maxwhisper.reference.log_mel_spectrogram`, in torch; tests/train_de
 from functools import cache
 
 import torch
+from whisper.audio import mel_filters
 
 from maxwhisper.dims import HOP_LENGTH, N_FFT
-from maxwhisper.mel import DYNAMIC_RANGE, LOG_FLOOR, mel_filters
+from maxwhisper.mel import DYNAMIC_RANGE, LOG_FLOOR
 
 
 @cache
 def _constants(n_mels: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    window = torch.hann_window(N_FFT, device=device)
-    return window, torch.from_numpy(mel_filters(n_mels)).to(device)
+    """Window and filterbank; the latter from openai-whisper, so that a GPU machine that was lent
+    for an hour needs no librosa."""
+    return torch.hann_window(N_FFT, device=device), mel_filters(device, n_mels)
 
 
 def log_mel(
