@@ -3,6 +3,7 @@
 import ctypes.util
 import random
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -45,6 +46,18 @@ def test_unusable_speech_is_refused(monkeypatch):
     silent = voices.Speech(np.zeros(16_000, np.int16), ((SILENCE, 16_000),), ())
     monkeypatch.setattr(voices, "_flite", lambda *arguments: silent)
     assert voices.speak(voices.SEEN[0], [TEXT], random.Random(0)) == [None]
+
+
+def test_a_synthesiser_that_fails_on_a_sentence_loses_that_sentence(monkeypatch):
+    def fail(*command, **settings):
+        raise subprocess.CalledProcessError(1, command)
+
+    monkeypatch.setattr(shutil, "which", lambda program: program)
+    monkeypatch.setattr(subprocess, "run", fail)
+    for voice in (voices.SEEN[0], voices.UNSEEN):
+        assert voices.speak(voice, [TEXT, TEXT], random.Random(0)) == [None, None]
+    with pytest.raises(SystemExit, match="is its Debian package whole"):
+        voices.require_synthesisers()
 
 
 def test_a_missing_synthesiser_names_its_package(monkeypatch):

@@ -59,10 +59,10 @@ def phases(batch_short: int, batch_window: int, spell: float, rate: float) -> tu
     )
 
 
-# cpu: a step of 32 single utterances (122 s of sound) took 2.9 s on one busy core. bfloat16 there was
-# 20 times slower than float32 (AVX2 alone), so only a GPU gets it. gpu: not run yet; a core makes a
-# window in 22 ms and an utterance in 1.7 ms, so 15 of them feed about 10 steps of 64 windows a
-# second.
+# cpu: a step of 32 single utterances (122 s of sound) took 2.9 s on one busy core. bfloat16 there
+# was 20 times slower than float32 (AVX2 alone), so only a GPU gets it. gpu: not run yet; a core
+# makes a window in 22 ms and an utterance in 1.7 ms, so 15 of them feed about ten steps of 64
+# windows a second.
 PRESETS = {
     # Proves that everything runs end to end, in a minute; learns next to nothing.
     "toy": Settings(

@@ -28,7 +28,7 @@ import numpy as np
 
 from maxwhisper.dims import SAMPLE_RATE
 from tools.train_demo.text import Sentence, read
-from tools.train_demo.voices import SEEN, UNSEEN, Speech, Voice, speak
+from tools.train_demo.voices import SEEN, UNSEEN, Speech, Voice, require_synthesisers, speak
 
 SHARD_UTTERANCES = 250  # a minute's loss at most when interrupted
 MEAN_UTTERANCE_S = 3.0  # of 1,750 utterances; turns hours into shards
@@ -71,8 +71,8 @@ def plan(sentences: Sequence[Sentence], folder: Path, n_train: int, seed: int) -
     return jobs
 
 
-def make(job: Job) -> float:
-    """Synthesise and write one shard; hours of speech in it."""
+def make(job: Job) -> tuple[float, int]:
+    """Synthesise and write one shard; hours of speech in it, and sentences that were lost."""
     rng = random.Random(f"{job.seed} {job.folder.name} {job.number}")
     chosen = rng.choices(job.voices, [voice.share for voice in job.voices], k=len(job.sentences))
     of_voice: dict[Voice, list[Sentence]] = defaultdict(list)
@@ -82,7 +82,7 @@ def make(job: Job) -> float:
     for voice, sentences in of_voice.items():
         said = speak(voice, [sentence.spoken for sentence in sentences], rng)
         spoken += [(voice, s, speech) for s, speech in zip(sentences, said, strict=True) if speech]
-    return write_shard(job, spoken)
+    return write_shard(job, spoken), len(job.sentences) - len(spoken)
 
 
 def write_shard(job: Job, spoken: Sequence[tuple[Voice, Sentence, Speech]]) -> float:
@@ -125,12 +125,17 @@ def main() -> None:
     jobs = plan(read(options.sentences), options.folder, n_train, options.seed)
     missing = [job for job in jobs if not job.is_done]
     print(f"{len(jobs) - len(missing)} of {len(jobs)} shards are there", file=sys.stderr)
-    started, hours = time.monotonic(), 0.0
+    require_synthesisers()
+    started, hours, lost = time.monotonic(), 0.0, 0
     with Pool(options.workers) as pool:
-        for count, made in enumerate(pool.imap_unordered(make, missing), 1):
-            hours += made
+        for count, (made, unusable) in enumerate(pool.imap_unordered(make, missing), 1):
+            hours, lost = hours + made, lost + unusable
             elapsed_s = time.monotonic() - started
-            print(f"{count}/{len(missing)} shards, {hours:.2f} h of speech in {elapsed_s:.0f} s")
+            print(
+                f"{count}/{len(missing)} shards, {hours:.2f} h of speech in {elapsed_s:.0f} s, "
+                f"{lost} sentences unusable",
+                flush=True,
+            )
             if elapsed_s > 60 * options.minutes:
                 break  # leaving the block ends the workers; half-made shards have no .json
 

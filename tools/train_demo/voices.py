@@ -12,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,7 @@ from tools.train_demo import espeak
 from tools.train_demo.phones import SILENCE, espeak_phone, flite_phone
 
 Int16 = npt.NDArray[np.int16]
+Result = TypeVar("Result")
 PACKAGES = {
     "flite": "flite",
     "festival": "festival festlex-cmu festlex-poslex festvox-us-slt-hts festvox-kdlpc16k",
@@ -95,26 +98,48 @@ SEEN: tuple[Voice, ...] = (
 UNSEEN = Voice("festival", "ked_diphone", 1.0)
 
 
+def require_synthesisers() -> None:
+    """Let every program say a word; end this one with what to install if one cannot.
+
+    Before worker processes start: one that ended there would leave its parent waiting.
+    """
+    first_of = {voice.program: voice for voice in (*SEEN[::-1], UNSEEN)}
+    for voice in first_of.values():
+        if speak(voice, ["Hello there."], random.Random(0)) == [None]:
+            sys.exit(f"expected speech from {voice.label}, got none: is its Debian package whole?")
+
+
 def speak(voice: Voice, texts: Sequence[str], rng: random.Random) -> list[Speech | None]:
     """Every text in one voice, at a random rate and pitch; None where nothing usable came back.
 
     Ends the program with the packages to install when the synthesiser is missing.
     """
+    said: Sequence[Speech | None]
     if voice.program == "festival":
-        said = _festival(voice, texts, rng)
-    elif voice.program == "flite":
-        said = [_flite(voice, text, rng) for text in texts]
+        said = _tried(partial(_festival, voice, texts, rng)) or [None] * len(texts)
     else:
-        said = [_espeak(voice, text, rng) for text in texts]
+        one = _flite if voice.program == "flite" else _espeak
+        said = [_tried(partial(one, voice, text, rng)) for text in texts]
     return [
-        speech if _usable(speech, text) else None for speech, text in zip(said, texts, strict=True)
+        speech if speech and _usable(speech, text) else None
+        for speech, text in zip(said, texts, strict=True)
     ]
 
 
+def _tried(synthesise: Callable[[], Result]) -> Result | None:
+    """A program that fails on a sentence loses that sentence (festival: its batch), not the run;
+    `speech` counts and prints them."""
+    try:
+        return synthesise()
+    except (subprocess.CalledProcessError, FileNotFoundError, wave.Error):
+        return None
+
+
 def _usable(speech: Speech, text: str) -> bool:
-    """Not empty, not silent, and neither faster nor slower than anybody speaks."""
+    """Not silent, some phone in it, and neither faster nor slower than anybody speaks."""
     seconds = len(speech.samples) / SAMPLE_RATE
-    return 0.03 * len(text) < seconds < 0.3 * len(text) + 2 and bool(np.any(speech.samples))
+    sounds = any(phone != SILENCE for phone, _ in speech.phones) and bool(np.any(speech.samples))
+    return sounds and 0.03 * len(text) < seconds < 0.3 * len(text) + 2
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
