@@ -48,7 +48,8 @@ DIMS = Dims(80, 1500, 256, 4, 4, 51_864, 448, 256, 4, 4)
 
 
 def phases(batch_short: int, batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
-    """hear: phones alone. read: text from single utterances. window: everything, 30 s."""
+    """hear: phones alone. read: text of single utterances. join: several, in 10 s, with prompts.
+    window: as at work, 30 s."""
     return (
         Phase("hear", 0.10, Style(None, 6, distorted=0.3), batch_short, 1.0, 0.0, rate, rate),
         Phase("read", 0.35, Style(None, 6, spell, 0.5), batch_short, 0.3, 1.0, rate, rate / 2),

@@ -208,6 +208,9 @@ class Run:
         self._write({"phase": phase.name, "progress": round(progress, 4), "rate": rate, **means})
 
     def _evaluate(self, phase: Phase) -> None:
+        """Log the word error rates, once the decoder has begun to learn."""
+        if not phase.text_weight:
+            return
         trainer = self.trainer
         for name, corpus in self.held_out.items():
             wer, heard = held_out_wer(
