@@ -1,10 +1,10 @@
 """The one benchmark harness: every published number is a record that `run` made.
 
 In: engines behind the `Engine` protocol, clips already decoded. Out: one JSON-ready record. Engines
-take turns and never run at the same time; every engine gets the same array and the same options;
-loading and warm-up are outside the clock. The clock goes round `Engine.transcribe`, which returns
-text on the host, so a device has finished when it stops. Knows no engine by its module.
-`bench_report` checks and prints records.
+take turns and never run at the same time, each in its own process; every engine gets the same
+array and the same options; loading and warm-up are outside the clock. The clock goes round
+`Engine.transcribe`, which returns text on the host, so a device has finished when it stops. Knows
+no engine by its module. `bench_report` checks and prints records.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from maxwhisper import machine, scoring
-from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.bench_process import IsolatedEngine, one_line
 from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import Engine, Progress, Waveform, load_engine
+from maxwhisper.engine import Engine, Progress, Waveform
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Transcript
 
@@ -74,31 +74,30 @@ class _Lane:
 
 def load_contestants(
     names: Sequence[str],
-    checkpoint: Checkpoint,
+    model: str | Path,
     *,
     device: str = "auto",
     dtype: str = "auto",
     cache_dir: Path | None = None,
-    progress: Progress | None = None,
 ) -> list[Contestant]:
-    """Load the engines one after the other, each on the clock; one that fails keeps its error."""
+    """Load the engines one after the other, each in a process of its own; `load_s` does not count
+    the reading of the weights. One that fails keeps its error."""
     contestants = []
     for name in names:
-        start_s = time.perf_counter()
         try:
-            engine = load_engine(
-                name,
-                checkpoint,
-                device=device,
-                dtype=dtype,
-                cache_dir=cache_dir,
-                progress=progress,
-            )
+            engine = IsolatedEngine(name, model, device, dtype, cache_dir)
         except Exception as error:  # whatever its libraries raise: the others still run
-            contestants.append(Contestant(name, None, None, f"loading failed: {_line(error)}"))
+            contestants.append(Contestant(name, None, None, f"loading failed: {one_line(error)}"))
         else:
-            contestants.append(Contestant(name, engine, time.perf_counter() - start_s))
+            contestants.append(Contestant(name, engine, engine.load_s))
     return contestants
+
+
+def close(contestants: Sequence[Contestant]) -> None:
+    """End the processes that `load_contestants` started."""
+    for contestant in contestants:
+        if isinstance(contestant.engine, IsolatedEngine):
+            contestant.engine.close()
 
 
 def with_a_a_check(contestants: Sequence[Contestant]) -> list[Contestant]:
@@ -155,30 +154,35 @@ def _bench_clip(
     for lane in lanes:
         for _ in range(settings.warmups):
             progress(f"{clip.name}: {lane.contestant.name} warming up")
-            _transcribe(lane, clip, settings.options)
+            _transcribe(lane, clip, settings.options, time.perf_counter)
     for number in range(settings.rounds):
         first = number % max(len(lanes), 1)
         for lane in lanes[first:] + lanes[:first]:
             progress(f"{clip.name}: {lane.contestant.name}, round {number + 1}/{settings.rounds}")
-            start_s = clock()
-            transcript = _transcribe(lane, clip, settings.options)
-            elapsed_s = clock() - start_s
-            if transcript is not None:
-                lane.seconds.append(elapsed_s)
-                lane.transcripts.append(transcript)
+            timed = _transcribe(lane, clip, settings.options, clock)
+            if timed is not None:
+                lane.transcripts.append(timed[0])
+                lane.seconds.append(timed[1])
     if model != RANDOM_MODEL:
         _refuse_empty_texts(lanes, clip)
     return [_entry(lane, clip, model, settings.options) for lane in lanes]
 
 
-def _transcribe(lane: _Lane, clip: Clip, options: TranscribeOptions) -> Transcript | None:
-    """One inference; None, with the reason in the lane, once the engine has failed on this clip."""
-    if lane.error is not None or lane.contestant.engine is None:
+def _transcribe(
+    lane: _Lane, clip: Clip, options: TranscribeOptions, clock: Clock
+) -> tuple[Transcript, float] | None:
+    """One inference and its seconds; None, with the reason in the lane, once the engine has failed
+    on this clip. An engine in its own process is timed there."""
+    engine = lane.contestant.engine
+    if lane.error is not None or engine is None:
         return None
     try:
-        return lane.contestant.engine.transcribe(clip.waveform, options)
+        if isinstance(engine, IsolatedEngine):
+            return engine.timed(clip.waveform, options)
+        start_s = clock()
+        return engine.transcribe(clip.waveform, options), clock() - start_s
     except Exception as error:  # whatever its libraries raise: the others still run
-        lane.error = _line(error)
+        lane.error = one_line(error)
         return None
 
 
@@ -243,9 +247,3 @@ def _word_error_rate(
         return None
     language = options.language or transcript.language
     return scoring.word_error_rate(clip.reference, transcript.text, language).wer
-
-
-def _line(error: Exception) -> str:
-    """An exception as one line: its type and the first line of its text."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

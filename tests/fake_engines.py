@@ -4,27 +4,33 @@ A test puts `ENGINES` in the place of `maxwhisper.engine.ENGINES`.
 """
 
 import os
+import time
 
 from maxwhisper.engine import EngineInfo
 from maxwhisper.errors import EngineUnavailable
 from maxwhisper.transcript import Segment, Transcript
 
 SAMPLE_RATE = 16_000
+SLOW_S = 0.2  # how long the slow engine sleeps
 TEXT = " and so my fellow Americans"
 
 
 class FakeEngine:
     """Says `text` for any waveform, in one segment, and keeps what it was asked in `calls`."""
 
-    def __init__(self, name, text=TEXT, shout=False, fail_from_call=None):
+    def __init__(self, name, text=TEXT, shout=False, fail_from_call=None, sleep_s=0.0, dies=False):
         self.info = EngineInfo(name, f"{name} 1.0", "fake", "cpu", "it is all there is", "float32")
         self.text, self.shout, self.fail_from_call = text, shout, fail_from_call
+        self.sleep_s, self.dies = sleep_s, dies
         self.calls = []
 
     def transcribe(self, waveform, options, on_segment=None):
         self.calls.append((waveform, options))
         if self.fail_from_call is not None and len(self.calls) >= self.fail_from_call:
             raise RuntimeError("CUDA failed\nwith a long story")
+        if self.dies:
+            os._exit(1)
+        time.sleep(self.sleep_s)
         if self.shout:
             print("printed by a library")
             os.write(1, b"written by a C library\n")
@@ -50,9 +56,22 @@ def create_mute(checkpoint, **_settings):
     return FakeEngine("mute", text="")
 
 
+def create_slow(checkpoint, **_settings):
+    return FakeEngine("slow", sleep_s=SLOW_S)
+
+
+def create_failing(checkpoint, **_settings):
+    return FakeEngine("failing", fail_from_call=2)
+
+
+def create_dying(checkpoint, **_settings):
+    return FakeEngine("dying", dies=True)
+
+
 def create_missing(checkpoint, **_settings):
     raise EngineUnavailable("missing cannot run here: no module named 'nothing'")
 
 
-ENGINES = {name: f"fake_engines:create_{name}" for name in ("plain", "shouting", "mute", "missing")}
+NAMES = ("plain", "shouting", "mute", "missing", "slow", "failing", "dying")
+ENGINES = {name: f"fake_engines:create_{name}" for name in NAMES}
 ENGINES["maxwhisper"] = ENGINES["plain"]

@@ -119,15 +119,48 @@ def test_a_a_check_runs_the_same_engine_under_two_names():
     assert [run["engine"] for run in record["runs"]] == ["a", "a (A/A)"]
 
 
-def test_loading_is_timed_apart_and_may_fail(monkeypatch):
+@pytest.fixture
+def isolated(monkeypatch):
+    """isolated(*names): contestants in processes of their own, ended after the test."""
+    started = []
+
+    def load(*names):
+        started.extend(load_contestants(names, "random"))
+        return started
+
     monkeypatch.setattr("maxwhisper.engine.ENGINES", fake_engines.ENGINES)
-    good, bad = load_contestants(["plain", "missing"], checkpoint=None)
+    yield load
+    bench.close(started)
+
+
+def test_loading_is_timed_apart_and_may_fail(isolated):
+    good, bad = isolated("plain", "missing")
     assert good.load_s >= 0
     assert bad.engine is None
     assert bad.error.startswith("loading failed: EngineUnavailable: missing cannot run")
     record = bench.run([good, bad], [CLIP], "fake")
     bench_report.validate(record)
     assert record["runs"][1]["error"] == bad.error
+
+
+def test_every_engine_has_a_process_and_its_own_clock(isolated):
+    """The slow engine is timed where it runs: the pipe and the other engine do not count."""
+    first, second = isolated("plain", "slow")
+    never = lambda: pytest.fail("the harness's own clock was asked")  # noqa: E731
+    record = bench.run([first, second], [CLIP], "fake", clock=never)
+    quick, slow = (run["median_s"] for run in record["runs"])
+    assert quick < fake_engines.SLOW_S <= slow < 2 * fake_engines.SLOW_S
+
+
+def test_a_failure_in_the_other_process_comes_back_as_a_line(isolated):
+    record = bench.run(isolated("failing"), [CLIP], "fake")
+    assert record["runs"][0]["error"] == "RuntimeError: CUDA failed"
+
+
+def test_an_engine_whose_process_dies_is_an_error(isolated):
+    record = bench.run(isolated("dying", "plain"), [CLIP], "fake")
+    assert "BrokenProcessPool" in record["runs"][0]["error"]
+    assert record["runs"][1]["error"] is None
 
 
 @pytest.mark.parametrize(

@@ -73,23 +73,21 @@ def selftest(args: argparse.Namespace, out: TextIO) -> int:
 
 def bench(args: argparse.Namespace, out: TextIO) -> int:
     from maxwhisper import bench, bench_report
+    from maxwhisper.checkpoint import DEFAULT_MODEL
     from maxwhisper.options import TranscribeOptions
 
     options = TranscribeOptions(language=args.language).validate()
     clips = [_read_clip(Path(name)) for name in args.clips or [BENCH_CLIP]]
-    checkpoint = _load_checkpoint(args)
+    model = args.model or DEFAULT_MODEL
     contestants = bench.load_contestants(
-        args.engines,
-        checkpoint,
-        device=args.device,
-        dtype=args.dtype,
-        cache_dir=args.cache_dir,
-        progress=progress,
+        args.engines, model, device=args.device, dtype=args.dtype, cache_dir=args.cache_dir
     )
-    if args.aa:
-        contestants = bench.with_a_a_check(contestants)
+    entrants = bench.with_a_a_check(contestants) if args.aa else contestants
     settings = bench.Settings(args.rounds, args.warmups, options)
-    record = bench.run(contestants, clips, checkpoint.name, settings, progress=progress)
+    try:
+        record = bench.run(entrants, clips, model, settings, progress=progress)
+    finally:
+        bench.close(contestants)
     bench_report.validate(record)
     if args.output is not None:
         args.output.write_text(json_text(record), encoding="utf-8")
