@@ -41,10 +41,6 @@ class Dims:
         return self.n_audio_ctx * INPUT_STRIDE
 
     @property
-    def audio_head_width(self) -> int:
-        return self.n_audio_state // self.n_audio_head
-
-    @property
     def text_head_width(self) -> int:
         return self.n_text_state // self.n_text_head
 
