@@ -72,6 +72,10 @@ def create_missing(checkpoint, **_settings):
     raise EngineUnavailable("missing cannot run here: no module named 'nothing'")
 
 
-NAMES = ("plain", "shouting", "mute", "missing", "slow", "failing", "dying")
-ENGINES = {name: f"fake_engines:create_{name}" for name in NAMES}
+def _registry(*names):
+    return {name: f"fake_engines:create_{name}" for name in names}
+
+
+ENGINES = _registry("plain", "shouting", "mute", "missing")
 ENGINES["maxwhisper"] = ENGINES["plain"]
+TROUBLED = _registry("slow", "failing", "dying")

@@ -128,7 +128,8 @@ def isolated(monkeypatch):
         started.extend(load_contestants(names, "random"))
         return started
 
-    monkeypatch.setattr("maxwhisper.engine.ENGINES", fake_engines.ENGINES)
+    registry = fake_engines.ENGINES | fake_engines.TROUBLED
+    monkeypatch.setattr("maxwhisper.engine.ENGINES", registry)
     yield load
     bench.close(started)
 
