@@ -8,6 +8,7 @@ the artifacts; afterwards the probe costs one encoder window and a few decoder s
 import os
 import tempfile
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +95,7 @@ def _known_answer(checkpoint: Checkpoint, cache_dir: Path | None) -> Answer:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         pass
-    except (OSError, ValueError):  # a damaged file: compute it again
+    except (OSError, ValueError, BadZipFile):  # a damaged file: compute it again
         path.unlink(missing_ok=True)
     answer = expected(checkpoint)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -116,9 +116,10 @@ def test_the_known_answer_is_kept_and_repaired(engine, tmp_path):
     probe.verify(engine.network, engine.checkpoint, tmp_path)
     (path,) = (tmp_path / "probes").iterdir()
     kept = path.read_bytes()
-    path.write_bytes(b"damaged")
-    probe.verify(engine.network, engine.checkpoint, tmp_path)
-    assert path.read_bytes() == kept
+    for damaged in (b"damaged", kept[: len(kept) // 2]):  # garbage, and a file cut short
+        path.write_bytes(damaged)
+        probe.verify(engine.network, engine.checkpoint, tmp_path)
+        assert path.read_bytes() == kept
 
 
 @pytest.mark.parametrize(
