@@ -1,9 +1,9 @@
 """What a caller may ask of a transcription: one frozen object, named as openai-whisper names
 things.
 
-Every field of the reference's `transcribe()` and `DecodingOptions` is here. `validate` refuses
-impossible values; `require_supported` refuses, loudly, what an engine does not do. Nothing is
-ignored.
+Every field of the reference's `transcribe()` and `DecodingOptions` is here, and what faster-whisper
+adds to them under its names. `validate` refuses impossible values; `require_supported` refuses,
+loudly, what an engine does not do. Nothing is ignored.
 """
 
 from collections.abc import Collection, Mapping
@@ -36,8 +36,15 @@ class TranscribeOptions:
     logprob_threshold: float | None = -1.0
     no_speech_threshold: float | None = 0.6
     condition_on_previous_text: bool = True
-    initial_prompt: str | None = None
+    prompt_reset_on_temperature: float = 0.5  # a window decoded hotter does not prompt the next
+    initial_prompt: str | tuple[int, ...] | None = None  # text, or token ids
     carry_initial_prompt: bool = False
+    hotwords: str | None = None  # words to expect, before the prompt of every window
+    repetition_penalty: float = 1.0  # above 1: tokens said already become less likely
+    no_repeat_ngram_size: int = 0  # no run of so many tokens twice in a window; 0: no limit
+    seed: int = 0  # of sampling, above temperature 0
+    language_detection_segments: int = 1  # windows of 30 s that vote on the language
+    language_detection_threshold: float | None = None  # a window this sure decides at once
     word_timestamps: bool = False
     prepend_punctuations: str = "\"'“¿([{-"
     append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
@@ -64,6 +71,23 @@ class TranscribeOptions:
             raise OptionError("patience needs beam_size: give both or neither")
         if self.sample_len is not None and self.sample_len < 1:
             raise OptionError(f"sample_len must be at least 1 token, got {self.sample_len}")
+        if self.beam_size is not None and self.beam_size < 1:
+            raise OptionError(f"beam_size must be at least 1, got {self.beam_size}")
+        if self.best_of is not None and self.best_of < 1:
+            raise OptionError(f"best_of must be at least 1, got {self.best_of}")
+        if self.patience is not None and self.patience <= 0:
+            raise OptionError(f"patience must be above 0, got {self.patience}")
+        if self.repetition_penalty <= 0:
+            raise OptionError(f"repetition_penalty must be above 0, got {self.repetition_penalty}")
+        if self.no_repeat_ngram_size < 0:
+            raise OptionError(
+                f"no_repeat_ngram_size must be 0 or more, got {self.no_repeat_ngram_size}"
+            )
+        if self.language_detection_segments < 1:
+            raise OptionError(
+                "language_detection_segments must be at least 1, "
+                f"got {self.language_detection_segments}"
+            )
         if self.length_penalty is not None and not 0 <= self.length_penalty <= 1:
             raise OptionError(f"length_penalty must lie in 0..1, got {self.length_penalty}")
         if self.max_initial_timestamp is not None and not 0 <= self.max_initial_timestamp <= 30:

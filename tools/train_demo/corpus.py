@@ -6,6 +6,7 @@ utterances cost megabytes, not gigabytes, in every worker process.
 
 import json
 import sys
+from collections.abc import Container
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -31,9 +32,10 @@ class Utterance:
 
 
 class Corpus:
-    """All utterances of one folder of shards, by number."""
+    """The utterances of one folder of shards, by number; with `only`, those of its texts alone
+    (shards may be older than the list of sentences)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, only: Container[str] | None = None) -> None:
         labels = sorted(folder.glob("*.json"))
         if not labels:
             sys.exit(f"expected shards in {folder}, found none: python -m tools.train_demo.speech")
@@ -43,8 +45,10 @@ class Corpus:
         for shard, path in enumerate(labels):
             here = json.loads(path.read_text())
             starts = accumulate((entry["n_samples"] for entry in here), initial=0)
-            places += [(shard, start) for start, _ in zip(starts, here, strict=False)]
-            entries += here
+            for entry, start in zip(here, starts, strict=False):
+                if only is None or entry["text"] in only:
+                    places.append((shard, start))
+                    entries.append(entry)
             self._audio.append(np.load(path.with_suffix(".npy"), mmap_mode="r"))
         self.texts = [entry["text"] for entry in entries]
         self.voices = [sys.intern(entry["voice"]) for entry in entries]

@@ -39,7 +39,7 @@ _WORDS: dict[str, list[str]] = {
         "thing": "book letter door window car house dog cat table chair picture phone ticket key "
         "bag coat garden river road train boat bridge kitchen office school church hospital city "
         "country morning evening question answer story song game meal cup glass box paper map "
-        "clock radio computer machine microphone camera bicycle engine tree flower bird horse "
+        "clock kettle radio computer machine microphone camera bicycle engine tree flower bird horse "
         "fish apple",
         "kind": "old new big small red blue green black white little long short heavy light good "
         "bad beautiful strange quiet cheap expensive broken empty full dark bright warm cold "
@@ -47,7 +47,7 @@ _WORDS: dict[str, list[str]] = {
         "pronoun": "I you we they she he everyone nobody someone",
         "term": "Modular Whisper Python",
         "component": "kernel tensor transformer encoder decoder graph compiler model benchmark "
-        "tokenizer cache device server spectrogram",
+        "tokenizer cache device server spectrogram token processor",
     }.items()
 }
 _ONES, _TENS = _WORDS["ones"], _WORDS["tens"]
@@ -111,6 +111,8 @@ _TEMPLATES = (
     "How much {measure} does {term} need?",
     "{name} wrote {term} in Mojo.",
     "{Term} took {number} milliseconds for {number} seconds of audio.",
+    "{Name} listens to {term} and talks about {term}.",
+    "Capture {term} once, and replay {term} {number} times.",
     "The {measure} of {term} matters more than its {measure}.",
 )
 

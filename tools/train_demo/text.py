@@ -1,8 +1,8 @@
 """What the synthesisers are to say: sentences as Whisper writes them, and as they are read aloud.
 
-Owns what a usable sentence is and which 500 are never trained on. In: WordNet's data files (Debian
-package wordnet-base, licence WordNet3.0: use for any purpose) and the sentences of `phrases`. Out:
-one JSON line per sentence. Knows nothing of sound.
+Owns what a usable sentence is and which 500 or so are never trained on. In: WordNet's data files
+(Debian package wordnet-base, licence WordNet3.0: use for any purpose), the sentences of `phrases`
+and of `grammar`. Out: one JSON line per sentence. Knows nothing of sound.
 
 `python -m tools.train_demo.text sentences.jsonl`
 """
@@ -19,21 +19,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
+from tools.train_demo.grammar import Grammar
 from tools.train_demo.phrases import phrases
 from tools.train_demo.settings import DIMS
 
 WORDNET = Path("/usr/share/wordnet")
-N_HELD_OUT = 500
+HELD_OUT = 0.0025  # share of all sentences, chosen by hash: about 500
 N_PHRASES = 60_000
+N_GRAMMAR = 90_000
 LEAST_COUNT = 8  # of a token, to be worth a row
+LEAST_WORD_COUNT = 12  # of a word: the stated domain is common words
 SHORTEST, LONGEST = 12, 140  # letters: about 1 s to 10 s of speech
 
 _TITLES = {"Mr.", "Mrs.", "Dr."}  # the only points inside a sentence
 _WORD = re.compile(r"[A-Za-z]?[a-z]+('[a-z]+)?(-[A-Za-z]?[a-z]+('[a-z]+)?)*|[AI]|I'[a-z]+")
+_LETTERS = re.compile(r"[a-z']+")
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
 # WordNet marks most of what nobody wants to read on a stage; the whole entry goes.
 _UNWELCOME = re.compile(
-    r"offensive|obscen|slur\b|vulgar|disparag|sexual|genital|prostitut|\brap(e|ist)"
+    r"offensive|profan|obscen|slur\b|vulgar|disparag|sexual|genital|prostitut|\brap(e|ist)"
 )
 
 
@@ -111,22 +115,37 @@ def familiar(
     ]
 
 
+def common_words(pairs: Iterable[tuple[str, str]], least: int) -> list[tuple[str, str]]:
+    """Pairs whose words each occur `least` times or more in all texts.
+
+    A word met once is learnt by no small network, and a sentence of such words teaches it to guess.
+    """
+    pairs = list(pairs)
+    words = [_LETTERS.findall(text.lower()) for text, _ in pairs]
+    counts = Counter(word for row in words for word in row)
+    return [
+        pair
+        for pair, row in zip(pairs, words, strict=True)
+        if all(counts[word] >= least for word in row)
+    ]
+
+
 def split_key(text: str) -> str:
     """sha256 of the letters and digits alone: casing and punctuation make no new sentence."""
     letters = re.sub(r"[^a-z0-9]", "", text.lower())
     return hashlib.sha256(letters.encode()).hexdigest()
 
 
-def split(pairs: Iterable[tuple[str, str]], n_held_out: int = N_HELD_OUT) -> list[Sentence]:
-    """Drop repetitions, hold out the `n_held_out` of smallest hash; sorted by hash.
+def is_held_out(key: str, share: float = HELD_OUT) -> bool:
+    """By the sentence's hash alone: it falls on the same side whatever other sentences there are,
+    so that speech made of an earlier list can be trained on."""
+    return int(key[:12], 16) < share * 16**12
 
-    Hashes decide, so that the same sentence falls on the same side in every run.
-    """
+
+def split(pairs: Iterable[tuple[str, str]], share: float = HELD_OUT) -> list[Sentence]:
+    """Drop repetitions, hold out the `share` of smallest hash; sorted by hash."""
     by_key = {split_key(text): (text, spoken) for text, spoken in pairs}
-    return [
-        Sentence(*by_key[key], held_out=rank < n_held_out)
-        for rank, key in enumerate(sorted(by_key))
-    ]
+    return [Sentence(*by_key[key], is_held_out(key, share)) for key in sorted(by_key)]
 
 
 def write(sentences: Iterable[Sentence], path: Path) -> None:
@@ -147,7 +166,10 @@ def main() -> None:
     path = parser.parse_args().path
     dictionary = ((text, text) for text in wordnet_sentences())
     made = phrases(random.Random(0), N_PHRASES)
-    sentences = split(familiar((*dictionary, *made), get_tokenizer(DIMS)))
+    grammar = Grammar(WORDNET, _UNWELCOME).sentences(random.Random(0), N_GRAMMAR)
+    formed = ((text, text) for text in grammar if LONGEST >= len(text) >= SHORTEST)
+    pairs = common_words((*dictionary, *made, *formed), LEAST_WORD_COUNT)
+    sentences = split(familiar(pairs, get_tokenizer(DIMS)))
     write(sentences, path)
     words = {word for sentence in sentences for word in sentence.text.lower().split()}
     print(f"{len(sentences)} sentences, {len(words)} different words in {path}")
