@@ -23,6 +23,11 @@ class Window:
     def start_s(self) -> float:
         return self.seek / FRAMES_PER_SECOND
 
+    @property
+    def end(self) -> int:
+        """Frame after the last one."""
+        return self.seek + self.size
+
 
 def window_segments(
     result: WindowResult, window: Window, tokenizer: Tokenizer, first_id: int
@@ -31,22 +36,23 @@ def window_segments(
 
     Two adjacent timestamps close one segment and open the next. A window that ends in a single
     timestamp has nothing after it; otherwise the last unclosed segment is dropped and read again
-    from its start. A segment without duration or text stays in the list, emptied.
+    from its start. Segments without duration or text are among them: `without_empty` comes later,
+    because word times may still give them a duration.
     """
     tokens = result.tokens
     is_timestamp = [token >= tokenizer.timestamp_begin for token in tokens]
-    ends_in_single_timestamp = is_timestamp[-2:] == [False, True]
+    single_ending = ends_in_single_timestamp(tokens, tokenizer)
     spans: list[tuple[int, int | None]]
     cuts = [i for i in range(1, len(tokens)) if is_timestamp[i - 1] and is_timestamp[i]]
 
     if cuts:
-        if ends_in_single_timestamp:
+        if single_ending:
             cuts.append(len(tokens))
         starts = [0, *cuts[:-1]]
         pieces = [tokens[start:cut] for start, cut in zip(starts, cuts, strict=True)]
         spans = [_positions(piece, tokenizer) for piece in pieces]
         closed = pieces[-1][-1] - tokenizer.timestamp_begin
-        advance = window.size if ends_in_single_timestamp else closed * INPUT_STRIDE
+        advance = window.size if single_ending else closed * INPUT_STRIDE
     else:
         pieces = [tokens]
         spans = [(0, _last_position(tokens, tokenizer))]
@@ -62,6 +68,21 @@ def window_segments(
             _segment(piece, start, end, first_id + len(segments), result, window, tokenizer)
         )
     return segments, window.seek + advance
+
+
+def ends_in_single_timestamp(tokens: Sequence[int], tokenizer: Tokenizer) -> bool:
+    """True if the window closed its last segment and opened no other: no speech follows."""
+    return [token >= tokenizer.timestamp_begin for token in tokens[-2:]] == [False, True]
+
+
+def without_empty(segments: Sequence[Segment]) -> list[Segment]:
+    """The same segments; one that has no duration or no text stays, with nothing in it."""
+    return [
+        replace(segment, text="", tokens=(), words=())
+        if segment.start == segment.end or not segment.text.strip()
+        else segment
+        for segment in segments
+    ]
 
 
 def _positions(piece: Sequence[int], tokenizer: Tokenizer) -> tuple[int, int]:
@@ -85,7 +106,7 @@ def _segment(
     window: Window,
     tokenizer: Tokenizer,
 ) -> Segment:
-    segment = Segment(
+    return Segment(
         id=segment_id,
         seek=window.seek,
         start=start,
@@ -97,6 +118,3 @@ def _segment(
         compression_ratio=result.compression_ratio,
         no_speech_prob=result.no_speech_prob,
     )
-    if start == end or not segment.text.strip():
-        return replace(segment, text="", tokens=())
-    return segment

@@ -18,7 +18,7 @@ from maxwhisper.errors import OptionError
 from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
-from maxwhisper.transcribe.segments import Window, window_segments
+from maxwhisper.transcribe.segments import Window, window_segments, without_empty
 from maxwhisper.transcript import Segment, Transcript
 
 # A window decoded hotter than this does not prompt the next one (transcribe.py:503).
@@ -109,6 +109,7 @@ def transcribe(
             seek += window.size
             continue
         found, seek = window_segments(result, window, tokenizer, first_id=len(segments))
+        found = without_empty(found)
         segments.extend(found)
         history.add(found)
         if not options.condition_on_previous_text or result.temperature > PROMPT_RESET_TEMPERATURE:

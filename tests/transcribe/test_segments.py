@@ -5,7 +5,7 @@ import pytest
 from maxwhisper.decoding.window import WindowResult
 from maxwhisper.dims import Dims
 from maxwhisper.tokenizer import get_tokenizer
-from maxwhisper.transcribe.segments import Window, window_segments
+from maxwhisper.transcribe.segments import Window, window_segments, without_empty
 
 TOKENIZER = get_tokenizer(Dims(80, 1500, 64, 1, 1, 51_864, 448, 64, 1, 1))
 HELLO = TOKENIZER.encode(" hello")[0]
@@ -72,7 +72,8 @@ def test_last_window_is_as_long_as_the_recording():
 
 def test_empty_segments_stay_in_the_list_without_text():
     segments, _ = segments_of([at(2), HELLO, at(2), at(3), WORLD, at(4)])
-    assert [(s.text, s.tokens) for s in segments] == [
+    assert [s.text for s in segments] == [" hello", " world"]
+    assert [(s.text, s.tokens) for s in without_empty(segments)] == [
         ("", ()),
         (" world", (at(3), WORLD, at(4))),
     ]
