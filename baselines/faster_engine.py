@@ -40,6 +40,7 @@ UNSUPPORTED = frozenset(
         "sample_len",  # counts the prompt: CTranslate2 samples min(max_length / 2, what is left)
         "prefix",  # a timestamp is put before it, and it holds for the first window only
         "carry_initial_prompt",
+        "seed",  # CTranslate2 seeds a thread once, when it first samples
         "hallucination_silence_threshold",  # one branch of the reference is missing
     }
 )
@@ -103,7 +104,18 @@ def _arguments(options: TranscribeOptions) -> dict[str, Any]:
         "log_prob_threshold": options.logprob_threshold,
         "no_speech_threshold": options.no_speech_threshold,
         "condition_on_previous_text": options.condition_on_previous_text,
+        "prompt_reset_on_temperature": options.prompt_reset_on_temperature,
         "initial_prompt": options.initial_prompt,
+        "hotwords": options.hotwords,
+        "repetition_penalty": options.repetition_penalty,
+        "no_repeat_ngram_size": options.no_repeat_ngram_size,
+        "language_detection_segments": options.language_detection_segments,
+        # Without a threshold all windows vote: no probability is above 1.
+        "language_detection_threshold": (
+            1.0
+            if options.language_detection_threshold is None
+            else options.language_detection_threshold
+        ),
         "word_timestamps": options.word_timestamps,
         "prepend_punctuations": options.prepend_punctuations,
         "append_punctuations": options.append_punctuations,

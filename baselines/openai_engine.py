@@ -5,7 +5,7 @@ no hook for segments, so `on_segment` is called for all of them at the end.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,24 @@ from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.dims import FRAMES_PER_SECOND, HOP_LENGTH, SAMPLE_RATE
 from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
-from maxwhisper.errors import DeviceError
+from maxwhisper.errors import DeviceError, OptionError
 from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript, Word
 
 NAME = "openai-whisper"
+# Options of faster-whisper, which this library has no name for.
+UNSUPPORTED = frozenset(
+    {
+        "prompt_reset_on_temperature",  # 0.5 here, and fixed
+        "hotwords",
+        "repetition_penalty",
+        "no_repeat_ngram_size",
+        "language_detection_segments",
+        "language_detection_threshold",
+    }
+)
+_SUPPORTED = frozenset(field.name for field in fields(TranscribeOptions)) - UNSUPPORTED
 
 
 @dataclass(frozen=True)
@@ -40,8 +52,13 @@ class OpenAIEngine:
         options: TranscribeOptions,
         on_segment: OnSegment | None = None,
     ) -> Transcript:
-        """See `Engine.transcribe`. Every option is honoured; segments are reported at the end."""
-        arguments = self._arguments(options.validate(), len(waveform))
+        """See `Engine.transcribe`. Segments are reported at the end.
+
+        Raises `OptionError` for the options in `UNSUPPORTED` and for a prompt of token ids.
+        """
+        options.validate().require_supported(NAME, _SUPPORTED)
+        arguments = self._arguments(options, len(waveform))
+        torch.manual_seed(options.seed)
         started = time.perf_counter()
         result = self.model.transcribe(waveform, verbose=None, **arguments)
         seconds = time.perf_counter() - started
@@ -59,7 +76,13 @@ class OpenAIEngine:
 
     def _arguments(self, options: TranscribeOptions, n_samples: int) -> dict[str, Any]:
         """Our field names are the reference's; only tuples, clips and precision need a change."""
-        arguments = options.to_dict()
+        if isinstance(options.initial_prompt, tuple):
+            raise OptionError(f"{NAME} expects initial_prompt as text, got token ids: decode them")
+        arguments = {
+            name: value
+            for name, value in options.to_dict().items()
+            if name in _SUPPORTED and name != "seed"
+        }
         arguments["language"] = spoken_language(
             self.checkpoint.dims, options.language, options.task
         )

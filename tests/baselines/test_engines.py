@@ -134,6 +134,7 @@ def test_engines_say_what_they_are(engines):
         {"length_penalty": 0.5},
         {"sample_len": 10},
         {"prefix": "So"},
+        {"seed": 1},
         {"initial_prompt": "x", "carry_initial_prompt": True},
         {"hallucination_silence_threshold": 2.0},
     ],
@@ -142,6 +143,37 @@ def test_engines_say_what_they_are(engines):
 def test_faster_whisper_refuses_what_it_does_otherwise(engines, clip, change):
     with pytest.raises(OptionError, match=f"faster-whisper does not support {list(change)[-1]}"):
         engines[1].transcribe(clip, replace(OPTIONS, **change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hotwords": "ComfyUI"},
+        {"repetition_penalty": 1.2},
+        {"prompt_reset_on_temperature": 0.4},
+        {"initial_prompt": (13, 14)},
+    ],
+    ids=lambda change: ",".join(change),
+)
+def test_openai_whisper_refuses_what_it_has_no_name_for(engines, clip, change):
+    with pytest.raises(OptionError, match=f"openai-whisper .*{list(change)[-1]}"):
+        engines[0].transcribe(clip, replace(OPTIONS, **change))
+
+
+def test_options_of_faster_whisper_reach_it(engines, clip):
+    plain, changed = (
+        engines[1].transcribe(clip[:48_000], replace(OPTIONS, **change)).text
+        for change in ({}, {"hotwords": "ComfyUI", "repetition_penalty": 1.5})
+    )
+    assert plain != changed
+
+
+def test_a_seed_repeats_the_sampling_of_openai_whisper(engines, clip):
+    texts = [
+        engines[0].transcribe(clip[:48_000], replace(OPTIONS, temperature=1.0, seed=seed)).text
+        for seed in (1, 1, 2)
+    ]
+    assert texts[0] == texts[1] != texts[2]
 
 
 def test_languages_the_network_lacks_are_refused(cache):
