@@ -30,6 +30,7 @@ ONLY_FROM = {
     "plotly": ("maxwhisper/ui/",),
     "whisper": ("baselines/", "maxwhisper/checkpoint/convert.py", "tools/train_demo/"),
     "faster_whisper": ("baselines/",),
+    "onnxruntime": ("maxwhisper/vad.py",),
 }
 # Importer -> what it must never import. Leaves are the modules directly in `maxwhisper/`.
 FORBIDDEN = {

@@ -1,0 +1,124 @@
+"""Voice activity: held to faster-whisper's own spans, and to what anyone can hear in the clips."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maxwhisper import vad
+from maxwhisper.errors import EngineUnavailable, OptionError
+from maxwhisper.vad import Span, VadOptions, padded, spans_of, speech_probabilities, speech_spans
+
+CLIPS = Path(__file__).parents[1] / "examples" / "clips"
+SPEECH = ("plain", "noisy", "two_voices", "talk")
+OPTIONS = (
+    VadOptions(),
+    VadOptions(min_silence_duration_ms=160, max_speech_duration_s=30),
+    VadOptions(min_silence_duration_ms=500, max_speech_duration_s=4, speech_pad_ms=30),
+    VadOptions(min_silence_duration_ms=2000, max_speech_duration_s=2),  # splits where no pause is
+    VadOptions(threshold=0.7, neg_threshold=0.6, min_speech_duration_ms=1500),
+)
+
+
+def clip(name):
+    from maxwhisper.audio import decode
+
+    return decode(CLIPS / f"{name}.flac")
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_spans_are_those_of_faster_whisper(options):
+    from faster_whisper.vad import VadOptions as PeerOptions
+    from faster_whisper.vad import get_speech_timestamps
+
+    for name in SPEECH:
+        waveform = clip(name)
+        theirs = get_speech_timestamps(waveform.copy(), PeerOptions(**asdict(options)))
+        ours = speech_spans(waveform, options)
+        assert [span._asdict() for span in ours] == theirs, name
+
+
+def test_defaults_are_those_of_faster_whisper():
+    from faster_whisper.vad import VadOptions as PeerOptions
+
+    assert asdict(VadOptions()) == asdict(PeerOptions())
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_span_rules_are_theirs_on_any_probabilities(options, monkeypatch):
+    """Probabilities that wander, so that every rule meets every other."""
+    from faster_whisper import vad as peer
+
+    random = np.random.default_rng(7)
+    for _ in range(30):
+        steps = random.normal(0, 0.2, 2000)
+        probabilities = 0.5 + 0.5 * np.sin(np.cumsum(steps)).astype(np.float32)
+        n = len(probabilities) * vad.BLOCK_SAMPLES - 1
+        monkeypatch.setattr(peer, "get_vad_model", lambda found=probabilities: lambda _: found)
+        theirs = peer.get_speech_timestamps(
+            np.zeros(n, np.float32), peer.VadOptions(**asdict(options))
+        )
+        ours = padded(spans_of(probabilities, n, options), n, options)
+        assert [span._asdict() for span in ours] == theirs
+
+
+@pytest.mark.parametrize("name", ["plain", "two_voices", "talk"])
+def test_words_of_the_clips_lie_in_speech(name):
+    import json
+
+    described = json.loads((CLIPS / "clips.json").read_text())
+    (words,) = (clip["words"] for clip in described if clip["file"] == f"{name}.flac")
+    spans = speech_spans(clip(name), VadOptions(min_silence_duration_ms=160))
+    middles = [(word["start"] + word["end"]) / 2 * 16_000 for word in words]
+    assert len(middles) > 20
+    assert all(any(span.start <= middle < span.end for span in spans) for middle in middles)
+
+
+def test_no_speech_where_nobody_speaks():
+    assert speech_spans(clip("silence")) == []
+    # The onset of the melody passes for 32 ms of speech; no word is so short.
+    assert speech_spans(clip("tones"), VadOptions(min_speech_duration_ms=64)) == []
+
+
+@pytest.mark.parametrize("n", [0, 1, 41, 159, 160, 200, 201, 511, 512, 513, 1600, 8000])
+def test_short_recordings(n):
+    assert speech_spans(np.zeros(n, np.float32)) == []
+
+
+def test_blocks_hear_what_one_long_call_hears(monkeypatch):
+    waveform = clip("plain")
+    whole = speech_probabilities(waveform)
+    monkeypatch.setattr(vad, "BATCH_BLOCKS", 7)
+    in_batches = speech_probabilities(waveform)
+    assert whole.shape == (len(waveform) // 512 + 1,)
+    assert np.abs(whole - in_batches).max() < 1e-5
+
+
+def test_padding_meets_half_way_and_stays_inside():
+    options = VadOptions(speech_pad_ms=100)  # 1600 samples
+    spans = padded([Span(500, 5000), Span(6000, 9000), Span(30_000, 40_000)], 40_500, options)
+    assert spans == [Span(0, 5500), Span(5500, 10_600), Span(28_400, 40_500)]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"threshold": 1.5},
+        {"neg_threshold": -0.1},
+        {"min_speech_duration_ms": -1},
+        {"min_silence_duration_ms": -1},
+        {"speech_pad_ms": -1},
+        {"max_speech_duration_s": 0.8},
+    ],
+)
+def test_impossible_options_are_refused(option):
+    with pytest.raises(OptionError, match=next(iter(option))):
+        speech_spans(np.zeros(1600, np.float32), VadOptions(**option))
+
+
+def test_it_says_what_to_install(monkeypatch):
+    vad._session.cache_clear()
+    monkeypatch.setattr(vad.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EngineUnavailable, match="pip install faster-whisper"):
+        speech_spans(np.zeros(1600, np.float32))
