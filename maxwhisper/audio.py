@@ -1,8 +1,9 @@
 """Audio in: any common file, bytes or array becomes one float32 mono 16 kHz waveform.
 
 Owns the three doors: `decode` here, `decode_in_child` for what strangers upload, `from_array`. Out:
-a `Waveform` of shape (n,), n >= 1, finite; from files also within -1..1. Every failure is one
-`AudioError`. Knows no container format (`container.py` does), no model and no page.
+a `Waveform` of shape (n,), n >= 1, finite; from files also within -1..1. Long ones are arrays over
+a file (`samples.py`). Every failure is one `AudioError`. Knows no container format (`container.py`
+does), no model and no page.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import numpy.typing as npt
 from maxwhisper.container import read_sound
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.errors import AudioError
-from maxwhisper.mixdown import Mixdown, check_rate
+from maxwhisper.mixdown import LOUDEST, Mixdown, check_rate
+from maxwhisper.samples import read_samples
 
 if TYPE_CHECKING:  # the decoding child imports this file: it should load no checkpoint code
     from maxwhisper.engine import Waveform
 
 _CHILD = (sys.executable, "-m", "maxwhisper.audio_child")
+_ARRAY_BLOCK = 60 * SAMPLE_RATE  # samples: a caller's array is gone through 4 MB at a time
 _CHILD_KEEPS = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "PYTHONPATH")  # no secrets go along
 
 
@@ -36,6 +39,8 @@ def decode(source: str | Path | bytes, *, max_seconds: float | None = None) -> W
 
     What is done to the sound: see `mixdown.Mixdown`; to damaged files: `container.read_sound`.
     `max_seconds` is enforced while decoding, on the samples found, whatever the file states.
+    More than 30 min of sound are kept in a temporary file, and the array is a window on it: read it
+    with `samples.read_samples` where memory counts.
 
     Raises `AudioError` only; its codes: missing_file, empty_file, not_audio, no_audio_stream,
     no_samples, truncated, bad_sample_rate, too_many_channels, too_long, bad_audio.
@@ -50,7 +55,8 @@ def decode_in_child(
     """`decode(path)` in a process of its own, with limits on memory, files and time.
 
     What strangers upload is decoded here: a crash of the decoder, a hang or a bomb ends the child,
-    not the caller. Raises `AudioError`; besides the codes of `decode`: timeout, decoder_crashed.
+    not the caller. The child may write no file, so more than 30 min of sound are too_long. Raises
+    `AudioError`; besides the codes of `decode`: timeout, decoder_crashed.
     """
     package_root = str(Path(__file__).resolve().parents[1])
     env = {name: os.environ[name] for name in _CHILD_KEEPS if name in os.environ}
@@ -71,27 +77,29 @@ def decode_in_child(
         raise AudioError(
             "timeout", f"expected to decode within {timeout_s:g} s, stopped: send a shorter file"
         ) from error
-    header, _, samples = child.stdout.partition(b"\n")
+    header = child.stdout[: child.stdout.find(b"\n") + 1]
     try:
         report: dict[str, Any] = json.loads(header) if child.returncode == 0 else {}
     except ValueError:  # not JSON: it stopped before or while answering
         report = {}
     if "code" in report:
         raise AudioError(report["code"], report["message"])
-    if len(samples) != np.float32().itemsize * report.get("samples", -1):
+    if len(child.stdout) - len(header) != np.float32().itemsize * report.get("samples", -1):
         raise AudioError(
             "decoder_crashed",
             f"expected the decoder to finish, got exit status {child.returncode}: "
             "convert the file to wav or flac",
         )
-    return np.frombuffer(samples, np.float32).copy()
+    return np.frombuffer(child.stdout, np.float32, offset=len(header)).copy()
 
 
 def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE) -> Waveform:
-    """Check an array of mono samples, (n,) floats in about -1..1, and bring it to 16 kHz float32.
+    """Check an array of mono samples, (n,), and bring it to 16 kHz float32.
 
-    No samples are no error here, as they are in a file: there will be no segments, as in the
-    reference. Raises `AudioError` for another shape or type, and for NaN or Inf.
+    Floats are in about -1..1, int16 fills its range and is divided by 32768. An array that is a
+    `Waveform` already comes back itself. No samples are no error here, as they are in a file: there
+    will be no segments, as in the reference. Raises `AudioError` for another shape or type, and for
+    NaN, Inf and absurd values.
     """
     array = np.asarray(samples)
     if array.ndim != 1:
@@ -99,23 +107,27 @@ def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE) -> Wavefo
             "bad_audio",
             f"expected mono samples of shape (n,), got {array.shape}: average the channels first",
         )
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" and array.dtype != np.int16:
         raise AudioError(
             "bad_audio",
-            f"expected float samples in -1..1, got {array.dtype}: divide int16 by 32768 first",
+            f"expected int16 samples, or floats in -1..1, got {array.dtype}: scale them first",
         )
     check_rate(sample_rate)
-    waveform = array.astype(np.float32)
-    if array.size == 0:
-        return waveform
-    if not np.isfinite(waveform).all():
-        where = int(np.argmin(np.isfinite(waveform)))
-        raise AudioError(
-            "bad_audio", f"expected finite samples, got {array[where]} at {where}: remove it first"
-        )
+    is_waveform = array.dtype == np.float32 and sample_rate == SAMPLE_RATE
     mixdown = Mixdown(sample_rate, channels=1)
-    mixdown.add(waveform[None])
-    return mixdown.finish()
+    for start in range(0, len(array), _ARRAY_BLOCK):
+        block = read_samples(array, start, start + _ARRAY_BLOCK)
+        sane = np.abs(block) <= LOUDEST  # NaN is not
+        if not sane.all():
+            where = int(np.argmin(sane))
+            raise AudioError(
+                "bad_audio",
+                f"expected samples in about -1..1, got {block[where]} at {start + where}: "
+                "remove it first",
+            )
+        if not is_waveform:
+            mixdown.add(block[None])
+    return array if is_waveform else mixdown.finish()
 
 
 def _open_file(source: str | Path | bytes) -> BinaryIO:

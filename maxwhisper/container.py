@@ -98,7 +98,7 @@ def _decode_container(container: av.container.InputContainer, max_s: float | Non
     if stated_s is not None:
         start_s = float((stream.start_time or 0) * (stream.time_base or 0))
         _check_complete(stated_s, end_s - start_s, "s", tolerance=_SHORT_S)
-    return np.clip(mixdown.finish(), -1, 1)
+    return mixdown.finish()
 
 
 def _decode_stream(
@@ -120,7 +120,7 @@ def _decode_stream(
         n_good += 1
         for frame in frames:
             channels = frame.layout.nb_channels
-            mixdown = mixdown or Mixdown(frame.sample_rate, channels, max_s)
+            mixdown = mixdown or Mixdown(frame.sample_rate, channels, max_s, clip=True)
             for packed in to_float.resample(frame):  # raises if the format changes midway
                 samples = packed.to_ndarray().reshape(-1, channels).T
                 mixdown.add(samples.astype(np.float32, copy=False))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from maxwhisper.dims import HOP_LENGTH, N_FFT, SAMPLE_RATE
 from maxwhisper.engine import Waveform
+from maxwhisper.samples import read_samples
 
 Float32 = npt.NDArray[np.float32]
 
@@ -44,17 +45,25 @@ def dft_basis() -> Float32:
     return (hann_window()[:, None] * basis).astype(np.float32)
 
 
-def hop_blocks(waveform: Waveform, padding: int) -> Float32:
-    """Cut a waveform into hops for the log-mel graph: (n_frames + 2, 160).
+def hop_blocks(waveform: Waveform, padding: int, start: int, stop: int) -> Float32:
+    """Hops for the log-mel graph, of frames start..stop: (stop - start + 2, 160).
 
-    `padding` zeros (samples) are appended, then 200 samples are reflected at both ends, as
-    `torch.stft(center=True)` does. Frame i is the 400 samples that begin at block i. The frame
-    centred on the very end is dropped, as the reference drops it (audio.py:149), so that
-    n_frames = (n_samples + padding) // 160.
+    Of all that is made of the waveform, n_samples + `padding` zeros with 200 samples reflected at
+    both ends, as `torch.stft(center=True)` does, only this part is made. Frame i is the 400 samples
+    that begin at hop i. Frames that exist: `n_frames`.
     """
-    padded = np.pad(np.pad(waveform, (0, padding)), N_FFT // 2, mode="reflect")
-    n_blocks = (len(waveform) + padding) // HOP_LENGTH + 2
-    blocks = np.zeros(n_blocks * HOP_LENGTH, np.float32)
-    kept = min(len(padded), len(blocks))
-    blocks[:kept] = padded[:kept]
-    return blocks.reshape(n_blocks, HOP_LENGTH)
+    begin = start * HOP_LENGTH - N_FFT // 2
+    end = (stop + 2) * HOP_LENGTH - N_FFT // 2
+    first, last = max(begin, 0), min(end, len(waveform) + padding)
+    inside = np.zeros(last - first, np.float32)
+    content = read_samples(waveform, first, last)
+    inside[: len(content)] = content
+    return np.pad(inside, (first - begin, end - last), mode="reflect").reshape(-1, HOP_LENGTH)
+
+
+def n_frames(waveform: Waveform, padding: int) -> int:
+    """Frames of the log-mel of a waveform and `padding` zeros (samples).
+
+    The frame centred on the very end is dropped, as the reference drops it (audio.py:149).
+    """
+    return (len(waveform) + padding) // HOP_LENGTH

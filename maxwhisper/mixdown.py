@@ -1,7 +1,7 @@
 """From decoded sound of any rate and channel count to one float32 mono 16 kHz waveform.
 
 Owns downmix, resampling and the length bound. In: float32 arrays (channels, n), in order. Out: a
-`Waveform`. Works on chunks as they come, so memory grows with the result alone. Knows no file.
+`Waveform`. Works on chunks as they come and hands them on to `samples.py`. Knows no file.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import soxr
 
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.errors import AudioError
+from maxwhisper.samples import SampleStore
 
 if TYPE_CHECKING:  # the decoding child imports this file: it should load no checkpoint code
     from maxwhisper.engine import Waveform
 
 MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz: below telephone speech; the fastest converters sold
 _MAX_WORK_BYTES = 1 << 30  # float32 over all channels: lets 10 min of 192 kHz stereo through
-_LOUDEST = 1e6  # full scale is 1; int16 values kept as floats fit; beyond is damage, as NaN is
+LOUDEST = 1e6  # full scale is 1; int16 values kept as floats fit; beyond is damage, as NaN is
 _ANTI_PHASE = 1e-6  # mean 60 dB below its channels: left and right cancel
 
 
@@ -30,44 +31,55 @@ class Mixdown:
     The resampler is soxr HQ fed in chunks, which gives bit for bit the numbers of
     `librosa.resample(res_type="soxr_hq")` (a test compares them) without its import of 5 s and
     500 MB. Channels are averaged; if they cancel (left = -right), the left one is taken. NaN, Inf
-    and absurd samples become 0.
+    and absurd samples become 0. With `clip`, the result is kept within -1..1.
     """
 
-    def __init__(self, sample_rate: int, channels: int, max_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        sample_rate: int,
+        channels: int,
+        max_seconds: float | None = None,
+        *,
+        clip: bool = False,
+    ) -> None:
         self.sample_rate = sample_rate
         self.n_source_samples = 0
         self._max_seconds = max_seconds
+        self._clip = clip
         self._work_bytes = 0
         self._mean_energy = 0.0
         self._channel_energy = 0.0
         # Columns: the mean and, if there is more, the left: which one serves is known at the end.
-        self._n_columns = min(channels, 2)
+        self._columns = [SampleStore() for _ in range(min(channels, 2))]
         self._resampler = soxr.ResampleStream(
-            sample_rate, SAMPLE_RATE, self._n_columns, dtype="float32", quality="HQ"
+            sample_rate, SAMPLE_RATE, len(self._columns), dtype="float32", quality="HQ"
         )
-        self._chunks: list[npt.NDArray[np.float32]] = []  # (n, n_columns) each, at 16 kHz
 
     def add(self, samples: npt.NDArray[np.float32]) -> None:
         """Add (channels, n) samples. Raises `AudioError` too_long once past the bound."""
         self.n_source_samples += samples.shape[1]
         self._work_bytes += samples.nbytes
         self._check_length()
-        samples = np.where(np.abs(samples) <= _LOUDEST, samples, np.float32(0))  # NaN fails too
+        samples = np.where(np.abs(samples) <= LOUDEST, samples, np.float32(0))  # NaN fails too
         mean = samples.mean(axis=0)
         self._mean_energy += float(np.vdot(mean, mean))
         self._channel_energy += float(np.vdot(samples, samples)) / len(samples)
-        columns = np.stack([mean, samples[0]][: self._n_columns], axis=1)
-        self._chunks.append(self._resampler.resample_chunk(columns))
+        self._resample(np.stack([mean, samples[0]][: len(self._columns)], axis=1))
 
     def finish(self) -> Waveform:
         """The whole waveform, (ceil(n_source * 16000 / rate),). Call once."""
-        nothing = np.zeros((0, self._n_columns), np.float32)
-        self._chunks.append(self._resampler.resample_chunk(nothing, last=True))
+        self._resample(np.zeros((0, len(self._columns)), np.float32), last=True)
         cancels = self._mean_energy < _ANTI_PHASE * self._channel_energy
-        column = 1 if cancels and self._n_columns == 2 else 0
-        mono = np.concatenate([chunk[:, column] for chunk in self._chunks])
-        n_samples = -(-self.n_source_samples * SAMPLE_RATE // self.sample_rate)
-        return np.pad(mono[:n_samples], (0, max(0, n_samples - len(mono))))
+        mean_or_left = self._columns[-1 if cancels else 0]
+        return mean_or_left.finish(-(-self.n_source_samples * SAMPLE_RATE // self.sample_rate))
+
+    def _resample(self, samples: npt.NDArray[np.float32], last: bool = False) -> None:
+        """(n, columns) samples at the source's rate -> the columns, at 16 kHz."""
+        resampled = self._resampler.resample_chunk(samples, last=last)
+        if self._clip:
+            resampled = np.clip(resampled, -1, 1)
+        for column, store in enumerate(self._columns):
+            store.append(resampled[:, column])
 
     def _check_length(self) -> None:
         if self._max_seconds is None:

@@ -12,6 +12,16 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
+class LogMelFrames(Protocol):
+    """The log-mel of one recording, an array or computed as it is sliced."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, frames: slice, /) -> Float32:
+        """`mel[a:b]`: (b - a, M)."""
+        ...
+
+
 class Decoder(Protocol):
     """A text decoder bound to encoded audio, with its self-attention cache."""
 
@@ -30,7 +40,7 @@ class Network(Protocol):
     @property
     def dims(self) -> Dims: ...
 
-    def log_mel(self, waveform: Float32, padding: int) -> Float32:
+    def log_mel(self, waveform: Float32, padding: int) -> LogMelFrames:
         """(n,) samples, then `padding` zeros -> (T, M), floor set by the loudest frame of all."""
         ...
 

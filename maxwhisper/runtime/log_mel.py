@@ -1,36 +1,89 @@
-"""Log-mel spectrograms on a device, block by block, with the floor of the whole recording."""
+"""Log-mel spectrograms on a device: blocks of frames when asked for, under the floor of them all.
+
+Owns how much of a long recording is transformed at once and how much is kept. In: a waveform. Out:
+frames, the same numbers whatever is asked for in whatever order. Knows no window and no network.
+"""
 
 from collections.abc import Mapping
 
 import numpy as np
+from max.driver import Buffer
 from max.engine import Model
 
 from maxwhisper.decoding.protocols import Float32
+from maxwhisper.engine import Waveform
 from maxwhisper.graphs import LOG_MEL, NORMALIZE
-from maxwhisper.mel import hop_blocks, mel_filters
+from maxwhisper.mel import hop_blocks, mel_filters, n_frames
 from maxwhisper.runtime.device import Placement
 
 BLOCK_FRAMES = 6_000  # 60 s: bounds the spectrum's memory to about 20 MB
+KEPT_BLOCKS = 30  # 30 min in 58 MB at 80 mels; longer recordings are transformed twice
+
+
+class LogMelSpectrogram:
+    """The log-mel of one recording: `len(mel)` frames, of which `mel[a:b]` is (b - a, M) float32.
+
+    Its floor lies 8 below the loudest bin of the whole recording (openai/whisper audio.py:155), so
+    making one transforms everything once, block by block. Blocks are kept as far as `KEPT_BLOCKS`
+    goes, and transformed again beyond: memory does not grow with the recording.
+    """
+
+    def __init__(self, log_mel: "LogMel", waveform: Waveform, padding: int) -> None:
+        self._log_mel = log_mel
+        self._waveform = waveform
+        self._padding = padding
+        self._n_frames = n_frames(waveform, padding)
+        self._kept: dict[int, Buffer] = {}  # first frame -> log-mel without floor, (T, M)
+        peaks = [self._transform(start) for start in range(0, len(self), BLOCK_FRAMES)]
+        self._peak = np.max(peaks, axis=0) if peaks else np.zeros((1, 1), np.float32)
+
+    def __len__(self) -> int:
+        return self._n_frames
+
+    def __getitem__(self, frames: slice) -> Float32:
+        if not isinstance(frames, slice) or frames.step not in (None, 1):
+            raise TypeError(f"expected mel[a:b], got mel[{frames}]: take mel[:] for an array")
+        start, stop, _ = frames.indices(len(self))
+        parts = [
+            self._block(first)[max(start - first, 0) : stop - first]
+            for first in range(start - start % BLOCK_FRAMES, stop, BLOCK_FRAMES)
+        ]
+        return np.concatenate([np.empty((0, self._log_mel.n_mels), np.float32), *parts])
+
+    def _block(self, first: int) -> Float32:
+        """The block that begins at frame `first`, normalised."""
+        if first not in self._kept:
+            self._transform(first)
+        return self._log_mel.normalize(self._kept[first], self._peak)
+
+    def _transform(self, first: int) -> Float32:
+        """Keep the block that begins at frame `first`, for the oldest one; return its peak."""
+        stop = min(first + BLOCK_FRAMES, len(self))
+        hops = hop_blocks(self._waveform, self._padding, first, stop)
+        if len(self._kept) == KEPT_BLOCKS:
+            del self._kept[next(iter(self._kept))]
+        self._kept[first], peak = self._log_mel.transform(hops)
+        return peak
 
 
 class LogMel:
     """The two mel graphs with one filterbank. The graphs take any number of mels: 80, 128."""
 
     def __init__(self, models: Mapping[str, Model], placement: Placement, n_mels: int) -> None:
+        self.n_mels = n_mels
         self._models = models
         self._placement = placement
         self._filters = placement.put(np.ascontiguousarray(mel_filters(n_mels).T))
 
-    def __call__(self, waveform: Float32, padding: int) -> Float32:
+    def __call__(self, waveform: Waveform, padding: int) -> LogMelSpectrogram:
         """(n,) samples, then `padding` zeros -> (T, n_mels), T = (n + padding) // 160."""
-        put = self._placement.put
-        hops = hop_blocks(waveform, padding)
-        blocks, peaks = [], []
-        for start in range(0, len(hops) - 2, BLOCK_FRAMES):
-            part = hops[start : start + BLOCK_FRAMES + 2]  # frames overlap into two more hops
-            log_mel, peak = self._models[LOG_MEL].execute(put(part), self._filters)
-            blocks.append(log_mel)
-            peaks.append(peak.to_numpy())
-        peak = put(np.max(peaks, axis=0))
-        normalize = self._models[NORMALIZE]
-        return np.concatenate([normalize.execute(part, peak)[0].to_numpy() for part in blocks])
+        return LogMelSpectrogram(self, waveform, padding)
+
+    def transform(self, hops: Float32) -> tuple[Buffer, Float32]:
+        """Hops (T + 2, 160) -> log-mel without floor (T, n_mels), its peak (1, 1)."""
+        log_mel, peak = self._models[LOG_MEL].execute(self._placement.put(hops), self._filters)
+        return log_mel, peak.to_numpy()
+
+    def normalize(self, log_mel: Buffer, peak: Float32) -> Float32:
+        """Log-mel (T, n_mels) under a recording's peak (1, 1) -> model input, about -1..1.5."""
+        return self._models[NORMALIZE].execute(log_mel, self._placement.put(peak))[0].to_numpy()

@@ -22,7 +22,7 @@ from maxwhisper.graphs import CROSS_KV, ENCODER, PREFILL, STEP
 from maxwhisper.runtime.compiled import load_or_compile
 from maxwhisper.runtime.device import Placement
 from maxwhisper.runtime.kv_cache import KVCache
-from maxwhisper.runtime.log_mel import LogMel
+from maxwhisper.runtime.log_mel import LogMel, LogMelSpectrogram
 from maxwhisper.runtime.weights import graph_weights, is_float32
 
 
@@ -49,7 +49,7 @@ class MaxNetwork:
     def dims(self) -> Dims:
         return self._dims
 
-    def log_mel(self, waveform: Float32, padding: int) -> Float32:
+    def log_mel(self, waveform: Float32, padding: int) -> LogMelSpectrogram:
         """(n,) samples, then `padding` zeros -> (T, n_mels), T = (n + padding) // 160."""
         return self._log_mel(waveform, padding)
 

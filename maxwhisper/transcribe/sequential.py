@@ -10,7 +10,7 @@ import numpy as np
 
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.language import detect_language
-from maxwhisper.decoding.protocols import Float32, Network
+from maxwhisper.decoding.protocols import Float32, LogMelFrames, Network
 from maxwhisper.decoding.window import WindowResult, decode_windows
 from maxwhisper.dims import N_FRAMES, N_SAMPLES, SAMPLE_RATE
 from maxwhisper.engine import OnSegment, Waveform
@@ -126,7 +126,7 @@ def transcribe(
 
 
 def choose_language(
-    network: Network, mel: Float32, options: TranscribeOptions, clock: StageClock
+    network: Network, mel: LogMelFrames, options: TranscribeOptions, clock: StageClock
 ) -> str:
     """Code of the language asked for, "en" for an English-only network, or the likeliest in 30 s.
 
@@ -136,7 +136,7 @@ def choose_language(
     if language is not None:
         return language
     with clock.stage("encoder"):
-        encoded = network.encode(mel[None, :N_FRAMES])
+        encoded = network.encode(mel[:N_FRAMES][None])
     with clock.stage("language"):
         probabilities = detect_language(network, encoded, get_tokenizer(network.dims))
     return max(probabilities, key=probabilities.__getitem__)
@@ -150,7 +150,7 @@ def _new_history(tokenizer: Tokenizer, options: TranscribeOptions, n_text_ctx: i
 
 def _decode(
     network: Network,
-    mel: Float32,
+    mel: LogMelFrames,
     window: Window,
     tokenizer: Tokenizer,
     options: TranscribeOptions,
@@ -163,14 +163,15 @@ def _decode(
     return decode_windows(network, encoded, 1, tokenizer, options, prompt, clock)[0]
 
 
-def padded_window(mel: Float32, window: Window) -> Float32:
+def padded_window(mel: LogMelFrames, window: Window) -> Float32:
     """(T, M) -> (3000, M): the window, then zeros.
 
     Zero in the normalised domain is louder than silence; that is what the reference feeds
     (transcribe.py:283-286), although its language detection sees true silence (:151).
     """
-    padded = np.zeros((N_FRAMES, mel.shape[1]), np.float32)
-    padded[: window.size] = mel[window.seek : window.seek + window.size]
+    content = mel[window.seek : window.seek + window.size]
+    padded = np.zeros((N_FRAMES, content.shape[1]), np.float32)
+    padded[: window.size] = content
     return padded
 
 
