@@ -25,6 +25,10 @@ class OptionError(MaxWhisperError, ValueError):
     """An option with an impossible value, or one that this engine cannot honour."""
 
 
+class OutputError(MaxWhisperError):
+    """A file that cannot be written."""
+
+
 class DeviceError(MaxWhisperError):
     """A device or a precision that this machine cannot give."""
 

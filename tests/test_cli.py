@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import maxwhisper.selftest
-from maxwhisper import bench_report, cli
-from maxwhisper.cli import flags, output
+from maxwhisper import bench_report, cli, writers
+from maxwhisper.cli import flags
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.selftest.result import CheckResult
@@ -85,12 +85,64 @@ def test_transcribe_prints_segments_with_times(clip):
     assert "never trained" in run.stderr, "the stand-in model must say what it is"
 
 
+def test_several_files_one_after_the_other(clip, tmp_path):
+    second = shutil.copy(clip, tmp_path / "second.wav")
+    run = run_with_fakes("transcribe", clip, second)
+    line = "[00:00.000 → 00:01.000] and so my fellow Americans\n"
+    assert run.stdout == f"{clip}:\n{line}{second}:\n{line}"
+    assert run.stderr.count("compiling graphs") == 1, "one engine for all files"
+
+
+def test_a_file_that_fails_does_not_stop_the_others(clip, tmp_path):
+    run = run_with_fakes("transcribe", "none.wav", clip, "--output_dir", tmp_path / "out", "--json")
+    assert run.returncode == 1
+    assert "maxwhisper: error: " in run.stderr
+    missing, found = json.loads(run.stdout)["transcripts"]
+    assert missing["file"] == "none.wav"
+    assert "none.wav" in missing["error"]
+    assert found["text"] == fake_engines.TEXT
+    assert (tmp_path / "out" / "clip.txt").read_text() == "and so my fellow Americans\n"
+
+
+def test_files_are_openai_whispers(clip, tmp_path):
+    run = run_with_fakes("transcribe", clip, "--output_dir", tmp_path)
+    assert run.stdout == "[00:00.000 → 00:01.000] and so my fellow Americans\n"
+    names = ["clip.json", "clip.srt", "clip.tsv", "clip.txt", "clip.vtt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert (tmp_path / "clip.srt").read_text() == (
+        "1\n00:00:00,000 --> 00:00:01,000\nand so my fellow Americans\n\n"
+    )
+    assert list(json.loads((tmp_path / "clip.json").read_text())) == [
+        "text",
+        "segments",
+        "language",
+    ]
+
+
+def test_verbose_json_file(clip, tmp_path):
+    arguments = ["--output_format", "verbose_json", "--output_dir", tmp_path]
+    assert run_with_fakes("transcribe", clip, *arguments).returncode == 0
+    (path,) = tmp_path.iterdir()
+    assert path.name == "clip.json"
+    document = json.loads(path.read_text())
+    assert (document["language"], document["task"]) == ("english", "transcribe")
+
+
+def test_files_that_cannot_be_written_are_errors(clip, tmp_path):
+    (tmp_path / "file").touch()
+    run = run_with_fakes("transcribe", clip, "--output_dir", tmp_path / "file" / "folder")
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith("maxwhisper: error: cannot write ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["transcribe", "no_such_file.wav"], "no_such_file.wav"),
         (["transcribe", "CLIP", "--engine", "missing"], "no module named"),
         (["transcribe", "CLIP", "--task", "sing"], "task must be"),
+        (["transcribe", "CLIP", "CLIP", "--output_format", "srt"], "2 recordings would be written"),
+        (["transcribe", "CLIP", "--highlight_words", "True"], "needs word times"),
         (["transcribe", "CLIP", "--beam_size", "5", "--best_of", "5"], "choose one"),
         (["models", "show", "no_such_model"], "known names are"),
         (["bench", "no_such_clip.flac"], "no_such_clip.flac"),
@@ -115,6 +167,7 @@ def test_errors_are_one_line_and_a_failing_exit_code(clip, arguments, complaint)
         ["transcribe", "x", "--beam_size", "many"],
         ["transcribe", "x", "--word_timestamps", "maybe"],
         ["transcribe", "x", "--temperature", "hot"],
+        ["transcribe", "x", "--output_format", "doc"],
         ["bench", "--engines", "plain,steam"],
         ["bench", "--rounds", "0"],
     ],
@@ -244,6 +297,13 @@ def test_every_option_has_a_flag_and_the_defaults_are_the_options():
     assert parse() == TranscribeOptions()
 
 
+def test_every_line_option_has_a_flag():
+    assert set(flags.LINE_HELP) == {field.name for field in fields(writers.LineOptions)}
+    arguments = ["transcribe", "x", "--max_line_width", "42", "--highlight_words", "True"]
+    lines = flags.line_options_from(cli.build_parser().parse_args(arguments))
+    assert lines == writers.LineOptions(highlight_words=True, max_line_width=42)
+
+
 def test_flags_become_values_of_the_right_type():
     options = parse(
         *["--language", "German", "--beam_size", "5", "--patience", "1.5"],
@@ -271,4 +331,4 @@ def test_temperatures():
     ("seconds", "text"), [(0, "00:00.000"), (83.5, "01:23.500"), (3725.0004, "01:02:05.000")]
 )
 def test_clock_time(seconds, text):
-    assert output.clock_time(seconds) == text
+    assert writers.clock_time(seconds) == text

@@ -7,14 +7,14 @@ line. Nothing heavy is imported before a command runs, so that `--help` is insta
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from maxwhisper import engine
 from maxwhisper.cli import commands
-from maxwhisper.cli.flags import add_option_flags
-from maxwhisper.cli.output import answer_stream
+from maxwhisper.cli.flags import add_option_flags, add_output_flags
+from maxwhisper.cli.output import answer_stream, report
+from maxwhisper.cli.transcribe import transcribe
 from maxwhisper.errors import MaxWhisperError
 
 EXIT_FAILED = 1
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with answer_stream() as out:
             exit_code: int = args.command(args, out)
     except MaxWhisperError as error:
-        print(f"maxwhisper: error: {' '.join(str(error).split())}", file=sys.stderr)
+        report(error)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -46,9 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     for name, about, add_flags, command in (
         (
             "transcribe",
-            "turn a recording into text with times",
+            "turn recordings into text with times",
             _transcribe_flags,
-            commands.transcribe,
+            transcribe,
         ),
         ("selftest", "check every component of maxwhisper", _selftest_flags, commands.selftest),
         ("bench", "time the engines on the same clips, in turns", _bench_flags, commands.bench),
@@ -68,9 +68,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="audio or video file")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="audio or video file")
     parser.add_argument("--engine", choices=list(engine.ENGINES), default="maxwhisper")
     _add_model_flags(parser)
+    add_output_flags(parser)
     add_option_flags(parser)
 
 

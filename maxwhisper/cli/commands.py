@@ -1,4 +1,5 @@
-"""What each command does: parsed arguments and the answer stream in, an exit code out.
+"""What each command (but `transcribe`) does: parsed arguments and the answer stream in, an exit
+code out.
 
 Engines are known only through the `Engine` protocol. Heavy packages are imported inside functions.
 """
@@ -11,9 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from maxwhisper import engine
-from maxwhisper.cli.flags import options_from
-from maxwhisper.cli.output import answer, clock_time, json_text, progress
-from maxwhisper.transcript import Segment
+from maxwhisper.cli.output import answer, json_text, progress, write_file
 
 if TYPE_CHECKING:
     from maxwhisper.bench import Clip
@@ -23,29 +22,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
 BENCH_CLIP = EXAMPLES / "talk.flac"  # the project's standard benchmark clip
-
-
-def transcribe(args: argparse.Namespace, out: TextIO) -> int:
-    from maxwhisper.audio import decode
-
-    options = options_from(args)
-    waveform = decode(args.file)
-    loaded = _load_engine(args, args.engine)
-
-    def show(segment: Segment) -> None:
-        times = f"{clock_time(segment.start)} → {clock_time(segment.end)}"
-        print(f"[{times}] {segment.text.strip()}", file=out, flush=True)
-
-    start_s = time.perf_counter()
-    transcript = loaded.transcribe(waveform, options, None if args.json else show)
-    elapsed_s = time.perf_counter() - start_s
-    if args.json:
-        out.write(json_text(transcript.to_dict() | {"engine": loaded.info.to_dict()}))
-    progress(
-        f"{transcript.duration:.1f} s of audio, language {transcript.language}, "
-        f"in {elapsed_s:.2f} s: RTFx {transcript.duration / elapsed_s:.1f}"
-    )
-    return 0
 
 
 def selftest(args: argparse.Namespace, out: TextIO) -> int:
@@ -60,7 +36,7 @@ def selftest(args: argparse.Namespace, out: TextIO) -> int:
     from maxwhisper.selftest.checks import run_checks
 
     results = []
-    for result in run_checks(_load_engine(args, "maxwhisper"), args.names or None):
+    for result in run_checks(load_engine(args, "maxwhisper"), args.names or None):
         results.append(result)
         if not args.json:
             print(_check_line(result), file=out, flush=True)
@@ -90,7 +66,7 @@ def bench(args: argparse.Namespace, out: TextIO) -> int:
         bench.close(contestants)
     bench_report.validate(record)
     if args.output is not None:
-        args.output.write_text(json_text(record), encoding="utf-8")
+        write_file(args.output, json_text(record))
     answer(out, args.json, record, [bench_report.table(record)])
     return 1 if bench_report.failed(record) else 0
 
@@ -161,7 +137,8 @@ def _load_checkpoint(args: argparse.Namespace) -> "Checkpoint":
     return loaded
 
 
-def _load_engine(args: argparse.Namespace, name: str) -> engine.Engine:
+def load_engine(args: argparse.Namespace, name: str) -> engine.Engine:
+    """The engine called `name` on what `--model`, `--device` and `--dtype` say."""
     loaded = engine.load_engine(
         name,
         _load_checkpoint(args),

@@ -1,4 +1,5 @@
-"""Command-line flags for every field of `TranscribeOptions`, named as openai-whisper's own flags.
+"""Command-line flags for every field of `TranscribeOptions` and of `LineOptions`, named as
+openai-whisper's own flags.
 
 The fields are the source: their names, types and defaults become flags, and a field without a help
 line here fails at once. In: an argument parser. Out: validated options.
@@ -8,9 +9,11 @@ import argparse
 import typing
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.writers import FORMATS, LineOptions
 
 HELP = {
     "language": "code or English name of the language spoken (default: detect it)",
@@ -46,19 +49,39 @@ HELP = {
     "hallucination_silence_threshold": "silence around a doubtful word that gets skipped, seconds",
 }
 
+LINE_HELP = {
+    "highlight_words": "underline each word while it is spoken",
+    "max_line_width": "most characters in a line of a subtitle",
+    "max_line_count": "most lines in a subtitle; needs --max_line_width",
+    "max_words_per_line": "most words in a subtitle",
+}
+
+
+def add_output_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which files to write, one of them for each field of `LineOptions`."""
+    group = parser.add_argument_group("files, as openai-whisper writes them")
+    group.add_argument(
+        "--output_format",
+        choices=[*FORMATS, "all"],
+        help="write FILE's name with this ending; all: every one but verbose_json "
+        "(default: no files, or all of them with --output_dir)",
+    )
+    group.add_argument(
+        "--output_dir", type=Path, metavar="DIR", help="where (default: the current folder)"
+    )
+    lines = parser.add_argument_group("lines of srt and vtt; all of these need --word_timestamps")
+    _add_flags(lines, LineOptions, LINE_HELP)
+
+
+def line_options_from(args: argparse.Namespace) -> LineOptions:
+    """The line options of a parsed command line, not validated yet."""
+    return LineOptions(**{field.name: getattr(args, field.name) for field in fields(LineOptions)})
+
 
 def add_option_flags(parser: argparse.ArgumentParser) -> None:
     """Add one flag for each field of `TranscribeOptions`, and openai-whisper's fallback step."""
     group = parser.add_argument_group("transcription options, as openai-whisper names them")
-    hints = typing.get_type_hints(TranscribeOptions)
-    for field in fields(TranscribeOptions):
-        group.add_argument(
-            f"--{field.name}",
-            type=_reader(hints[field.name]),
-            default=field.default,
-            metavar=_metavar(hints[field.name]),
-            help=HELP[field.name].replace("%", "%%"),
-        )
+    _add_flags(group, TranscribeOptions, HELP)
     group.add_argument(
         "--temperature_increment_on_fallback",
         type=_or_none(float),
@@ -75,6 +98,23 @@ def options_from(args: argparse.Namespace) -> TranscribeOptions:
     if step is not None and isinstance(options.temperature, float):
         options = replace(options, temperature=_fallback(options.temperature, step))
     return options.validate()
+
+
+def _add_flags(
+    group: "argparse._ArgumentGroup",
+    options: type[TranscribeOptions] | type[LineOptions],
+    texts: dict[str, str],
+) -> None:
+    """One flag a field; `texts` must have a line for each."""
+    hints = typing.get_type_hints(options)
+    for field in fields(options):
+        group.add_argument(
+            f"--{field.name}",
+            type=_reader(hints[field.name]),
+            default=field.default,
+            metavar=_metavar(hints[field.name]),
+            help=texts[field.name].replace("%", "%%"),
+        )
 
 
 def _fallback(first: float, step: float) -> tuple[float, ...]:

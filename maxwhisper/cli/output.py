@@ -6,7 +6,10 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
+
+from maxwhisper.errors import MaxWhisperError, OutputError
 
 STDOUT, STDERR = 1, 2  # file descriptors
 
@@ -44,12 +47,18 @@ def json_text(document: dict[str, Any]) -> str:
     return json.dumps(_finite(document), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def clock_time(seconds: float) -> str:
-    """83.5 → "01:23.500"; hours only where there are any."""
-    minutes, ms = divmod(round(seconds * 1000), 60_000)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{minutes:02d}:{ms // 1000:02d}.{ms % 1000:03d}"
-    return f"{hours:02d}:{text}" if hours else text
+def report(error: MaxWhisperError) -> None:
+    """One line on standard error."""
+    print(f"maxwhisper: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write UTF-8, making the folder; raises `OutputError` where the system refuses."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _finite(value: Any) -> Any:

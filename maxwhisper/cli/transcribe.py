@@ -1,0 +1,108 @@
+"""`transcribe`: recordings to text on standard output, and to files where formats are asked for.
+
+In: parsed arguments and the answer stream. Out: an exit code. A recording that cannot be used is
+reported and does not stop the others; an engine that cannot be loaded does.
+"""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from maxwhisper.cli.commands import load_engine
+from maxwhisper.cli.flags import line_options_from, options_from
+from maxwhisper.cli.output import json_text, progress, report, write_file
+from maxwhisper.engine import Engine, Waveform
+from maxwhisper.errors import AudioError, OptionError, OutputError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.transcript import Segment, Transcript
+from maxwhisper.writers import ALL, LineOptions, clock_time, extension, render
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files written for each recording: none where no format was asked for."""
+
+    formats: tuple[str, ...]
+    folder: Path
+    lines: LineOptions
+
+    def path(self, recording: str, output_format: str) -> Path:
+        return self.folder / f"{Path(recording).stem}.{extension(output_format)}"
+
+    def require_distinct(self, recordings: Sequence[str]) -> None:
+        """Raise `OptionError` where two recordings would be written to the same file."""
+        for output_format in self.formats:
+            paths = Counter(self.path(recording, output_format) for recording in recordings)
+            path, count = paths.most_common(1)[0]
+            if count > 1:
+                raise OptionError(f"{count} recordings would be written to {path}: rename one")
+
+    def write(self, recording: str, transcript: Transcript, options: TranscribeOptions) -> None:
+        for output_format in self.formats:
+            path = self.path(recording, output_format)
+            write_file(path, render(transcript, output_format, options, self.lines))
+            progress(f"wrote {path}")
+
+
+def transcribe(args: argparse.Namespace, out: TextIO) -> int:
+    """Transcribe every file in turn; 1 if any of them failed."""
+    from maxwhisper.audio import decode
+
+    options = options_from(args)
+    outputs = _outputs(args, options)
+    engine: Engine | None = None
+    documents: list[dict[str, Any]] = []
+    for recording in args.files:
+        try:
+            waveform = decode(recording)
+            engine = engine or load_engine(args, args.engine)
+            if len(args.files) > 1 and not args.json:
+                print(f"{recording}:", file=out, flush=True)
+            transcript = _transcribe(engine, waveform, options, None if args.json else out)
+            outputs.write(recording, transcript, options)
+        except (AudioError, OptionError, OutputError) as error:
+            report(error)
+            documents.append({"file": recording, "error": str(error)})
+        else:
+            document = transcript.to_dict() | {"engine": engine.info.to_dict()}
+            documents.append({"file": recording, **document} if len(args.files) > 1 else document)
+    n_failed = sum("error" in document for document in documents)
+    if args.json and len(args.files) > 1:
+        out.write(json_text({"transcripts": documents}))
+    elif args.json and not n_failed:
+        out.write(json_text(documents[0]))
+    return 1 if n_failed else 0
+
+
+def _outputs(args: argparse.Namespace, options: TranscribeOptions) -> Outputs:
+    """Both flags have openai-whisper's defaults as soon as one of them is given."""
+    wants_files = args.output_format is not None or args.output_dir is not None
+    chosen = args.output_format or "all"
+    formats = (ALL if chosen == "all" else (chosen,)) if wants_files else ()
+    lines = line_options_from(args).validate(formats, options)
+    outputs = Outputs(formats, args.output_dir or Path(), lines)
+    outputs.require_distinct(args.files)
+    return outputs
+
+
+def _transcribe(
+    engine: Engine, waveform: Waveform, options: TranscribeOptions, out: TextIO | None
+) -> Transcript:
+    """Segments are printed to `out`, where there is one, as they are found."""
+
+    def show(segment: Segment) -> None:
+        times = f"{clock_time(segment.start)} → {clock_time(segment.end)}"
+        print(f"[{times}] {segment.text.strip()}", file=out, flush=True)
+
+    start_s = time.perf_counter()
+    transcript = engine.transcribe(waveform, options, show if out is not None else None)
+    elapsed_s = time.perf_counter() - start_s
+    progress(
+        f"{transcript.duration:.1f} s of audio, language {transcript.language}, "
+        f"in {elapsed_s:.2f} s: RTFx {transcript.duration / elapsed_s:.1f}"
+    )
+    return transcript
