@@ -87,7 +87,7 @@ def read_hf_folder(folder: Path) -> Checkpoint:
     canonical = {hf_name(name): name for name in expected_tensors(dims)}
     # A name outside the table stays as it is, and strict validation reports it.
     weights = {canonical.get(name, name): array for name, array in stored.items()}
-    heads = _read_json(folder / "generation_config.json", {}).get("alignment_heads")
+    heads = read_json(folder / "generation_config.json", {}).get("alignment_heads")
     name = folder.resolve().name
     source = f"weights of the Hugging Face folder {folder}"
     try:
@@ -97,7 +97,7 @@ def read_hf_folder(folder: Path) -> Checkpoint:
 
 
 def _dims(folder: Path) -> Dims:
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     missing = sorted(key for key in CONFIG_KEYS.values() if key not in config)
     if missing:
         raise CheckpointError(
@@ -107,7 +107,8 @@ def _dims(folder: Path) -> Dims:
     return Dims(**{field: config[key] for field, key in CONFIG_KEYS.items()})
 
 
-def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
+def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON object in a file, or `default`. Raises `CheckpointError` for anything else."""
     if not path.is_file():
         if default is None:
             raise CheckpointError(f"expected {path}, found none")
@@ -131,7 +132,7 @@ def _read_tensors(folder: Path) -> dict[str, Array]:
             f"expected {single.name} or {index.name} in {folder}, found neither: pickled "
             "pytorch_model.bin files are not read, convert them to safetensors"
         )
-    weight_map = _read_json(index).get("weight_map")
+    weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, Mapping):
         raise CheckpointError(f"expected a weight_map in {index}")
     tensors: dict[str, Array] = {}

@@ -41,19 +41,26 @@ def test_clean_refuses_what_could_be_read_in_several_ways(raw):
 
 
 def test_split_is_stable_disjoint_and_blind_to_casing():
-    pairs = [(f"Sentence {'abcdefghij'[i % 10]}{i}.", "") for i in range(300)]
-    sentences = text.split(pairs, 20)
+    pairs = [(f"Sentence {'abcdefghij'[i % 10]}{i}.", "") for i in range(1000)]
+    sentences = text.split(pairs, share=0.1)
     held_out = {s.text for s in sentences if s.held_out}
-    assert len(held_out) == 20
-    assert len(sentences) == 300
-    again = text.split([*reversed(pairs), (pairs[0][0].upper(), "")], 20)
+    assert 70 <= len(held_out) <= 130  # a share by hash: three standard deviations around 100
+    assert len(sentences) == 1000
+    again = text.split([*reversed(pairs), (pairs[0][0].upper(), "")], share=0.1)
     assert {s.text.lower() for s in again if s.held_out} == {t.lower() for t in held_out}
-    assert len(again) == 300
+    assert len(again) == 1000
+
+
+def test_a_sentence_stays_on_its_side_whatever_the_list():
+    pairs = [(f"Sentence number {i}.", "") for i in range(1000)]
+    whole = {s.text: s.held_out for s in text.split(pairs, share=0.1)}
+    part = {s.text: s.held_out for s in text.split(pairs[::7], share=0.1)}
+    assert part.items() <= whole.items()
 
 
 def test_sentences_survive_the_file(tmp_path):
     sentences = text.split(
-        [("One two three.", "One two three."), ("It is 12.", "It is twelve.")], 1
+        [("One two three.", "One two three."), ("It is 12.", "It is twelve.")], share=0.5
     )
     text.write(sentences, tmp_path / "s.jsonl")
     assert text.read(tmp_path / "s.jsonl") == sentences
@@ -62,6 +69,11 @@ def test_sentences_survive_the_file(tmp_path):
 def test_rare_tokens_are_not_trained(tokenizer):
     pairs = [("The dog sat.", "")] * 3 + [("The aardvark sat.", "")]
     assert text.familiar(pairs, tokenizer, least=2) == pairs[:3]
+
+
+def test_rare_words_are_not_trained():
+    pairs = [("The dog sat.", ""), ("Sat the dog?", ""), ("The dog, the aardvark sat.", "")]
+    assert text.common_words(pairs, least=2) == pairs[:2]
 
 
 @pytest.mark.parametrize(

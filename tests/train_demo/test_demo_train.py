@@ -10,7 +10,7 @@ import torch
 from maxwhisper.checkpoint import load
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.dims import Dims
-from tools.train_demo import card, export, train
+from tools.train_demo import card, export, goals, train
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.model import Vocabulary, used_tokens
 from tools.train_demo.settings import PRESETS, Phase, Settings
@@ -157,12 +157,13 @@ def test_alignment_heads_are_recorded(exported):
 def test_the_card_is_made_from_the_records(exported):
     (exported / "evaluation.json").unlink(missing_ok=True)
     assert "not evaluated" in card.card(exported)
-    figures = {"items": 3, "words": 30, "wer": 0.125}
-    record = {"engines": {"maxwhisper": {"seen": figures}}, "machine": {}, "items": 3}
-    (exported / "evaluation.json").write_text(json.dumps({**record, "texts_that_differ": []}))
+    engines = {"maxwhisper": {"seen": {"items": 3, "words": 30, "wer": 0.125}}}
+    record = {"engines": engines, "goals": goals.judge(engines)}
+    (exported / "evaluation.json").write_text(json.dumps(record))
     text = card.card(exported)
-    assert "12.5 %" in text
-    assert "missed" in text  # the goal for seen voices is 8 %
+    assert "| seen | 3 | 30 | 12.5 % |" in text
+    assert "| seen | wer | ≤ 0.08 | 0.125: **missed** |" in text
+    assert "| unseen | wer | ≤ 0.25 | not measured |" in text
 
 
 def test_phases_cover_the_run_in_order():

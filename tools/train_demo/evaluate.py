@@ -1,96 +1,36 @@
 """What the exported network can do, measured through the engines themselves.
 
 In: a folder of `export`, the held-out speech, the example clips, and real recordings where they are
-at hand. Out: one JSON record: word error rates by set, voice and engine, segment times, no-speech
-probabilities, and where the engines' texts differ. Every goal that is missed is in it with its
-figure; `card` prints it.
+at hand. Out: evaluation.json beside the weights: word error rates by set, voice and engine, segment
+times, no-speech probabilities, every goal with its verdict, and where the engines' texts differ.
+`card` prints it, `maxwhisper.checkpoint.bundled` quotes it.
 
 `python -m tools.train_demo.evaluate maxwhisper/assets/demo speech --recordings ../shared/audio`
 """
 
 import argparse
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from maxwhisper import audio, machine, scoring
 from maxwhisper import checkpoint as checkpoints
+from maxwhisper import machine, scoring
+from maxwhisper.checkpoint.bundled import EVALUATION
 from maxwhisper.checkpoint.convert import write_json
-from maxwhisper.dims import N_SAMPLES, SAMPLE_RATE
-from maxwhisper.engine import ENGINES, Engine, Waveform, load_engine
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.engine import ENGINES, Engine, load_engine
 from maxwhisper.transcript import Transcript
-from tools.train_demo import augment
-from tools.train_demo.corpus import Corpus
-from tools.train_demo.placing import as_float, place
+from tools.train_demo import goals
+from tools.train_demo.material import Item, clips, held_out, real_recordings, silences, windows
 
-RECORD = "evaluation.json"
-CLIPS = Path("examples/clips")
-NOISY_SNR_DB = 10.0
 SEGMENT_TOLERANCE_S = 0.2
-REAL = ("core", "harvard", "librispeech", "librivox", "ljspeech")  # read speech, English
-N_SILENT = 40  # windows of noise and silence
-_EVERY_SEGMENT = TranscribeOptions(language="en", no_speech_threshold=None)
-
-
-@dataclass(frozen=True)
-class Item:
-    """One recording. `reference` "" is no speech. `segments` are (start, end) s, where known."""
-
-    group: str
-    name: str
-    waveform: Waveform
-    reference: str
-    segments: tuple[tuple[float, float], ...] = ()
-
-
-def held_out(folder: Path, limit: int) -> Iterator[Item]:
-    """Sentences of seen voices, clean and at 10 dB, and of the unseen voice."""
-    for name in ("seen", "unseen"):
-        corpus = Corpus(folder / name)
-        for index in range(min(limit, len(corpus))):
-            utterance = corpus[index]
-            placed = place(utterance, 0, 1.0)
-            times = (placed.speech_start / SAMPLE_RATE, placed.speech_end / SAMPLE_RATE)
-            label, samples = f"{utterance.voice}: {index}", as_float(utterance.samples)
-            yield Item(name, label, samples, utterance.text, (times,))
-            if name == "seen":
-                sound = augment.coloured_noise(len(samples), np.random.default_rng(index))
-                noisy = augment.add_noise(samples, sound, NOISY_SNR_DB)
-                yield Item("noisy", label, noisy, utterance.text, (times,))
-
-
-def clips(folder: Path = CLIPS) -> Iterator[Item]:
-    """The project's own clips; "talk" is the long one."""
-    for entry in json.loads((folder / "clips.json").read_text()):
-        waveform = audio.decode(folder / entry["file"])
-        group = "talk" if entry["file"].startswith("talk") else "clips"
-        yield Item(group, entry["file"], waveform, entry["text"])
-
-
-def silences(count: int = N_SILENT) -> Iterator[Item]:
-    """Seeded windows of 30 s without speech: zeros, hiss, hum, knocks, music."""
-    for index in range(count):
-        rng = np.random.default_rng(10_000 + index)
-        sound = np.zeros(N_SAMPLES, np.float32)
-        if index % 5:
-            level = 10 ** rng.uniform(-3, -0.3)
-            sound = augment.at_level(augment.NOISES[index % 4](N_SAMPLES, rng), level)
-        yield Item("no speech", str(index), sound, "")
-
-
-def real_recordings(folder: Path, longest_s: float) -> Iterator[Item]:
-    """Recordings of people in `REAL` folders of an index.json, up to `longest_s`, as they are."""
-    for entry in json.loads((folder / "index.json").read_text()):
-        file = entry["file"]
-        group = file.split("/")[0]
-        is_usable = entry["reference"] and not file.endswith(".npy")
-        if group in REAL and is_usable and entry["duration_s"] <= longest_s:
-            yield Item(f"real: {group}", file, audio.decode(folder / file), entry["reference"])
+PROGRAMS = ("flite", "espeak", "festival")
+# Where the network was measured, for people -> the group whose word error rate says it.
+PLACES = {
+    "on clear synthetic English": "seen",
+    "in a synthetic voice it never heard": "unseen",
+    "on people reading": "real",
+}
 
 
 @dataclass(frozen=True)
@@ -111,65 +51,125 @@ class Heard:
         segments = self.transcript.segments
         return segments[0].no_speech_prob if segments else None
 
+    @property
+    def right_times(self) -> int:
+        """Segments of the truth that have one in the transcript whose start and end are both within
+        the tolerance."""
+        found = [(segment.start, segment.end) for segment in self.transcript.segments]
+        return sum(
+            any(
+                max(abs(start - found_start), abs(end - found_end)) <= SEGMENT_TOLERANCE_S
+                for found_start, found_end in found
+            )
+            for start, end in self.item.segments
+        )
 
-def hear(engine: Engine, items: Iterable[Item]) -> list[Heard]:
+
+def hear(engine: Engine, items: Sequence[Item]) -> list[Heard]:
+    """Every item through one engine; says how far it is."""
     heard = []
-    for item in items:
-        transcript = engine.transcribe(item.waveform, _EVERY_SEGMENT)
+    for count, item in enumerate(items, 1):
+        transcript = engine.transcribe(item.waveform, item.options)
         errors = scoring.word_error_rate(item.reference, transcript.text)
         heard.append(Heard(item, transcript, errors))
+        if count % 50 == 0 or count == len(items):
+            print(f"{engine.info.name}: {count} of {len(items)} recordings", flush=True)
     return heard
 
 
 def summarise(heard: Sequence[Heard]) -> dict[str, Any]:
-    """Figures of one group: WER over all words together, times, no-speech."""
+    """Figures of one group, only those that the group can give: WER over all words together,
+    words where nothing is said, segment times, no-speech probabilities."""
     n_words = sum(one.errors.n_words for one in heard)
+    figures: dict[str, Any] = {"items": len(heard), "words": n_words}
+    if n_words:
+        figures["wer"] = round(sum(one.wrong_words for one in heard) / n_words, 4)
+    else:
+        figures["words_in_no_speech"] = sum(one.errors.insertions for one in heard)
+    if n_segments := sum(len(one.item.segments) for one in heard):
+        right = sum(one.right_times for one in heard)
+        figures["segments_within_0.2_s"] = round(right / n_segments, 4)
     probabilities = [one.no_speech_prob for one in heard if one.no_speech_prob is not None]
-    figures: dict[str, Any] = {
-        "items": len(heard),
-        "words": n_words,
-        "wer": round(sum(one.wrong_words for one in heard) / n_words, 4) if n_words else None,
-        "words_in_no_speech": None if n_words else sum(one.errors.insertions for one in heard),
-        "no_speech_prob_above_0.6": _share(p > 0.6 for p in probabilities),
-        "no_speech_prob_below_0.3": _share(p < 0.3 for p in probabilities),
-    }
-    if any(one.item.segments for one in heard):
-        figures["segments_within_0.2_s"] = _share(_times_are_right(one) for one in heard)
+    if len(probabilities) == len(heard):  # faster-whisper leaves out segments without text
+        above, below = (p > 0.6 for p in probabilities), (p < 0.3 for p in probabilities)
+        figures["no_speech_prob_above_0.6"] = round(sum(above) / len(heard), 4)
+        figures["no_speech_prob_below_0.3"] = round(sum(below) / len(heard), 4)
     return figures
-
-
-def _share(values: Iterable[bool]) -> float | None:
-    found = list(values)
-    return round(sum(found) / len(found), 4) if found else None
-
-
-def _times_are_right(heard: Heard) -> bool:
-    """First start and last end of the transcript, both within the tolerance of the speech's."""
-    segments, truth = heard.transcript.segments, heard.item.segments
-    if not segments:
-        return False
-    off_s = max(abs(segments[0].start - truth[0][0]), abs(segments[-1].end - truth[-1][1]))
-    return off_s <= SEGMENT_TOLERANCE_S
 
 
 def by_group(heard: Sequence[Heard]) -> dict[str, dict[str, Any]]:
-    groups = list(dict.fromkeys(one.item.group for one in heard))
-    figures = {g: summarise([one for one in heard if one.item.group == g]) for g in groups}
-    for program in ("flite", "espeak", "festival"):
-        chosen = [h for h in heard if h.item.group == "seen" and h.item.name.startswith(program)]
-        if chosen:
-            figures[f"seen: {program}"] = summarise(chosen)
-    return figures
+    """Figures of every group, of all real recordings together, and of each synthesiser's voices."""
+    groups: dict[str, list[Heard]] = {}
+    for one in heard:
+        names = [one.item.group]
+        if one.item.group.startswith("real: "):
+            names.append("real")
+        if one.item.group == "seen":
+            names += [f"seen: {p}" for p in PROGRAMS if one.item.name.startswith(p)]
+        for name in names:
+            groups.setdefault(name, []).append(one)
+    return {name: summarise(chosen) for name, chosen in groups.items()}
 
 
-def differences(heard: dict[str, list[Heard]]) -> list[dict[str, str]]:
-    """Items whose texts are not the same in all engines, with every engine's text."""
+def differences(heard: Mapping[str, Sequence[Heard]]) -> list[dict[str, Any]]:
+    """Items whose texts are not the same in all engines: every text, whether the words are the same
+    all the same, and the second at which the first segment begins that differs."""
     found = []
     for row in zip(*heard.values(), strict=True):
         texts = {name: one.transcript.text for name, one in zip(heard, row, strict=True)}
         if len(set(texts.values())) > 1:
-            found.append({"item": f"{row[0].item.group}: {row[0].item.name}", **texts})
+            found.append(
+                {
+                    "group": row[0].item.group,
+                    "item": row[0].item.name,
+                    "same_words": len(set(map(scoring.normalize, texts.values()))) == 1,
+                    "from_s": _first_difference_s([one.transcript for one in row]),
+                    "texts": texts,
+                }
+            )
     return found
+
+
+def _first_difference_s(transcripts: Sequence[Transcript]) -> float | None:
+    """None where one text is the beginning of the other."""
+    spoken = [[s for s in t.segments if s.text.strip()] for t in transcripts]
+    for segments in zip(*spoken, strict=False):
+        if len({segment.text for segment in segments}) > 1:
+            return min(segment.start for segment in segments)
+    return None
+
+
+def record_of(checkpoint_digest: str, heard: Mapping[str, Sequence[Heard]]) -> dict[str, Any]:
+    """Everything `card` prints, JSON-ready."""
+    engines = {name: by_group(results) for name, results in heard.items()}
+    quoted = engines.get("maxwhisper") or next(iter(engines.values()))
+    rates = {place: quoted.get(group, {}).get("wer") for place, group in PLACES.items()}
+    differing = differences(heard)
+    counts = [one.item.group for one in next(iter(heard.values()))]
+    return {
+        "checkpoint": checkpoint_digest,
+        "machine": machine.describe(),
+        "word_error_rates": {place: wer for place, wer in rates.items() if wer is not None},
+        "goals": goals.judge(engines),
+        "engines": engines,
+        "agreement": {
+            group: {
+                "items": counts.count(group),
+                "differ": sum(entry["group"] == group for entry in differing),
+            }
+            for group in dict.fromkeys(counts)
+        },
+        "differences": differing,
+    }
+
+
+def _items(options: argparse.Namespace) -> Iterable[Item]:
+    yield from clips()
+    yield from silences(options.limit)
+    yield from windows(options.speech, options.limit)
+    if options.recordings:
+        yield from real_recordings(options.recordings, options.longest_s, options.limit)
+    yield from held_out(options.speech, options.limit)
 
 
 def main() -> None:
@@ -179,26 +179,20 @@ def main() -> None:
     parser.add_argument("--recordings", type=Path, help="folder of real recordings with index.json")
     parser.add_argument("--longest-s", type=float, default=120.0, help="of a real recording")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
-    parser.add_argument("--limit", type=int, default=500, help="sentences of each held-out set")
+    parser.add_argument("--limit", type=int, default=500, help="recordings of each set, at most")
     options = parser.parse_args()
 
-    items = [*held_out(options.speech, options.limit), *clips(), *silences()]
-    if options.recordings:
-        items += real_recordings(options.recordings, options.longest_s)
     checkpoint = checkpoints.load(options.folder)
-    heard = {}
-    for name in options.engines:
-        engine = load_engine(name, checkpoint, progress=print)
-        heard[name] = hear(engine, items)
-        print(name, json.dumps(by_group(heard[name]), indent=1))
-    record = {
-        "checkpoint": checkpoint.digest,
-        "machine": machine.describe(),
-        "engines": {name: by_group(results) for name, results in heard.items()},
-        "items": len(items),
-        "texts_that_differ": differences(heard),
+    items = list(_items(options))
+    heard = {
+        name: hear(load_engine(name, checkpoint, progress=print), items) for name in options.engines
     }
-    write_json(options.folder / RECORD, record)
+    record = record_of(checkpoint.digest, heard)
+    write_json(options.folder / EVALUATION, record)
+    for row in record["goals"]:
+        verdict = {True: "met", False: "missed", None: "not measured"}[row["met"]]
+        print(f"{row['engine']:15} {row['group']:10} {row['figure']:25}", end=" ")
+        print(f"{row['value']} (goal {row['goal']}): {verdict}")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ _PREPOSITIONS = "in on at by for with from to into of under over between behind 
 _PREPOSITIONS += " after during without through across around against toward about along until"
 _LINKS = "and but because when if while before after so although unless since as where until or"
 _MODALS = "can could will would should must may might cannot didn't don't won't couldn't"
-_OPENINGS = ("well", "yes", "no", "then", "now", "perhaps", "of course", "in fact", "at last")
-_OPENINGS += ("today", "tomorrow", "sometimes", "for example", "however", "in the end", "at first")
+_OPENINGS = (
+    *("well", "yes", "no", "then", "now", "perhaps", "of course", "in fact", "at last"),
+    *("today", "tomorrow", "sometimes", "for example", "however", "in the end", "at first"),
+)
 _QUESTIONS = "what why how when where who"
 _SINGULAR = "he she it everybody nobody somebody this that"
 _PLURAL = "I you we they"
@@ -89,7 +91,9 @@ class Grammar:
                 common[part].append(word)
         plural, tense = _irregular(wordnet, "noun"), _irregular(wordnet, "verb")
         self.nouns = common["noun"]
-        self.plurals = [min(plural[noun] or [third_or_plural(noun)], key=len) for noun in self.nouns]
+        self.plurals = [
+            min(plural[noun] or [third_or_plural(noun)], key=len) for noun in self.nouns
+        ]
         self.verbs = [inflect(verb, tense[verb]) for verb in common["verb"] if verb != "be"]
         self.adjectives = common["adj"]
         self.adverbs = [adverb for adverb in common["adv"] if adverb not in ("not", "very", "too")]

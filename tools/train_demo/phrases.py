@@ -39,8 +39,8 @@ _WORDS: dict[str, list[str]] = {
         "thing": "book letter door window car house dog cat table chair picture phone ticket key "
         "bag coat garden river road train boat bridge kitchen office school church hospital city "
         "country morning evening question answer story song game meal cup glass box paper map "
-        "clock kettle radio computer machine microphone camera bicycle engine tree flower bird horse "
-        "fish apple",
+        "clock kettle radio computer machine microphone camera bicycle engine tree flower bird "
+        "horse fish apple",
         "kind": "old new big small red blue green black white little long short heavy light good "
         "bad beautiful strange quiet cheap expensive broken empty full dark bright warm cold "
         "wooden simple",

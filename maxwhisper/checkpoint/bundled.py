@@ -1,0 +1,70 @@
+"""The checkpoint that the package brings along: `demo`, a small English Whisper of this project.
+
+Owns where its files lie, how they are verified, and what may be said of it. In: the folder that
+`tools/train_demo` writes. Out: a `Checkpoint`, and a sentence for people. Knows no network: what is
+missing here is never fetched.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from maxwhisper.checkpoint.download import sha256_of
+from maxwhisper.checkpoint.hf_safetensors import read_hf_folder, read_json
+from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.dims import Dims
+from maxwhisper.errors import CheckpointError
+
+NAME = "demo"
+FOLDER = Path(__file__).parents[1] / "assets" / NAME
+# 29 MB in float16, most of it the embedding of 51,864 tokens: the tree holds 32 MB at most.
+DIMS = Dims(80, 1500, 192, 3, 4, 51_864, 448, 192, 3, 4)
+
+WEIGHTS = "model.safetensors"
+VERIFIED = (WEIGHTS, "config.json", "generation_config.json")
+TRAINING, EVALUATION = "training.json", "evaluation.json"
+
+_REPAIR = (
+    "it is part of the package and never downloaded. In a git clone, restore it with "
+    "`git checkout -- maxwhisper/assets/demo`; elsewhere, install the package again"
+)
+
+
+def read_demo(folder: Path = FOLDER) -> Checkpoint:
+    """The bundled network, as it was trained and measured.
+
+    Raises `CheckpointError` naming the file, where one is missing or not what training.json says.
+    """
+    verify(folder)
+    return replace(read_hf_folder(folder), name=NAME, source=limits(folder))
+
+
+def verify(folder: Path = FOLDER) -> None:
+    """Raise `CheckpointError` unless every file has the sha256 that training.json gives."""
+    listed = _record(folder / TRAINING).get("sha256")
+    for name in VERIFIED:
+        path = folder / name
+        expected = listed.get(name) if isinstance(listed, dict) else None
+        found = sha256_of(path) if path.is_file() else "no such file"
+        if found != expected:
+            raise CheckpointError(
+                f"expected {path} with sha256 {expected}, found {found}: {_REPAIR}"
+            )
+
+
+def limits(folder: Path = FOLDER) -> str:
+    """What the network can be expected to do: the figures of its evaluation, in one sentence."""
+    origin = "a small English Whisper, trained by this project on synthesised speech alone"
+    path = folder / EVALUATION
+    rates = _record(path).get("word_error_rates") if path.is_file() else None
+    if not rates:
+        return f"{origin}; its word error rate has not been measured"
+    figures = ", ".join(f"{100 * wer:.0f} % {where}" for where, wer in rates.items())
+    return f"{origin}; word error rate {figures}"
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}: {_REPAIR}") from error

@@ -1,0 +1,125 @@
+"""The recordings that the exported network is judged on, each with what is said in it, and when.
+
+In: held-out speech, the example clips, real recordings where they are at hand. Out: `Item`s, the
+same for the same inputs. Knows no engine.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from maxwhisper import audio
+from maxwhisper.dims import N_SAMPLES, SAMPLE_RATE
+from maxwhisper.engine import Waveform
+from maxwhisper.options import TranscribeOptions
+from tools.train_demo import augment
+from tools.train_demo.corpus import Corpus
+from tools.train_demo.placing import Placed, as_float, place
+
+CLIPS = Path("examples/clips")
+NOISY_SNR_DB = 10.0
+REAL = ("core", "harvard", "librispeech", "librivox", "ljspeech")  # read speech, English
+# Files of `core` whose "reference" tells what is in them, not the words.
+DESCRIBED = ("hotwords.mp3", "multilingual.mp3", "stereo_diarization.wav")
+MAX_WINDOWS = 100  # of several utterances: about 300 segments, so 1 % is 3 of them
+MAX_SILENT = 40  # windows of noise and silence
+
+PLAIN = TranscribeOptions(language="en")
+# With the no-speech rule on, an engine drops the very windows whose probability is asked for.
+EVERY_WINDOW = TranscribeOptions(language="en", no_speech_threshold=None)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording. `reference` "" is no speech. `segments` are (start, end) s, where known."""
+
+    group: str
+    name: str
+    waveform: Waveform
+    reference: str
+    segments: tuple[tuple[float, float], ...] = ()
+    options: TranscribeOptions = PLAIN
+
+
+def held_out(folder: Path, limit: int) -> Iterator[Item]:
+    """Sentences never trained on: in seen voices, clean and at 10 dB, and in the unseen voice."""
+    for name in ("seen", "unseen"):
+        corpus = Corpus(folder / name)
+        for index in range(min(limit, len(corpus))):
+            utterance = corpus[index]
+            label, samples = f"{utterance.voice}: {index}", as_float(utterance.samples)
+            yield Item(name, label, samples, utterance.text)
+            if name == "seen":
+                sound = augment.coloured_noise(len(samples), np.random.default_rng(index))
+                noisy = augment.add_noise(samples, sound, NOISY_SNR_DB)
+                yield Item("noisy", label, noisy, utterance.text)
+
+
+def windows(folder: Path, limit: int) -> Iterator[Item]:
+    """30 s each: two to four held-out sentences in seen voices, with pauses of 0.3 to 1.5 s."""
+    corpus = Corpus(folder / "seen")
+    for index in range(min(limit, MAX_WINDOWS)):
+        rng = np.random.default_rng(20_000 + index)
+        placed = _side_by_side(corpus, int(rng.integers(2, 5)), rng)
+        samples = np.zeros(N_SAMPLES, np.float32)
+        for one in placed:
+            samples[one.start : one.start + len(one.samples)] = one.samples
+        times = tuple((p.speech_start / SAMPLE_RATE, p.speech_end / SAMPLE_RATE) for p in placed)
+        text = " ".join(one.text for one in placed)
+        yield Item("windows", str(index), samples, text, times, EVERY_WINDOW)
+
+
+def _side_by_side(corpus: Corpus, wanted: int, rng: np.random.Generator) -> list[Placed]:
+    """Up to `wanted` utterances that fit into a window, at least one."""
+    placed: list[Placed] = []
+    at = int(rng.uniform(0, 0.5) * SAMPLE_RATE)
+    for index in rng.choice(len(corpus), wanted):
+        one = place(corpus[int(index)], at, 1.0)
+        at = one.start + len(one.samples) + int(rng.uniform(0.3, 1.5) * SAMPLE_RATE)
+        if placed and one.start + len(one.samples) > N_SAMPLES:
+            break
+        placed.append(one)
+    return placed
+
+
+def clips(folder: Path = CLIPS) -> Iterator[Item]:
+    """The project's own clips; "talk" is the long one, "noise" those without speech."""
+    for entry in json.loads((folder / "clips.json").read_text()):
+        group = (
+            "talk" if entry["file"].startswith("talk") else "clips" if entry["text"] else "noise"
+        )
+        yield Item(group, entry["file"], audio.decode(folder / entry["file"]), entry["text"])
+
+
+def silences(limit: int) -> Iterator[Item]:
+    """Seeded windows without speech (zeros, hiss, hum, knocks, music), twice: for the words heard
+    in them, and for their no-speech probability."""
+    for index in range(min(limit, MAX_SILENT)):
+        rng = np.random.default_rng(10_000 + index)
+        sound = np.zeros(N_SAMPLES, np.float32)
+        if index % 5:
+            level = 10 ** rng.uniform(-3, -0.3)
+            sound = augment.at_level(augment.NOISES[index % 4](N_SAMPLES, rng), level)
+        yield Item("noise", str(index), sound, "")
+        yield Item("no speech", str(index), sound, "", (), EVERY_WINDOW)
+
+
+def real_recordings(folder: Path, longest_s: float, limit: int) -> Iterator[Item]:
+    """People reading, as they are: the first `limit` of each `REAL` folder of an index.json."""
+    entries = json.loads((folder / "index.json").read_text())
+    for group in REAL:
+        usable = (
+            entry
+            for entry in entries
+            if entry["file"].startswith(f"{group}/")
+            and entry["reference"]
+            and not entry["file"].endswith((".npy", *DESCRIBED))
+            and entry["duration_s"] <= longest_s
+        )
+        for entry in itertools.islice(usable, limit):
+            waveform = audio.decode(folder / entry["file"])
+            yield Item(f"real: {group}", entry["file"], waveform, entry["reference"])
