@@ -39,3 +39,7 @@ class ArtifactError(MaxWhisperError):
 
 class EngineUnavailable(MaxWhisperError):
     """An engine that cannot run here: a missing package, a dead worker."""
+
+
+class NumericError(MaxWhisperError):
+    """A network that gives no numbers: NaN where logits should be."""

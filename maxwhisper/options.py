@@ -65,8 +65,6 @@ class TranscribeOptions:
         """Return self, or raise `OptionError` naming the field, its value and what is allowed."""
         if self.task not in ("transcribe", "translate"):
             raise OptionError(f"task must be 'transcribe' or 'translate', got {self.task!r}")
-        if self.beam_size is not None and self.best_of is not None:
-            raise OptionError("beam_size and best_of cannot be given together: choose one")
         if self.patience is not None and self.beam_size is None:
             raise OptionError("patience needs beam_size: give both or neither")
         if self.sample_len is not None and self.sample_len < 1:
@@ -77,6 +75,11 @@ class TranscribeOptions:
             raise OptionError(f"best_of must be at least 1, got {self.best_of}")
         if self.patience is not None and self.patience <= 0:
             raise OptionError(f"patience must be above 0, got {self.patience}")
+        if self.patience and self.beam_size and round(self.beam_size * self.patience) < 1:
+            raise OptionError(
+                f"patience {self.patience} with beam_size {self.beam_size} keeps no candidate: "
+                "their product must be above 0.5"
+            )
         if self.repetition_penalty <= 0:
             raise OptionError(f"repetition_penalty must be above 0, got {self.repetition_penalty}")
         if self.no_repeat_ngram_size < 0:
@@ -94,11 +97,14 @@ class TranscribeOptions:
             raise OptionError(
                 f"max_initial_timestamp must lie in 0..30 s, got {self.max_initial_timestamp}"
             )
-        temperatures = (
-            self.temperature if isinstance(self.temperature, tuple) else (self.temperature,)
-        )
+        several = isinstance(self.temperature, (tuple, list))
+        temperatures = tuple(self.temperature) if several else (self.temperature,)
         if not temperatures or any(t < 0 for t in temperatures):
             raise OptionError(f"temperature must be 0 or more, got {self.temperature}")
+        if self.best_of is not None and not any(temperatures):
+            raise OptionError("best_of needs a temperature above 0: at 0 every sample is the same")
+        if self.beam_size is not None and all(temperatures):
+            raise OptionError("beam_size needs temperature 0: above 0 samples are drawn")
         return self
 
     def require_supported(self, engine: str, supported: Collection[str]) -> None:

@@ -29,8 +29,16 @@ def test_changes_are_checked_by_name():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"beam_size": 5, "best_of": 5}, "beam_size and best_of"),
+        ({"best_of": 5}, "best_of needs a temperature above 0"),
+        ({"beam_size": 5, "temperature": 0.5}, "beam_size needs temperature 0"),
+        ({"beam_size": 0}, "beam_size"),
+        ({"best_of": 0}, "best_of"),
         ({"patience": 1.0}, "patience needs beam_size"),
+        ({"beam_size": 1, "patience": 0.5}, "keeps no candidate"),
+        ({"beam_size": 2, "patience": 0.0}, "patience must be above 0"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty"),
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size"),
+        ({"language_detection_segments": 0}, "language_detection_segments"),
         ({"task": "sing"}, "task must be"),
         ({"sample_len": 0}, "sample_len"),
         ({"length_penalty": 1.5}, "length_penalty"),

@@ -19,7 +19,7 @@ from maxwhisper.errors import CheckpointError
 from maxwhisper.paths import cache_root
 
 DEFAULT_MODEL = "random"
-RANDOM_DIMS = Dims(80, 1500, 256, 4, 4, 51_864, 448, 256, 4, 4)  # between tiny.en and a toy
+RANDOM_DIMS = Dims(80, 1500, 192, 3, 4, 51_864, 448, 192, 3, 4)  # as the demo network
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from maxwhisper.checkpoint.schema import Heads
 from maxwhisper.dims import Dims
 
 Float32 = npt.NDArray[np.float32]
@@ -33,6 +34,10 @@ class Decoder(Protocol):
         """Append one token a row, (B,); return the logits (B, V) that follow."""
         ...
 
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with these rows: row r was rows[r]. Rows may repeat, change places, be left out."""
+        ...
+
 
 class Network(Protocol):
     """Encoder and decoder of one checkpoint on one device."""
@@ -50,4 +55,15 @@ class Network(Protocol):
 
     def decoder(self, encoded: Any) -> Decoder:
         """A decoder for `encoded`. The network owns one cache: a new decoder ends the last one."""
+        ...
+
+    def select(self, encoded: Any, rows: Sequence[int]) -> Any:
+        """Rows of encoded audio, in any order and any number of times."""
+        ...
+
+    def align(
+        self, encoded: Any, tokens: Int64, rows: Sequence[int], heads: Heads
+    ) -> tuple[Float32, Float32]:
+        """One pass over whole texts, tokens (B, L): logits (B, R, V) at positions `rows`, and the
+        cross-attention scores (B, N, L, S), before softmax, of the (layer, head) pairs `heads`."""
         ...

@@ -46,6 +46,37 @@ class SuppressTokens:
 
 
 @dataclass(frozen=True)
+class PenalizeRepetition:
+    """A text token already sampled in this window becomes less likely: its logit is divided by
+    `penalty`, or multiplied where it is negative. Timestamps are not counted as repetition."""
+
+    penalty: float
+    eot: int
+
+    def apply(self, logits: Float32, sampled: Int64) -> None:
+        for row, tokens in zip(logits, sampled, strict=True):
+            said = np.unique(tokens[tokens < self.eot])
+            row[said] = np.where(row[said] > 0, row[said] / self.penalty, row[said] * self.penalty)
+
+
+@dataclass(frozen=True)
+class ForbidRepeatedRun:
+    """No run of `length` tokens occurs twice in a window, timestamps left out of account."""
+
+    length: int
+    eot: int
+
+    def apply(self, logits: Float32, sampled: Int64) -> None:
+        n_before = self.length - 1
+        for row, tokens in zip(logits, sampled, strict=True):
+            text = tokens[tokens < self.eot].tolist()
+            now = text[len(text) - n_before :]
+            for start in range(len(text) - n_before):
+                if text[start : start + n_before] == now:
+                    row[text[start + n_before]] = FORBIDDEN
+
+
+@dataclass(frozen=True)
 class TimestampRules:
     """Timestamps come in pairs, never decrease, open every window, win when likelier than text."""
 
@@ -112,8 +143,12 @@ def log_sum_exp(x: Float32) -> np.float32:
 
 
 def build_rules(tokenizer: Tokenizer, options: TranscribeOptions) -> tuple[Rule, ...]:
-    """The rules that `options` ask for, in the reference's order."""
+    """The rules that `options` ask for, in the reference's order, after faster-whisper's two."""
     rules: list[Rule] = []
+    if options.repetition_penalty != 1:
+        rules.append(PenalizeRepetition(options.repetition_penalty, tokenizer.eot))
+    if options.no_repeat_ngram_size:
+        rules.append(ForbidRepeatedRun(options.no_repeat_ngram_size, tokenizer.eot))
     if options.suppress_blank:
         rules.append(SuppressBlank((*tokenizer.encode(" "), tokenizer.eot)))
     if options.suppress_tokens:  # "" and None turn the rule off, specials included

@@ -1,6 +1,7 @@
 """Decoding windows of 30 s: from encoded audio and a prompt to text with its quality figures.
 
-Source: openai/whisper decoding.py:587-613 (initial tokens), 740-795 (results).
+With temperature fallback. Source: openai/whisper decoding.py:587-613 (initial tokens), 740-795
+(results).
 """
 
 import zlib
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from maxwhisper.clock import StageClock
+from maxwhisper.decoding.beam import BeamSearch
 from maxwhisper.decoding.protocols import Network
 from maxwhisper.decoding.rules import build_rules
-from maxwhisper.decoding.search import greedy_search
+from maxwhisper.decoding.search import Sampling, Strategy, likeliest, search
 from maxwhisper.dims import Dims
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import Tokenizer
@@ -38,11 +40,60 @@ def decode_windows(
     prompt: Sequence[int],
     clock: StageClock,
 ) -> list[WindowResult]:
-    """Decode `n_windows` encoded windows that share one prompt (tokens of what was said before)."""
-    result = greedy_search(
+    """Decode `n_windows` encoded windows that share one prompt (tokens of what was said before).
+
+    Windows whose text fails are decoded again at the next temperature, they alone; the last
+    temperature's text stands. Source: openai/whisper transcribe.py:183-224.
+    """
+    results: dict[int, WindowResult] = {}
+    waiting = list(range(n_windows))
+    for temperature in temperatures(options):
+        rows = network.select(encoded, waiting) if len(waiting) < n_windows else encoded
+        decoded = _decode_at(
+            temperature, network, rows, len(waiting), tokenizer, options, prompt, clock
+        )
+        results.update(zip(waiting, decoded, strict=True))
+        waiting = [window for window in waiting if has_failed(results[window], options)]
+        if not waiting:
+            break
+    return [results[window] for window in range(n_windows)]
+
+
+def temperatures(options: TranscribeOptions) -> tuple[float, ...]:
+    """The temperatures to try, in order."""
+    given = options.temperature
+    return tuple(given) if isinstance(given, (tuple, list)) else (given,)
+
+
+def has_failed(result: WindowResult, options: TranscribeOptions) -> bool:
+    """Does the text repeat itself, or is it improbable? Silence is neither: it is skipped later."""
+    repeats = options.compression_ratio_threshold is not None and (
+        result.compression_ratio > options.compression_ratio_threshold
+    )
+    improbable = options.logprob_threshold is not None and (
+        result.avg_logprob < options.logprob_threshold
+    )
+    silent = options.no_speech_threshold is not None and (
+        result.no_speech_prob > options.no_speech_threshold
+    )
+    return (repeats or improbable) and not (silent and improbable)
+
+
+def _decode_at(
+    temperature: float,
+    network: Network,
+    encoded: Any,
+    n_windows: int,
+    tokenizer: Tokenizer,
+    options: TranscribeOptions,
+    prompt: Sequence[int],
+    clock: StageClock,
+) -> list[WindowResult]:
+    result = search(
         network.decoder(encoded),
         initial_tokens(tokenizer, options, prompt, network.dims),
         n_windows,
+        strategy(temperature, tokenizer, options),
         build_rules(tokenizer, options),
         tokenizer,
         sample_len(options, network.dims),
@@ -50,35 +101,57 @@ def decode_windows(
         clock,
     )
     with clock.stage("text"):
-        texts = [tokenizer.decode(tokens).strip() for tokens in result.tokens]
+        chosen = [likeliest(each, options.length_penalty) for each in result.candidates]
+        texts = [tokenizer.decode(candidate.tokens).strip() for candidate in chosen]
     return [
         WindowResult(
-            tokens,
+            candidate.tokens,
             text,
-            avg_logprob=sum_logprob / (len(tokens) + 1),  # + 1: end of text was sampled too
+            # + 1: end of text was sampled too
+            avg_logprob=candidate.sum_logprob / (len(candidate.tokens) + 1),
             no_speech_prob=no_speech,
             compression_ratio=compression_ratio(text),
-            temperature=0.0,
+            temperature=temperature,
         )
-        for tokens, text, sum_logprob, no_speech in zip(
-            result.tokens, texts, result.sum_logprobs, result.no_speech_probs, strict=True
-        )
+        for candidate, text, no_speech in zip(chosen, texts, result.no_speech_probs, strict=True)
     ]
+
+
+def strategy(temperature: float, tokenizer: Tokenizer, options: TranscribeOptions) -> Strategy:
+    """Beams serve temperature 0 alone, `best_of` the others (transcribe.py:192-198)."""
+    if temperature > 0:
+        return Sampling(tokenizer.eot, temperature, options.best_of or 1, options.seed)
+    if options.beam_size is not None:
+        return BeamSearch(tokenizer.eot, options.beam_size, options.patience)
+    return Sampling(tokenizer.eot)
 
 
 def initial_tokens(
     tokenizer: Tokenizer, options: TranscribeOptions, prompt: Sequence[int], dims: Dims
 ) -> tuple[int, ...]:
-    """[sot_prev, last 223 of the prompt,] sot, [language, task,] [no_timestamps]."""
+    """[sot_prev, hotwords, prompt,] sot, [language, task,] [no_timestamps,] [prefix].
+
+    Hotwords and the end of the prompt share the 223 tokens that a prompt may have. The prefix
+    counts as sampled already: it is not part of the result, and no rule of the first token follows
+    it. Source: decoding.py:587-613.
+    """
     sequence = (
         tokenizer.sot_sequence_including_notimestamps
         if options.without_timestamps
         else tokenizer.sot_sequence
     )
-    if not prompt:
-        return tuple(sequence)
-    kept = prompt[-(dims.n_text_ctx // 2 - 1) :]
-    return (tokenizer.sot_prev, *kept, *sequence)
+    most = dims.n_text_ctx // 2 - 1
+    hotwords = _encoded(tokenizer, options.hotwords)[:most] if options.prefix is None else []
+    n_prompt = most - len(hotwords)
+    before = [*hotwords, *(prompt[-n_prompt:] if n_prompt else ())]
+    prefix = _encoded(tokenizer, options.prefix)
+    # By default nothing is left for a prefix, and [-0:] keeps all of it: the reference's way.
+    prefix = prefix[-(dims.n_text_ctx // 2 - sample_len(options, dims)) :]
+    return (*((tokenizer.sot_prev, *before) if before else ()), *sequence, *prefix)
+
+
+def _encoded(tokenizer: Tokenizer, text: str | None) -> list[int]:
+    return tokenizer.encode(" " + text.strip()) if text is not None else []
 
 
 def sample_len(options: TranscribeOptions, dims: Dims) -> int:

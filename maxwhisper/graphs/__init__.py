@@ -7,10 +7,12 @@ from maxwhisper.dims import Dims
 from maxwhisper.graphs.decoder import PREFILL, STEP, prefill_graph, step_graph
 from maxwhisper.graphs.encoder import CROSS_KV, ENCODER, cross_kv_graph, encoder_graph
 from maxwhisper.graphs.mel import LOG_MEL, NORMALIZE, log_mel_graph, normalize_graph
+from maxwhisper.graphs.rows import GATHER_ROWS, gather_rows_graph
 
 __all__ = [
     "CROSS_KV",
     "ENCODER",
+    "GATHER_ROWS",
     "GRAPH_NAMES",
     "LOG_MEL",
     "NORMALIZE",
@@ -19,7 +21,7 @@ __all__ = [
     "whisper_module",
 ]
 
-GRAPH_NAMES = (LOG_MEL, NORMALIZE, ENCODER, CROSS_KV, PREFILL, STEP)
+GRAPH_NAMES = (LOG_MEL, NORMALIZE, ENCODER, CROSS_KV, PREFILL, STEP, GATHER_ROWS)
 
 
 def whisper_module(dims: Dims, dtype: DType, device: DeviceRef) -> Module:
@@ -31,4 +33,5 @@ def whisper_module(dims: Dims, dtype: DType, device: DeviceRef) -> Module:
     cross_kv_graph(module, dims, dtype, device)
     prefill_graph(module, dims, dtype, device)
     step_graph(module, dims, dtype, device)
+    gather_rows_graph(module, dtype, device)
     return module

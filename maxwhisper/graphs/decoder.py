@@ -25,7 +25,8 @@ STEP = "decoder_step"
 
 
 def prefill_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -> None:
-    """tokens (B, L) at positions offset..offset+L-1 -> logits (B, R, V) at the R rows asked for.
+    """tokens (B, L) at positions offset..offset+L-1 -> logits (B, R, V) at the R rows asked for,
+    then each layer's cross-attention queries (B, H, L, D), from which word times are made.
 
     Inputs: tokens int64; offset (1,) int64 on the CPU; mask (L, n_text_ctx) float32; rows (R,)
     int64; then per layer the cross key and value (B, H, S, D), then per layer the cache buffers,
@@ -35,9 +36,9 @@ def prefill_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -
     types = [*_input_types(dims, dtype, device, "tokens"), rows_type]
     with Graph(PREFILL, input_types=types, module=module) as graph:
         scope = Scope(graph, dtype, device)
-        x = _decoder(scope, graph, dims)
+        x, queries = _decoder(scope, graph, dims)
         x = ops.gather(x, graph.inputs[-1].tensor, axis=1)
-        graph.output(_logits(scope, x, dims))
+        graph.output(_logits(scope, x, dims), *queries)
 
 
 def step_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -> None:
@@ -45,7 +46,8 @@ def step_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -> N
     types = _input_types(dims, dtype, device, 1)
     with Graph(STEP, input_types=types, module=module) as graph:
         scope = Scope(graph, dtype, device)
-        graph.output(_logits(scope, _decoder(scope, graph, dims), dims))
+        x, _ = _decoder(scope, graph, dims)
+        graph.output(_logits(scope, x, dims))
 
 
 def _input_types(
@@ -63,8 +65,8 @@ def _input_types(
     ]
 
 
-def _decoder(scope: Scope, graph: Graph, dims: Dims) -> TensorValue:
-    """Embedding, all blocks and the final norm: -> (B, L, C)."""
+def _decoder(scope: Scope, graph: Graph, dims: Dims) -> tuple[TensorValue, list[TensorValue]]:
+    """Embedding, all blocks and the final norm: -> (B, L, C), and the cross-attention queries."""
     tokens, offset, mask = (value.tensor for value in graph.inputs[:3])
     n_state, n_layer = dims.n_text_state, dims.n_text_layer
     cross = [value.tensor for value in graph.inputs[3 : 3 + 2 * n_layer]]
@@ -76,10 +78,12 @@ def _decoder(scope: Scope, graph: Graph, dims: Dims) -> TensorValue:
     embedding = _token_embedding(scope, dims)
     positions = scope.weight("decoder.positional_embedding", dims.n_text_ctx, n_state)
     x = ops.gather(embedding, tokens, axis=0) + positions[slots, :]
+    queries = []
     for layer in range(n_layer):
         keys_values = (*cross[2 * layer : 2 * layer + 2], *cache[2 * layer : 2 * layer + 2])
-        x = _block(scope, x, f"decoder.blocks.{layer}", dims, slots, mask, keys_values)
-    return scope.layer_norm(x, "decoder.ln", n_state)
+        x, q = _block(scope, x, f"decoder.blocks.{layer}", dims, slots, mask, keys_values)
+        queries.append(q)
+    return scope.layer_norm(x, "decoder.ln", n_state), queries
 
 
 def _block(
@@ -90,8 +94,9 @@ def _block(
     slots: tuple[slice, object],
     mask: TensorValue,
     keys_values: tuple[TensorValue, TensorValue, BufferValue, BufferValue],
-) -> TensorValue:
-    """Pre-norm causal self-attention over the cache, cross-attention, then the MLP."""
+) -> tuple[TensorValue, TensorValue]:
+    """Pre-norm causal self-attention over the cache, cross-attention, then the MLP: -> (B, L, C),
+    and the cross-attention's queries (B, H, L, D)."""
     n_state, n_head = dims.n_text_state, dims.n_text_head
     cross_k, cross_v, cache_k, cache_v = keys_values
 
@@ -110,7 +115,7 @@ def _block(
     x = x + scope.linear(h, f"{name}.cross_attn.out", n_state, n_state)
 
     h = scope.layer_norm(x, f"{name}.mlp_ln", n_state)
-    return x + scope.mlp(h, f"{name}.mlp", n_state)
+    return x + scope.mlp(h, f"{name}.mlp", n_state), q
 
 
 def _token_embedding(scope: Scope, dims: Dims) -> TensorValue:

@@ -1,6 +1,7 @@
 """The decoder's self-attention cache: static buffers, written in place, owned here alone."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,22 @@ class KVCache:
 
     def __init__(self, dims: Dims, placement: Placement, batch: int) -> None:
         shape = (batch, dims.n_text_head, dims.n_text_ctx, dims.text_head_width)
-        self.batch = batch
         self.length = 0
         self.capacity = dims.n_text_ctx
         self.buffers: Sequence[Buffer] = [
             Buffer.zeros(shape, placement.dtype, placement.device)
             for _ in range(2 * dims.n_text_layer)
         ]
+
+    @property
+    def batch(self) -> int:
+        return int(self.buffers[0].shape[0])
+
+    def moved(self, buffers: Sequence[Buffer]) -> "KVCache":
+        """A cache of the same length whose rows lie in `buffers`."""
+        cache = copy(self)
+        cache.buffers = buffers
+        return cache
 
     def reset(self) -> None:
         self.length = 0

@@ -13,12 +13,12 @@ from max.driver import CPU, Buffer
 from max.dtype import DType
 from max.engine import InferenceSession, Model
 
-from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.checkpoint.schema import Checkpoint, Heads
 from maxwhisper.decoding.protocols import Float32, Int64
 from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import OptionError
-from maxwhisper.graphs import CROSS_KV, ENCODER, PREFILL, STEP
+from maxwhisper.graphs import CROSS_KV, ENCODER, GATHER_ROWS, PREFILL, STEP
 from maxwhisper.runtime.compiled import load_or_compile
 from maxwhisper.runtime.device import Placement
 from maxwhisper.runtime.kv_cache import KVCache
@@ -69,6 +69,43 @@ class MaxNetwork:
         cross_kv = self.models[CROSS_KV].execute(features)
         return Encoded(features, cross_kv, features.shape[0])
 
+    def select(self, encoded: Encoded, rows: Sequence[int]) -> Encoded:
+        """Rows of encoded audio, in any order and any number of times."""
+        if list(rows) == list(range(encoded.batch)):
+            return encoded
+        # As a stack of one head, features pass through the same graph as keys and values.
+        batch, length, width = encoded.features.shape
+        stacked = encoded.features.view(encoded.features.dtype, (batch, 1, length, width))
+        (features,) = self.gather([stacked], rows)
+        flat = features.view(features.dtype, (len(rows), length, width))
+        return Encoded(flat, self.gather(encoded.cross_kv, rows), len(rows))
+
+    def gather(self, buffers: Sequence[Buffer], rows: Sequence[int]) -> list[Buffer]:
+        """New buffers: row r of each is its row rows[r]."""
+        chosen = self.positions(rows)
+        return [self.run(GATHER_ROWS, buffer, chosen) for buffer in buffers]
+
+    def align(
+        self, encoded: Encoded, tokens: Int64, rows: Sequence[int], heads: Heads
+    ) -> tuple[Float32, Float32]:
+        """One pass over whole texts, tokens (B, L), which ends the decoder made before.
+
+        Returns the logits (B, R, V) at positions `rows`, and the raw cross-attention scores
+        (B, N, L, S) of the N (layer, head) pairs `heads`, before softmax.
+        """
+        decoder = self.decoder(encoded)
+        logits, *queries = decoder.forward(PREFILL, tokens, self.positions(rows))
+        scores = []
+        for layer, head in heads:
+            query = to_float32(queries[layer])[:, head]
+            key = to_float32(encoded.cross_kv[2 * layer])[:, head]
+            scores.append(query @ key.swapaxes(1, 2) * query.shape[-1] ** -0.5)
+        return logits.to_numpy(), np.stack(scores, axis=1)
+
+    def positions(self, rows: Sequence[int]) -> Buffer:
+        """Row numbers (R,) int64 on the device."""
+        return self.placement.put(np.array(rows, np.int64))
+
     def features(self, encoded: Encoded) -> Float32:
         """Encoder output (B, S, C) as float32 on the host, to look at."""
         return to_float32(encoded.features)
@@ -86,24 +123,38 @@ class MaxNetwork:
 
 
 class MaxDecoder:
-    """Prefill and steps over the network's one cache. Fulfils `decoding.protocols.Decoder`."""
+    """Prefill and steps over a cache. Fulfils `decoding.protocols.Decoder`."""
 
     def __init__(self, network: MaxNetwork, encoded: Encoded, cache: KVCache) -> None:
         self._network = network
-        self._encoded = encoded
+        self._cross_kv = encoded.cross_kv
         self._cache = cache
+        self._window_of_row = list(range(encoded.batch))
 
     def prefill(self, tokens: Int64, rows: Sequence[int]) -> Float32:
         """Start over with tokens (B, L); logits (B, R, V) at positions `rows`."""
         self._cache.reset()
-        wanted = self._network.placement.put(np.array(rows, np.int64))
-        return self._forward(PREFILL, tokens, wanted)
+        return self.forward(PREFILL, tokens, self._network.positions(rows))[0].to_numpy()
 
     def step(self, tokens: Int64) -> Float32:
         """Append one token a row, (B,); logits (B, V)."""
-        return self._forward(STEP, tokens[:, None])[:, 0]
+        return self.forward(STEP, tokens[:, None])[0].to_numpy()[:, 0]
 
-    def _forward(self, graph: str, tokens: Int64, *more: Buffer) -> Float32:
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with these rows, in this order: row r was rows[r]. Rows may repeat, or be left out.
+
+        Keys and values of the audio move only where a row's window changes.
+        """
+        if list(rows) == list(range(self._cache.batch)):
+            return
+        window_of_row = [self._window_of_row[row] for row in rows]
+        if window_of_row != self._window_of_row:
+            self._cross_kv = self._network.gather(self._cross_kv, rows)
+        self._cache = self._cache.moved(self._network.gather(self._cache.buffers, rows))
+        self._window_of_row = window_of_row
+
+    def forward(self, graph: str, tokens: Int64, *more: Buffer) -> Sequence[Buffer]:
+        """Append tokens (B, L) to the cache and return the graph's outputs."""
         batch, n_tokens = tokens.shape
         cache, put = self._cache, self._network.placement.put
         if batch != cache.batch:
@@ -113,17 +164,16 @@ class MaxDecoder:
                 f"the context holds {cache.capacity} tokens: "
                 f"cannot add {n_tokens} to {cache.length}"
             )
-        logits = self._network.run(
-            graph,
+        outputs = self._network.models[graph].execute(
             put(np.ascontiguousarray(tokens, np.int64)),
             Buffer.from_numpy(np.array([cache.length], np.int64)),
             put(cache.mask(n_tokens)),
-            *self._encoded.cross_kv,
+            *self._cross_kv,
             *cache.buffers,
             *more,
         )
         cache.length += n_tokens
-        return logits.to_numpy()
+        return outputs
 
 
 def load_network(

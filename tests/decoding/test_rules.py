@@ -6,6 +6,8 @@ import torch
 
 from maxwhisper.decoding.rules import (
     FORBIDDEN,
+    ForbidRepeatedRun,
+    PenalizeRepetition,
     SuppressBlank,
     SuppressTokens,
     TimestampRules,
@@ -143,3 +145,34 @@ def test_log_sum_exp():
     x = np.array([1000.0, 1000.0, -np.inf], np.float32)
     assert log_sum_exp(x) == pytest.approx(1000 + np.log(2))
     assert log_sum_exp(np.full(3, -np.inf, np.float32)) == -np.inf
+
+
+def test_a_repetition_penalty_lowers_what_was_said_and_nothing_else():
+    logits = np.array([[2.0, -2.0, 1.0, 4.0]], np.float32)
+    PenalizeRepetition(2.0, eot=3).apply(logits, np.array([[0, 1, 1, 3]]))
+    assert logits.tolist() == [[1.0, -4.0, 1.0, 4.0]]  # 3 and above are no text
+
+
+@pytest.mark.parametrize(
+    ("length", "said", "forbidden"),
+    [
+        (1, [4, 5], {4, 5}),
+        (2, [4, 5, 4], {5}),
+        (3, [4, 5, 6, 4, 5], {6}),
+        (3, [4, 5, 6, 4], set()),
+        (2, [4, 90, 5, 91, 4], {5}),  # timestamps lie between and do not count
+        (2, [], set()),
+    ],
+)
+def test_no_run_of_tokens_repeats(length, said, forbidden):
+    logits = np.zeros((1, 100), np.float32)
+    ForbidRepeatedRun(length, eot=80).apply(logits, np.array([said], np.int64).reshape(1, -1))
+    assert set(np.flatnonzero(logits[0] == FORBIDDEN).tolist()) == forbidden
+
+
+def test_rules_of_the_second_peer_are_asked_for_by_name():
+    rules = build_rules(
+        get_tokenizer(dims(51_864)),
+        TranscribeOptions(repetition_penalty=1.1, no_repeat_ngram_size=3),
+    )
+    assert rules[:2] == (PenalizeRepetition(1.1, 50_256), ForbidRepeatedRun(3, 50_256))

@@ -1,4 +1,4 @@
-"""Greedy search on a scripted decoder: when it stops, what it adds up, what it never forgets."""
+"""The decoding loop on a scripted decoder: when it stops, what it adds up, what it keeps."""
 
 import math
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from maxwhisper.clock import StageClock
-from maxwhisper.decoding.search import greedy_search
+from maxwhisper.decoding.search import Candidate, Sampling, likeliest
+from maxwhisper.decoding.search import search as run_search
 from maxwhisper.decoding.window import compression_ratio, initial_tokens, sample_len
 from maxwhisper.dims import Dims
+from maxwhisper.errors import NumericError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import get_tokenizer
 
@@ -32,6 +34,9 @@ class ScriptedDecoder:
     def prefill(self, tokens, rows):
         return np.stack([self._logits()] * len(rows), axis=1)
 
+    def select(self, rows):
+        self.scripts = [self.scripts[row] for row in rows]
+
     def step(self, tokens):
         self.steps.append(tokens.tolist())
         self.position += 1
@@ -43,25 +48,35 @@ class ForbidNoSpeech:
         logits[:, TOKENIZER.no_speech] = -np.inf
 
 
-def search(scripts, most=224, prompt=(), rules=None):
+def search(scripts, most=224, prompt=(), rules=None, strategy=None):
     decoder = ScriptedDecoder(scripts)
     first = initial_tokens(TOKENIZER, TranscribeOptions(), prompt, DIMS)
     clock = StageClock()
     rules = rules or (ForbidNoSpeech(),)
-    result = greedy_search(decoder, first, len(scripts), rules, TOKENIZER, most, 448, clock)
+    strategy = strategy or Sampling(TOKENIZER.eot)
+    n = len(scripts)
+    result = run_search(decoder, first, n, strategy, rules, TOKENIZER, most, 448, clock)
     assert set(clock.seconds) == {"prefill", "decode"}
     return decoder, result
 
 
+def tokens_of(result):
+    return tuple(candidate.tokens for (candidate,) in result.candidates)
+
+
+def sums_of(result):
+    return tuple(candidate.sum_logprob for (candidate,) in result.candidates)
+
+
 def test_rows_end_separately():
     decoder, result = search([[5, 6, 7], [8]])
-    assert result.tokens == ((5, 6, 7), (8,))
+    assert tokens_of(result) == ((5, 6, 7), (8,))
     # A row that ended is fed end of text until the others are done.
     assert decoder.steps == [[5, 8], [6, TOKENIZER.eot], [7, TOKENIZER.eot]]
 
 
 def test_log_probabilities_are_of_what_the_rules_left():
-    assert search([[5]])[1].sum_logprobs == pytest.approx((0.0,), abs=1e-5)
+    assert sums_of(search([[5]])[1]) == pytest.approx((0.0,), abs=1e-5)
 
 
 def test_log_probabilities_count_end_of_text_once():
@@ -74,7 +89,7 @@ def test_log_probabilities_count_end_of_text_once():
 
     _, result = search([[5, 6, 7], [8]], rules=(Halve(),))
     expected = (4 * math.log(0.5), 2 * math.log(0.5))
-    assert result.sum_logprobs == pytest.approx(expected, abs=1e-4)
+    assert sums_of(result) == pytest.approx(expected, abs=1e-4)
 
 
 def test_no_speech_probability_is_unfiltered():
@@ -83,15 +98,95 @@ def test_no_speech_probability_is_unfiltered():
 
 def test_sample_len_stops_the_loop():
     decoder, result = search([[5] * 100], most=10)
-    assert result.tokens == ((5,) * 10,)
+    assert tokens_of(result) == ((5,) * 10,)
     assert len(decoder.steps) == 9  # the tenth token is not read
 
 
 def test_a_full_context_stops_the_loop():
     """223 prompt tokens + sot_prev + sot leave room for 223 steps and one unread token."""
     decoder, result = search([[5] * 400], most=400, prompt=[1] * 300)
-    assert len(result.tokens[0]) == 448 + 1 - 225
+    assert len(tokens_of(result)[0]) == 448 + 1 - 225
     assert len(decoder.steps) == 448 - 225
+
+
+def test_best_of_samples_every_window_several_times():
+    strategy = Sampling(TOKENIZER.eot, temperature=1.0, best_of=3)
+    decoder, result = search([[5, 6], [8]], strategy=strategy)
+    assert [len(candidates) for candidates in result.candidates] == [3, 3]
+    assert len(decoder.scripts) == 6
+    assert {candidate.tokens for candidate in result.candidates[1]} == {(8,)}
+
+
+def test_sampling_draws_from_the_softmax_at_its_temperature():
+    """Two tokens with logits 1 and 0: at t = 0.5 the first has probability 1 / (1 + exp(-2))."""
+    logits = np.full((1, 100), -np.inf, np.float32)
+    logits[0, 3], logits[0, 4] = 1.0, 0.0
+    strategy = Sampling(eot=99, temperature=0.5, seed=1)
+    empty, zero = np.empty((1, 0), np.int64), np.zeros(1, np.float32)
+    moves = [strategy.choose(logits, empty, zero) for _ in range(2000)]
+    share = np.mean([move.sampled[0, 0] == 3 for move in moves])
+    assert share == pytest.approx(1 / (1 + math.exp(-2)), abs=0.03)
+    # The log-probability is of temperature 1 all the same.
+    first = next(move for move in moves if move.sampled[0, 0] == 3)
+    assert first.sum_logprobs[0] == pytest.approx(-math.log(1 + math.exp(-1)), abs=1e-6)
+
+
+def test_the_same_seed_draws_the_same():
+    logits = np.zeros((2, 50), np.float32)
+    empty, zero = np.empty((2, 0), np.int64), np.zeros(2, np.float32)
+
+    def draw(seed):
+        strategy = Sampling(eot=49, temperature=0.8, seed=seed)
+        return [strategy.choose(logits, empty, zero).sampled.tolist() for _ in range(5)]
+
+    assert draw(3) == draw(3) != draw(4)
+
+
+def test_ranking_is_the_references():
+    from whisper.decoding import MaximumLikelihoodRanker
+
+    rng = np.random.default_rng(0)
+    for penalty in (None, 0.0, 0.6, 1.0):
+        for _ in range(50):
+            candidates = [
+                Candidate(tuple(range(rng.integers(1, 12))), float(-rng.uniform(0, 9)))
+                for _ in range(5)
+            ]
+            best = MaximumLikelihoodRanker(penalty).rank(
+                [[list(c.tokens) for c in candidates]], [[c.sum_logprob for c in candidates]]
+            )[0]
+            assert likeliest(candidates, penalty) is candidates[best]
+
+
+def test_an_empty_candidate_is_ranked_not_a_crash():
+    assert likeliest([Candidate((), -1.0), Candidate((1,), -2.0)], None).tokens == ()
+
+
+def test_nan_logits_are_an_error_that_says_what_to_do():
+    class Broken(ScriptedDecoder):
+        def _logits(self):
+            return super()._logits() * np.nan
+
+    with pytest.raises(NumericError, match="float32"):
+        run_search(
+            Broken([[5]]), (TOKENIZER.sot,), 1, Sampling(TOKENIZER.eot), (), TOKENIZER, 9, 448,
+            StageClock(),
+        )  # fmt: skip
+
+
+def test_hotwords_share_the_prompts_room():
+    def first(prompt, **changes):
+        return initial_tokens(TOKENIZER, TranscribeOptions(**changes), prompt, DIMS)
+
+    words = tuple(TOKENIZER.encode(" kernel tensor"))
+    assert first((), hotwords="kernel tensor") == (TOKENIZER.sot_prev, *words, TOKENIZER.sot)
+    full = first(range(300), hotwords="kernel tensor")
+    assert full[1 : 1 + len(words)] == words
+    assert len(full) == 1 + 223 + 1
+    assert full[-2] == 299
+    # As in faster-whisper, a prefix takes the place of hotwords.
+    prefix = tuple(TOKENIZER.encode(" And so"))
+    assert first((), hotwords="kernel", prefix="And so") == (TOKENIZER.sot, *prefix)
 
 
 def test_initial_tokens():

@@ -1,0 +1,96 @@
+"""Beam search: the likeliest `beam_size` texts of each window, kept side by side.
+
+In and out: as `search.Strategy`. Source: openai/whisper decoding.py:298-404 (BeamSearchDecoder),
+followed to the letter, ties included: candidates are keyed by their tokens, so that equal beams
+collapse in the first step; sorting is stable; what has ended is never replaced.
+"""
+
+import numpy as np
+
+from maxwhisper.decoding.protocols import Float32, Int64
+from maxwhisper.decoding.rules import log_sum_exp
+from maxwhisper.decoding.search import Candidate, Move, before_eot
+
+Tokens = tuple[int, ...]
+
+
+class BeamSearch:
+    """Keeps `beam_size` live rows a window until it has round(beam_size * patience) ended ones."""
+
+    def __init__(self, eot: int, beam_size: int, patience: float | None = None) -> None:
+        self.group_size = beam_size
+        self._eot = eot
+        self._most_ended = round(beam_size * (1.0 if patience is None else patience))
+        self._ended: list[dict[Tokens, float]] = []  # per window: sampled tokens -> log-probability
+
+    def choose(self, logits: Float32, sampled: Int64, sum_logprobs: Float32) -> Move:
+        size = self.group_size
+        self._ended = self._ended or [{} for _ in range(len(logits) // size)]
+        live: list[tuple[Tokens, float, int]] = []
+        for window, ended in enumerate(self._ended):
+            rows = range(window * size, (window + 1) * size)
+            scores, sources = self._successors(rows, logits, sampled, sum_logprobs)
+            newly_ended: dict[Tokens, float] = {}
+            n_live = len(live)
+            for tokens in sorted(scores, key=scores.__getitem__, reverse=True):
+                if tokens[-1] == self._eot:
+                    newly_ended[tokens] = scores[tokens]
+                    continue
+                live.append((tokens, scores[tokens], sources[tokens]))
+                if len(live) - n_live == size:
+                    break
+            for tokens, score in newly_ended.items():  # best first, as they were found
+                if len(ended) >= self._most_ended:
+                    break
+                ended[tokens] = score
+        return Move(
+            np.array([tokens for tokens, _, _ in live], np.int64),
+            np.array([score for _, score, _ in live], np.float32),
+            [source for _, _, source in live],
+            all(len(ended) >= self._most_ended for ended in self._ended),
+        )
+
+    def _successors(
+        self, rows: range, logits: Float32, sampled: Int64, sum_logprobs: Float32
+    ) -> tuple[dict[Tokens, float], dict[Tokens, int]]:
+        """Score and row of origin of each row's `beam_size` + 1 likeliest continuations."""
+        scores: dict[Tokens, float] = {}
+        sources: dict[Tokens, int] = {}
+        for row in rows:
+            prefix = tuple(sampled[row].tolist())
+            normaliser = log_sum_exp(logits[row])
+            for token in _largest(logits[row], self.group_size + 1):
+                tokens = (*prefix, token)
+                scores[tokens] = float(sum_logprobs[row] + (logits[row, token] - normaliser))
+                sources[tokens] = row
+        return scores, sources
+
+    def candidates(
+        self, sampled: Int64, sum_logprobs: Float32
+    ) -> tuple[tuple[Candidate, ...], ...]:
+        """The ended ones; where they are fewer than `beam_size`, live ones too, best first."""
+        size = self.group_size
+        found = []
+        for window, ended in enumerate(self._ended):
+            texts = dict(ended)
+            first = window * size
+            for beam in np.argsort(sum_logprobs[first : first + size])[::-1]:
+                if len(texts) >= size:
+                    break
+                texts[(*sampled[first + beam].tolist(), self._eot)] = float(
+                    sum_logprobs[first + beam]
+                )
+            found.append(
+                tuple(
+                    Candidate(before_eot(np.array(tokens, np.int64), self._eot), score)
+                    for tokens, score in texts.items()
+                )
+            )
+        return tuple(found)
+
+
+def _largest(logits: Float32, count: int) -> list[int]:
+    """Tokens of the `count` largest logits (V,), largest first; of a tie, the smaller token."""
+    likely = np.flatnonzero(logits >= np.partition(logits, -count)[-count])
+    ordered = likely[np.argsort(-logits[likely], kind="stable")]
+    return [int(token) for token in ordered[:count]]
