@@ -56,8 +56,13 @@ class Network:
             x = x + self._mlp(self._layer_norm(x, f"{name}.mlp_ln"), f"{name}.mlp")
         return self._layer_norm(x, "encoder.ln_post")
 
-    def decoder(self, tokens: Array, features: Array) -> Array:
-        """tokens (B, L) and audio features (B, S, C) -> logits (B, L, V), every position."""
+    def decoder(
+        self, tokens: Array, features: Array, cross_scores: list[Array] | None = None
+    ) -> Array:
+        """tokens (B, L) and audio features (B, S, C) -> logits (B, L, V), every position.
+
+        `cross_scores` collects every layer's cross-attention before its softmax, (B, H, L, S).
+        """
         embedding = self.w["decoder.token_embedding.weight"]
         n_tokens = tokens.shape[1]
         x = embedding[tokens] + self.w["decoder.positional_embedding"][:n_tokens]
@@ -67,7 +72,9 @@ class Network:
             h = self._layer_norm(x, f"{name}.attn_ln")
             x = x + self._attention(h, h, f"{name}.attn", n_head, mask)
             h = self._layer_norm(x, f"{name}.cross_attn_ln")
-            x = x + self._attention(h, features, f"{name}.cross_attn", n_head)
+            x = x + self._attention(
+                h, features, f"{name}.cross_attn", n_head, keep_scores=cross_scores
+            )
             x = x + self._mlp(self._layer_norm(x, f"{name}.mlp_ln"), f"{name}.mlp")
         return self._layer_norm(x, "decoder.ln") @ embedding.T
 
@@ -92,7 +99,13 @@ class Network:
         return sum(taps) + self.w[f"{name}.bias"]
 
     def _attention(
-        self, x: Array, source: Array, name: str, n_head: int, mask: Array | None = None
+        self,
+        x: Array,
+        source: Array,
+        name: str,
+        n_head: int,
+        mask: Array | None = None,
+        keep_scores: list[Array] | None = None,
     ) -> Array:
         """Queries from x (B, L, C), keys and values from source (B, S, C) -> (B, L, C)."""
         q, k, v = (
@@ -100,6 +113,8 @@ class Network:
             for part, value in (("query", x), ("key", source), ("value", source))
         )
         scores = q @ k.swapaxes(2, 3) / math.sqrt(q.shape[-1])
+        if keep_scores is not None:
+            keep_scores.append(scores)
         if mask is not None:
             scores = scores + mask.astype(scores.dtype)
         heads = softmax(scores) @ v

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from maxwhisper import reference
-from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.checkpoint.schema import Checkpoint, Heads
 from maxwhisper.decoding.protocols import Float32, Int64
 from maxwhisper.dims import Dims
 
@@ -29,6 +29,17 @@ class NumpyNetwork:
 
     def decoder(self, encoded: Float32) -> "NumpyDecoder":
         return NumpyDecoder(self.reference, encoded)
+
+    def select(self, encoded: Float32, rows: Sequence[int]) -> Float32:
+        return encoded[list(rows)]
+
+    def align(
+        self, encoded: Float32, tokens: Int64, rows: Sequence[int], heads: Heads
+    ) -> tuple[Float32, Float32]:
+        layers: list[Float32] = []
+        logits = self.reference.decoder(tokens, encoded, cross_scores=layers)
+        scores = np.stack([layers[layer][:, head] for layer, head in heads], axis=1)
+        return logits[:, list(rows)], scores
 
 
 class NumpyDecoder:

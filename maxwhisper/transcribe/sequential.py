@@ -4,11 +4,15 @@ In: a network and a waveform of any length. Out: a `Transcript`. Never sees a lo
 openai/whisper transcribe.py:38-515.
 """
 
+import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from maxwhisper.checkpoint.schema import Heads
 from maxwhisper.clock import StageClock
+from maxwhisper.decoding.alignment import align_words
 from maxwhisper.decoding.language import detect_language
 from maxwhisper.decoding.protocols import Float32, LogMelFrames, Network
 from maxwhisper.decoding.window import WindowResult, decode_windows
@@ -18,70 +22,101 @@ from maxwhisper.errors import OptionError
 from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
-from maxwhisper.transcribe.segments import Window, window_segments, without_empty
+from maxwhisper.transcribe.clips import seek_clips
+from maxwhisper.transcribe.history import History, new_history
+from maxwhisper.transcribe.segments import (
+    Window,
+    ends_in_single_timestamp,
+    window_segments,
+    without_empty,
+)
+from maxwhisper.transcribe.silence import (
+    drop_hallucinations,
+    is_silence,
+    seek_after_words,
+    seek_past_leading_silence,
+)
+from maxwhisper.transcribe.word_times import add_word_times, last_word_end, text_tokens
 from maxwhisper.transcript import Segment, Transcript
 
-# A window decoded hotter than this does not prompt the next one (transcribe.py:503).
-PROMPT_RESET_TEMPERATURE = 0.5
+# Options that say how words get their times; without words there is nothing for them to do.
+OF_WORDS = ("prepend_punctuations", "append_punctuations", "hallucination_silence_threshold")
 
+# Everything but a vote of several windows on the language.
 SUPPORTED = frozenset(
-    {
-        "language",
-        "task",
-        "temperature",  # 0 alone: see `check_options`
-        "sample_len",
-        "suppress_tokens",
-        "suppress_blank",
-        "without_timestamps",
-        "max_initial_timestamp",
-        "compression_ratio_threshold",
-        "logprob_threshold",
-        "no_speech_threshold",
-        "condition_on_previous_text",
-        "initial_prompt",
-        "carry_initial_prompt",
-    }
+    name for name in TranscribeOptions().to_dict() if not name.startswith("language_detection_")
 )
 
 
 def check_options(options: TranscribeOptions) -> None:
     """Raise `OptionError` for what this mode does not do."""
     options.validate().require_supported("maxwhisper", SUPPORTED)
-    if options.temperature not in (0, (0,)):
-        raise OptionError(
-            f"maxwhisper decodes greedily: temperature must be 0, got {options.temperature}"
-        )
+    if not options.word_timestamps:
+        options.require_supported("without word_timestamps, maxwhisper", SUPPORTED - set(OF_WORDS))
+    elif options.task == "translate":
+        warnings.warn("word times of a translation may be wrong", stacklevel=3)
 
 
 @dataclass
-class History:
-    """Tokens said so far, and which of them prompt the next window."""
+class Reading:
+    """A recording being read: what was heard so far, and how to hear the next window."""
 
-    initial_prompt: tuple[int, ...]
-    carry: bool
-    most: int  # prompt tokens a window can take
-    tokens: list[int] = field(default_factory=list)
-    reset_since: int = 0
+    network: Network
+    mel: LogMelFrames
+    tokenizer: Tokenizer
+    options: TranscribeOptions
+    heads: Heads
+    content_frames: int
+    history: History
+    clock: StageClock
+    segments: list[Segment] = field(default_factory=list)
+    last_speech_s: float = 0.0  # end of the last word
 
-    def __post_init__(self) -> None:
-        self.tokens.extend(self.initial_prompt)
+    def read(self, window: Window) -> tuple[list[Segment], int]:
+        """Decode a window: its segments, now part of the reading, and the frame to read on from."""
+        options, threshold_s = self.options, self.options.hallucination_silence_threshold
+        with self.clock.stage("encoder"):
+            encoded = self.network.encode(padded_window(self.mel, window)[None])
+        prompt = self.history.prompt()
+        (result,) = decode_windows(
+            self.network, encoded, 1, self.tokenizer, options, prompt, self.clock
+        )
+        if is_silence(result, options):
+            return [], window.end
+        found, seek = window_segments(result, window, self.tokenizer, len(self.segments))
+        if options.word_timestamps:
+            found = self._with_words(found, encoded, window)
+            if not ends_in_single_timestamp(result.tokens, self.tokenizer):
+                seek = seek_after_words(found, window, seek, threshold_s)
+            if threshold_s is not None:
+                again = seek_past_leading_silence(found, window, threshold_s)
+                if again is not None:
+                    return [], again
+                found, seek = drop_hallucinations(
+                    found, window, seek, self.last_speech_s, self.content_frames, threshold_s
+                )
+            end_s = last_word_end(found)
+            self.last_speech_s = self.last_speech_s if end_s is None else end_s
+        found = without_empty(found)
+        self._keep(found, result)
+        return found, seek
 
-    def prompt(self) -> tuple[int, ...]:
-        if not self.carry:
-            return tuple(self.tokens[self.reset_since :])
-        ignored = max(len(self.initial_prompt), self.reset_since)
-        remaining = self.most - len(self.initial_prompt)
-        return (*self.initial_prompt, *self.tokens[ignored:][-remaining:])
+    def _with_words(self, segments: list[Segment], encoded: Any, window: Window) -> list[Segment]:
+        with self.clock.stage("words"):
+            text = text_tokens(segments, self.tokenizer)
+            (words,) = align_words(
+                self.network, encoded, self.tokenizer, [text], [window.size], self.heads
+            )
+            return add_word_times(segments, words, self.last_speech_s, self.tokenizer, self.options)
 
-    def add(self, segments: list[Segment]) -> None:
-        for segment in segments:
-            self.tokens.extend(segment.tokens)
-
-    def reset(self) -> None:
-        self.reset_since = len(self.tokens)
-
-    def said(self) -> list[int]:
-        return self.tokens[len(self.initial_prompt) :]
+    def _keep(self, segments: list[Segment], result: WindowResult) -> None:
+        self.segments.extend(segments)
+        self.history.add(segments)
+        if (
+            not self.options.condition_on_previous_text
+            or result.temperature > self.options.prompt_reset_on_temperature
+        ):
+            self.history.reset()
 
 
 def transcribe(
@@ -89,37 +124,36 @@ def transcribe(
     waveform: Waveform,
     options: TranscribeOptions,
     on_segment: OnSegment | None = None,
+    heads: Heads = (),
 ) -> Transcript:
-    """Transcribe float32 mono 16 kHz samples (n,), window by window."""
+    """Transcribe float32 mono 16 kHz samples (n,), window by window.
+
+    `heads` are the checkpoint's alignment heads; word times need them.
+    """
     check_options(options)
+    if options.word_timestamps and not heads:
+        raise OptionError("word_timestamps needs alignment heads: pass the checkpoint's")
     clock = StageClock()
     with clock.stage("mel"):
         mel = network.log_mel(waveform, padding=N_SAMPLES)
     content_frames = len(mel) - N_FRAMES
     language = choose_language(network, mel, options, clock)
     tokenizer = get_tokenizer(network.dims, language=language, task=options.task)
-    history = _new_history(tokenizer, options, network.dims.n_text_ctx)
-
-    segments: list[Segment] = []
-    seek = 0
-    while seek < content_frames:
-        window = Window(seek, min(N_FRAMES, content_frames - seek))
-        result = _decode(network, mel, window, tokenizer, options, history, clock)
-        if _is_silence(result, options):
-            seek += window.size
-            continue
-        found, seek = window_segments(result, window, tokenizer, first_id=len(segments))
-        found = without_empty(found)
-        segments.extend(found)
-        history.add(found)
-        if not options.condition_on_previous_text or result.temperature > PROMPT_RESET_TEMPERATURE:
-            history.reset()
-        for segment in found if on_segment else ():
-            on_segment(segment)  # type: ignore[misc]
+    history = new_history(tokenizer, options, network.dims)
+    reading = Reading(network, mel, tokenizer, options, heads, content_frames, history, clock)
+    for clip in seek_clips(options.clip_timestamps, content_frames):
+        seek = clip.start
+        while seek < clip.end:
+            window = Window(seek, min(N_FRAMES, clip.end - seek))
+            found, seek = reading.read(window)
+            if seek <= window.seek:  # possible after word times; the reference never ends then
+                seek = window.end
+            for segment in found if on_segment else ():
+                on_segment(segment)  # type: ignore[misc]
     return Transcript(
         text=tokenizer.decode(history.said()),
         language=language,
-        segments=tuple(segments),
+        segments=tuple(reading.segments),
         duration=len(waveform) / SAMPLE_RATE,
         timings=clock.seconds,
     )
@@ -142,27 +176,6 @@ def choose_language(
     return max(probabilities, key=probabilities.__getitem__)
 
 
-def _new_history(tokenizer: Tokenizer, options: TranscribeOptions, n_text_ctx: int) -> History:
-    prompt = options.initial_prompt
-    tokens = tuple(tokenizer.encode(" " + prompt.strip())) if prompt is not None else ()
-    return History(tokens, options.carry_initial_prompt, n_text_ctx // 2 - 1)
-
-
-def _decode(
-    network: Network,
-    mel: LogMelFrames,
-    window: Window,
-    tokenizer: Tokenizer,
-    options: TranscribeOptions,
-    history: History,
-    clock: StageClock,
-) -> WindowResult:
-    with clock.stage("encoder"):
-        encoded = network.encode(padded_window(mel, window)[None])
-    prompt = history.prompt()
-    return decode_windows(network, encoded, 1, tokenizer, options, prompt, clock)[0]
-
-
 def padded_window(mel: LogMelFrames, window: Window) -> Float32:
     """(T, M) -> (3000, M): the window, then zeros.
 
@@ -173,13 +186,3 @@ def padded_window(mel: LogMelFrames, window: Window) -> Float32:
     padded = np.zeros((N_FRAMES, content.shape[1]), np.float32)
     padded[: window.size] = content
     return padded
-
-
-def _is_silence(result: WindowResult, options: TranscribeOptions) -> bool:
-    """Probably no speech, and the text is not confident enough to say otherwise."""
-    if options.no_speech_threshold is None:
-        return False
-    confident = (
-        options.logprob_threshold is not None and result.avg_logprob > options.logprob_threshold
-    )
-    return result.no_speech_prob > options.no_speech_threshold and not confident

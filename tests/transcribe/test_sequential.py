@@ -1,4 +1,4 @@
-"""The long-form loop on a scripted network: silence, prompts, options it must refuse."""
+"""The long-form loop on a scripted network: silence, prompts, clips, options it must refuse."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from maxwhisper.dims import Dims
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import get_tokenizer
-from maxwhisper.transcribe.segments import Window
-from maxwhisper.transcribe.sequential import History, padded_window, transcribe
+from maxwhisper.transcribe.segments import Window, window_segments
+from maxwhisper.transcribe.sequential import padded_window, transcribe
 
 DIMS = Dims(80, 1500, 64, 1, 1, 51_864, 448, 64, 1, 1)
 TOKENIZER = get_tokenizer(DIMS)
@@ -107,20 +107,40 @@ def test_empty_recording_has_no_segments():
 @pytest.mark.parametrize(
     "option",
     [
-        {"temperature": 0.4},
-        {"temperature": (0.0, 0.2)},
-        {"beam_size": 5},
-        {"best_of": 5},
-        {"word_timestamps": True},
-        {"clip_timestamps": "0,10"},
+        {"append_punctuations": "."},
+        {"prepend_punctuations": "("},
         {"hallucination_silence_threshold": 2.0},
-        {"prefix": "And"},
-        {"length_penalty": 0.5},
     ],
 )
-def test_what_it_cannot_do_is_refused(option):
-    with pytest.raises(OptionError, match=next(iter(option))):
+def test_options_of_words_are_refused_without_words(option):
+    with pytest.raises(OptionError, match=f"without word_timestamps.*{next(iter(option))}"):
         run(1, **option)
+
+
+def test_words_without_alignment_heads_are_refused():
+    with pytest.raises(OptionError, match="alignment heads"):
+        run(1, word_timestamps=True)
+
+
+def test_only_these_windows_are_read():
+    _, transcript = run(100, clip_timestamps="10,20,50,200")
+    assert [(s.start, s.end) for s in transcript.segments] == [(10, 20), (50, 80), (80, 100)]
+
+
+def test_a_clip_after_the_end_is_not_read():
+    assert run(30, clip_timestamps=(40.0, 50.0))[1].segments == ()
+
+
+def test_a_window_that_does_not_move_on_is_left(monkeypatch):
+    """A word may end within half a frame after the window's start: the same window again, for
+    ever."""
+    from maxwhisper.transcribe import sequential
+
+    def stay(result, window, tokenizer, first_id):
+        return window_segments(result, window, tokenizer, first_id)[0], window.seek
+
+    monkeypatch.setattr(sequential, "window_segments", stay)
+    assert [s.start for s in run(70)[1].segments] == [0, 30, 60]
 
 
 @pytest.mark.parametrize(
@@ -147,12 +167,3 @@ def test_windows_are_padded_with_zeros_not_silence():
     assert window.shape == (3000, 80)
     assert (window[:1000] == -0.5).all()
     assert not window[1000:].any()
-
-
-def test_carried_prompt_leaves_room_for_itself():
-    history = History((1, 2, 3), carry=True, most=5, tokens=[])
-    history.tokens.extend([10, 11, 12, 13])
-    assert history.prompt() == (1, 2, 3, 12, 13)
-    assert history.said() == [10, 11, 12, 13]
-    history.reset()
-    assert history.prompt() == (1, 2, 3)

@@ -1,0 +1,51 @@
+"""Which parts of a recording are read: `clip_timestamps` as stretches of mel frames.
+
+Source: openai/whisper transcribe.py:167-177.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from maxwhisper.dims import FRAMES_PER_SECOND
+from maxwhisper.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Mel frames of 10 ms, `end` excluded."""
+
+    start: int
+    end: int
+
+
+def seek_clips(clip_timestamps: str | Sequence[float], content_frames: int) -> list[Clip]:
+    """Clips of "start,end,start,end,…" or of numbers, in seconds; a last start without an end
+    reads to the recording's end, and no time at all reads everything.
+
+    A clip ends with the recording at the latest; in the reference one that does not is read for
+    ever. A clip that ends before it starts is empty. Raises `OptionError` for what is no time.
+    """
+    frames = [round(s * FRAMES_PER_SECOND) for s in _seconds(clip_timestamps)] or [0]
+    if len(frames) % 2 == 1:
+        frames.append(content_frames)
+    pairs = zip(frames[::2], frames[1::2], strict=True)
+    return [Clip(start, min(end, content_frames)) for start, end in pairs]
+
+
+def _seconds(clip_timestamps: str | Sequence[float]) -> list[float]:
+    parts: Sequence[str | float]
+    if isinstance(clip_timestamps, str):
+        parts = clip_timestamps.split(",") if clip_timestamps else []
+    else:
+        parts = clip_timestamps
+    try:
+        seconds = [float(part) for part in parts]
+    except ValueError:
+        seconds = [math.nan]
+    if not all(math.isfinite(s) and s >= 0 for s in seconds):
+        raise OptionError(
+            "clip_timestamps must be seconds from the start, as in '0,10.5,20,30', "
+            f"got {clip_timestamps!r}"
+        )
+    return seconds
