@@ -1,15 +1,27 @@
-"""Which language is spoken: one decoder step on start-of-transcript alone.
+"""Which language is spoken: one decoder step on start-of-transcript alone, for one window or several.
 
-Source: openai/whisper decoding.py:19-77.
+Source: openai/whisper decoding.py:19-77; the vote of several windows is faster-whisper's
+(transcribe.py:1817-1839).
 """
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from maxwhisper.decoding.protocols import Network
+from maxwhisper.decoding.protocols import LogMelFrames, Network
+from maxwhisper.dims import N_FRAMES
 from maxwhisper.errors import OptionError
 from maxwhisper.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class SpokenLanguage:
+    """`code` is the likeliest; `probabilities` are those of the window that decided."""
+
+    code: str
+    probabilities: dict[str, float]
 
 
 def detect_language(network: Network, encoded: Any, tokenizer: Tokenizer) -> dict[str, float]:
@@ -25,3 +37,28 @@ def detect_language(network: Network, encoded: Any, tokenizer: Tokenizer) -> dic
     powers = np.exp(scores - scores.max())
     probabilities = (powers / powers.sum()).tolist()
     return dict(zip(tokenizer.all_language_codes, probabilities, strict=True))
+
+
+def vote(
+    network: Network,
+    mel: LogMelFrames,
+    tokenizer: Tokenizer,
+    n_windows: int = 1,
+    threshold: float | None = None,
+) -> SpokenLanguage:
+    """The language of a recording whose log-mel (T, M) ends in 30 s of silence.
+
+    Looks at up to `n_windows` windows of 30 s from the start. The first that is surer than
+    `threshold` decides; without one, most windows do, and of equals the surer.
+    """
+    content_frames = max(1, len(mel) - N_FRAMES)
+    found: list[SpokenLanguage] = []
+    for start in range(0, min(content_frames, n_windows * N_FRAMES), N_FRAMES):
+        encoded = network.encode(mel[start : start + N_FRAMES][None])
+        probabilities = detect_language(network, encoded, tokenizer)
+        code = max(probabilities, key=probabilities.__getitem__)
+        found.append(SpokenLanguage(code, probabilities))
+        if threshold is not None and probabilities[code] > threshold:
+            return found[-1]
+    votes = Counter(language.code for language in found)
+    return max(found, key=lambda each: (votes[each.code], each.probabilities[each.code]))
