@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from maxwhisper.bench import SCHEMA
+from maxwhisper.records import Types, check_fields, columns, machine_line
 
 NoneType = type(None)
 Number = (int, float)
-Types = tuple[type, ...]
 
 RECORD_FIELDS: dict[str, Types] = {
     "schema": (int,),
@@ -45,14 +45,14 @@ COLUMNS = ("engine", "median s", "min – max s", "RTFx", "× fastest", "WER", "
 
 def validate(record: Mapping[str, Any]) -> None:
     """Raise `ValueError` naming the first field that is missing, mistyped or contradictory."""
-    _check_fields("record", record, RECORD_FIELDS)
+    check_fields("record", record, RECORD_FIELDS)
     if record["schema"] != SCHEMA:
         raise ValueError(f"expected schema {SCHEMA}, got {record['schema']}: measure again")
     if not record["runs"]:
         raise ValueError("expected at least one run, got none")
     for number, run in enumerate(record["runs"]):
         where = f"runs[{number}]"
-        _check_fields(where, run, RUN_FIELDS)
+        check_fields(where, run, RUN_FIELDS)
         if run["error"] is None:
             _check_numbers(where, run, record["settings"]["rounds"])
         elif run["seconds"]:
@@ -71,15 +71,6 @@ def table(record: Mapping[str, Any]) -> str:
     for clip in clips:
         blocks.append(_clip_block([run for run in record["runs"] if run["clip"] == clip]))
     return "\n\n".join(blocks)
-
-
-def _check_fields(where: str, mapping: Mapping[str, Any], fields: Mapping[str, Types]) -> None:
-    for name, types in fields.items():
-        if name not in mapping:
-            raise ValueError(f"{where}: expected a field {name!r}, found none")
-        if not isinstance(mapping[name], types):
-            names = " or ".join(t.__name__ for t in types)
-            raise ValueError(f"{where}.{name}: expected {names}, got {mapping[name]!r}")
 
 
 def _check_numbers(where: str, run: Mapping[str, Any], rounds: int) -> None:
@@ -102,13 +93,9 @@ def _check_numbers(where: str, run: Mapping[str, Any], rounds: int) -> None:
 
 
 def _heading(record: Mapping[str, Any]) -> str:
-    machine, settings = record["machine"], record["settings"]
-    commit = machine.get("commit") or "unknown"
-    commit = commit[:8] + ("+ changes" if commit.endswith("+") else "")
-    gpus = ", ".join(gpu["name"] for gpu in machine.get("gpus", [])) or "no GPU"
+    settings = record["settings"]
     return (
-        f"{machine.get('cpu')}, {machine.get('threads')} threads, {gpus} · "
-        f"commit {commit}\n"
+        f"{machine_line(record['machine'])}\n"
         f"{settings['mode']}, {settings['rounds']} rounds after {settings['warmups']} warm-up, "
         f"{settings['order']}; loading is not in the seconds"
     )
@@ -117,21 +104,13 @@ def _heading(record: Mapping[str, Any]) -> str:
 def _clip_block(runs: Sequence[Mapping[str, Any]]) -> str:
     done = sorted((run for run in runs if run["error"] is None), key=lambda run: run["median_s"])
     rows = [COLUMNS, *(_row(run, fastest_s=done[0]["median_s"]) for run in done)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
     failures = [f"{run['engine']}: ERROR {run['error']}" for run in runs if run["error"]]
     noisy = [run["engine"] for run in done if _spread(run) > NOISY_SPREAD]
     doubt = (
         [f"noisy: rounds of {', '.join(noisy)} differ by over {NOISY_SPREAD:.0%}"] if noisy else []
     )
     title = f"{runs[0]['clip']} · {runs[0]['audio_s']:.1f} s of audio · model {runs[0]['model']}"
-    return "\n".join([title, *(lines if done else []), *doubt, *failures])
+    return "\n".join([title, *(columns(rows) if done else []), *doubt, *failures])
 
 
 def _spread(run: Mapping[str, Any]) -> float:

@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         ),
         ("selftest", "check every component of maxwhisper", _selftest_flags, commands.selftest),
         ("bench", "time the engines on the same clips, in turns", _bench_flags, commands.bench),
+        ("parity", "compare with openai-whisper, case by case", _parity_flags, commands.parity),
         (
             "compile",
             "build a model's graphs ahead of time",
@@ -103,6 +104,31 @@ def _bench_flags(parser: argparse.ArgumentParser) -> None:
         "--warmups", type=_positive, default=2, metavar="N", help="untimed (default 2)"
     )
     parser.add_argument("--aa", action="store_true", help="A/A check: every engine under two names")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the JSON record here too"
+    )
+    _add_model_flags(parser)
+
+
+def _parity_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        default=commands.EXAMPLES,
+        metavar="DIR",
+        help="folder of recordings (default: the examples)",
+    )
+    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N clips")
+    parser.add_argument(
+        "--checkpoints",
+        nargs="+",
+        choices=["model", "multilingual", "v3"],
+        default=["model", "multilingual", "v3"],
+        help="model is what --model says, the others are random (default: all)",
+    )
+    parser.add_argument(
+        "--option_sets", nargs="+", metavar="NAME", help="only these (default: all)"
+    )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="write the JSON record here too"
     )

@@ -71,6 +71,35 @@ def bench(args: argparse.Namespace, out: TextIO) -> int:
     return 1 if bench_report.failed(record) else 0
 
 
+def parity(args: argparse.Namespace, out: TextIO) -> int:
+    from maxwhisper.checkpoint import DEFAULT_MODEL
+    from maxwhisper.parity import cases, report, run
+
+    def load(name: str, subject: cases.Subject) -> engine.Engine:
+        return engine.load_engine(
+            name,
+            subject.checkpoint,
+            device=args.device if name == run.OURS else "cpu",
+            dtype="float32",  # what both compute in, where equal answers can be asked for
+            cache_dir=args.cache_dir,
+            progress=progress,
+        )
+
+    clips, left_out = cases.find_clips(args.clips, args.limit)
+    subjects = (
+        cases.load_subject(name, args.model or DEFAULT_MODEL, args.cache_dir, progress)
+        for name in args.checkpoints
+    )
+    record = run.run(
+        subjects, clips, load, left_out=left_out, only=args.option_sets, progress=progress
+    )
+    report.validate(record)
+    if args.output is not None:
+        write_file(args.output, json_text(record))
+    answer(out, args.json, record, [report.table(record)])
+    return 1 if report.failed(record) else 0
+
+
 def compile_graphs(args: argparse.Namespace, out: TextIO) -> int:
     from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
     from maxwhisper.runtime.compiled import precompile

@@ -1,0 +1,1 @@
+"""Is it Whisper, exactly? Every option on every clip, against openai-whisper, same weights."""

@@ -1,0 +1,39 @@
+"""What all records of this project share: fields that are checked, a machine in one line, columns.
+
+In: JSON-ready mappings. Out: an error that names the field, or text.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Types = tuple[type, ...]
+
+
+def check_fields(where: str, mapping: Mapping[str, Any], fields: Mapping[str, Types]) -> None:
+    """Raise `ValueError` naming the first of `fields` that is missing or of another type."""
+    for name, types in fields.items():
+        if name not in mapping:
+            raise ValueError(f"{where}: expected a field {name!r}, found none")
+        if not isinstance(mapping[name], types):
+            names = " or ".join(t.__name__ for t in types)
+            raise ValueError(f"{where}.{name}: expected {names}, got {mapping[name]!r}")
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """What `machine.describe` says, as far as it fits into a heading."""
+    commit = machine.get("commit") or "unknown"
+    commit = commit[:8] + ("+ changes" if commit.endswith("+") else "")
+    gpus = ", ".join(gpu["name"] for gpu in machine.get("gpus", [])) or "no GPU"
+    return f"{machine.get('cpu')}, {machine.get('threads')} threads, {gpus} · commit {commit}"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """One line a row: the first column to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
