@@ -32,10 +32,12 @@ class Utterance:
 
 
 class Corpus:
-    """The utterances of one folder of shards, by number; with `only`, those of its texts alone
-    (shards may be older than the list of sentences)."""
+    """The utterances of one folder of shards, by number.
 
-    def __init__(self, folder: Path, only: Container[str] | None = None) -> None:
+    Shards may be older than the list of sentences: given `texts`, others are left out.
+    """
+
+    def __init__(self, folder: Path, texts: Container[str] | None = None) -> None:
         labels = sorted(folder.glob("*.json"))
         if not labels:
             sys.exit(f"expected shards in {folder}, found none: python -m tools.train_demo.speech")
@@ -46,7 +48,7 @@ class Corpus:
             here = json.loads(path.read_text())
             starts = accumulate((entry["n_samples"] for entry in here), initial=0)
             for entry, start in zip(here, starts, strict=False):
-                if only is None or entry["text"] in only:
+                if texts is None or entry["text"] in texts:
                     places.append((shard, start))
                     entries.append(entry)
             self._audio.append(np.load(path.with_suffix(".npy"), mmap_mode="r"))

@@ -18,32 +18,29 @@ from typing import Any
 import numpy as np
 import torch
 
+from maxwhisper.checkpoint.bundled import NAME, TRAINING, VERIFIED, WEIGHTS
 from maxwhisper.checkpoint.convert import save_hf, write_json
 from maxwhisper.checkpoint.schema import Array, Checkpoint, make_checkpoint
 from maxwhisper.dims import Dims
 from tools.train_demo.alignment import alignment_heads
 from tools.train_demo.corpus import Corpus
-from tools.train_demo.model import Learner, Vocabulary, canonical_weights
-from tools.train_demo.train import CHECKPOINT, LOG
+from tools.train_demo.model import canonical_weights, restored
+from tools.train_demo.train import LOG
+from tools.train_demo.warm_start import CHECKPOINT
 
 SOURCE = "trained by this project on speech that it synthesised, see tools/train_demo"
-WEIGHTS = "model.safetensors"
-RECORD = "training.json"
-SHIPPED = (WEIGHTS, "config.json", "generation_config.json")
 
 
 def load_run(run: Path, dtype: type[np.floating[Any]]) -> tuple[Checkpoint, dict[str, Any]]:
     """The network of a run with all rows of the full vocabulary, and the run's counters."""
     state = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
-    dims = Dims(**state["dims"])
-    vocabulary = Vocabulary(dims.n_vocab, state["tokens"].tolist())
-    learner = Learner(dims, vocabulary)
-    learner.load_state_dict(state["learner"])
+    learner, vocabulary = restored(state)
     weights: dict[str, Array] = {
         name: array.astype(dtype) for name, array in canonical_weights(learner, vocabulary).items()
     }
     trained = {**state["counters"], "seed": state["seed"], "tokens_used": len(vocabulary.tokens)}
-    return make_checkpoint("demo", dims, weights, None, SOURCE), trained
+    trained["began_with"] = state.get("began_with")
+    return make_checkpoint(NAME, Dims(**state["dims"]), weights, None, SOURCE), trained
 
 
 def with_measured_heads(
@@ -91,11 +88,11 @@ def record_of(
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """training.json with the sha256 and sizes of what lies beside it."""
-    contents = {name: (folder / name).read_bytes() for name in SHIPPED}
+    contents = {name: (folder / name).read_bytes() for name in VERIFIED}
     record["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     record["bytes"] = {name: len(data) for name, data in contents.items()}
     record["bytes_gzipped"] = len(gzip.compress(contents[WEIGHTS], 6))
-    write_json(folder / RECORD, record)
+    write_json(folder / TRAINING, record)
 
 
 def last_wers(log: Path) -> dict[str, float]:

@@ -5,7 +5,8 @@ nothing of data or optimisers. Axis letters as in `maxwhisper.reference`.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from whisper.model import ModelDimensions, Whisper
 from maxwhisper.dims import Dims
 from maxwhisper.tokenizer import Tokenizer
 from tools.train_demo.phones import PHONES, UNLABELLED
+
+EMBEDDING = "decoder.token_embedding.weight"
 
 
 class Vocabulary:
@@ -52,6 +55,14 @@ class Vocabulary:
         """(n_rows, C) -> (n_vocab, C)."""
         return embedding[torch.from_numpy(self._row_of)]
 
+    def compact(self, embedding: Tensor) -> Tensor:
+        """(n_vocab, C) -> (n_rows, C), back from `full`: the shared row is the mean of those of all
+        tokens that are not used."""
+        is_used = torch.zeros(self.n_vocab, dtype=torch.bool)
+        is_used[torch.from_numpy(self.tokens)] = True
+        shared = embedding[~is_used].mean(0, keepdim=True)
+        return torch.cat([embedding[is_used], shared])
+
 
 def used_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> set[int]:
     """Tokens of the texts, letters alone and after a space (for spelling), and all specials that
@@ -79,6 +90,12 @@ class Learner(nn.Module):
         # nn.Embedding's own scale of 1 makes tied logits of standard deviation 16 at width 256.
         nn.init.normal_(decoder.token_embedding.weight, std=0.05)
         nn.init.normal_(decoder.positional_embedding, std=0.02)
+
+    def load(self, weights: Mapping[str, npt.NDArray[np.floating[Any]]], rows: Vocabulary) -> None:
+        """Take weights under the package's names, with a row for every token."""
+        tensors = {name: torch.tensor(array).float() for name, array in weights.items()}
+        tensors[EMBEDDING] = rows.compact(tensors[EMBEDDING])
+        self.whisper.load_state_dict(tensors)
 
     def encode(self, mel: Tensor, first_position: Tensor) -> Tensor:
         """(B, M, T) -> (B, T / 2, C), any even T: example b begins at `first_position[b]`.
@@ -135,6 +152,14 @@ def canonical_weights(
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Weights under the package's names, float32, with a row for every token."""
     weights = {name: tensor.detach().cpu() for name, tensor in learner.whisper.state_dict().items()}
-    name = "decoder.token_embedding.weight"
-    weights[name] = vocabulary.full(weights[name])
+    weights[EMBEDDING] = vocabulary.full(weights[EMBEDDING])
     return {key: tensor.float().numpy() for key, tensor in weights.items()}
+
+
+def restored(state: Mapping[str, Any]) -> tuple[Learner, Vocabulary]:
+    """The network that a run saved, with the rows it was trained with."""
+    dims = Dims(**state["dims"])
+    vocabulary = Vocabulary(dims.n_vocab, state["tokens"].tolist())
+    learner = Learner(dims, vocabulary)
+    learner.load_state_dict(state["learner"])
+    return learner, vocabulary

@@ -7,8 +7,9 @@ after 6, WER 46.7 % after 40). So the encoder learns phones first, the decoder t
 it on short stretches, and 30 s windows, one of which costs what eight short ones do, come last.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from maxwhisper.checkpoint.bundled import DIMS
 from maxwhisper.dims import Dims
 from tools.train_demo.windows import Style
 
@@ -42,9 +43,12 @@ class Settings:
     log_steps: int = 20
     evaluate_utterances: int = 40  # of each held-out set
 
-
-# 29 MB in float16, most of it the embedding of 51,864 tokens: the tree holds 32 MB at most.
-DIMS = Dims(80, 1500, 192, 3, 4, 51_864, 448, 192, 3, 4)
+    def warm(self) -> "Settings":
+        """For a network that hears already: no phase of phones alone, and half the peak rates (a
+        guess, not measured)."""
+        reading = (phase for phase in self.phases if phase.text_weight)
+        halved = tuple(replace(phase, peak_rate=phase.peak_rate / 2) for phase in reading)
+        return replace(self, phases=halved)
 
 
 def phases(batch_short: int, batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
@@ -52,7 +56,7 @@ def phases(batch_short: int, batch_window: int, spell: float, rate: float) -> tu
     window: as at work, 30 s."""
     return (
         Phase("hear", 0.08, Style(None, 6, distorted=0.3), batch_short, 1.0, 0.0, rate, rate),
-        Phase("read", 0.40, Style(None, 6, spell, 0.5), batch_short, 0.3, 1.0, rate, rate / 2),
+        Phase("read", 0.40, Style(None, 6, spell, 0.3), batch_short, 0.3, 1.0, rate, rate / 2),
         Phase(
             "join", 0.20, Style(10, 9, spell / 2), batch_window * 3, 0.3, 1.0, rate / 2, rate / 3
         ),

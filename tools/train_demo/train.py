@@ -268,7 +268,7 @@ def main() -> None:
     run = Run(
         trainer,
         tokenizer,
-        Corpus(options.speech / "train", only=set(texts)),
+        Corpus(options.speech / "train", set(texts)),
         held_out,
         options.run,
         Budget(options.steps, options.minutes),

@@ -1,0 +1,120 @@
+"""The network in training with its optimiser: one step, saving, resuming, beginning with weights.
+
+In: `Settings`, a `Vocabulary`, batches on the CPU. Out: losses, and checkpoint.pt, the whole state.
+Knows neither schedule nor data; those are in `train`.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from tools.train_demo import warm_start
+from tools.train_demo.batches import Batch
+from tools.train_demo.features import log_mel, mask_bands
+from tools.train_demo.model import Learner, Vocabulary
+from tools.train_demo.settings import Phase, Settings
+
+COUNTERS = ("step", "phase", "phase_step", "spent_s", "examples", "audio_s")
+
+
+class Trainer:
+    """The network, its optimiser, and how far they have come."""
+
+    def __init__(self, settings: Settings, vocabulary: Vocabulary, device: torch.device) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.vocabulary, self.device = settings, vocabulary, device
+        self.learner = Learner(settings.dims, vocabulary).to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.learner.parameters(), betas=settings.betas, weight_decay=settings.weight_decay
+        )
+        self.step, self.phase, self.phase_step = 0, 0, 0
+        self.spent_s, self.examples, self.audio_s = 0.0, 0, 0.0
+        self.began_with: str | None = None  # what `begin_from` took; None: random weights
+
+    def train_on(self, batch: Batch, phase: Phase, rate: float) -> dict[str, torch.Tensor]:
+        """One step; its losses, still on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch = batch.to(self.device)
+        is_gpu = self.device.type == "cuda"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_gpu):
+            losses = self._losses(batch, phase)
+        loss = losses["loss"]
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(
+            self.learner.parameters(), self.settings.clip_norm, error_if_nonfinite=True
+        )
+        self.optimizer.step()
+        self.step += 1
+        self.phase_step += 1
+        self.examples += len(batch.samples)
+        self.audio_s += batch.samples.numel() / 16_000
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _losses(self, batch: Batch, phase: Phase) -> dict[str, torch.Tensor]:
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            mel = log_mel(batch.samples.float() / 32768, batch.content, batch.loudest.float())
+            seed = self.settings.seed * 1_000_003 + self.step
+            mel = mask_bands(mel, torch.Generator().manual_seed(seed))
+        features = self.learner.encode(mel, batch.first_position)
+        phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
+        losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
+        loss = phase.phone_weight * phone_loss
+        if phase.text_weight:
+            losses["text_loss"] = self.learner.text_loss(features, batch.rows, batch.targets)
+            loss = loss + phase.text_weight * losses["text_loss"]
+        return {**losses, "loss": loss}
+
+    def save(self, path: Path) -> None:
+        """Write the whole state beside `path`, then put it in its place."""
+        partial = path.with_suffix(".partial")
+        torch.save(
+            {
+                "learner": self.learner.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "tokens": torch.from_numpy(self.vocabulary.tokens),
+                "dims": self.settings.dims.to_dict(),
+                "seed": self.settings.seed,
+                "began_with": self.began_with,
+                "counters": {name: getattr(self, name) for name in COUNTERS},
+            },
+            partial,
+        )
+        os.replace(partial, path)
+
+    def resume(self, path: Path) -> None:
+        """Continue where `save` stopped. Ends the program for another network or seed."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        here = (self.settings.dims.to_dict(), self.settings.seed, self.vocabulary.tokens.tolist())
+        there = (state["dims"], state["seed"], state["tokens"].tolist())
+        if here != there:
+            sys.exit(
+                f"expected in {path} a run of the same dimensions, seed and sentences, got another:"
+                " use its settings, or another folder"
+            )
+        self.learner.load_state_dict(state["learner"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name, value in state["counters"].items():
+            setattr(self, name, value)
+        if state.get("began_with"):
+            self._go_on_warm(state["began_with"])
+
+    def begin_from(self, folder: Path) -> None:
+        """Take the weights of an exported folder or of an earlier run, whose sentences may have
+        been others; optimiser, counters and schedule begin anew. Ends the program for another
+        network."""
+        start = warm_start.read(folder)
+        if start.dims != self.settings.dims:
+            sys.exit(
+                f"expected {self.settings.dims} in {folder}, got {start.dims}: another preset?"
+            )
+        self.learner.load(start.weights, self.vocabulary)
+        if start.phone_head:
+            self.learner.phone_head.load_state_dict(start.phone_head)
+        self._go_on_warm(start.name)
+
+    def _go_on_warm(self, began_with: str) -> None:
+        self.began_with, self.settings = began_with, self.settings.warm()
