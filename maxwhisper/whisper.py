@@ -4,6 +4,7 @@ Fulfils `engine.Engine`. In: a checkpoint and a recording. Out: a `Transcript`.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from max import driver
 from maxwhisper import audio as audio_files
 from maxwhisper import checkpoint as checkpoints
 from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.clock import StageClock
 from maxwhisper.dims import Dims
 from maxwhisper.engine import EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import ArtifactError
@@ -20,8 +22,13 @@ from maxwhisper.runtime.compiled import discard
 from maxwhisper.runtime.device import Placement, choose
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import verify
-from maxwhisper.transcribe import sequential
+from maxwhisper.transcribe import batched, sequential
+from maxwhisper.transcribe.batched import OnRecordingSegment
+from maxwhisper.transcribe.packing import speech_clips
 from maxwhisper.transcript import Transcript
+from maxwhisper.vad import VadOptions
+
+Audio = str | Path | bytes | Waveform
 
 
 class Whisper:
@@ -55,29 +62,85 @@ class Whisper:
 
     def transcribe(
         self,
-        audio: str | Path | bytes | Waveform,
+        audio: Audio,
         options: TranscribeOptions | None = None,
         on_segment: OnSegment | None = None,
+        *,
+        batch_size: int | None = None,
+        vad: VadOptions | bool | None = None,
         **changes: object,
     ) -> Transcript:
         """Transcribe a file, its bytes, or float32 mono 16 kHz samples.
 
-        `options` and keyword `changes` are fields of `TranscribeOptions`. `timings` of the result
-        are seconds per stage, `audio` (reading and resampling a file) among them, and `total` for
-        all of it. Raises `AudioError` for a recording that cannot be read, `OptionError` for an
-        option that cannot be honoured.
+        `options` and keyword `changes` are fields of `TranscribeOptions`. Windows follow one
+        another as in openai-whisper; with a `batch_size`, so many are decoded together. `vad`: is
+        speech looked for first, so that nothing else is read? If not said, only in batches.
+        `timings` of the result are seconds per stage, `audio` (reading and resampling a file) among
+        them, and `total` for all of it. Raises `AudioError` for a recording that cannot be read,
+        `OptionError` for an option that cannot be honoured, `EngineUnavailable` where what `vad`
+        needs is not installed.
+        """
+        if batch_size is not None:
+            report = (lambda _, segment: on_segment(segment)) if on_segment else None
+            return self.transcribe_many(
+                [audio], options, report, batch_size=batch_size, vad=vad, **changes
+            )[0]
+        options = (options or TranscribeOptions()).changed(changes)
+        clock, start = StageClock(), time.perf_counter()
+        waveform = _samples(audio, clock)
+        if vad:
+            with clock.stage("vad"):
+                how = vad if isinstance(vad, VadOptions) else VadOptions()
+                clips = speech_clips(waveform, options.clip_timestamps, how)
+            options = options.changed({"clip_timestamps": clips})
+        transcript = sequential.transcribe(
+            self.network, waveform, options, on_segment, self.checkpoint.alignment_heads
+        )
+        return _timed(transcript, clock, start)
+
+    def transcribe_many(
+        self,
+        audios: Sequence[Audio],
+        options: TranscribeOptions | None = None,
+        on_segment: OnRecordingSegment | None = None,
+        *,
+        batch_size: int = batched.BATCH_SIZE,
+        vad: VadOptions | bool | None = None,
+        **changes: object,
+    ) -> list[Transcript]:
+        """Transcribe recordings, `batch_size` windows of any of them at a time; as `transcribe`.
+
+        `on_segment` is told the recording's index too. Every result has the timings of all.
         """
         options = (options or TranscribeOptions()).changed(changes)
-        start = time.perf_counter()
-        if isinstance(audio, (str, Path, bytes)):
-            waveform, file_timing = audio_files.decode(audio), True
-        else:
-            waveform, file_timing = audio_files.from_array(audio), False
-        audio_s = time.perf_counter() - start
-        transcript = sequential.transcribe(self.network, waveform, options, on_segment)
-        timings = {"audio": audio_s} if file_timing else {}
-        timings |= {**transcript.timings, "total": time.perf_counter() - start}
-        return replace(transcript, timings=timings)
+        clock, start = StageClock(), time.perf_counter()
+        waveforms = [_samples(audio, clock) for audio in audios]
+        if not isinstance(vad, VadOptions):
+            vad = None if vad is False else batched.PAUSES
+        transcripts = batched.transcribe_batch(
+            self.network,
+            waveforms,
+            options,
+            batch_size=batch_size,
+            vad=vad,
+            heads=self.checkpoint.alignment_heads,
+            on_segment=on_segment,
+        )
+        return [_timed(transcript, clock, start) for transcript in transcripts]
+
+
+def _samples(audio: Audio, clock: StageClock) -> Waveform:
+    """Samples as they are; a file or its bytes decoded, on the clock."""
+    if not isinstance(audio, (str, Path, bytes)):
+        return audio_files.from_array(audio)
+    with clock.stage("audio"):
+        return audio_files.decode(audio)
+
+
+def _timed(transcript: Transcript, clock: StageClock, start: float) -> Transcript:
+    """The transcript with the facade's own stages, and the total since `start`."""
+    total = {"total": time.perf_counter() - start}
+    return replace(transcript, timings={**clock.seconds, **transcript.timings, **total})
 
 
 def load(

@@ -1,0 +1,208 @@
+"""Long form in batches: windows of one recording, or of many, decoded together.
+
+In: a network and waveforms of any length. Out: a `Transcript` each. A recording is cut in its
+pauses; every stretch between two cuts is read as `sequential` reads a recording, from timestamp to
+timestamp; the next windows of several stretches make a batch. No window is prompted with the text
+before it, so this is not the sequential mode made faster, but another one. Never sees a logit.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from maxwhisper.checkpoint.schema import Heads
+from maxwhisper.clock import StageClock
+from maxwhisper.decoding.alignment import align_words
+from maxwhisper.decoding.protocols import LogMelFrames, Network
+from maxwhisper.decoding.window import WindowResult, decode_windows
+from maxwhisper.dims import FRAMES_PER_SECOND, N_FRAMES, N_SAMPLES, SAMPLE_RATE
+from maxwhisper.engine import Waveform
+from maxwhisper.errors import OptionError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.tokenizer import Tokenizer, get_tokenizer
+from maxwhisper.transcribe import sequential
+from maxwhisper.transcribe.clips import seek_clips
+from maxwhisper.transcribe.history import new_history
+from maxwhisper.transcribe.packing import Stretch, pack, quiet_stretches, to_frames
+from maxwhisper.transcribe.pieces import Piece, Recording
+from maxwhisper.transcribe.segments import Window, ends_in_single_timestamp, window_segments
+from maxwhisper.transcribe.silence import is_silence, seek_after_words
+from maxwhisper.transcribe.word_times import add_word_times, text_tokens
+from maxwhisper.transcript import Segment, Transcript
+from maxwhisper.vad import VadOptions, speech_spans
+
+BATCH_SIZE = 8  # windows, as in faster-whisper's batched pipeline
+# Pauses between phrases, not only between paragraphs: as in faster-whisper's batched pipeline.
+PAUSES = VadOptions(min_silence_duration_ms=160)
+
+# They steer how one window follows another, or judge silences that are not even read here.
+UNSUPPORTED = {"hallucination_silence_threshold", "prompt_reset_on_temperature"}
+
+OnRecordingSegment = Callable[[int, Segment], None]  # index of the recording, segment
+
+
+def check_options(options: TranscribeOptions, batch_size: int, heads: Heads) -> None:
+    """Raise `OptionError` for what this mode does not do.
+
+    `condition_on_previous_text` may be either: no window here has a previous one.
+    """
+    sequential.check_options(options)
+    options.require_supported("maxwhisper in batches", set(options.to_dict()) - UNSUPPORTED)
+    if batch_size < 1:
+        raise OptionError(f"batch_size must be at least 1 window, got {batch_size}")
+    if options.word_timestamps and not heads:
+        raise OptionError("word_timestamps needs alignment heads: pass the checkpoint's")
+
+
+def transcribe_batch(
+    network: Network,
+    waveforms: Sequence[Waveform],
+    options: TranscribeOptions,
+    *,
+    batch_size: int = BATCH_SIZE,
+    vad: VadOptions | None = PAUSES,
+    heads: Heads = (),
+    on_segment: OnRecordingSegment | None = None,
+) -> list[Transcript]:
+    """Transcribe recordings of float32 mono 16 kHz samples (n,), `batch_size` windows at a time.
+
+    `vad` finds the speech, and nothing else is read. Without it everything is, cut at the quietest
+    points. `heads` are the checkpoint's alignment heads; word times need them. `initial_prompt`
+    prompts the first window of every recording, and all others with `carry_initial_prompt`. A
+    recording's segments come in order. Timings are those of all recordings together.
+    """
+    check_options(options, batch_size, heads)
+    reader = _Reader(network, options, vad, heads)
+    recordings = [reader.open(waveform) for waveform in waveforms]
+    waiting = [piece for recording in recordings for piece in recording.pieces]
+    while waiting:
+        batch = [piece for piece in waiting if _alike(piece, waiting[0])][:batch_size]
+        reader.read(batch)
+        waiting = [piece for piece in waiting if not piece.is_read]
+        for index, recording in enumerate(recordings):
+            for segment in recording.settle():
+                if on_segment:
+                    on_segment(index, segment)
+    return [
+        Transcript(
+            text="".join(segment.text for segment in recording.segments),
+            language=recording.tokenizer.language or "en",
+            segments=tuple(recording.segments),
+            duration=recording.duration_s,
+            timings=dict(reader.clock.seconds),
+        )
+        for recording in recordings
+    ]
+
+
+def _alike(piece: Piece, other: Piece) -> bool:
+    """One batch has one beginning: prompt, language, task."""
+    return (piece.prompt, piece.recording.tokenizer) == (other.prompt, other.recording.tokenizer)
+
+
+@dataclass
+class _Heard:
+    """A window and what was heard in it; `seek` is where to read on."""
+
+    piece: Piece
+    window: Window
+    result: WindowResult
+    segments: list[Segment]
+    seek: int
+
+
+@dataclass
+class _Reader:
+    """Opens recordings, and reads their pieces window by window."""
+
+    network: Network
+    options: TranscribeOptions
+    vad: VadOptions | None
+    heads: Heads
+    clock: StageClock = field(default_factory=StageClock)
+
+    def open(self, waveform: Waveform) -> Recording:
+        """Log-mel, speech and language of a recording, and the pieces it is read in."""
+        with self.clock.stage("mel"):
+            mel = self.network.log_mel(waveform, padding=N_SAMPLES)
+        speech: list[Stretch] = []
+        if self.vad is not None:
+            with self.clock.stage("vad"):  # `pack` pads what is found
+                speech = to_frames(speech_spans(waveform, replace(self.vad, speech_pad_ms=0)))
+        stretches = self._stretches(mel, speech)
+        tokenizer = self._tokenizer(mel, stretches[0].start if stretches else 0)
+        history = new_history(tokenizer, self.options, self.network.dims)
+        recording = Recording(mel, len(waveform) / SAMPLE_RATE, speech, tokenizer)
+        for stretch in stretches:
+            is_prompted = history.carry or not recording.pieces
+            prompt = history.initial_prompt if is_prompted else ()
+            recording.pieces.append(Piece(recording, stretch, prompt, stretch.start))
+        return recording
+
+    def _stretches(self, mel: LogMelFrames, speech: Sequence[Stretch]) -> list[Stretch]:
+        clips = seek_clips(self.options.clip_timestamps, content_frames=len(mel) - N_FRAMES)
+        cuts = [Stretch(clip.start, clip.end) for clip in clips if clip.start < clip.end]
+        if self.vad is None:
+            return [stretch for clip in cuts for stretch in quiet_stretches(mel, clip)]
+        padding = round(self.vad.speech_pad_ms * FRAMES_PER_SECOND / 1000)
+        return [stretch for clip in cuts for stretch in pack(speech, padding, clip)]
+
+    def _tokenizer(self, mel: LogMelFrames, first_speech: int) -> Tokenizer:
+        """For the language asked for, or the one heard where speech begins."""
+        n_frames = (self.options.language_detection_segments + 1) * N_FRAMES  # and what follows
+        heard = mel[first_speech : first_speech + n_frames]
+        language = sequential.choose_language(self.network, heard, self.options, self.clock)
+        return get_tokenizer(self.network.dims, language=language, task=self.options.task)
+
+    def read(self, batch: Sequence[Piece]) -> None:
+        """Decode the next window of each piece; they are alike."""
+        tokenizer, prompt = batch[0].recording.tokenizer, batch[0].prompt
+        with self.clock.stage("encoder"):
+            windows = [piece.next_window() for piece in batch]
+            mels = [
+                sequential.padded_window(piece.recording.mel, window)
+                for piece, window in zip(batch, windows, strict=True)
+            ]
+            encoded = self.network.encode(np.stack(mels))
+        results = decode_windows(
+            self.network, encoded, len(batch), tokenizer, self.options, prompt, self.clock
+        )
+        heard = [
+            _Heard(piece, window, result, *self._segments(result, window, tokenizer))
+            for piece, window, result in zip(batch, windows, results, strict=True)
+        ]
+        if self.options.word_timestamps:
+            self._add_words(heard, encoded, tokenizer)
+        for part in heard:
+            self._seek_missed(part, tokenizer)
+            part.piece.add(part.window, part.segments, part.seek)
+            if not self.options.carry_initial_prompt:
+                part.piece.prompt = ()
+
+    def _segments(
+        self, result: WindowResult, window: Window, tokenizer: Tokenizer
+    ) -> tuple[list[Segment], int]:
+        if is_silence(result, self.options):
+            return [], window.end
+        return window_segments(result, window, tokenizer, first_id=0)
+
+    def _add_words(self, heard: Sequence[_Heard], encoded: Any, tokenizer: Tokenizer) -> None:
+        """Word times of all windows at once, and as in the sequential mode where to read on."""
+        with self.clock.stage("words"):
+            texts = [text_tokens(part.segments, tokenizer) for part in heard]
+            sizes = [part.window.size for part in heard]
+            words = align_words(self.network, encoded, tokenizer, texts, sizes, self.heads)
+            for part, timings in zip(heard, words, strict=True):
+                part.segments = add_word_times(
+                    part.segments, timings, part.piece.heard_until_s, tokenizer, self.options
+                )
+                if not ends_in_single_timestamp(part.result.tokens, tokenizer):
+                    part.seek = seek_after_words(part.segments, part.window, part.seek, None)
+
+    def _seek_missed(self, part: _Heard, tokenizer: Tokenizer) -> None:
+        """The decoder may say that nothing follows; where there was speech, read on there."""
+        if part.segments and ends_in_single_timestamp(part.result.tokens, tokenizer):
+            missed_from = part.piece.missed_from(part.window, part.segments)
+            part.seek = part.seek if missed_from is None else missed_from
