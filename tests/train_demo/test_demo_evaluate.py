@@ -107,6 +107,7 @@ def test_the_record_holds_what_the_card_and_the_page_say(heard, tmp_path):
     assert record["agreement"] == {"clips": {"items": 3, "differ": 2}}
     assert record["word_error_rates"] == {}, "none of the places was measured"
     counters = {"step": 1, "examples": 1, "audio_s": 1, "spent_s": 1, "seed": 0, "tokens_used": 1}
+    counters["began_with"] = None
     training = {
         "dims": {"n_audio_state": 1, "n_audio_layer": 1, "n_text_layer": 1, "n_vocab": 1},
         "stored_as": "float16",

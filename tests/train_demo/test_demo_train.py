@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from maxwhisper.checkpoint import load
+from maxwhisper.checkpoint import bundled, load
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.dims import Dims
+from maxwhisper.errors import CheckpointError
 from tools.train_demo import card, export, goals, train
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.model import Vocabulary, used_tokens
 from tools.train_demo.settings import PRESETS, Phase, Settings
-from tools.train_demo.train import CHECKPOINT, LOG, Budget, Run, Trainer, learning_rate, phase_at
+from tools.train_demo.train import LOG, Budget, Run, learning_rate, phase_at
+from tools.train_demo.trainer import Trainer
+from tools.train_demo.warm_start import CHECKPOINT
 from tools.train_demo.windows import Style
 
 TINY = Dims(80, 1500, 32, 2, 1, 51_864, 448, 32, 2, 1)
@@ -147,10 +150,10 @@ def test_rows_of_unused_tokens_are_one(exported, start, finished):
 
 
 def test_alignment_heads_are_recorded(exported):
-    record = json.loads((exported / export.RECORD).read_text())
+    record = json.loads((exported / bundled.TRAINING).read_text())
     assert [list(pair) for pair in load(exported).alignment_heads] == record["alignment_heads"]
     assert record["word_start_error_s"] > 0
-    assert set(record["sha256"]) == set(export.SHIPPED)
+    assert set(record["sha256"]) == set(bundled.VERIFIED)
     assert record["bytes_gzipped"] < record["bytes"]["model.safetensors"]
 
 
@@ -164,6 +167,50 @@ def test_the_card_is_made_from_the_records(exported):
     assert "| seen | 3 | 30 | 12.5 % |" in text
     assert "| seen | wer | ≤ 0.08 | 0.125: **missed** |" in text
     assert "| unseen | wer | ≤ 0.25 | not measured |" in text
+
+
+def rows_of(texts, tokenizer):
+    """A vocabulary of another list of sentences: some tokens more, some fewer."""
+    return Vocabulary(TINY.n_vocab, used_tokens(tokenizer, texts))
+
+
+@pytest.mark.parametrize("source", ["finished", "exported"])
+def test_a_run_begins_with_earlier_weights(source, request, start, finished, tokenizer, tmp_path):
+    earlier = start(finished).trainer
+    vocabulary = rows_of(["A zebra and a dog."], tokenizer)
+    trainer = Trainer(settings(), vocabulary, torch.device("cpu"))
+    trainer.begin_from(request.getfixturevalue(source))
+    kept = np.intersect1d(vocabulary.tokens, earlier.vocabulary.tokens)
+    assert 0 < len(kept) < len(vocabulary.tokens)
+    rows = [t.vocabulary.rows(kept) for t in (earlier, trainer)]
+    old, new = (t.learner.whisper.state_dict() for t in (earlier, trainer))
+    near = {"atol": 0, "rtol": 0} if source == "finished" else {"atol": 1e-3, "rtol": 1e-3}
+    name = "decoder.token_embedding.weight"
+    torch.testing.assert_close(new.pop(name)[rows[1]], old.pop(name)[rows[0]], **near)
+    for name, tensor in old.items():
+        torch.testing.assert_close(new[name], tensor, **near)
+    heads = [t.learner.phone_head.weight for t in (earlier, trainer)]
+    assert torch.equal(*heads) is (source == "finished")
+    assert (trainer.step, trainer.spent_s) == (0, 0)
+    assert [phase.name for phase in trainer.settings.phases] == ["read"]
+    trainer.save(tmp_path / CHECKPOINT)
+    resumed = Trainer(settings(), vocabulary, torch.device("cpu"))
+    resumed.resume(tmp_path / CHECKPOINT)
+    assert resumed.began_with == trainer.began_with
+    assert resumed.settings == trainer.settings
+
+
+def test_another_network_is_no_beginning(finished, tokenizer):
+    wider = replace(settings(), dims=replace(TINY, n_text_layer=2))
+    trainer = Trainer(wider, rows_of(["a"], tokenizer), torch.device("cpu"))
+    with pytest.raises(SystemExit, match=r"expected .*n_text_layer=2.* got .*n_text_layer=1"):
+        trainer.begin_from(finished)
+
+
+def test_an_empty_folder_is_no_beginning(tmp_path, tokenizer):
+    trainer = Trainer(settings(), rows_of(["a"], tokenizer), torch.device("cpu"))
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        trainer.begin_from(tmp_path)
 
 
 def test_phases_cover_the_run_in_order():

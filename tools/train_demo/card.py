@@ -64,7 +64,7 @@ def _training(record: Mapping[str, Any]) -> list[str]:
         f"* Speech: {speech['utterances']} utterances in {speech['voices']} voices ({hours}).",
         f"* Training: {trained['step']} steps, {trained['examples']} examples, "
         f"{trained['audio_s'] / 3600:.1f} h of sound heard, {trained['spent_s'] / 3600:.2f} h of "
-        f"time, seed {trained['seed']}.",
+        f"time, seed {trained['seed']}; began with {trained['began_with'] or 'random weights'}.",
         f"* {trained['tokens_used']} of {dims['n_vocab']} tokens occur in the texts; the others "
         "share one row of the embedding.",
         f"* Word starts from cross-attention heads {record['alignment_heads']} are "

@@ -18,10 +18,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from maxwhisper.checkpoint.bundled import DIMS
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
 from tools.train_demo.grammar import Grammar
 from tools.train_demo.phrases import phrases
-from tools.train_demo.settings import DIMS
 
 WORDNET = Path("/usr/share/wordnet")
 HELD_OUT = 0.0025  # share of all sentences, chosen by hash: about 500

@@ -1,4 +1,4 @@
-"""Trains the network: phases, optimiser, log, checkpoints that a run resumes from.
+"""Trains the network: phases, pace, log, checkpoints that a run resumes from.
 
 In: the shards of `speech` and the sentences of `text`. Out, in the run's folder: checkpoint.pt,
 replaced whole every few minutes, and log.jsonl. With --steps a run and its resumption give the same
@@ -10,8 +10,6 @@ numbers; with --minutes the schedule follows the clock, so that it ends on time 
 import argparse
 import json
 import math
-import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,13 +22,14 @@ from maxwhisper.tokenizer import Tokenizer, get_tokenizer
 from tools.train_demo import text
 from tools.train_demo.batches import Batch, batches
 from tools.train_demo.corpus import Corpus
-from tools.train_demo.features import log_mel, mask_bands
 from tools.train_demo.listen import held_out_wer
-from tools.train_demo.model import Learner, Vocabulary, used_tokens
-from tools.train_demo.settings import PRESETS, Phase, Settings
+from tools.train_demo.model import Vocabulary, used_tokens
+from tools.train_demo.settings import PRESETS, Phase
+from tools.train_demo.trainer import Trainer
+from tools.train_demo.warm_start import CHECKPOINT
 from tools.train_demo.windows import Composer
 
-CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+LOG = "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -63,89 +62,6 @@ def learning_rate(phase: Phase, progress: float, phase_step: int, warm_up_steps:
     warm = min(1.0, (phase_step + 1) / warm_up_steps)
     fall = 0.5 * (1 + math.cos(math.pi * progress))
     return warm * (phase.final_rate + (phase.peak_rate - phase.final_rate) * fall)
-
-
-class Trainer:
-    """The network, its optimiser, and how far they have come."""
-
-    def __init__(self, settings: Settings, vocabulary: Vocabulary, device: torch.device) -> None:
-        torch.manual_seed(settings.seed)
-        self.settings, self.vocabulary, self.device = settings, vocabulary, device
-        self.learner = Learner(settings.dims, vocabulary).to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.learner.parameters(), betas=settings.betas, weight_decay=settings.weight_decay
-        )
-        self.step, self.phase, self.phase_step = 0, 0, 0
-        self.spent_s, self.examples, self.audio_s = 0.0, 0, 0.0
-
-    def train_on(self, batch: Batch, phase: Phase, rate: float) -> dict[str, torch.Tensor]:
-        """One step; its losses, still on the device."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        batch = batch.to(self.device)
-        is_gpu = self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_gpu):
-            losses = self._losses(batch, phase)
-        loss = losses["loss"]
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(
-            self.learner.parameters(), self.settings.clip_norm, error_if_nonfinite=True
-        )
-        self.optimizer.step()
-        self.step += 1
-        self.phase_step += 1
-        self.examples += len(batch.samples)
-        self.audio_s += batch.samples.numel() / 16_000
-        return {name: value.detach() for name, value in losses.items()}
-
-    def _losses(self, batch: Batch, phase: Phase) -> dict[str, torch.Tensor]:
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            mel = log_mel(batch.samples.float() / 32768, batch.content, batch.loudest.float())
-            seed = self.settings.seed * 1_000_003 + self.step
-            mel = mask_bands(mel, torch.Generator().manual_seed(seed))
-        features = self.learner.encode(mel, batch.first_position)
-        phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
-        losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
-        loss = phase.phone_weight * phone_loss
-        if phase.text_weight:
-            losses["text_loss"] = self.learner.text_loss(features, batch.rows, batch.targets)
-            loss = loss + phase.text_weight * losses["text_loss"]
-        return {**losses, "loss": loss}
-
-    def save(self, path: Path) -> None:
-        """Write the whole state beside `path`, then put it in its place."""
-        partial = path.with_suffix(".partial")
-        torch.save(
-            {
-                "learner": self.learner.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "tokens": torch.from_numpy(self.vocabulary.tokens),
-                "dims": self.settings.dims.to_dict(),
-                "seed": self.settings.seed,
-                "counters": {name: getattr(self, name) for name in COUNTERS},
-            },
-            partial,
-        )
-        os.replace(partial, path)
-
-    def resume(self, path: Path) -> None:
-        """Continue where `save` stopped. Ends the program for another network or seed."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        here = (self.settings.dims.to_dict(), self.settings.seed, self.vocabulary.tokens.tolist())
-        there = (state["dims"], state["seed"], state["tokens"].tolist())
-        if here != there:
-            sys.exit(
-                f"expected in {path} a run of the same dimensions, seed and sentences, got another:"
-                " use its settings, or another folder"
-            )
-        self.learner.load_state_dict(state["learner"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for name, value in state["counters"].items():
-            setattr(self, name, value)
-
-
-COUNTERS = ("step", "phase", "phase_step", "spent_s", "examples", "audio_s")
 
 
 @dataclass
@@ -246,6 +162,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--session-minutes", type=float, default=math.inf, help="then stop, saved")
     parser.add_argument("--workers", type=int, default=None, help="processes that make batches")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--init", type=Path, default=None, help="an exported folder or an earlier run to begin with"
+    )
     return parser.parse_args()
 
 
@@ -264,6 +183,8 @@ def main() -> None:
     options.run.mkdir(parents=True, exist_ok=True)
     if (options.run / CHECKPOINT).is_file():
         trainer.resume(options.run / CHECKPOINT)
+    elif options.init is not None:
+        trainer.begin_from(options.init)
     held_out = {name: Corpus(options.speech / name) for name in ("seen", "unseen")}
     run = Run(
         trainer,
