@@ -5,6 +5,8 @@ import pytest
 
 from maxwhisper import reference
 from maxwhisper.dims import N_SAMPLES
+from maxwhisper.mel import hop_blocks, n_frames
+from maxwhisper.options import TranscribeOptions
 from maxwhisper.runtime.log_mel import BLOCK_FRAMES, LogMel
 
 CLIPS = ("core/mr_quilter_ct2.npy", "core/jfk_ct2.npy")
@@ -93,3 +95,66 @@ def test_floor_is_that_of_the_whole_recording(engine, figure):
     want = reference.log_mel_spectrogram(waveform, engine.dims.n_mels)
     assert got[-100:].max() == pytest.approx(got.min())
     figure(np.abs(got - want).max(), 1e-4, "log-mel of 90 s in blocks: max abs")
+
+
+def eager(network, waveform, padding):
+    """All blocks at once, all kept: what `LogMelSpectrogram` must equal bit for bit."""
+    graphs, peaks, blocks = LogMel(network.models, network.placement, network.dims.n_mels), [], []
+    for start in range(0, n_frames(waveform, padding), BLOCK_FRAMES):
+        stop = min(start + BLOCK_FRAMES, n_frames(waveform, padding))
+        block, peak = graphs.transform(hop_blocks(waveform, padding, start, stop))
+        blocks.append(block)
+        peaks.append(peak)
+    peak = np.max(peaks, axis=0)
+    return np.concatenate([graphs.normalize(block, peak) for block in blocks])
+
+
+@pytest.mark.parametrize("kept_blocks", [1, 30])
+@pytest.mark.parametrize("loudest_block", [0, 2])
+def test_slices_equal_the_whole_bit_for_bit(kept_blocks, loudest_block, engine, monkeypatch):
+    """Whatever is kept, wherever the maximum lies, in whatever order frames are asked for."""
+    monkeypatch.setattr("maxwhisper.runtime.log_mel.KEPT_BLOCKS", kept_blocks)
+    rng = np.random.default_rng(0)
+    waveform = (1e-4 * rng.standard_normal(160 * (2 * BLOCK_FRAMES + 500))).astype(np.float32)
+    waveform[160 * BLOCK_FRAMES * loudest_block :][:16_000] *= 1e4
+    want = eager(engine.network, waveform, 0)
+    mel = engine.network.log_mel(waveform, 0)
+    assert len(mel) == len(want) == 2 * BLOCK_FRAMES + 500
+    for start in (*range(0, len(mel), 3000), 11_999, 0, 6000, len(mel), 20_000):
+        np.testing.assert_array_equal(mel[start : start + 3000], want[start : start + 3000])
+    np.testing.assert_array_equal(mel[:], want)
+    assert mel[7:7].shape == (0, engine.dims.n_mels)
+
+
+def test_the_loud_last_frame_does_not_raise_the_floor(engine, figure):
+    """The frame centred on the very end is dropped before the maximum is taken (audio.py:149)."""
+    waveform = 1e-3 * np.random.default_rng(0).standard_normal(16_159).astype(np.float32)
+    calm = engine.network.log_mel(waveform, 0)[:]
+    waveform[-100:] *= 1e3  # frame 99, the last one kept, ends at sample 16 040
+    np.testing.assert_array_equal(engine.network.log_mel(waveform, 0)[:], calm)
+    want = reference.log_mel_spectrogram(waveform, engine.dims.n_mels)
+    figure(np.abs(calm - want).max(), 1e-4, "log-mel before a loud end: max abs")
+
+
+def test_anything_but_a_stretch_of_frames_is_refused(engine):
+    mel = engine.network.log_mel(np.ones(1600, np.float32), 0)
+    for wrong in (0, (None, slice(3)), slice(0, 10, 2)):
+        with pytest.raises(TypeError, match=r"expected mel\[a:b\]"):
+            mel[wrong]
+
+
+def test_nothing_gives_no_frames(engine):
+    assert engine.network.log_mel(np.zeros(0, np.float32), 0)[:].shape == (0, engine.dims.n_mels)
+
+
+def test_a_long_recording_gives_the_same_transcript(engine, monkeypatch):
+    """Samples in a file and one block kept, or everything in memory: the same text and figures."""
+    options = TranscribeOptions(language="en", sample_len=4, temperature=0.0)
+    noise = np.random.default_rng(0).standard_normal(16_000 * 70)
+    pcm = (3000 * noise).astype(np.int16)  # not a waveform yet: it is converted, and stored
+    in_memory = engine.transcribe(pcm, options)
+    monkeypatch.setattr("maxwhisper.samples.IN_MEMORY_SAMPLES", 1000)
+    monkeypatch.setattr("maxwhisper.runtime.log_mel.KEPT_BLOCKS", 1)
+    on_disk = engine.transcribe(pcm, options)
+    assert in_memory.segments
+    assert on_disk.segments == in_memory.segments
