@@ -57,8 +57,8 @@ class SampleStore:
             minutes = IN_MEMORY_SAMPLES // SAMPLE_RATE // 60
             raise AudioError(
                 "too_long",
-                f"expected at most {minutes} min, or room for more in {tempfile.gettempdir()} "
-                f"({error}): cut the recording, or set TMPDIR",
+                f"expected at most {minutes} min, or a temporary folder with room for more, got "
+                f"{error}: cut the recording, or set TMPDIR",
             ) from error
         self._chunks.clear()
 

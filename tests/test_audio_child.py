@@ -130,3 +130,16 @@ def test_ten_minutes_fit_into_the_childs_memory(tmp_path: Path) -> None:
     path = tmp_path / "long.flac"
     path.write_bytes(silent_flac(hours=1 / 6))
     assert len(decode_in_child(path, max_seconds=600)) == 600 * 16_000
+
+
+def test_the_child_writes_no_file_for_a_long_recording(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("file-size limits are only reliable on Linux")
+    with_less_memory = "import sys; from maxwhisper import audio_child, samples; "
+    with_less_memory += "samples.IN_MEMORY_SAMPLES = 1000; audio_child.main(*sys.argv[1:])"
+    stand_in(monkeypatch, with_less_memory)
+    with pytest.raises(AudioError, match="a temporary folder with room for more") as caught:
+        decode_in_child(recording, max_seconds=600)
+    assert caught.value.code == "too_long"

@@ -71,7 +71,7 @@ def test_a_long_waveform_is_not_copied_again(spill):
 
 def test_no_room_for_the_file(spill):
     spill.rmdir()
-    with pytest.raises(AudioError, match=r"room for more in .*: cut the recording") as caught:
+    with pytest.raises(AudioError, match=r"room for more, got .*: cut the recording") as caught:
         decode(wav())
     assert caught.value.code == "too_long"
 

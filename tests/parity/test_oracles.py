@@ -43,13 +43,13 @@ def encode(engine, waveform, silence=True):
     """One window, padded with true silence, or with zeros in the log-mel domain."""
     mel = engine.network.log_mel(waveform, N_SAMPLES)
     if silence:
-        return engine.network.encode(mel[None, :N_FRAMES])
+        return engine.network.encode(mel[:N_FRAMES][None])
     window = Window(0, min(N_FRAMES, len(mel) - N_FRAMES))
     return engine.network.encode(padded_window(mel, window)[None])
 
 
 def decode(engine, encoded, **options):
-    options = TranscribeOptions(language="en", **options)
+    options = TranscribeOptions(**{"language": "en", "temperature": 0.0, **options})
     tokenizer = get_tokenizer(engine.dims, language="en")
     return decode_windows(engine.network, encoded, 1, tokenizer, options, (), StageClock())[0]
 
