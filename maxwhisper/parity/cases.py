@@ -17,7 +17,7 @@ from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import AudioError, OptionError
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import GREEDY, TranscribeOptions
 
 SUFFIXES = (".aiff", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".wma")
 LONGEST_CLIP_S = 75.0  # three windows; longer clips cost minutes in every option set
@@ -104,10 +104,7 @@ class Subject:
     def option_sets(self) -> dict[str, TranscribeOptions]:
         """The option sets that these weights can be asked for; engines validate them."""
         sets = OPTION_SETS | (MULTILINGUAL_SETS if self.checkpoint.dims.is_multilingual else {})
-        return {
-            name: TranscribeOptions().changed({**self.options, **options})
-            for name, options in sets.items()
-        }
+        return {name: GREEDY.changed({**self.options, **options}) for name, options in sets.items()}
 
 
 def load_subject(

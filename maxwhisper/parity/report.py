@@ -85,13 +85,14 @@ def failed(record: Mapping[str, Any]) -> bool:
 
 def table(record: Mapping[str, Any]) -> str:
     """The record for people: a row for each option set, then every case that is not identical."""
+    heading = "identical cases on each checkpoint, and their largest errors"
     checkpoints = [checkpoint["name"] for checkpoint in record["checkpoints"]]
     names = dict.fromkeys(case["option_set"] for case in record["cases"])
-    rows = [["option set", *checkpoints, "avg_logprob", "no_speech", "words s"]]
+    rows = [["option set", *checkpoints, "avg_logprob", "no_speech_prob", "word times s"]]
     for name in names:
         cases = [case for case in record["cases"] if case["option_set"] == name]
         rows.append([name, *(_share(cases, c) for c in checkpoints), *_worst(cases)])
-    blocks = [machine_line(record["machine"]), "\n".join(columns(rows))]
+    blocks = [f"{machine_line(record['machine'])}\n{heading}", "\n".join(columns(rows))]
     blocks += ["\n".join(lines)] if (lines := _exceptions(record["cases"])) else []
     return "\n\n".join([*blocks, summary(record)])
 

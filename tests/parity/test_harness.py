@@ -18,7 +18,7 @@ from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.dims import Dims
 from maxwhisper.engine import EngineInfo, load_engine
 from maxwhisper.errors import OptionError
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import GREEDY
 from maxwhisper.parity import cases, compare, report, run
 from maxwhisper.parity.cases import MULTILINGUAL_SETS, OPTION_SETS, Subject
 from maxwhisper.selftest.numpy_network import NumpyNetwork
@@ -220,7 +220,7 @@ def test_option_sets():
     assert multilingual.option_sets()["greedy"].sample_len == 64
     assert multilingual.option_sets()["10 tokens a window"].sample_len == 10
     assert cases.load_subject("multilingual").checkpoint.dims.num_languages == 99
-    assert english["greedy"] == TranscribeOptions()
+    assert english["greedy"] == GREEDY
     assert set(cases.MEANT_REFUSALS) <= set(OPTION_SETS)
     sets = list(english.values())
     assert all(sets.count(options) == 1 for options in sets), "one set twice under two names"
@@ -260,6 +260,9 @@ def test_command_line(tmp_path, monkeypatch, capfd):
     assert record["settings"]["clips"] == {"one.wav": 1.0}
     assert {"commit", "cpu", "versions"} <= set(record["machine"])
     assert "v3 · one.wav · greedy: identical" in err
+
+    defaults = cli.build_parser().parse_args(["parity"])
+    assert tuple(defaults.checkpoints) == cases.SUBJECTS
 
     monkeypatch.setitem(engines, run.THEIRS, fake_engines.ENGINES["mute"])
     assert cli.main(arguments) == 1
