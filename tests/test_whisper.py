@@ -1,0 +1,105 @@
+"""The facade: which mode a call gets, what it is told on the way, and what it costs."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from audio_files import wav
+from hearing_network import FREE, HearingNetwork, heard, random_pauses, runs, speech, true_times
+
+from maxwhisper.errors import OptionError
+from maxwhisper.transcribe import batched, packing, sequential
+from maxwhisper.vad import VadOptions
+from maxwhisper.whisper import Whisper
+
+
+@pytest.fixture(autouse=True)
+def flawless_vad(monkeypatch):
+    monkeypatch.setattr(batched, "speech_spans", runs)
+    monkeypatch.setattr(packing, "speech_spans", runs)
+
+
+@pytest.fixture
+def whisper():
+    return Whisper(SimpleNamespace(alignment_heads=((0, 0),)), HearingNetwork())
+
+
+def without_timings(transcript):
+    return replace(transcript, timings={})
+
+
+def numbers(transcript):
+    return [number for number, _, _ in heard(transcript)]
+
+
+def test_windows_follow_one_another_unless_a_batch_is_asked_for(whisper):
+    waveform = speech(random_pauses(1, 80))
+    one_by_one = sequential.transcribe(HearingNetwork(), waveform, FREE)
+    (together,) = batched.transcribe_batch(HearingNetwork(), [waveform], FREE)
+    assert without_timings(whisper.transcribe(waveform, FREE)) == without_timings(one_by_one)
+    assert set(whisper.network.batches) == {1}
+    in_batches = whisper.transcribe(waveform, FREE, batch_size=4)
+    assert without_timings(in_batches) == without_timings(together)
+    assert max(whisper.network.batches) > 1
+    assert "vad" in in_batches.timings
+
+
+def test_batches_without_vad_read_everything(whisper):
+    waveform = speech([20] * 100, tail=4000)  # 60 s of speech, 40 s of silence
+    loud = whisper.transcribe(waveform, FREE, batch_size=64)
+    n_windows = sum(whisper.network.batches)
+    everything = whisper.transcribe(waveform, FREE, batch_size=64, vad=False)
+    assert n_windows == 3 < sum(whisper.network.batches) - n_windows
+    assert numbers(loud) == numbers(everything) == list(range(1, 101))
+    assert "vad" not in everything.timings
+
+
+@pytest.mark.parametrize("vad", [True, VadOptions(min_silence_duration_ms=1000)])
+def test_silence_is_not_read_one_by_one_either(whisper, vad):
+    waveform = speech([100, 20, 20, 9000, 20, 12_000, 20, 20])
+    transcript = whisper.transcribe(waveform, FREE, vad=vad)
+    assert whisper.network.batches == [1, 1, 1]
+    assert numbers(transcript) == [number for number, _, _ in true_times(waveform)]
+    assert transcript.duration == len(waveform) / 16_000
+    assert transcript.timings["vad"] > 0
+
+
+def test_a_recording_without_speech_is_not_read(whisper):
+    transcript = whisper.transcribe(np.zeros(16_000 * 60, np.float32), FREE, vad=True)
+    assert (transcript.text, transcript.segments, whisper.network.batches) == ("", (), [])
+
+
+def test_segments_are_told_as_they_are_found(whisper):
+    waveforms = [speech(random_pauses(2, 60)), speech(random_pauses(3, 60), 100)]
+    told = []
+    transcript = whisper.transcribe(waveforms[0], FREE, told.append, batch_size=2)
+    assert tuple(told) == transcript.segments
+    told_of = []
+    transcripts = whisper.transcribe_many(
+        waveforms, FREE, lambda index, segment: told_of.append((index, segment))
+    )
+    for index, transcript in enumerate(transcripts):
+        assert tuple(segment for i, segment in told_of if i == index) == transcript.segments
+
+
+def test_files_are_read_on_the_clock(whisper):
+    samples = np.zeros(16_000, np.float32)
+    transcripts = whisper.transcribe_many([wav(samples), samples], FREE)
+    assert [t.duration for t in transcripts] == [1.0, 1.0]
+    timings = transcripts[0].timings
+    assert timings["audio"] > 0
+    stages = sum(seconds for stage, seconds in timings.items() if stage != "total")
+    assert timings["total"] >= stages
+
+
+def test_options_by_name(whisper):
+    waveform = speech([20] * 10)
+    assert (
+        len(whisper.transcribe(waveform, suppress_tokens=None, temperature=0.0, vad=True).segments)
+        == 10
+    )
+    with pytest.raises(OptionError, match="no option called batchsize"):
+        whisper.transcribe(waveform, batchsize=8)
+    with pytest.raises(OptionError, match="batch_size must be at least 1"):
+        whisper.transcribe(waveform, FREE, batch_size=0)
