@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parent / "examples" / "clips"
+LOADING_BYTES = 3 * 2 * 4  # per parameter: three engines, the file and the network, float32
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -25,18 +26,31 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--model",
         action="append",
-        help="a checkpoint that visitors may choose; repeat for more, the first is the default",
+        help="a checkpoint that visitors may choose; repeat for more, the first is the default "
+        "(demo, and every official model that fits in memory)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or gpu (%(default)s)")
     parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     return parser.parse_args()
 
 
+def models_on_offer(memory_gib: float | None) -> list[str]:
+    """The bundled checkpoint, then the official models that three engines can hold, each once."""
+    from maxwhisper.checkpoint import DEFAULT_MODEL, available
+
+    room = (memory_gib or 0) * 2**30
+    by_file = {row.path: row for row in reversed(available())}  # "large" is "large-v3" again
+    return [
+        row.name
+        for row in reversed(by_file.values())
+        if row.name == DEFAULT_MODEL or row.parameters * LOADING_BYTES <= room
+    ]
+
+
 def main() -> None:
     arguments = parse_arguments()
     # Imported here, not above: every engine's process imports this file again when it starts.
     from maxwhisper import machine, selftest
-    from maxwhisper.checkpoint import DEFAULT_MODEL
     from maxwhisper.engine import ENGINES
     from maxwhisper.serving.pool import EnginePool
     from maxwhisper.serving.uploads import Uploads, make_upload_folder
@@ -47,9 +61,10 @@ def main() -> None:
     from maxwhisper.ui.examples import load_examples
     from maxwhisper.ui.page import build_page, serve_page
 
+    hardware = machine.describe()
     pool = EnginePool(
         sorted(ENGINES, key="maxwhisper".__eq__),  # ours last: lanes read left to right
-        arguments.model or [DEFAULT_MODEL],
+        arguments.model or models_on_offer(hardware["memory_gib"]),
         device=arguments.device,
         dtype=arguments.dtype,
     )
@@ -58,7 +73,7 @@ def main() -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
     try:
-        page = build_page(pool, examples, selftest.catalog(), uploads, machine.describe())
+        page = build_page(pool, examples, selftest.catalog(), uploads, hardware)
         address = serve_page(page, uploads, examples, host=arguments.host, port=arguments.port)
         print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
         pool.start()

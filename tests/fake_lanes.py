@@ -89,7 +89,7 @@ def worker_main(connection, name, engines):
     import maxwhisper.checkpoint
     from maxwhisper.serving import worker
 
-    maxwhisper.checkpoint.load = lambda model: model
+    maxwhisper.checkpoint.load = lambda model, progress: model
     checks = types.ModuleType("maxwhisper.selftest.checks")
     checks.run_checks = run_checks
     sys.modules["maxwhisper.selftest.checks"] = checks

@@ -49,7 +49,7 @@ def served_page(monkeypatch, folder: Path):
         Example(write_wav(folder / "tone.wav", 1.0), "A tone", "No speech.", 1.0, ""),
     ]
     uploads = Uploads(folder / "uploads")
-    pool = EnginePool(tuple(fake_lanes.ENGINES), ("demo", "random"))
+    pool = EnginePool(tuple(fake_lanes.ENGINES), ("demo", "tiny"))
     page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE)
     address = serve_page(page, uploads, examples, host="127.0.0.1", port=_free_port())
     try:

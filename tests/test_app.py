@@ -48,6 +48,19 @@ def unused_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.parametrize(
+    ("memory_gib", "largest"), [(None, "demo"), (2, "base"), (16, "small"), (64, "large-v3-turbo")]
+)
+def test_models_on_offer_fit_in_memory(memory_gib, largest, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from app import models_on_offer
+
+    names = models_on_offer(memory_gib)
+    assert names[0] == "demo"
+    assert names[-1] == largest
+    assert not {"large", "turbo"} & set(names), "second names of files that are offered already"
+
+
 def children(pid):
     task = Path(f"/proc/{pid}/task")
     return [c for t in task.iterdir() for c in (t / "children").read_text().split()]

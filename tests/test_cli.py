@@ -82,7 +82,7 @@ def test_transcribe_prints_segments_with_times(clip):
     run = run_with_fakes("transcribe", clip)
     assert run.stdout == "[00:00.000 → 00:01.000] and so my fellow Americans\n"
     assert "compiling graphs: 1 s" in run.stderr
-    assert "never trained" in run.stderr, "the stand-in model must say what it is"
+    assert "small English Whisper" in run.stderr, "the bundled model must say what it is"
 
 
 def test_several_files_one_after_the_other(clip, tmp_path):
@@ -216,14 +216,14 @@ def test_bench_fails_when_an_engine_does(clip):
 def test_models_lists_and_shows():
     listed = json.loads(run_module("models", "--json").stdout)
     rows = {row["name"]: row for row in listed["models"]}
-    assert {"random", "tiny", "large-v3-turbo"} <= set(rows)
+    assert {"demo", "tiny", "large-v3-turbo"} <= set(rows)
     assert listed["default"] in rows
     assert "tiny.en" in run_module("models").stdout
-    shown = json.loads(run_module("models", "show", "random", "--json").stdout)
+    shown = json.loads(run_module("models", "show", "demo", "--json").stdout)
     tensors = {row["name"]: row for row in shown["tensors"]}
     embedding = tensors["decoder.token_embedding.weight"]
     assert embedding["shape"] == [shown["dims"]["n_vocab"], shown["dims"]["n_text_state"]]
-    assert embedding["dtype"] == "float32"
+    assert embedding["dtype"] == "float16"
     assert embedding["role"]
 
 

@@ -163,6 +163,18 @@ def test_licence():
     assert pyproject["project"]["license"] == "Apache-2.0"
 
 
+def test_the_wheel_holds_every_data_file_and_no_tools():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert setuptools["packages"]["find"]["include"] == [f"{package}*" for package in PACKAGES]
+    package = ROOT / "maxwhisper"
+    matched = {
+        p for pattern in setuptools["package-data"]["maxwhisper"] for p in package.glob(pattern)
+    }
+    data = {p for p in package.rglob("*.*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert data == matched
+    assert package / "assets" / "demo" / "model.safetensors" in data
+
+
 @pytest.mark.parametrize("package", ONLY_FROM)
 def test_heavy_packages_stay_in_their_rooms(package):
     allowed = ONLY_FROM[package]

@@ -8,28 +8,27 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from maxwhisper.checkpoint import bundled
 from maxwhisper.checkpoint.download import Progress, fetch
 from maxwhisper.checkpoint.hf_safetensors import read_hf_folder
 from maxwhisper.checkpoint.openai_pt import read_openai_pt
-from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.checkpoint.schema import Checkpoint, expected_tensors
 from maxwhisper.dims import Dims
 from maxwhisper.errors import CheckpointError
 from maxwhisper.paths import cache_root
 
-DEFAULT_MODEL = "random"
-RANDOM_DIMS = Dims(80, 1500, 192, 3, 4, 51_864, 448, 192, 3, 4)  # as the demo network
+DEFAULT_MODEL = bundled.NAME
 
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One line of the list of models. `path` is where the file is, or where it would be put."""
+    """One line of the list of models. `path` is where the weights are, or would be put."""
 
     name: str
     parameters: int
     on_disk: bool
-    path: Path | None
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,15 @@ def load(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Checkpoint:
-    """Load weights: "random", an official name, an OpenAI `.pt` file, or a Hugging Face folder.
+    """Load weights: "demo", an official name, an OpenAI `.pt` file, or a Hugging Face folder.
 
-    Official models are downloaded once, into `cache_dir` (default `cache_root()`) / checkpoints.
+    "demo" comes with the package and is verified by its sha256. Official models are downloaded
+    once, into `cache_dir` (default `cache_root()`) / checkpoints.
     Raises `CheckpointError` for anything that is not a complete Whisper network.
     """
     name, path = str(name_or_path), Path(name_or_path)
-    if name == "random":
-        return random_checkpoint(RANDOM_DIMS)
+    if name == bundled.NAME:
+        return bundled.read_demo()
     if name in OFFICIAL_MODELS:
         return _load_official(name, cache_dir, progress)
     if path.is_dir():
@@ -64,7 +64,7 @@ def load(
         return read_openai_pt(path)
     raise CheckpointError(
         f"expected a model name, a .pt file or a Hugging Face folder, got {name!r}: known names "
-        f"are random {' '.join(OFFICIAL_MODELS)}"
+        f"are {bundled.NAME} {' '.join(OFFICIAL_MODELS)}"
     )
 
 
@@ -87,11 +87,21 @@ def _folder(cache_dir: Path | None) -> Path:
 
 def available(cache_dir: Path | None = None) -> list[ModelRow]:
     """What `load` knows by name, with what is on disk already (by presence, not by sha256)."""
-    rows = [ModelRow("random", n_parameters(RANDOM_DIMS), True, None)]
+    demo = bundled.FOLDER / bundled.WEIGHTS
+    rows = [ModelRow(bundled.NAME, n_parameters(bundled.DIMS), demo.is_file(), demo)]
     for name, model in OFFICIAL_MODELS.items():
         path = _folder(cache_dir) / model.file_name
         rows.append(ModelRow(name, n_parameters(model.dims), path.is_file(), path))
     return rows
+
+
+def about(name: str) -> str:
+    """What the text of a model may be trusted for: one sentence, to stand beside that text."""
+    if name == bundled.NAME:
+        return f"{name} is {bundled.limits()}."
+    if name in OFFICIAL_MODELS:
+        return f"{name} is OpenAI's model, as published."
+    return f"{name} is a checkpoint of whoever runs this: its accuracy is not known here."
 
 
 def n_parameters(dims: Dims) -> int:

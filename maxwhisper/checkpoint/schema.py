@@ -30,7 +30,7 @@ class Checkpoint:
     `alignment_heads` are (decoder layer, head) pairs for word times.
     """
 
-    name: str  # "tiny", "random", or the stem of a path
+    name: str  # "demo", "tiny", or the stem of a path
     dims: Dims
     weights: Mapping[str, Array]
     alignment_heads: Heads

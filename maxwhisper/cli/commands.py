@@ -128,7 +128,7 @@ def models(args: argparse.Namespace, out: TextIO) -> int:
         f"{'  (the default)' if row.name == DEFAULT_MODEL else ''}"
         for row in rows
     ]
-    document = [asdict(row) | {"path": row.path and str(row.path)} for row in rows]
+    document = [asdict(row) | {"path": str(row.path)} for row in rows]
     answer(out, args.json, {"models": document, "default": DEFAULT_MODEL}, lines)
     return 0
 
@@ -151,9 +151,12 @@ def _show_model(args: argparse.Namespace, out: TextIO) -> int:
 
 
 def _where(row: "ModelRow") -> str:
-    if row.path is None:
-        return "made on the spot"
-    return f"on disk: {row.path}" if row.on_disk else "not on disk: fetched on first use"
+    from maxwhisper.checkpoint import DEFAULT_MODEL
+
+    if row.on_disk:
+        return f"on disk: {row.path}"
+    is_ours = row.name == DEFAULT_MODEL
+    return "missing from the package" if is_ours else "not on disk: fetched on first use"
 
 
 def _load_checkpoint(args: argparse.Namespace) -> "Checkpoint":

@@ -102,13 +102,17 @@ def main(connection: Connection, name: str, engines: dict[str, str]) -> None:
 
 
 def load(pipe: Pipe, name: str, command: Load) -> Engine:
-    """Read the checkpoint and build the engine on it."""
+    """Read the checkpoint, which may have to be fetched, and build the engine on it."""
+
+    def progress(line: str) -> None:
+        pipe.send(Progress(line))
+
     engine = load_engine(
         name,
-        checkpoint.load(command.model),
+        checkpoint.load(command.model, progress=progress),
         device=command.device,
         dtype=command.dtype,
-        progress=lambda line: pipe.send(Progress(line)),
+        progress=progress,
     )
     pipe.send(Loaded(engine.info))
     return engine

@@ -12,31 +12,29 @@ from typing import Any
 
 import gradio as gr
 
+from maxwhisper.checkpoint import DEFAULT_MODEL, about, available
 from maxwhisper.languages import LANGUAGES
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.lanes import Lane, lane_html
-from maxwhisper.ui.race_run import MAX_ROUNDS, RANDOM_MODEL, Request, Runner, Source, View
+from maxwhisper.ui.race_run import MAX_ROUNDS, Request, Runner, Source, View
 
 _INTRO = "Record yourself, upload a file, or take one of these clips."
 _INSECURE_NOTE = (
     "Browsers give a microphone only to pages served over https or from this machine itself: "
     "here, upload a file or take a clip."
 )
-_RANDOM_NOTE = (
-    "<strong>The default checkpoint has random weights.</strong> Every engine computes with the "
-    "same random numbers, so the text is meaningless. What this page compares is speed, and "
-    "whether the engines agree."
-)
+_OTHER_MODELS = "For other speech choose an official model, under the settings below."
 
 
 def race_tab(runner: Runner, examples: Sequence[Example]) -> None:
     """Build the tab inside the current `gr.Blocks`."""
     models = runner.pool.models
     source = gr.State(None)
-    if models[0] == RANDOM_MODEL:
-        gr.HTML(f'<p class="notice">{_RANDOM_NOTE}</p>')
+    if models[0] == DEFAULT_MODEL:
+        note = f"<strong>Weights:</strong> {html.escape(about(DEFAULT_MODEL))} {_OTHER_MODELS}"
+        gr.HTML(f'<p class="notice">{note}</p>')
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=5, min_width=300):
             audio = gr.Audio(
@@ -94,7 +92,9 @@ def _settings(models: Sequence[str]) -> list[gr.components.Component]:
     languages = [(name.title(), code) for code, name in LANGUAGES.items()]
     with gr.Accordion("Model and settings, the same for every engine", open=False):
         with gr.Row():
-            model = gr.Dropdown(list(models), value=models[0], label="Model", elem_id="model")
+            model = gr.Dropdown(
+                _model_choices(models), value=models[0], label="Model", elem_id="model"
+            )
             language = gr.Dropdown(
                 [("Detect", ""), *languages], value="en", label="Language", elem_id="language"
             )
@@ -105,6 +105,19 @@ def _settings(models: Sequence[str]) -> list[gr.components.Component]:
             condition = gr.Checkbox(True, label="Condition on previous text")
         prompt = gr.Textbox(label="Initial prompt", placeholder="Names and spellings to expect")
     return [model, language, task, rounds, timestamps, condition, prompt]
+
+
+def _model_choices(models: Sequence[str]) -> list[tuple[str, str]]:
+    """(label, name): size, and whether the first use fetches it."""
+    known = {row.name: row for row in available()}
+    choices = []
+    for name in models:
+        label = name
+        if name in known:
+            label += f" · {known[name].parameters / 1e6:.0f} M parameters"
+            label += "" if known[name].on_disk else ", fetched on first use"
+        choices.append((label, name))
+    return choices
 
 
 def _wire_choice(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from maxwhisper.checkpoint import about
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import race
@@ -24,7 +25,6 @@ from maxwhisper.ui.scores import score, verdict
 MAX_ROUNDS = 5
 MAX_TEXT_CHARACTERS = 20_000  # of a pasted reference or a prompt
 REDRAW_S = 0.12  # lanes are redrawn at most this often: every redraw goes over the network
-RANDOM_MODEL = "random"
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,7 @@ class Runner:
     def _conclude(self, view: View, results: dict[str, race.LaneResult], request: Request) -> None:
         """Scores, chart and verdict: only now, so that no engine was timed beside this work."""
         language = request.options.language or "en"
-        is_random = request.model == RANDOM_MODEL
-        reference = "" if is_random else request.reference  # no word of it can be right
-        scores = score(list(results.values()), reference, language)
+        scores = score(list(results.values()), request.reference, language)
         for lane_score in scores:
             view.lanes[lane_score.engine].score = lane_score
         devices = {
@@ -168,5 +166,5 @@ class Runner:
             if status.info is not None
         }
         view.chart = speed_chart(scores) if scores else None
-        view.sentences = verdict(scores, devices, is_random=is_random)
+        view.sentences = verdict(scores, devices, about(request.model))
         view.is_over = True

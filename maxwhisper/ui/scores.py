@@ -53,11 +53,12 @@ def baseline_of(scores: Sequence[Score]) -> Score:
     return max(scores, key=lambda s: s.result.median_s)
 
 
-def verdict(scores: Sequence[Score], devices: dict[str, str], *, is_random: bool) -> list[str]:
-    """The race in sentences, the same whoever wins. `devices`: each engine's device and dtype."""
+def verdict(scores: Sequence[Score], devices: dict[str, str], model: str) -> list[str]:
+    """The race in sentences, the same whoever wins. `devices`: each engine's device and dtype;
+    `model`: what the weights may be trusted for, in one sentence."""
     if not scores:
         return ["No engine gave a result."]
-    sentences = [_speed(scores), *_texts(scores, is_random), *_doubts(scores, devices)]
+    sentences = [_speed(scores), *_texts(scores), model, *_doubts(scores, devices)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -87,7 +88,7 @@ def _factor(slower: Score, faster: Score) -> float:
     return slower.result.median_s / faster.result.median_s
 
 
-def _texts(scores: Sequence[Score], is_random: bool) -> list[str]:
+def _texts(scores: Sequence[Score]) -> list[str]:
     sentences = []
     texts = [s.result.transcript.text.strip() for s in scores]
     if len(scores) > 1 and len(set(texts)) == 1 and texts[0]:
@@ -101,10 +102,6 @@ def _texts(scores: Sequence[Score], is_random: bool) -> list[str]:
     if any(s.wer is not None for s in scores):
         rates = ", ".join(f"{s.engine} {s.wer:.1%}" for s in scores if s.wer is not None)
         sentences.append(f"Word error rate: {rates}.")
-    if is_random:
-        sentences.append(
-            "The weights are random: the text means nothing, speed and agreement are what counts."
-        )
     return sentences
 
 

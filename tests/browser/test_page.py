@@ -60,14 +60,14 @@ def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
     page.wait_for_function(RUN_ENABLED)  # and again
 
 
-def test_random_weights_are_called_random(open_page):
+def test_the_model_and_its_limits_stand_beside_the_result(open_page):
     page = open_page()
+    assert "demo is a small English Whisper" in page.inner_text(".notice")
     page.get_by_role("button", name="Model and settings").click()
     page.get_by_label("Model", exact=True).click()
-    page.get_by_role("option", name="random").click()
+    page.get_by_role("option", name="tiny · 38 M parameters").click()
     run_clip(page)
-    assert "The weights are random" in page.inner_text("#verdict")
-    assert "wer" not in page.inner_text("#lane-maxwhisper dl").lower()
+    assert "tiny is OpenAI's model" in page.inner_text("#verdict")
 
 
 def test_upload_runs_twice_and_leaves_no_file(open_page, served, tmp_path):
@@ -108,6 +108,7 @@ def test_bad_upload_is_explained_and_run_comes_back(open_page, tmp_path):
 
 def test_stop_ends_the_run(open_page):
     page = open_page()
+    assert "demo is a small English Whisper" in page.inner_text(".notice")
     page.get_by_role("button", name="Model and settings").click()
     page.get_by_label("Initial prompt").fill("slow")  # 14 s an engine
     page.get_by_role("button", name="A short clip").click()

@@ -13,7 +13,7 @@ def make_pool(monkeypatch):
     fake_lanes.install(monkeypatch)
     pools = []
 
-    def make(names=("maxwhisper",), models=("random",), ready=True, **settings):
+    def make(names=("maxwhisper",), models=("demo",), ready=True, **settings):
         pool = EnginePool(names, models, **settings)
         pools.append(pool)
         pool.start()

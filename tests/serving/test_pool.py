@@ -41,7 +41,7 @@ def transcribe(pool, prompt=None, cancelled=never, name="maxwhisper"):
 def test_ready_engine_reports_itself_and_its_warm_up(make_pool):
     status = make_pool().statuses()["maxwhisper"]
     assert status.info.name == "maxwhisper"
-    assert status.model == "random"
+    assert status.model == "demo"
     assert status.cold_s > 0
     assert status.warm_s > 0
 
@@ -156,19 +156,19 @@ def test_stops_do_not_use_up_restarts(make_pool, monkeypatch):
 
 
 def test_model_must_be_on_offer(make_pool):
-    with pytest.raises(OptionError, match="unknown model '/etc/passwd': choose one of random"):
+    with pytest.raises(OptionError, match="unknown model '/etc/passwd': choose one of demo"):
         make_pool().use_model("/etc/passwd", never)
 
 
 def test_changing_the_model_reloads_every_engine(make_pool):
-    pool = make_pool(models=("random", "tiny"))
+    pool = make_pool(models=("demo", "tiny"))
     pool.use_model("tiny", never)
     status = pool.statuses()["maxwhisper"]
     assert (status.phase, status.model) == ("ready", "tiny")
 
 
 def test_warm_up_waits_for_the_device(make_pool):
-    pool = make_pool(models=("random", "tiny"))
+    pool = make_pool(models=("demo", "tiny"))
     with pool.device(never):
         pool._engines["maxwhisper"].start("tiny")
         wait_until(lambda: pool.statuses()["maxwhisper"].detail == "waiting for the device")
@@ -179,7 +179,7 @@ def test_warm_up_waits_for_the_device(make_pool):
 
 def test_race_runs_one_engine_at_a_time_in_rotated_order(make_pool):
     pool = make_pool(names=THREE)
-    race = Race(ONE_SECOND, TranscribeOptions(), "random", rounds=2, offset=1)
+    race = Race(ONE_SECOND, TranscribeOptions(), "demo", rounds=2, offset=1)
     events = list(run_race(pool, race, threading.Event()))
     assert [e.engine for e in events if isinstance(e, Started)] == [
         *("faster-whisper", "maxwhisper", "openai-whisper"),
@@ -197,7 +197,7 @@ def test_race_runs_one_engine_at_a_time_in_rotated_order(make_pool):
 
 def test_race_goes_on_without_an_engine_that_crashes(make_pool):
     pool = make_pool(names=THREE)
-    race = Race(ONE_SECOND, TranscribeOptions(initial_prompt="crash"), "random")
+    race = Race(ONE_SECOND, TranscribeOptions(initial_prompt="crash"), "demo")
     events = list(run_race(pool, race, threading.Event()))
     assert [e.engine for e in events if isinstance(e, Refused)] == ["maxwhisper"]
     assert {e.result.engine for e in events if isinstance(e, Finished)} == set(THREE[:2])
@@ -207,7 +207,7 @@ def test_closing_a_race_frees_the_device(make_pool):
     pool = make_pool()
     race = run_race(
         pool,
-        Race(ONE_SECOND, TranscribeOptions(initial_prompt="slow"), "random"),
+        Race(ONE_SECOND, TranscribeOptions(initial_prompt="slow"), "demo"),
         threading.Event(),
     )
     next(event for event in race if isinstance(event, Spoke))
@@ -221,7 +221,7 @@ def test_second_race_waits_for_the_first_and_may_give_up(make_pool):
     stop = threading.Event()
     with pool.device(never):
         threading.Timer(0.2, stop.set).start()
-        events = list(run_race(pool, Race(ONE_SECOND, TranscribeOptions(), "random"), stop))
+        events = list(run_race(pool, Race(ONE_SECOND, TranscribeOptions(), "demo"), stop))
     assert isinstance(events[-1], Stopped)
     assert not any(isinstance(e, Started) for e in events)
 

@@ -181,7 +181,7 @@ def test_config_tells_nothing_but_the_page(page):
 
 def test_run_without_a_recording_is_an_answer_not_a_crash(page):
     client, _, _ = page
-    data = [None, "", "random", "en", "transcribe", 1, True, True, ""]
+    data = [None, "", "tiny", "en", "transcribe", 1, True, True, ""]
     result = call(client, "start", data)
     assert not result["success"]
     assert result["output"]["error"] == "Choose a recording first: upload, record, or take a clip."

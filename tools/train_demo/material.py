@@ -7,7 +7,7 @@ same for the same inputs. Knows no engine.
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,9 @@ DESCRIBED = ("hotwords.mp3", "multilingual.mp3", "stereo_diarization.wav")
 MAX_WINDOWS = 100  # of several utterances: about 300 segments, so 1 % is 3 of them
 MAX_SILENT = 40  # windows of noise and silence
 
-PLAIN = TranscribeOptions(language="en")
+PLAIN = TranscribeOptions(language="en", temperature=0.0)  # greedy: nothing random in a figure
 # With the no-speech rule on, an engine drops the very windows whose probability is asked for.
-EVERY_WINDOW = TranscribeOptions(language="en", no_speech_threshold=None)
+EVERY_WINDOW = replace(PLAIN, no_speech_threshold=None)
 
 
 @dataclass(frozen=True)
