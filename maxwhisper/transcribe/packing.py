@@ -17,8 +17,8 @@ from maxwhisper.engine import Waveform
 from maxwhisper.transcribe.clips import seek_clips
 from maxwhisper.vad import Span, VadOptions, speech_spans
 
-# A stretch is cut in the longest pause, or at the quietest point, after so many frames.
-FULL_FRAMES = 20 * FRAMES_PER_SECOND
+LONG_PAUSE_FRAMES = FRAMES_PER_SECOND  # a longer one is no better place for a cut
+FULL_FRAMES = 20 * FRAMES_PER_SECOND  # without known pauses, no stretch is cut before
 # A quiet 0.1 s lies between words; a shorter one may be the closure of a p, t or k.
 QUIET_FRAMES = FRAMES_PER_SECOND // 10
 
@@ -66,34 +66,55 @@ def speech_clips(
 
 
 def pack(speech: Sequence[Stretch], padding: int, clip: Stretch) -> list[Stretch]:
-    """Group the speech of a clip into stretches of at most 30 s, cut in the longest pauses.
+    """Group the speech of a clip into as few stretches of 30 s as can be, cut in the longest pauses
+    that allow it.
 
     A stretch is contiguous, pauses included, so that its times are the recording's. It keeps up to
     `padding` frames of the pauses at both ends, to their middle at most. Only speech of more than
     30 s without a pause makes a longer stretch.
     """
     speech = list(within(speech, *clip))
-    if not speech:
-        return []
     pauses = [after.start - before.end for before, after in pairwise(speech)]
-    before = [speech[0].start - clip.start, *(pause // 2 for pause in pauses)]
-    after = [*(pause // 2 for pause in pauses), clip.end - speech[-1].end]
-    room = [max(0, N_FRAMES - (span.end - span.start)) // 2 for span in speech]
-    starts = [speech[i].start - min(padding, before[i], room[i]) for i in range(len(speech))]
-    ends = [speech[i].end + min(padding, after[i], room[i]) for i in range(len(speech))]
+    halves = [pause // 2 for pause in pauses]
+    padded: list[Stretch] = []
+    for part, before, after in zip(
+        speech,
+        [part.start - clip.start for part in speech[:1]] + halves,
+        halves + [clip.end - part.end for part in speech[-1:]],
+        strict=True,
+    ):
+        room = max(0, N_FRAMES - (part.end - part.start)) // 2
+        start = part.start - min(padding, before, room)
+        padded.append(Stretch(start, part.end + min(padding, after, room)))
+    return [
+        Stretch(padded[first].start, padded[last].end)
+        for first, last in _grouped(padded, [min(pause, LONG_PAUSE_FRAMES) for pause in pauses])
+    ]
 
-    stretches: list[Stretch] = []
-    first = 0
-    while first < len(speech):
-        last = first
-        while last + 1 < len(speech) and ends[last + 1] - starts[first] <= N_FRAMES:
-            last += 1
-        if last + 1 < len(speech):
-            full = [i for i in range(first, last + 1) if ends[i] - starts[first] >= FULL_FRAMES]
-            last = max(full or [last], key=lambda i: (pauses[i], i))
-        stretches.append(Stretch(starts[first], ends[last]))
-        first = last + 1
-    return stretches
+
+def _grouped(parts: Sequence[Stretch], pauses: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last part of every group: the fewest groups, of those the longest pauses between.
+
+    Dynamic programming: the best way to group the parts up to each, from the best ways before it.
+    """
+    best = [(0, 0)]  # of the parts before each: number of groups, minus the pauses between them
+    begins: list[int] = []  # the first part of the group that each part would end
+    for last, part in enumerate(parts):
+        ways = []
+        first = last
+        while first >= 0 and (first == last or part.end - parts[first].start <= N_FRAMES):
+            n_groups, pause = best[first]
+            ways.append((n_groups + 1, pause - (pauses[first - 1] if first else 0), first))
+            first -= 1
+        *cost, first = min(ways)
+        best.append((cost[0], cost[1]))
+        begins.append(first)
+    groups: list[tuple[int, int]] = []
+    last = len(parts) - 1
+    while last >= 0:
+        groups.append((begins[last], last))
+        last = begins[last] - 1
+    return groups[::-1]
 
 
 def quiet_stretches(mel: LogMelFrames, clip: Stretch) -> list[Stretch]:

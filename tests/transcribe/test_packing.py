@@ -52,11 +52,25 @@ def test_padding_is_kept_where_the_pause_has_room():
     assert pack([Stretch(10, 200)], 40, Stretch(0, 210)) == [(0, 210)]
 
 
-def test_the_longest_late_pause_is_cut():
-    #         5 s   pause 3 s      16 s, 1 s         6 s, 0.3 s       2 s, 0.2 s    20 s
-    speech = [(0, 500), (800, 2300), (2400, 2700), (2730, 2930), (2950, 4950)]
-    stretches = pack([Stretch(*part) for part in speech], 0, Stretch(0, 5000))
-    assert stretches == [(0, 2300), (2400, 4950)]
+def test_stretches_are_as_few_as_can_be():
+    """Filling each to the brim gives the fewest; it only cuts in pauses that are too short."""
+    for seed in range(300):
+        speech, clip = random_speech(seed)
+        n_greedy, start = 0, -N_FRAMES
+        for part in speech:
+            if part.end - start > N_FRAMES:
+                n_greedy, start = n_greedy + 1, part.start
+        assert len(pack(speech, 0, clip)) == n_greedy
+
+
+def test_the_longest_pauses_are_cut():
+    #         5 s   pause 0.3 s   11 s, 0.9 s        12 s, 0.2 s         24 s
+    speech = [(0, 500), (530, 1630), (1720, 2920), (2940, 5340)]
+    stretches = pack([Stretch(*part) for part in speech], 0, Stretch(0, 6000))
+    assert stretches == [(0, 2920), (2940, 5340)]  # only so are there two
+    speech[-1] = (2940, 4500)
+    stretches = pack([Stretch(*part) for part in speech], 0, Stretch(0, 6000))
+    assert stretches == [(0, 1630), (1720, 4500)]
 
 
 def test_everything_that_fits_stays_together():
