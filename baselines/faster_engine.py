@@ -87,11 +87,10 @@ class FasterEngine:
 
 def _arguments(options: TranscribeOptions) -> dict[str, Any]:
     """Keywords of `WhisperModel.transcribe` that mean what the options mean in the reference."""
-    temperature = options.temperature
     clips = options.clip_timestamps
     return {
         "task": options.task,
-        "temperature": list(temperature) if isinstance(temperature, tuple) else [temperature],
+        "temperature": list(options.temperatures),
         "beam_size": options.beam_size or 1,
         "best_of": options.best_of or 1,
         "patience": 1.0 if options.patience is None else options.patience,

@@ -87,7 +87,7 @@ class OpenAIEngine:
             self.checkpoint.dims, options.language, options.task
         )
         arguments["fp16"] = self.info.dtype == "float16"
-        arguments["temperature"] = options.temperature  # the reference takes a tuple, not a list
+        arguments["temperature"] = options.temperatures  # a tuple: the reference takes no list
         if isinstance(options.suppress_tokens, tuple):
             # As text: given a list, the reference appends to it on every window.
             arguments["suppress_tokens"] = ",".join(map(str, options.suppress_tokens))

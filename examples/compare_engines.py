@@ -17,15 +17,16 @@ PLAIN = Path(__file__).resolve().parent / "clips" / "plain.flac"
 def main(path: str = str(PLAIN), model: str = checkpoint.DEFAULT_MODEL) -> None:
     waveform = audio.decode(path)
     weights = checkpoint.load(model)
+    options = TranscribeOptions(temperature=0.0)  # nothing random: equal work for all
     for name in ENGINES:
         try:
             engine = load_engine(name, weights)
         except MaxWhisperError as error:
             print(f"{name}: {error}")
             continue
-        engine.transcribe(waveform, TranscribeOptions())  # warm: compiles and allocates
+        engine.transcribe(waveform, options)  # warm: compiles and allocates
         start = time.perf_counter()
-        transcript = engine.transcribe(waveform, TranscribeOptions())
+        transcript = engine.transcribe(waveform, options)
         print(f"{name}: {time.perf_counter() - start:.2f} s on {engine.info.device}")
         print(f"    {transcript.text.strip()}")
 

@@ -20,7 +20,7 @@ from maxwhisper import machine, scoring
 from maxwhisper.bench_process import IsolatedEngine, one_line
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.engine import Engine, Progress, Waveform
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import GREEDY, TranscribeOptions
 from maxwhisper.transcript import Transcript
 
 SCHEMA = 1
@@ -58,7 +58,7 @@ class Settings:
 
     rounds: int = 3
     warmups: int = 2
-    options: TranscribeOptions = field(default_factory=TranscribeOptions)
+    options: TranscribeOptions = GREEDY
 
 
 @dataclass

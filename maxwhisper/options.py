@@ -12,16 +12,17 @@ from typing import Any
 
 from maxwhisper.errors import OptionError
 
+FALLBACK = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
 
 @dataclass(frozen=True)
 class TranscribeOptions:
     """Settings of one transcription. Source of names and defaults: openai/whisper
-    transcribe.py:38-55, decoding.py:80-114; `temperature` defaults to 0 alone (greedy, no
-    fallback)."""
+    transcribe.py:38-55, decoding.py:80-114."""
 
     language: str | None = None  # code or English name; None: detect on the first 30 s
     task: str = "transcribe"  # or "translate"
-    temperature: float | tuple[float, ...] = 0.0
+    temperature: float | tuple[float, ...] = FALLBACK  # the next where a window's text fails
     best_of: int | None = None
     beam_size: int | None = None
     patience: float | None = None
@@ -50,6 +51,12 @@ class TranscribeOptions:
     append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
     clip_timestamps: str | tuple[float, ...] = "0"
     hallucination_silence_threshold: float | None = None  # seconds
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """The temperatures to try, in order."""
+        given = self.temperature
+        return (given,) if isinstance(given, (int, float)) else tuple(given)
 
     def changed(self, changes: Mapping[str, Any]) -> "TranscribeOptions":
         """A copy with some fields changed. Raises `OptionError` for a name that is no option."""
@@ -97,8 +104,7 @@ class TranscribeOptions:
             raise OptionError(
                 f"max_initial_timestamp must lie in 0..30 s, got {self.max_initial_timestamp}"
             )
-        several = isinstance(self.temperature, (tuple, list))
-        temperatures = tuple(self.temperature) if several else (self.temperature,)
+        temperatures = self.temperatures
         if not temperatures or any(t < 0 for t in temperatures):
             raise OptionError(f"temperature must be 0 or more, got {self.temperature}")
         if self.best_of is not None and not any(temperatures):
@@ -124,3 +130,7 @@ class TranscribeOptions:
             for field in fields(self)
             for value in [getattr(self, field.name)]
         }
+
+
+# Greedy decoding alone, without fallback: nothing random, so that engines can be compared.
+GREEDY = TranscribeOptions(temperature=0.0)

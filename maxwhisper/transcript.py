@@ -43,6 +43,7 @@ class Transcript:
     segments: tuple[Segment, ...]
     duration: float  # seconds of audio
     timings: dict[str, float] = field(default_factory=dict)
+    language_probabilities: dict[str, float] = field(default_factory=dict)  # if it was detected
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -53,10 +54,12 @@ class Transcript:
         return sum(len(segment.tokens) for segment in self.segments)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready mapping: text, language, duration, segments, timings."""
+        """Plain JSON-ready mapping: text, language and its probabilities, duration, segments,
+        timings."""
         return {
             "text": self.text,
             "language": self.language,
+            "language_probabilities": self.language_probabilities,
             "duration": self.duration,
             "segments": [asdict(segment) for segment in self.segments],
             "timings": self.timings,

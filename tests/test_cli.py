@@ -143,7 +143,7 @@ def test_files_that_cannot_be_written_are_errors(clip, tmp_path):
         (["transcribe", "CLIP", "--task", "sing"], "task must be"),
         (["transcribe", "CLIP", "CLIP", "--output_format", "srt"], "2 recordings would be written"),
         (["transcribe", "CLIP", "--highlight_words", "True"], "needs word times"),
-        (["transcribe", "CLIP", "--beam_size", "5", "--best_of", "5"], "choose one"),
+        (["transcribe", "CLIP", "--temperature", "0", "--best_of", "5"], "best_of needs"),
         (["models", "show", "no_such_model"], "known names are"),
         (["bench", "no_such_clip.flac"], "no_such_clip.flac"),
     ],

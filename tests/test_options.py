@@ -29,7 +29,7 @@ def test_changes_are_checked_by_name():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"best_of": 5}, "best_of needs a temperature above 0"),
+        ({"best_of": 5, "temperature": 0.0}, "best_of needs a temperature above 0"),
         ({"beam_size": 5, "temperature": 0.5}, "beam_size needs temperature 0"),
         ({"beam_size": 0}, "beam_size"),
         ({"best_of": 0}, "best_of"),

@@ -50,9 +50,9 @@ def selftest(args: argparse.Namespace, out: TextIO) -> int:
 def bench(args: argparse.Namespace, out: TextIO) -> int:
     from maxwhisper import bench, bench_report
     from maxwhisper.checkpoint import DEFAULT_MODEL
-    from maxwhisper.options import TranscribeOptions
+    from maxwhisper.options import GREEDY
 
-    options = TranscribeOptions(language=args.language).validate()
+    options = GREEDY.changed({"language": args.language}).validate()
     clips = [_read_clip(Path(name)) for name in args.clips or [BENCH_CLIP]]
     model = args.model or DEFAULT_MODEL
     contestants = bench.load_contestants(

@@ -1,4 +1,4 @@
-"""Which language is spoken: one decoder step on start-of-transcript alone, for one window or several.
+"""Which language is spoken: one decoder step on start-of-transcript, for one window or several.
 
 Source: openai/whisper decoding.py:19-77; the vote of several windows is faster-whisper's
 (transcribe.py:1817-1839).
@@ -18,7 +18,8 @@ from maxwhisper.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class SpokenLanguage:
-    """`code` is the likeliest; `probabilities` are those of the window that decided."""
+    """`code` is the likeliest; `probabilities` are those of the window that decided, none
+    where the language was given."""
 
     code: str
     probabilities: dict[str, float]

@@ -47,7 +47,7 @@ def decode_windows(
     """
     results: dict[int, WindowResult] = {}
     waiting = list(range(n_windows))
-    for temperature in temperatures(options):
+    for temperature in options.temperatures:
         rows = network.select(encoded, waiting) if len(waiting) < n_windows else encoded
         decoded = _decode_at(
             temperature, network, rows, len(waiting), tokenizer, options, prompt, clock
@@ -57,12 +57,6 @@ def decode_windows(
         if not waiting:
             break
     return [results[window] for window in range(n_windows)]
-
-
-def temperatures(options: TranscribeOptions) -> tuple[float, ...]:
-    """The temperatures to try, in order."""
-    given = options.temperature
-    return tuple(given) if isinstance(given, (tuple, list)) else (given,)
 
 
 def has_failed(result: WindowResult, options: TranscribeOptions) -> bool:

@@ -17,7 +17,7 @@ from maxwhisper.decoding.protocols import Float32, Int64, Network
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.engine import Engine
 from maxwhisper.errors import OptionError
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import GREEDY
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import TOLERANCE, probe_waveform, relative_error
 from maxwhisper.selftest.catalog import CATALOG as CHECKS
@@ -141,7 +141,9 @@ def encoder_decoder(subject: Subject) -> Finding:
 
 def complete_pipeline(subject: Subject) -> Finding:
     waveform = subject.waveform[: PIPELINE_S * SAMPLE_RATE]
-    options = TranscribeOptions(language="en", sample_len=PIPELINE_TOKENS, no_speech_threshold=None)
+    options = GREEDY.changed(
+        {"language": "en", "sample_len": PIPELINE_TOKENS, "no_speech_threshold": None}
+    )
 
     def said(network: Network) -> list[int]:
         segments = transcribe(network, waveform, options).segments

@@ -57,3 +57,6 @@ class NumpyDecoder:
     def step(self, tokens: Int64) -> Float32:
         self._tokens = np.concatenate([self._tokens, tokens[:, None]], axis=1)
         return self._network.decoder(self._tokens, self._features)[:, -1]
+
+    def select(self, rows: Sequence[int]) -> None:
+        self._tokens, self._features = self._tokens[list(rows)], self._features[list(rows)]

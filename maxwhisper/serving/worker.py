@@ -17,7 +17,7 @@ from maxwhisper import checkpoint
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.engine import ENGINES, Engine, load_engine
 from maxwhisper.errors import MaxWhisperError
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import GREEDY
 from maxwhisper.serving.messages import (
     Cancel,
     Cancelled,
@@ -124,7 +124,7 @@ def warm_up(pipe: Pipe, engine: Engine) -> None:
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
-        engine.transcribe(silence, TranscribeOptions(language="en"))
+        engine.transcribe(silence, GREEDY.changed({"language": "en"}))
         seconds.append(time.perf_counter() - start)
     pipe.send(Warm(*seconds))
 

@@ -15,6 +15,7 @@ import numpy as np
 from maxwhisper.checkpoint.schema import Heads
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.alignment import align_words
+from maxwhisper.decoding.language import SpokenLanguage
 from maxwhisper.decoding.protocols import LogMelFrames, Network
 from maxwhisper.decoding.window import WindowResult, decode_windows
 from maxwhisper.dims import FRAMES_PER_SECOND, N_FRAMES, N_SAMPLES, SAMPLE_RATE
@@ -88,7 +89,8 @@ def transcribe_batch(
     return [
         Transcript(
             text="".join(segment.text for segment in recording.segments),
-            language=recording.tokenizer.language or "en",
+            language=recording.language.code,
+            language_probabilities=recording.language.probabilities,
             segments=tuple(recording.segments),
             duration=recording.duration_s,
             timings=dict(reader.clock.seconds),
@@ -132,9 +134,11 @@ class _Reader:
             with self.clock.stage("vad"):  # `pack` pads what is found
                 speech = to_frames(speech_spans(waveform, replace(self.vad, speech_pad_ms=0)))
         stretches = self._stretches(mel, speech)
-        tokenizer = self._tokenizer(mel, stretches[0].start if stretches else 0)
+        language = self._language(mel, stretches[0].start if stretches else 0)
+        code, task = language.code, self.options.task
+        tokenizer = get_tokenizer(self.network.dims, language=code, task=task)
         history = new_history(tokenizer, self.options, self.network.dims)
-        recording = Recording(mel, len(waveform) / SAMPLE_RATE, speech, tokenizer)
+        recording = Recording(mel, len(waveform) / SAMPLE_RATE, speech, language, tokenizer)
         for stretch in stretches:
             is_prompted = history.carry or not recording.pieces
             prompt = history.initial_prompt if is_prompted else ()
@@ -149,12 +153,11 @@ class _Reader:
         padding = round(self.vad.speech_pad_ms * FRAMES_PER_SECOND / 1000)
         return [stretch for clip in cuts for stretch in pack(speech, padding, clip)]
 
-    def _tokenizer(self, mel: LogMelFrames, first_speech: int) -> Tokenizer:
-        """For the language asked for, or the one heard where speech begins."""
+    def _language(self, mel: LogMelFrames, first_speech: int) -> SpokenLanguage:
+        """The language asked for, or the one heard where speech begins."""
         n_frames = (self.options.language_detection_segments + 1) * N_FRAMES  # and what follows
         heard = mel[first_speech : first_speech + n_frames]
-        language = sequential.choose_language(self.network, heard, self.options, self.clock)
-        return get_tokenizer(self.network.dims, language=language, task=self.options.task)
+        return sequential.choose_language(self.network, heard, self.options, self.clock)
 
     def read(self, batch: Sequence[Piece]) -> None:
         """Decode the next window of each piece; they are alike."""

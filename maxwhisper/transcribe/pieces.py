@@ -7,6 +7,7 @@ order. Times are seconds from the recording's start, seeks mel frames of 10 ms. 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from maxwhisper.decoding.language import SpokenLanguage
 from maxwhisper.decoding.protocols import LogMelFrames
 from maxwhisper.dims import FRAMES_PER_SECOND
 from maxwhisper.tokenizer import Tokenizer
@@ -78,6 +79,7 @@ class Recording:
     mel: LogMelFrames
     duration_s: float
     speech: Sequence[Stretch]
+    language: SpokenLanguage
     tokenizer: Tokenizer
     pieces: list[Piece] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)

@@ -13,7 +13,7 @@ import numpy as np
 from maxwhisper.checkpoint.schema import Heads
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.alignment import align_words
-from maxwhisper.decoding.language import detect_language
+from maxwhisper.decoding.language import SpokenLanguage, vote
 from maxwhisper.decoding.protocols import Float32, LogMelFrames, Network
 from maxwhisper.decoding.window import WindowResult, decode_windows
 from maxwhisper.dims import N_FRAMES, N_SAMPLES, SAMPLE_RATE
@@ -42,15 +42,12 @@ from maxwhisper.transcript import Segment, Transcript
 # Options that say how words get their times; without words there is nothing for them to do.
 OF_WORDS = ("prepend_punctuations", "append_punctuations", "hallucination_silence_threshold")
 
-# Everything but a vote of several windows on the language.
-SUPPORTED = frozenset(
-    name for name in TranscribeOptions().to_dict() if not name.startswith("language_detection_")
-)
+SUPPORTED = frozenset(TranscribeOptions().to_dict())
 
 
 def check_options(options: TranscribeOptions) -> None:
-    """Raise `OptionError` for what this mode does not do."""
-    options.validate().require_supported("maxwhisper", SUPPORTED)
+    """Raise `OptionError` for impossible values, and for options that nothing would come of."""
+    options.validate()
     if not options.word_timestamps:
         options.require_supported("without word_timestamps, maxwhisper", SUPPORTED - set(OF_WORDS))
     elif options.task == "translate":
@@ -138,7 +135,7 @@ def transcribe(
         mel = network.log_mel(waveform, padding=N_SAMPLES)
     content_frames = len(mel) - N_FRAMES
     language = choose_language(network, mel, options, clock)
-    tokenizer = get_tokenizer(network.dims, language=language, task=options.task)
+    tokenizer = get_tokenizer(network.dims, language=language.code, task=options.task)
     history = new_history(tokenizer, options, network.dims)
     reading = Reading(network, mel, tokenizer, options, heads, content_frames, history, clock)
     for clip in seek_clips(options.clip_timestamps, content_frames):
@@ -152,7 +149,8 @@ def transcribe(
                 on_segment(segment)  # type: ignore[misc]
     return Transcript(
         text=tokenizer.decode(history.said()),
-        language=language,
+        language=language.code,
+        language_probabilities=language.probabilities,
         segments=tuple(reading.segments),
         duration=len(waveform) / SAMPLE_RATE,
         timings=clock.seconds,
@@ -161,19 +159,23 @@ def transcribe(
 
 def choose_language(
     network: Network, mel: LogMelFrames, options: TranscribeOptions, clock: StageClock
-) -> str:
-    """Code of the language asked for, "en" for an English-only network, or the likeliest in 30 s.
+) -> SpokenLanguage:
+    """The language asked for, English for an English-only network, or the one heard in `mel`,
+    which ends in 30 s of silence.
 
     Raises `OptionError` for a language or a task that the network was not trained for.
     """
-    language = spoken_language(network.dims, options.language, options.task)
-    if language is not None:
-        return language
-    with clock.stage("encoder"):
-        encoded = network.encode(mel[:N_FRAMES][None])
+    code = spoken_language(network.dims, options.language, options.task)
+    if code is not None:
+        return SpokenLanguage(code, {})
     with clock.stage("language"):
-        probabilities = detect_language(network, encoded, get_tokenizer(network.dims))
-    return max(probabilities, key=probabilities.__getitem__)
+        return vote(
+            network,
+            mel,
+            get_tokenizer(network.dims),
+            options.language_detection_segments,
+            options.language_detection_threshold,
+        )
 
 
 def padded_window(mel: LogMelFrames, window: Window) -> Float32:

@@ -178,6 +178,7 @@ def _request(
     prompt: str | None,
 ) -> Request:
     options = TranscribeOptions(
+        temperature=0.0,  # nothing random: equal work for every engine
         language=language or None,
         task=task,
         without_timestamps=not timestamps,

@@ -18,7 +18,7 @@ pytest.importorskip("faster_whisper")
 NAMES = ("openai-whisper", "faster-whisper")
 EN = Dims(80, 1500, 64, 2, 1, 51_864, 448, 64, 4, 1)
 V3 = replace(EN, n_mels=128, n_vocab=51_866)
-OPTIONS = TranscribeOptions(language="en")
+OPTIONS = TranscribeOptions(language="en", temperature=0.0)
 
 
 @pytest.fixture(scope="session")

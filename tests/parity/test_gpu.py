@@ -4,7 +4,7 @@ import pytest
 from max.driver import accelerator_count
 
 import maxwhisper
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import GREEDY
 from maxwhisper.selftest.checks import run_checks
 
 pytestmark = [
@@ -28,7 +28,7 @@ def test_text_equals_that_of_the_cpu(gpu_engine, engine, recording):
     if gpu_engine.info.dtype != "float32":
         pytest.skip("only float32 must agree token by token; the checks hold the other precisions")
     waveform = recording("core/jfk.flac")
-    options = TranscribeOptions(sample_len=60)
+    options = GREEDY.changed({"sample_len": 60})
     assert (
         gpu_engine.transcribe(waveform, options).text == engine.transcribe(waveform, options).text
     )

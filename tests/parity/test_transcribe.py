@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from parity_helpers import assert_same, openai_transcribe
 
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import GREEDY
 
 CORE = (
     "core/hotwords.mp3",
@@ -34,7 +34,7 @@ OPTION_SETS = {
 @pytest.mark.parametrize("clip", CORE)
 def test_core_clips(engine, openai_model, recording, clip):
     waveform = recording(clip)
-    got = engine.transcribe(waveform)
+    got = engine.transcribe(waveform, GREEDY)
     assert_same(got, openai_transcribe(openai_model, waveform))
     assert got.segments, "the random model always says something"
 
@@ -43,7 +43,7 @@ def test_three_minutes(engine, openai_model, recording):
     """The LJ Speech sentences one after another: many windows, prompts, seeks."""
     waveform = np.concatenate([recording(f"ljspeech/LJ001-{i:04d}.wav") for i in range(1, 25)])
     waveform = np.concatenate([waveform, waveform])[: 180 * 16_000]
-    got = engine.transcribe(waveform)
+    got = engine.transcribe(waveform, GREEDY)
     assert_same(got, openai_transcribe(openai_model, waveform))
     assert len({segment.seek for segment in got.segments}) >= 6
 
@@ -52,7 +52,7 @@ def test_three_minutes(engine, openai_model, recording):
 def test_options(engine, openai_model, recording, name):
     waveform = np.concatenate([recording("core/ls_test.flac"), recording("core/jfk.flac")] * 2)
     options = {"sample_len": 40, **OPTION_SETS[name]}
-    got = engine.transcribe(waveform, TranscribeOptions(**options))
+    got = engine.transcribe(waveform, GREEDY.changed(options))
     assert_same(got, openai_transcribe(openai_model, waveform, **options))
 
 
@@ -61,13 +61,13 @@ def test_short_recordings(engine, openai_model, n_samples):
     rng = np.random.default_rng(n_samples)
     waveform = (0.1 * rng.standard_normal(n_samples)).astype(np.float32)
     options = {"sample_len": 20}
-    got = engine.transcribe(waveform, TranscribeOptions(**options))
+    got = engine.transcribe(waveform, GREEDY.changed(options))
     assert_same(got, openai_transcribe(openai_model, waveform, **options))
 
 
 def test_segments_arrive_as_they_are_found(engine, recording):
     seen = []
     transcript = engine.transcribe(
-        recording("core/jfk.flac"), TranscribeOptions(sample_len=20), on_segment=seen.append
+        recording("core/jfk.flac"), GREEDY.changed({"sample_len": 20}), on_segment=seen.append
     )
     assert tuple(seen) == transcript.segments

@@ -54,7 +54,9 @@ class ScriptedNetwork:
 def run(seconds=100, silent=None, **options):
     network = ScriptedNetwork(silent)
     waveform = np.zeros(seconds * 16_000, np.float32)
-    return network, transcribe(network, waveform, TranscribeOptions(**options))
+    return network, transcribe(
+        network, waveform, TranscribeOptions(**{"temperature": 0.0, **options})
+    )
 
 
 def test_any_length_is_read_to_its_end():
