@@ -116,7 +116,7 @@ def load_subject(
     """The subject called "model" (what `model` names), "multilingual" or "v3" (both random)."""
     if name == "model":
         checkpoint = load(model, cache_dir=cache_dir, progress=progress)
-        return Subject(checkpoint.name, checkpoint, _BRIEF if checkpoint.name == "random" else {})
+        return Subject(checkpoint.name, checkpoint)
     if name == "multilingual":
         return Subject(name, random_checkpoint(MULTILINGUAL_DIMS, seed=2, name=name), _BRIEF)
     if name == "v3":
