@@ -120,7 +120,11 @@ def merge_punctuations(timings: Sequence[WordTiming], prepended: str, appended: 
 
 
 def shorten_after_pause(words: list[Word], last_speech_s: float, median_s: float) -> None:
-    """The first words after a pause have swallowed it: give them ordinary lengths."""
+    """The first words after a pause have swallowed it: give them ordinary lengths.
+
+    They end more than 4 medians after it, so none moves before the start of the recording: the
+    reference's guards against that (timing.py:360, 362) change nothing.
+    """
     longest = LONGEST_MEDIANS * median_s
     first, second = words[0], words[1] if len(words) > 1 else None
     if first.end - last_speech_s <= median_s * 4:
@@ -129,9 +133,9 @@ def shorten_after_pause(words: list[Word], last_speech_s: float, median_s: float
     if first.end - first.start <= longest and not pair_too_long:
         return
     if second is not None and second.end - second.start > longest:
-        boundary = max(second.end / 2, second.end - longest)  # half of a time: as in the reference
+        boundary = second.end - longest
         first, words[1] = replace(first, end=boundary), replace(second, start=boundary)
-    words[0] = replace(first, start=max(0.0, first.end - longest))
+    words[0] = replace(first, start=first.end - longest)
 
 
 def fit_together(segment: Segment, words: list[Word], median_s: float) -> Segment:
