@@ -33,8 +33,8 @@ def race_tab(runner: Runner, examples: Sequence[Example]) -> None:
     models = runner.pool.models
     source = gr.State(None)
     if models[0] == DEFAULT_MODEL:
-        note = f"<strong>Weights:</strong> {html.escape(about(DEFAULT_MODEL))} {_OTHER_MODELS}"
-        gr.HTML(f'<p class="notice">{note}</p>')
+        note = f"{about(DEFAULT_MODEL)} {_OTHER_MODELS if len(models) > 1 else ''}"
+        gr.HTML(f'<p class="notice"><strong>Weights:</strong> {html.escape(note)}</p>')
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=5, min_width=300):
             audio = gr.Audio(
