@@ -1,0 +1,126 @@
+"""The batched mode beside its slow twins: one window at a time, and the sequential mode.
+
+On random weights texts mean nothing, but they have to be the same; on trained ones the batched mode
+must hear the words that the sequential mode hears.
+"""
+
+import json
+from dataclasses import replace
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maxwhisper.audio import decode
+from maxwhisper.checkpoint.random import random_checkpoint
+from maxwhisper.dims import Dims
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.scoring import normalize, word_error_rate
+from maxwhisper.selftest.numpy_network import NumpyNetwork
+from maxwhisper.transcribe import sequential
+from maxwhisper.transcribe.batched import transcribe_batch
+
+CLIPS = Path(__file__).parents[2] / "examples" / "clips"
+SMALL = random_checkpoint(Dims(80, 1500, 64, 2, 2, 51_864, 448, 64, 2, 2), seed=5)
+# Whatever random weights say is kept, wherever it stops.
+KEPT = TranscribeOptions(temperature=0.0, no_speech_threshold=None, sample_len=6)
+LEAST_COVERAGE = 0.99  # of the sequential mode's words
+MOST_WER = 0.5  # of the sequential mode; above, two modes hear different words by chance
+
+
+def clip(name):
+    return decode(CLIPS / f"{name}.flac")
+
+
+@pytest.fixture(scope="module")
+def network():
+    return NumpyNetwork(SMALL)
+
+
+@pytest.fixture(scope="module")
+def waveforms():
+    plain, numbers = clip("plain"), clip("numbers")
+    return [plain[:60_000], np.concatenate([numbers, plain, numbers])]
+
+
+def assert_same(ours, theirs):
+    """Tokens alike, figures to rounding: rows of a batch may be added up in another order."""
+    assert [s.tokens for s in ours.segments] == [s.tokens for s in theirs.segments]
+    for segment, other in zip(ours.segments, theirs.segments, strict=True):
+        assert (segment.start, segment.end) == pytest.approx((other.start, other.end), abs=1e-9)
+        assert segment.avg_logprob == pytest.approx(other.avg_logprob, abs=1e-4)
+        assert segment.no_speech_prob == pytest.approx(other.no_speech_prob, abs=1e-5)
+        assert [w.word for w in segment.words] == [w.word for w in other.words]
+        for word, same in zip(segment.words, other.words, strict=True):
+            assert (word.start, word.end) == pytest.approx((same.start, same.end), abs=0.02)
+            assert word.probability == pytest.approx(same.probability, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"without_timestamps": True},
+        {"word_timestamps": True, "initial_prompt": "A kettle", "carry_initial_prompt": True},
+        {"beam_size": 2},
+    ],
+    ids=str,
+)
+def test_batches_say_what_windows_say_alone(network, waveforms, changes):
+    options = KEPT.changed(changes)
+    heads = SMALL.alignment_heads
+    together = transcribe_batch(network, waveforms, options, batch_size=5, heads=heads)
+    assert any(transcript.segments for transcript in together)
+    for transcript, waveform in zip(together, waveforms, strict=True):
+        (alone,) = transcribe_batch(network, [waveform], options, batch_size=1, heads=heads)
+        assert_same(transcript, alone)
+
+
+@pytest.mark.parametrize("word_timestamps", [False, True])
+def test_one_window_is_what_the_sequential_mode_hears(network, word_timestamps):
+    options = KEPT.changed({"word_timestamps": word_timestamps})
+    waveform, heads = clip("plain"), SMALL.alignment_heads
+    one_by_one = sequential.transcribe(network, waveform, options, heads=heads)
+    said = [segment for segment in one_by_one.segments if segment.text]
+    assert said
+    (batched,) = transcribe_batch(network, [waveform], options, vad=None, heads=heads)
+    assert_same(batched, replace(one_by_one, segments=tuple(said)))
+
+
+def test_batches_on_the_engine_say_what_windows_say_alone(engine):
+    waveforms = [clip("plain"), clip("numbers")]
+    options = KEPT.changed({"word_timestamps": True})
+    together = engine.transcribe_many(waveforms, options, batch_size=2)
+    for transcript, waveform in zip(together, waveforms, strict=True):
+        assert_same(transcript, engine.transcribe(waveform, options, batch_size=1))
+
+
+@pytest.fixture
+def talk():
+    """Samples and what is said in them."""
+    described = json.loads((CLIPS / "clips.json").read_text())
+    (text,) = (each["text"] for each in described if each["file"] == "talk.flac")
+    return clip("talk"), text
+
+
+@pytest.fixture
+def readings(shared_audio):
+    """The LJ Speech recordings one after the other, and what is read."""
+    described = json.loads((shared_audio / "index.json").read_text())
+    chosen = [each for each in described if each["file"].startswith("ljspeech/LJ001-")]
+    waveforms = [decode(shared_audio / each["file"]) for each in chosen]
+    return np.concatenate(waveforms), " ".join(each["reference"] for each in chosen)
+
+
+@pytest.mark.parametrize("recording", ["talk", "readings"])
+def test_no_words_are_lost_in_batches(engine, request, figure, recording):
+    waveform, text = request.getfixturevalue(recording)
+    one_by_one = engine.transcribe(waveform, language="en", temperature=0.0)
+    wer = word_error_rate(text, one_by_one.text).wer
+    if wer > MOST_WER:
+        pytest.skip(f"{engine.checkpoint.name} hears too little to compare: WER {wer:.0%}")
+    together = engine.transcribe(waveform, language="en", temperature=0.0, batch_size=8)
+    said, heard = normalize(one_by_one.text).split(), normalize(together.text).split()
+    blocks = SequenceMatcher(a=said, b=heard, autojunk=False).get_matching_blocks()
+    lost = 1 - sum(block.size for block in blocks) / len(said)
+    figure(lost, 1 - LEAST_COVERAGE, f"{recording}: of {len(said)} words, lost in batches")
