@@ -116,6 +116,43 @@ def _batches(waveform: Float32) -> Iterator[Float32]:
         yield np.pad(samples, (before, after))[starts[:, None] + offsets]
 
 
+class VoiceMonitor:
+    """The same network over a recording that is still being made, chunk after chunk.
+
+    `speech_end` is the sample after the last block with speech, 0 if there was none. Speech begins
+    at `threshold` and goes on, as in `spans_of`, while it stays above the lower one.
+    """
+
+    def __init__(self, options: VadOptions | None = None) -> None:
+        self._options = (options or VadOptions()).validate()
+        self._session = _session()
+        self._hidden, self._cell = np.zeros((2, *STATE_SHAPE), np.float32)
+        self._samples = np.zeros(CONTEXT_SAMPLES, np.float32)  # context, then what makes no block
+        self._n_blocks = 0
+        self._is_speech = False
+        self.speech_end = 0
+
+    def hear(self, samples: Float32) -> Float32:
+        """The next samples (n,) -> probabilities of the blocks that they complete."""
+        self._samples = np.concatenate([self._samples, samples])
+        n_blocks = (len(self._samples) - CONTEXT_SAMPLES) // BLOCK_SAMPLES
+        if n_blocks == 0:
+            return np.empty(0, np.float32)
+        starts = np.arange(n_blocks) * BLOCK_SAMPLES
+        blocks = self._samples[starts[:, None] + np.arange(CONTEXT_SAMPLES + BLOCK_SAMPLES)]
+        self._samples = self._samples[n_blocks * BLOCK_SAMPLES :]
+        inputs = {"input": blocks, "h": self._hidden, "c": self._cell}
+        found, self._hidden, self._cell = self._session.run(None, inputs)
+        probabilities: Float32 = found.reshape(-1)
+        for probability in probabilities:
+            self._n_blocks += 1
+            low, high = self._options.silence_threshold, self._options.threshold
+            self._is_speech = probability >= (low if self._is_speech else high)
+            if self._is_speech:
+                self.speech_end = self._n_blocks * BLOCK_SAMPLES
+        return probabilities
+
+
 def spans_of(probabilities: Sequence[float] | Float32, n: int, options: VadOptions) -> list[Span]:
     """Spans of `n` samples: speech begins at `threshold`, and ends with a pause long enough."""
     least_speech = SAMPLE_RATE * options.min_speech_duration_ms / 1000

@@ -22,11 +22,14 @@ from maxwhisper.runtime.compiled import discard
 from maxwhisper.runtime.device import Placement, choose
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import verify
+from maxwhisper.stream_options import StreamOptions
 from maxwhisper.transcribe import batched, sequential
 from maxwhisper.transcribe.batched import OnRecordingSegment
+from maxwhisper.transcribe.listening import NetworkListener
 from maxwhisper.transcribe.packing import speech_clips
+from maxwhisper.transcribe.stream import Stream
 from maxwhisper.transcript import Transcript
-from maxwhisper.vad import VadOptions
+from maxwhisper.vad import VadOptions, VoiceMonitor
 
 Audio = str | Path | bytes | Waveform
 
@@ -127,6 +130,21 @@ class Whisper:
             on_segment=on_segment,
         )
         return [_timed(transcript, clock, start) for transcript in transcripts]
+
+    def stream(
+        self,
+        options: TranscribeOptions | None = None,
+        how: StreamOptions | None = None,
+        **changes: object,
+    ) -> Stream:
+        """Live transcription: `feed` it samples as they come, then `finish` it.
+
+        `options` and `changes` as in `transcribe`; `how` says how audio is cut up. One stream at a
+        time, and no `transcribe` in between feeds from another thread. Raises as `transcribe`.
+        """
+        options, how = (options or TranscribeOptions()).changed(changes), how or StreamOptions()
+        listener = NetworkListener(self.network, options, self.checkpoint.alignment_heads)
+        return Stream(listener, how, VoiceMonitor() if how.vad else None)
 
 
 def _samples(audio: Audio, clock: StageClock) -> Waveform:

@@ -8,7 +8,15 @@ import pytest
 
 from maxwhisper import vad
 from maxwhisper.errors import EngineUnavailable, OptionError
-from maxwhisper.vad import Span, VadOptions, padded, spans_of, speech_probabilities, speech_spans
+from maxwhisper.vad import (
+    Span,
+    VadOptions,
+    VoiceMonitor,
+    padded,
+    spans_of,
+    speech_probabilities,
+    speech_spans,
+)
 
 CLIPS = Path(__file__).parents[1] / "examples" / "clips"
 SPEECH = ("plain", "noisy", "two_voices", "talk")
@@ -122,3 +130,27 @@ def test_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(vad.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EngineUnavailable, match="pip install faster-whisper"):
         speech_spans(np.zeros(1600, np.float32))
+
+
+def test_a_monitor_hears_what_the_whole_recording_says():
+    waveform = clip("two_voices")
+    expected = speech_probabilities(waveform)
+    chance, at, found = np.random.default_rng(3), 0, []
+    monitor = VoiceMonitor()
+    assert monitor.speech_end == 0
+    while at < len(waveform):
+        n = int(chance.integers(1, 20_000))
+        found.append(monitor.hear(waveform[at : at + n]))
+        at += n
+    found = np.concatenate(found)
+    np.testing.assert_allclose(found, expected[: len(found)], atol=1e-5)
+    assert len(found) == len(waveform) // vad.BLOCK_SAMPLES
+    speech = speech_spans(waveform, VadOptions(speech_pad_ms=0, min_silence_duration_ms=100))
+    assert abs(monitor.speech_end - speech[-1].end) <= vad.BLOCK_SAMPLES
+
+
+def test_a_monitor_hears_no_speech_in_silence():
+    monitor = VoiceMonitor()
+    assert monitor.hear(clip("silence")).max() < 0.5
+    assert monitor.hear(np.zeros(0, np.float32)).shape == (0,)
+    assert monitor.speech_end == 0

@@ -1,0 +1,208 @@
+"""Live transcription on a scripted listener: every word once, in time, whatever the chunks."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scripted_listener import RATE, Said, ScriptedListener, ScriptedVoice, ramp, script
+
+from maxwhisper.errors import AudioError, OptionError
+from maxwhisper.stream_options import StreamOptions
+from maxwhisper.transcribe.stream import LEAD_SAMPLES, Stream
+
+CLIPS = Path(__file__).parents[2] / "examples" / "clips"
+SENTENCES = [" ".join(f"w{n}" for n in range(first, first + 9)) for first in range(0, 180, 9)]
+
+
+def clip_script(file):
+    """The words of an example clip; a pause of 0.25 s or more parts utterances."""
+    clips = {clip["file"]: clip for clip in json.loads((CLIPS / "clips.json").read_text())}
+    words, utterance = [], 0
+    for word in clips[file]["words"]:
+        if words and word["start"] - words[-1].end >= 0.25:
+            utterance += 1
+        words.append(Said(word["word"], word["start"], word["end"], utterance))
+    return words, clips[file]["duration_s"]
+
+
+def run(words, seconds, chunks=None, options=None, with_voice=True, **errors):
+    """Feed a ramp of so many seconds in `chunks` (samples each): listener, updates, transcript."""
+    listener = ScriptedListener(words, **errors)
+    stream = Stream(listener, options, ScriptedVoice(words) if with_voice else None)
+    samples, updates, at = ramp(seconds), [], 0
+    for n in chunks or [RATE // 4] * (round(seconds * 4) + 1):
+        updates.append(stream.feed(samples[at : at + n]))
+        at += n
+    updates.append(stream.feed(samples[at:]))
+    return listener, updates, stream.finish()
+
+
+def random_chunks(seed, seconds):
+    """From 1 sample to 10 s, all sizes about as likely."""
+    chance, chunks = random.Random(seed), []
+    while sum(chunks) < seconds * RATE:
+        chunks.append(round(10 ** chance.uniform(0, np.log10(10 * RATE))))
+    return chunks
+
+
+def committed(updates):
+    return [word for update in updates for word in update.committed]
+
+
+@pytest.mark.parametrize("file", ["plain.flac", "noisy.flac", "two_voices.flac", "talk.flac"])
+@pytest.mark.parametrize("hop_s", [0.5, 1.0, 3.0])
+def test_the_final_text_is_what_was_said(file, hop_s):
+    words, seconds = clip_script(file)
+    _, updates, transcript = run(words, seconds, options=StreamOptions(hop_s=hop_s))
+    assert transcript.text == "".join(f" {said.text}" for said in words)
+    assert transcript.text.startswith("".join(word.word for word in committed(updates)))
+
+
+def test_any_chunks_give_the_same_transcript():
+    words, seconds = script(SENTENCES[:6], pause_s=0.4), 22
+    how = {"options": StreamOptions(window_s=10.0), "mishears": 0.05}
+    _, _, expected = run(words, seconds, **how)
+    for seed in range(20):
+        _, updates, transcript = run(words, seconds, random_chunks(seed, seconds), **how)
+        assert transcript.segments == expected.segments, f"seed {seed}"
+        n_words = len(committed(updates))
+        assert committed(updates) == list(transcript.words[:n_words])
+
+
+@pytest.mark.parametrize("with_voice", [True, False])
+@pytest.mark.parametrize("mishears", [0.0, 0.1, 0.3])
+def test_no_word_twice_and_none_lost(with_voice, mishears):
+    words = script(SENTENCES)
+    seconds = words[-1].end + 1
+    for hop_s in (0.5, 1.0, 2.5):
+        options = StreamOptions(hop_s=hop_s)
+        _, _, transcript = run(
+            words, seconds, options=options, with_voice=with_voice, mishears=mishears
+        )
+        heard = [word.word.split("-")[0].strip(" .") for word in transcript.words]
+        assert heard == [said.text for said in words], f"hop {hop_s}"
+
+
+@pytest.mark.parametrize("sentence", ["no " * 70, "the cat and " * 25])
+def test_repetitions_are_counted(sentence):
+    """Longer than a window, and all alike: only their number and their times tell them apart."""
+    words = script([sentence] * 3)
+    _, _, transcript = run(words, words[-1].end + 1, edge_errors=False)
+    assert transcript.text.split() == [said.text for said in words]
+
+
+def test_times_are_the_streams():
+    words, seconds = clip_script("talk.flac")
+    _, _, transcript = run(words, seconds)
+    for said, word in zip(words, transcript.words, strict=True):
+        assert abs(word.start - said.start) <= 0.13, word  # jitter of two words' ends
+        assert abs(word.end - said.end) <= 0.13, word
+    times = [time for word in transcript.words for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert transcript.duration == seconds
+    for segment in transcript.segments:
+        assert segment.text == "".join(word.word for word in segment.words)
+        assert (segment.start, segment.end) == (segment.words[0].start, segment.words[-1].end)
+        assert segment.tokens == tuple(segment.text.encode())
+    assert [segment.id for segment in transcript.segments] == list(range(len(transcript.segments)))
+    assert len(transcript.segments) == words[-1].utterance + 1
+
+
+def test_silence_decodes_nothing():
+    listener, updates, transcript = run([], 120)
+    assert listener.windows == []
+    assert (transcript.text, transcript.segments, transcript.duration) == ("", (), 120)
+    assert all(update.lag_s == 0 for update in updates)
+
+
+def test_a_pause_commits_and_what_follows_costs_nothing():
+    words = script(["one two three", "four five"], pause_s=60.0)
+    listener, updates, transcript = run(words, 70)
+    assert transcript.text == " one two three four five"
+    silent = [update for update in updates if 3 <= update.received_s <= 61]
+    assert all((update.tentative, update.lag_s) == ("", 0.0) for update in silent)
+    assert not [end for _, end in listener.windows if 3 <= end <= 61]
+    later = [begin for begin, _ in listener.windows if begin > 3]
+    assert min(later) >= words[3].start - LEAD_SAMPLES / RATE - 1.0  # a hop
+    remembered = [word.strip(" .") for word in listener.remembered]
+    assert remembered == [said.text for said in words]
+
+
+def test_windows_are_bounded_and_move_to_the_end_of_a_segment():
+    words = script(SENTENCES, pause_s=0.3)  # no pause is long enough to commit
+    for window_s in (10.0, 30.0):
+        options = StreamOptions(window_s=window_s)
+        listener, _, _ = run(words, words[-1].end + 1, options=options)
+        assert max(round(end - begin, 6) for begin, end in listener.windows) == window_s
+        begins = sorted({begin for begin, _ in listener.windows})[1:]
+        ends = [said.end for said in words]
+        assert len(begins) > words[-1].end / window_s - 2
+        assert all(min(abs(begin - end) for end in ends) < 0.1 for begin in begins)
+        remembered = [word.strip(" .") for word in listener.remembered]
+        assert remembered == [said.text for said in words][: len(remembered)]
+
+
+def test_words_are_committed_before_the_window_is_full():
+    words = script([" ".join(f"w{n}" for n in range(80))])
+    _, updates, _ = run(words, 25)
+    speaking = [update for update in updates if 4 <= update.received_s <= 24]
+    assert max(update.lag_s for update in speaking) < 2.5  # two hops, and a word
+    assert all(update.tentative for update in speaking[::4])
+    assert all(update.real_time_factor < 1 for update in speaking)
+
+
+def test_who_falls_behind_may_leave_hops_out():
+    words = script(SENTENCES)
+    seconds = words[-1].end + 1
+    chunks = [4 * RATE] * 60
+    every, _, _ = run(words, seconds, chunks)
+    some, _, transcript = run(words, seconds, chunks, StreamOptions(keep_up=True))
+    assert len(some.windows) < len(every.windows) / 2
+    heard = [word.word.strip(" .") for word in transcript.words]
+    assert heard == [said.text for said in words]
+
+
+def test_memory_is_bounded():
+    words = script(["one two"])
+    stream = Stream(ScriptedListener(words), None, ScriptedVoice(words))
+    samples, sizes = ramp(300), set()
+    for n in range(0, len(samples), RATE):
+        stream.feed(samples[n : n + RATE])
+        sizes.add(stream._buffer.nbytes)
+    assert sizes == {30 * RATE * 4}
+    assert stream._n_samples <= 2 * RATE
+    assert (stream._said, stream._tentative, stream._hypothesis) == ([], [], None)
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 159, 160, 1600])
+def test_short_streams(n_samples):
+    transcript = Stream(ScriptedListener([])).finish()
+    assert (transcript.text, transcript.segments, transcript.duration) == ("", (), 0.0)
+    stream = Stream(ScriptedListener([Said("a", 0.0, n_samples / RATE, 0)]))
+    stream.feed(ramp(n_samples / RATE))
+    assert len(stream.finish().words) == (n_samples >= 160)  # a whole mel frame
+
+
+def test_feeding_after_the_end_is_an_error():
+    stream = Stream(ScriptedListener([]))
+    assert stream.finish() is stream.finish()
+    with pytest.raises(AudioError, match="open another stream"):
+        stream.feed(ramp(1))
+
+
+def test_samples_are_checked():
+    stream = Stream(ScriptedListener([]))
+    with pytest.raises(AudioError, match="mono samples"):
+        stream.feed(np.zeros((2, 100), np.float32))
+    with pytest.raises(AudioError, match=r"-1\.\.1"):
+        stream.feed(np.full(10, np.nan, np.float32))
+
+
+@pytest.mark.parametrize(
+    "options", [{"hop_s": 0.0}, {"hop_s": 5.0, "window_s": 4.0}, {"window_s": 31.0}, {"pause_s": 0}]
+)
+def test_impossible_options_are_refused(options):
+    with pytest.raises(OptionError, match=next(iter(options))):
+        Stream(ScriptedListener([]), StreamOptions(**options))
