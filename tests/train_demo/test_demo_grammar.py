@@ -64,7 +64,7 @@ def wordnet(tmp_path_factory):
         for word in chosen:
             gloss = "an offensive word" if word == "insult" else "a thing"
             lines.append(f"00001740 03 n 01 {word} 0 000 | {gloss}")
-            counts.append(f"{word}%{number}:03:00:: 1 20")
+            counts.append(f"{word}%{number}:03:00:: 1 50")
         (folder / f"data.{part}").write_text("\n".join(lines) + "\n")
     (folder / "cntlist.rev").write_text("\n".join(counts) + "\n")
     (folder / "noun.exc").write_text("mice mouse\n")
@@ -73,7 +73,7 @@ def wordnet(tmp_path_factory):
 
 
 def test_words_are_common_harmless_and_no_names(wordnet):
-    grammar = Grammar(wordnet, UNWELCOME)
+    grammar = Grammar(wordnet, UNWELCOME, {})
     assert grammar.nouns == ["mouse", "table"]
     assert grammar.plurals == ["mice", "tables"]
     assert [verb.base for verb in grammar.verbs] == ["go", "help"]  # "be" has forms of its own
@@ -82,7 +82,7 @@ def test_words_are_common_harmless_and_no_names(wordnet):
 
 
 def test_sentences_are_sentences_and_repeat_for_a_seed(wordnet):
-    grammar = Grammar(wordnet, UNWELCOME)
+    grammar = Grammar(wordnet, UNWELCOME, {})
     made = list(grammar.sentences(random.Random(0), 400))
     assert made == list(grammar.sentences(random.Random(0), 400))
     assert all(re.fullmatch(r"[A-Z][a-zA-Z', ]*[.?]", sentence) for sentence in made)

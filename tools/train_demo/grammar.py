@@ -10,12 +10,28 @@ import random
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-LEAST_COUNT = 12  # times a word was met in WordNet's tagged texts; gives about 3,200 words
+LEAST_COUNT = 45  # times a word was met in WordNet's tagged texts; gives about 900
 _PART = {"1": "noun", "2": "verb", "3": "adj", "4": "adv", "5": "adj"}  # of cntlist.rev's keys
+
+# Everyday words, and words of this field, that those texts (of 1961) hold too seldom.
+EVERYDAY = {
+    "noun": "kernel network graph library version pocket telephone snow roof energy band sample "
+    "step weight text failure operation range mile concert advertisement token processor "
+    "wall window student machine number engine plan picture word sentence language sound "
+    "voice speech computer model morning kettle ticket river bridge coat result",
+    "verb": "arrive agree fail measure repeat report describe spend hope listen choose sing build "
+    "cut capture replay compile train decode record remember want need like help try talk "
+    "wait walk start stop open close send buy eat drink sleep learn teach thank know do",
+    "adj": "plain slow quick fast wrong right different early late quiet loud ready happy sorry "
+    "easy hard cheap busy free middle outside",
+    "adv": "quickly slowly quietly rarely together apart outside inside already again soon today "
+    "tomorrow yesterday here there up down else loudly well",
+}
+_OBJECTS = "me you him her it us them something nothing everything someone anything"
 
 _DETERMINERS = "the the the the a a this that my your his her our their every some another no each"
 _DETERMINERS_PLURAL = "the the the these those my your his her our their some many few all both two"
@@ -82,13 +98,20 @@ def inflect(verb: str, irregular: list[str]) -> Verb:
 class Grammar:
     """The words, and random sentences of them."""
 
-    def __init__(self, wordnet: Path, unwelcome: re.Pattern[str]) -> None:
+    def __init__(
+        self,
+        wordnet: Path,
+        unwelcome: re.Pattern[str],
+        more: Mapping[str, str] = EVERYDAY,
+    ) -> None:
         counts = _counts(wordnet)
         lower = {part: _lower_case_words(wordnet, part, unwelcome) for part in set(_PART.values())}
         common: dict[str, list[str]] = defaultdict(list)
         for (word, part), count in sorted(counts.items()):
             if count >= LEAST_COUNT and word in lower[part] and (len(word) > 2 or word == "go"):
                 common[part].append(word)
+        for part, words in more.items():
+            common[part] = sorted({*common[part], *words.split()})
         plural, tense = _irregular(wordnet, "noun"), _irregular(wordnet, "verb")
         self.nouns = common["noun"]
         self.plurals = [
@@ -137,7 +160,8 @@ class Grammar:
         subject, is_plural = self._subject(rng)
         parts = [subject, self._verb_phrase(rng, subject, is_plural)]
         if rng.random() < 0.75:
-            parts.append(self._noun_phrase(rng))
+            is_noun = rng.random() < 0.75
+            parts.append(self._noun_phrase(rng) if is_noun else rng.choice(_OBJECTS.split()))
         if rng.random() < 0.45:
             parts.append(self._place(rng))
         if rng.random() < 0.25:

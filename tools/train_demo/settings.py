@@ -55,12 +55,12 @@ def phases(batch_short: int, batch_window: int, spell: float, rate: float) -> tu
     """hear: phones alone. read: text of single utterances. join: several, in 10 s, with prompts.
     window: as at work, 30 s."""
     return (
-        Phase("hear", 0.08, Style(None, 6, distorted=0.3), batch_short, 1.0, 0.0, rate, rate),
-        Phase("read", 0.40, Style(None, 6, spell, 0.3), batch_short, 0.3, 1.0, rate, rate / 2),
+        Phase("hear", 0.06, Style(None, 6, distorted=0.3), batch_short, 1.0, 0.0, rate, rate),
+        Phase("read", 0.47, Style(None, 6, spell, 0.3), batch_short, 0.3, 1.0, rate, rate / 2),
         Phase(
-            "join", 0.20, Style(10, 9, spell / 2), batch_window * 3, 0.3, 1.0, rate / 2, rate / 3
+            "join", 0.17, Style(10, 9, spell / 2), batch_window * 3, 0.3, 1.0, rate / 2, rate / 3
         ),
-        Phase("window", 0.32, Style(30, 15), batch_window, 0.1, 1.0, rate / 2, rate / 100),
+        Phase("window", 0.30, Style(30, 15), batch_window, 0.1, 1.0, rate / 2, rate / 100),
     )
 
 
@@ -78,7 +78,7 @@ PRESETS = {
         log_steps=10,
         evaluate_utterances=4,
     ),
-    "cpu": Settings(DIMS, phases(32, 4, spell=0.7, rate=1.5e-3), workers=1, evaluate_utterances=40),
+    "cpu": Settings(DIMS, phases(32, 4, spell=0.1, rate=1.5e-3), workers=1, evaluate_utterances=40),
     "gpu": Settings(
         DIMS, phases(512, 64, spell=0.3, rate=2e-3), workers=15, evaluate_utterances=200
     ),

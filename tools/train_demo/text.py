@@ -25,10 +25,10 @@ from tools.train_demo.phrases import phrases
 
 WORDNET = Path("/usr/share/wordnet")
 HELD_OUT = 0.0025  # share of all sentences, chosen by hash: about 500
-N_PHRASES = 60_000
-N_GRAMMAR = 90_000
+N_PHRASES = 80_000
+N_GRAMMAR = 120_000
 LEAST_COUNT = 8  # of a token, to be worth a row
-LEAST_WORD_COUNT = 12  # of a word: the stated domain is common words
+LEAST_WORD_COUNT = 12  # of a word, in what we generate: the stated domain is common words
 SHORTEST, LONGEST = 12, 140  # letters: about 1 s to 10 s of speech
 
 _TITLES = {"Mr.", "Mrs.", "Dr."}  # the only points inside a sentence
@@ -130,6 +130,14 @@ def common_words(pairs: Iterable[tuple[str, str]], least: int) -> list[tuple[str
     ]
 
 
+def known_words(
+    pairs: Iterable[tuple[str, str]], known: Iterable[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Pairs all of whose words occur in `known`."""
+    words = {word for text, _ in known for word in _LETTERS.findall(text.lower())}
+    return [pair for pair in pairs if words.issuperset(_LETTERS.findall(pair[0].lower()))]
+
+
 def split_key(text: str) -> str:
     """sha256 of the letters and digits alone: casing and punctuation make no new sentence."""
     letters = re.sub(r"[^a-z0-9]", "", text.lower())
@@ -168,7 +176,8 @@ def main() -> None:
     made = phrases(random.Random(0), N_PHRASES)
     grammar = Grammar(WORDNET, _UNWELCOME).sentences(random.Random(0), N_GRAMMAR)
     formed = ((text, text) for text in grammar if LONGEST >= len(text) >= SHORTEST)
-    pairs = common_words((*dictionary, *made, *formed), LEAST_WORD_COUNT)
+    pairs = common_words((*made, *formed), LEAST_WORD_COUNT)
+    pairs += known_words(dictionary, pairs)
     sentences = split(familiar(pairs, get_tokenizer(DIMS)))
     write(sentences, path)
     words = {word for sentence in sentences for word in sentence.text.lower().split()}
