@@ -1,6 +1,7 @@
-"""README.md tells the truth: its files exist, its commands parse, its program runs."""
+"""README.md tells the truth: its files exist, its commands parse, its programs run."""
 
 import ast
+import inspect
 import re
 import shlex
 import tomllib
@@ -12,7 +13,9 @@ from fake_engines import FakeEngine
 
 import maxwhisper
 from maxwhisper.cli import build_parser
+from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Transcript
+from maxwhisper.whisper import Whisper
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -112,17 +115,31 @@ def test_the_two_commands_come_first():
     assert "\nmake test" in blocks("sh")[0]
 
 
-def test_the_program_runs(monkeypatch, capsys):
+def test_the_programs_run(monkeypatch, capsys):
+    """Both, one after the other, on a stand-in whose calls must fit the real class's signatures."""
+
     class FakeWhisper(FakeEngine):
-        def transcribe(self, path: str, *, language: str) -> Transcript:
-            assert (path, language) == ("talk.mp3", "en")
+        def transcribe(self, path: str, **options: object) -> Transcript:
+            inspect.signature(Whisper.transcribe).bind(self, path, **options)
+            options.pop("batch_size", None)
+            TranscribeOptions().changed(options).validate()
             return super().transcribe([0.0] * 16_000, None)
 
+        def transcribe_many(self, paths: list[str]) -> list[Transcript]:
+            inspect.signature(Whisper.transcribe_many).bind(self, paths)
+            return [self.transcribe(path) for path in paths]
+
+        def stream(self) -> object:
+            inspect.signature(Whisper.stream).bind(self)
+            return object()
+
     monkeypatch.setattr(maxwhisper, "load", lambda name: FakeWhisper(name))
-    (program,) = blocks("python")
+    program, more = blocks("python")
     assert len(program.splitlines()) <= 12
-    exec(compile(program, "README.md", "exec"), {})
+    namespace: dict[str, object] = {}
+    exec(compile(program, "README.md", "exec"), namespace)
     assert "0.00    1.00  and so my fellow Americans" in capsys.readouterr().out
+    exec(compile(more, "README.md", "exec"), namespace)
 
 
 @pytest.mark.parametrize("unit", ["×", "x real time", "ms", "RTFx", "% faster", "times faster"])
