@@ -6,7 +6,7 @@ adds to them under its names. `validate` refuses impossible values; `require_sup
 loudly, what an engine does not do. Nothing is ignored.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -55,8 +55,7 @@ class TranscribeOptions:
     @property
     def temperatures(self) -> tuple[float, ...]:
         """The temperatures to try, in order."""
-        given = self.temperature
-        return (given,) if isinstance(given, (int, float)) else tuple(given)
+        return _temperatures(self.temperature)
 
     def changed(self, changes: Mapping[str, Any]) -> "TranscribeOptions":
         """A copy with some fields changed. Raises `OptionError` for a name that is no option."""
@@ -70,48 +69,26 @@ class TranscribeOptions:
 
     def validate(self) -> "TranscribeOptions":
         """Return self, or raise `OptionError` naming the field, its value and what is allowed."""
-        if self.task not in ("transcribe", "translate"):
-            raise OptionError(f"task must be 'transcribe' or 'translate', got {self.task!r}")
+        for name, (is_possible, expected) in _POSSIBLE.items():
+            value = getattr(self, name)
+            if value is not None and not is_possible(value):
+                raise OptionError(f"{name} must {expected}, got {value!r}")
+        self._validate_search()
+        return self
+
+    def _validate_search(self) -> None:
+        """Options that only mean something together with others."""
         if self.patience is not None and self.beam_size is None:
             raise OptionError("patience needs beam_size: give both or neither")
-        if self.sample_len is not None and self.sample_len < 1:
-            raise OptionError(f"sample_len must be at least 1 token, got {self.sample_len}")
-        if self.beam_size is not None and self.beam_size < 1:
-            raise OptionError(f"beam_size must be at least 1, got {self.beam_size}")
-        if self.best_of is not None and self.best_of < 1:
-            raise OptionError(f"best_of must be at least 1, got {self.best_of}")
-        if self.patience is not None and self.patience <= 0:
-            raise OptionError(f"patience must be above 0, got {self.patience}")
         if self.patience and self.beam_size and round(self.beam_size * self.patience) < 1:
             raise OptionError(
                 f"patience {self.patience} with beam_size {self.beam_size} keeps no candidate: "
                 "their product must be above 0.5"
             )
-        if self.repetition_penalty <= 0:
-            raise OptionError(f"repetition_penalty must be above 0, got {self.repetition_penalty}")
-        if self.no_repeat_ngram_size < 0:
-            raise OptionError(
-                f"no_repeat_ngram_size must be 0 or more, got {self.no_repeat_ngram_size}"
-            )
-        if self.language_detection_segments < 1:
-            raise OptionError(
-                "language_detection_segments must be at least 1, "
-                f"got {self.language_detection_segments}"
-            )
-        if self.length_penalty is not None and not 0 <= self.length_penalty <= 1:
-            raise OptionError(f"length_penalty must lie in 0..1, got {self.length_penalty}")
-        if self.max_initial_timestamp is not None and not 0 <= self.max_initial_timestamp <= 30:
-            raise OptionError(
-                f"max_initial_timestamp must lie in 0..30 s, got {self.max_initial_timestamp}"
-            )
-        temperatures = self.temperatures
-        if not temperatures or any(t < 0 for t in temperatures):
-            raise OptionError(f"temperature must be 0 or more, got {self.temperature}")
-        if self.best_of is not None and not any(temperatures):
+        if self.best_of is not None and not any(self.temperatures):
             raise OptionError("best_of needs a temperature above 0: at 0 every sample is the same")
-        if self.beam_size is not None and all(temperatures):
+        if self.beam_size is not None and all(self.temperatures):
             raise OptionError("beam_size needs temperature 0: above 0 samples are drawn")
-        return self
 
     def require_supported(self, engine: str, supported: Collection[str]) -> None:
         """Raise `OptionError` if a field outside `supported` differs from its default."""
@@ -131,6 +108,25 @@ class TranscribeOptions:
             for value in [getattr(self, field.name)]
         }
 
+
+def _temperatures(value: Any) -> tuple[float, ...]:
+    return (value,) if isinstance(value, (int, float)) else tuple(value)
+
+
+# Field -> is this value possible, and what is. None is possible wherever it is the default.
+_POSSIBLE: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "task": (lambda v: v in ("transcribe", "translate"), "be 'transcribe' or 'translate'"),
+    "temperature": (lambda v: min(_temperatures(v), default=-1) >= 0, "be 0 or more"),
+    "best_of": (lambda v: v >= 1, "be at least 1"),
+    "beam_size": (lambda v: v >= 1, "be at least 1"),
+    "patience": (lambda v: v > 0, "be above 0"),
+    "length_penalty": (lambda v: 0 <= v <= 1, "lie in 0..1"),
+    "sample_len": (lambda v: v >= 1, "be at least 1 token"),
+    "max_initial_timestamp": (lambda v: 0 <= v <= 30, "lie in 0..30 s"),
+    "repetition_penalty": (lambda v: v > 0, "be above 0"),
+    "no_repeat_ngram_size": (lambda v: v >= 0, "be 0 or more"),
+    "language_detection_segments": (lambda v: v >= 1, "be at least 1"),
+}
 
 # Greedy decoding alone, without fallback: nothing random, so that engines can be compared.
 GREEDY = TranscribeOptions(temperature=0.0)
