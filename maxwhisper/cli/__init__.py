@@ -1,4 +1,5 @@
-"""The command line: `python -m maxwhisper transcribe | selftest | bench | compile | models`.
+"""The command line: `python -m maxwhisper transcribe | live | selftest | bench | parity | compile |
+models`.
 
 Standard output carries the answer and nothing else: with `--json` one JSON document, without it
 text for people. Progress, warnings and whatever libraries print go to standard error. Exit codes:
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from maxwhisper import engine
 from maxwhisper.cli import commands
-from maxwhisper.cli.flags import add_option_flags, add_output_flags
+from maxwhisper.cli.flags import add_option_flags, add_output_flags, add_stream_flags
+from maxwhisper.cli.live import live
 from maxwhisper.cli.output import answer_stream, report
 from maxwhisper.cli.transcribe import transcribe
 from maxwhisper.errors import MaxWhisperError
@@ -50,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
             _transcribe_flags,
             transcribe,
         ),
+        ("live", "turn speech into text while it comes", _live_flags, live),
         ("selftest", "check every component of maxwhisper", _selftest_flags, commands.selftest),
         ("bench", "time the engines on the same clips, in turns", _bench_flags, commands.bench),
         ("parity", "compare with openai-whisper, case by case", _parity_flags, commands.parity),
@@ -63,9 +66,13 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         subparser = subparsers.add_parser(name, help=about, description=about)
         add_flags(subparser)
-        subparser.add_argument("--json", action="store_true", help="print one JSON document")
+        subparser.add_argument("--json", action="store_true", help=_json_help(name))
         subparser.set_defaults(command=command)
     return parser
+
+
+def _json_help(command: str) -> str:
+    return "print one JSON object a line" if command == "live" else "print one JSON document"
 
 
 def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +80,15 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=list(engine.ENGINES), default="maxwhisper")
     _add_model_flags(parser)
     add_output_flags(parser)
+    add_option_flags(parser)
+
+
+def _live_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", metavar="FILE", help="audio or video file; -: s16le mono 16 kHz on standard input"
+    )
+    _add_model_flags(parser)
+    add_stream_flags(parser)
     add_option_flags(parser)
 
 

@@ -1,5 +1,5 @@
-"""Command-line flags for every field of `TranscribeOptions` and of `LineOptions`, named as
-openai-whisper's own flags.
+"""Command-line flags for every field of `TranscribeOptions`, of `LineOptions` and of
+`StreamOptions`, named as the fields are: the first two as openai-whisper's own flags.
 
 The fields are the source: their names, types and defaults become flags, and a field without a help
 line here fails at once. In: an argument parser. Out: validated options.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.stream_options import StreamOptions
 from maxwhisper.writers import FORMATS, LineOptions
 
 HELP = {
@@ -54,6 +55,14 @@ LINE_HELP = {
     "max_line_width": "most characters in a line of a subtitle",
     "max_line_count": "most lines in a subtitle; needs --max_line_width",
     "max_words_per_line": "most words in a subtitle",
+}
+
+STREAM_HELP = {
+    "hop_s": "hear the window again with every so many seconds of audio (default 1)",
+    "window_s": "most seconds heard at once, up to 30 (default 30)",
+    "pause_s": "a pause of so many seconds commits what was said before it (default 0.5)",
+    "vad": "look for speech first, and decode nothing where there is none (default True)",
+    "keep_up": "of several hops that come at once, hear only the last (default False)",
 }
 
 
@@ -100,9 +109,21 @@ def options_from(args: argparse.Namespace) -> TranscribeOptions:
     return options.validate()
 
 
+def add_stream_flags(parser: argparse.ArgumentParser) -> None:
+    """Add one flag for each field of `StreamOptions`."""
+    group = parser.add_argument_group("how live audio is cut up")
+    _add_flags(group, StreamOptions, STREAM_HELP)
+
+
+def stream_options_from(args: argparse.Namespace) -> StreamOptions:
+    """The validated stream options of a parsed command line; raises `OptionError`."""
+    names = [field.name for field in fields(StreamOptions)]
+    return StreamOptions(**{name: getattr(args, name) for name in names}).validate()
+
+
 def _add_flags(
     group: "argparse._ArgumentGroup",
-    options: type[TranscribeOptions] | type[LineOptions],
+    options: type[TranscribeOptions] | type[LineOptions] | type[StreamOptions],
     texts: dict[str, str],
 ) -> None:
     """One flag a field; `texts` must have a line for each."""

@@ -23,21 +23,23 @@ def agreed(before: Sequence[Word], now: Sequence[Word]) -> int:
 def covered(said: Sequence[Word], heard: Sequence[Word]) -> int:
     """How many words at the beginning of `heard` are `said` again, perhaps heard otherwise.
 
-    The number with the smallest word edit distance to `said`; of equals the one that ends at the
-    nearest time. Marks and case do not count.
+    The number with the smallest word edit distance to `said`; of equals one that ends with the same
+    word, else at the nearest time. Marks and case do not count.
     """
     if not said or not heard:
         return 0
     heard_keys = [_key(word) for word in heard]
     distances = list(range(len(heard) + 1))  # of the words said so far to heard[:n], by n
-    for key in map(_key, said):
+    said_keys = [_key(word) for word in said]
+    for key in said_keys:
         before, distances = distances, [distances[0] + 1]
         for n, other in enumerate(heard_keys):
             substituted = before[n] + (key != other)
             distances.append(min(substituted, before[n + 1] + 1, distances[n] + 1))
+    is_other_word = [True, *(key != said_keys[-1] for key in heard_keys)]
     ends = [heard[0].start, *(word.end for word in heard)]
     gaps = [abs(end - said[-1].end) for end in ends]
-    return min(range(len(ends)), key=lambda n: (distances[n], gaps[n]))
+    return min(range(len(ends)), key=lambda n: (distances[n], is_other_word[n], gaps[n]))
 
 
 def _key(word: Word) -> str:

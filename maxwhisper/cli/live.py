@@ -1,0 +1,113 @@
+"""`live`: a recording, or samples as they come, to text while they come.
+
+In: parsed arguments and the answer stream. Out: an exit code. What is committed goes to standard
+output, sentence by sentence, or with `--json` as one JSON object a line: an update each, and the
+transcript in the end. What is tentative goes to standard error.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, cast
+
+import numpy as np
+
+from maxwhisper.cli.commands import load_engine
+from maxwhisper.cli.flags import options_from, stream_options_from
+from maxwhisper.cli.output import progress
+from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.engine import Waveform
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.stream_options import StreamOptions
+from maxwhisper.transcript import Word
+from maxwhisper.writers import clock_time
+
+if TYPE_CHECKING:
+    from maxwhisper.transcribe.stream import Stream
+
+STDIN = "-"
+CHUNK_SAMPLES = SAMPLE_RATE // 10  # 0.1 s
+BYTES_PER_SAMPLE = 2
+SENTENCE_END_MARKS = tuple(".。!！?？")
+
+
+class LiveEngine(Protocol):
+    """An engine that can listen while somebody speaks."""
+
+    def stream(self, options: TranscribeOptions, how: StreamOptions) -> "Stream": ...
+
+
+class Sentences:
+    """Committed words, printed when their sentence ends or nothing is left to commit."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._words: list[Word] = []
+
+    def add(self, words: Sequence[Word], is_all: bool) -> None:
+        """`is_all`: nothing that was said before now will follow."""
+        for word in words:
+            self._words.append(word)
+            if word.word.endswith(SENTENCE_END_MARKS):
+                self._print()
+        if is_all:
+            self._print()
+
+    def _print(self) -> None:
+        if self._words:
+            start, end = clock_time(self._words[0].start), clock_time(self._words[-1].end)
+            text = "".join(word.word for word in self._words).strip()
+            print(f"[{start} → {end}] {text}", file=self._out, flush=True)
+        self._words = []
+
+
+def live(args: argparse.Namespace, out: TextIO) -> int:
+    options, how = options_from(args), stream_options_from(args)
+    chunks = _chunks(args.file)  # a file that cannot be read is known before a model is loaded
+    stream = cast(LiveEngine, load_engine(args, "maxwhisper")).stream(options, how)
+    sentences, tentative, n_words = Sentences(out), "", 0
+    for chunk in chunks:
+        update = stream.feed(chunk)
+        n_words += len(update.committed)
+        if args.json and (update.committed or update.tentative != tentative):
+            _print_json(out, update.to_dict())
+        elif not args.json:
+            sentences.add(update.committed, is_all=update.lag_s == 0)
+        if update.tentative not in ("", tentative):
+            progress(f"… {update.tentative.strip()}")
+        tentative = update.tentative
+    transcript = stream.finish()
+    if args.json:
+        _print_json(out, {"transcript": transcript.to_dict()})
+    else:
+        sentences.add(transcript.words[n_words:], is_all=True)
+    progress(
+        f"{transcript.duration:.1f} s of audio, language {transcript.language}, "
+        f"real-time factor {transcript.timings['total'] / max(transcript.duration, 1e-9):.2f}"
+    )
+    return 0
+
+
+def _print_json(out: TextIO, document: dict[str, object]) -> None:
+    print(json.dumps(document, ensure_ascii=False, allow_nan=False), file=out, flush=True)
+
+
+def _chunks(file: str) -> Iterator[Waveform]:
+    """A recording in chunks of 0.1 s, or standard input's s16le samples, mono, 16 kHz."""
+    if file == STDIN:
+        return _from_pcm(sys.stdin.buffer)
+    from maxwhisper.audio import decode
+
+    waveform = decode(file)
+    starts = range(0, len(waveform), CHUNK_SAMPLES)
+    return (waveform[start : start + CHUNK_SAMPLES] for start in starts)
+
+
+def _from_pcm(stream: BinaryIO) -> Iterator[Waveform]:
+    while data := stream.read(CHUNK_SAMPLES * BYTES_PER_SAMPLE):
+        n_whole = len(data) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE
+        if n_whole < len(data):  # reads are whole until the end
+            progress("standard input ended within a sample: its half was left out")
+        samples = np.frombuffer(data[:n_whole], "<i2")
+        yield samples.astype(np.float32) / np.float32(32768)

@@ -1,0 +1,107 @@
+"""`python -m maxwhisper live`, on a scripted listener in this process."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from scripted_listener import RATE, ScriptedListener, ScriptedVoice, ramp, script
+
+from maxwhisper.cli import live, main
+from maxwhisper.transcribe.stream import Stream
+
+WORDS = script(["Good morning, all.", "I shall be brief"], pause_s=3.0)
+
+
+class PatientListener(ScriptedListener):
+    """16-bit samples are no exact ramp: hears the script without looking at them."""
+
+    def hear(self, waveform, seek):
+        first = seek * RATE // 100
+        return super().hear(ramp((first + len(waveform)) / RATE)[first:], seek)
+
+
+class FakeEngine:
+    def stream(self, options, how):
+        self.options, self.how = options, how
+        return Stream(PatientListener(WORDS, edge_errors=False), how, ScriptedVoice(WORDS))
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    fake = FakeEngine()
+    monkeypatch.setattr(sys.modules[live.__module__], "load_engine", lambda args, name: fake)
+    return fake
+
+
+@pytest.fixture
+def speak(monkeypatch):
+    """Put so many seconds of samples, and some bytes, on standard input."""
+
+    def put(seconds, rest=b""):
+        data = np.full(round(seconds * RATE), 1000, "<i2").tobytes() + rest
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return put
+
+
+def test_sentences_are_printed_as_they_end(engine, speak, capfd):
+    speak(7)
+    assert main(["live", "-"]) == 0
+    out, err = capfd.readouterr()
+    texts = [line.split("] ")[1] for line in out.splitlines()]
+    assert texts == ["Good morning, all.", "I shall be brief"]
+    assert out.startswith("[00:00.")
+    assert "… I shall" in err
+    assert "real-time factor" in err
+
+
+def test_json_is_one_object_a_line(engine, speak, capfd):
+    speak(7)
+    assert main(["live", "-", "--json", "--hop_s", "0.5", "--language", "en"]) == 0
+    *updates, last = map(json.loads, capfd.readouterr().out.splitlines())
+    assert last["transcript"]["text"] == " Good morning, all. I shall be brief"
+    assert last["transcript"]["duration"] == 7
+    committed = "".join(word["word"] for update in updates for word in update["committed"])
+    assert last["transcript"]["text"].startswith(committed)
+    assert " Good morning," in committed
+    assert set(updates[0]) == {
+        "committed",
+        "tentative",
+        "received_s",
+        "lag_s",
+        "real_time_factor",
+    }
+    assert (engine.how.hop_s, engine.options.language) == (0.5, "en")
+
+
+def test_half_a_sample_at_the_end_is_said_so(engine, speak, capfd):
+    speak(1, rest=b"\x01")
+    assert main(["live", "-"]) == 0
+    assert "ended within a sample" in capfd.readouterr().err
+
+
+def test_no_sound_at_all_is_an_empty_transcript(engine, speak, capfd):
+    speak(0)
+    assert main(["live", "-", "--json"]) == 0
+    (last,) = capfd.readouterr().out.splitlines()
+    assert json.loads(last)["transcript"]["text"] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.wav"], "none.wav"),
+        (["-", "--hop_s", "0"], "hop_s"),
+        (["-", "--pause_s", "0"], "pause_s"),
+    ],
+)
+def test_errors_are_one_line(engine, speak, capfd, arguments, message):
+    speak(1)
+    assert main(["live", *arguments]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert message in err
+    assert err.startswith("maxwhisper: error: ")
+    assert len(err.splitlines()) == 1
