@@ -91,13 +91,14 @@ class Whisper:
         options = (options or TranscribeOptions()).changed(changes)
         clock, start = StageClock(), time.perf_counter()
         waveform = _samples(audio, clock)
+        clips: tuple[float, ...] = (0.0,)
         if vad:
             with clock.stage("vad"):
                 how = vad if isinstance(vad, VadOptions) else VadOptions()
                 clips = speech_clips(waveform, options.clip_timestamps, how)
             options = options.changed({"clip_timestamps": clips})
         transcript = sequential.transcribe(
-            self.network, waveform, options, on_segment, self.checkpoint.alignment_heads
+            self.network, waveform, options, on_segment, self.checkpoint.alignment_heads, clips[0]
         )
         return _timed(transcript, clock, start)
 

@@ -332,3 +332,21 @@ def test_temperatures():
 )
 def test_clock_time(seconds, text):
     assert writers.clock_time(seconds) == text
+
+
+def test_only_maxwhisper_takes_batches(clip):
+    run = run_with_fakes("transcribe", clip, "--engine", "faster-whisper", "--batch_size", "4")
+    assert run.returncode == 2
+    assert (
+        run.stderr == "maxwhisper: error: faster-whisper does not take batch_size: leave it out\n"
+    )
+
+
+def test_batches_and_voice_activity_reach_the_engine():
+    from maxwhisper.cli.transcribe import mode_of
+
+    def asked(*flags):
+        return mode_of(cli.build_parser().parse_args(["transcribe", "a.wav", *flags]))
+
+    assert asked() == {}
+    assert asked("--batch_size", "4", "--vad") == {"batch_size": 4, "vad": True}

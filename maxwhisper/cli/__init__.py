@@ -79,6 +79,17 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="audio or video file")
     parser.add_argument("--engine", choices=list(engine.ENGINES), default="maxwhisper")
     _add_model_flags(parser)
+    parser.add_argument(
+        "--batch_size",
+        type=_positive,
+        metavar="N",
+        help="decode so many windows together, cut in pauses (maxwhisper alone)",
+    )
+    parser.add_argument(
+        "--vad",
+        action="store_true",
+        help="read only where somebody speaks; batches do anyway (maxwhisper alone)",
+    )
     add_output_flags(parser)
     add_option_flags(parser)
 

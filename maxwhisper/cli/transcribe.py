@@ -54,6 +54,7 @@ def transcribe(args: argparse.Namespace, out: TextIO) -> int:
 
     options = options_from(args)
     outputs = _outputs(args, options)
+    mode = mode_of(args)
     engine: Engine | None = None
     documents: list[dict[str, Any]] = []
     for recording in args.files:
@@ -62,7 +63,7 @@ def transcribe(args: argparse.Namespace, out: TextIO) -> int:
             engine = engine or load_engine(args, args.engine)
             if len(args.files) > 1 and not args.json:
                 print(f"{recording}:", file=out, flush=True)
-            transcript = _transcribe(engine, waveform, options, None if args.json else out)
+            transcript = _transcribe(engine, waveform, options, mode, None if args.json else out)
             outputs.write(recording, transcript, options)
         except (AudioError, OptionError, OutputError) as error:
             report(error)
@@ -89,8 +90,21 @@ def _outputs(args: argparse.Namespace, options: TranscribeOptions) -> Outputs:
     return outputs
 
 
+def mode_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What only maxwhisper's `transcribe` takes; empty where nothing of it is asked for."""
+    mode: dict[str, Any] = {"batch_size": args.batch_size} if args.batch_size else {}
+    mode |= {"vad": True} if args.vad else {}
+    if mode and args.engine != "maxwhisper":
+        raise OptionError(f"{args.engine} does not take {' or '.join(mode)}: leave it out")
+    return mode
+
+
 def _transcribe(
-    engine: Engine, waveform: Waveform, options: TranscribeOptions, out: TextIO | None
+    engine: Engine,
+    waveform: Waveform,
+    options: TranscribeOptions,
+    mode: dict[str, Any],
+    out: TextIO | None,
 ) -> Transcript:
     """Segments are printed to `out`, where there is one, as they are found."""
 
@@ -99,7 +113,7 @@ def _transcribe(
         print(f"[{times}] {segment.text.strip()}", file=out, flush=True)
 
     start_s = time.perf_counter()
-    transcript = engine.transcribe(waveform, options, show if out is not None else None)
+    transcript = engine.transcribe(waveform, options, show if out is not None else None, **mode)
     elapsed_s = time.perf_counter() - start_s
     progress(
         f"{transcript.duration:.1f} s of audio, language {transcript.language}, "

@@ -15,7 +15,6 @@ import numpy as np
 from maxwhisper.checkpoint.schema import Heads
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.alignment import align_words
-from maxwhisper.decoding.language import SpokenLanguage
 from maxwhisper.decoding.protocols import LogMelFrames, Network
 from maxwhisper.decoding.window import WindowResult, decode_windows
 from maxwhisper.dims import FRAMES_PER_SECOND, N_FRAMES, N_SAMPLES, SAMPLE_RATE
@@ -134,7 +133,9 @@ class _Reader:
             with self.clock.stage("vad"):  # `pack` pads what is found
                 speech = to_frames(speech_spans(waveform, replace(self.vad, speech_pad_ms=0)))
         stretches = self._stretches(mel, speech)
-        language = self._language(mel, stretches[0].start if stretches else 0)
+        start_s = stretches[0].start / FRAMES_PER_SECOND if stretches else 0.0
+        heard = sequential.from_speech(mel, start_s, self.options)
+        language = sequential.choose_language(self.network, heard, self.options, self.clock)
         code, task = language.code, self.options.task
         tokenizer = get_tokenizer(self.network.dims, language=code, task=task)
         history = new_history(tokenizer, self.options, self.network.dims)
@@ -152,12 +153,6 @@ class _Reader:
             return [stretch for clip in cuts for stretch in quiet_stretches(mel, clip)]
         padding = round(self.vad.speech_pad_ms * FRAMES_PER_SECOND / 1000)
         return [stretch for clip in cuts for stretch in pack(speech, padding, clip)]
-
-    def _language(self, mel: LogMelFrames, first_speech: int) -> SpokenLanguage:
-        """The language asked for, or the one heard where speech begins."""
-        n_frames = (self.options.language_detection_segments + 1) * N_FRAMES  # and what follows
-        heard = mel[first_speech : first_speech + n_frames]
-        return sequential.choose_language(self.network, heard, self.options, self.clock)
 
     def read(self, batch: Sequence[Piece]) -> None:
         """Decode the next window of each piece; they are alike."""

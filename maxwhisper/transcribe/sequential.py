@@ -16,7 +16,7 @@ from maxwhisper.decoding.alignment import align_words
 from maxwhisper.decoding.language import SpokenLanguage, vote
 from maxwhisper.decoding.protocols import Float32, LogMelFrames, Network
 from maxwhisper.decoding.window import WindowResult, decode_windows
-from maxwhisper.dims import N_FRAMES, N_SAMPLES, SAMPLE_RATE
+from maxwhisper.dims import FRAMES_PER_SECOND, N_FRAMES, N_SAMPLES, SAMPLE_RATE
 from maxwhisper.engine import OnSegment, Waveform
 from maxwhisper.errors import OptionError
 from maxwhisper.languages import spoken_language
@@ -122,10 +122,12 @@ def transcribe(
     options: TranscribeOptions,
     on_segment: OnSegment | None = None,
     heads: Heads = (),
+    speech_start_s: float = 0.0,
 ) -> Transcript:
     """Transcribe float32 mono 16 kHz samples (n,), window by window.
 
-    `heads` are the checkpoint's alignment heads; word times need them.
+    `heads` are the checkpoint's alignment heads; word times need them. The language is listened for
+    from `speech_start_s` on, by default from the beginning, as in the reference.
     """
     check_options(options)
     if options.word_timestamps and not heads:
@@ -134,7 +136,7 @@ def transcribe(
     with clock.stage("mel"):
         mel = network.log_mel(waveform, padding=N_SAMPLES)
     content_frames = len(mel) - N_FRAMES
-    language = choose_language(network, mel, options, clock)
+    language = choose_language(network, from_speech(mel, speech_start_s, options), options, clock)
     tokenizer = get_tokenizer(network.dims, language=language.code, task=options.task)
     history = new_history(tokenizer, options, network.dims)
     reading = Reading(network, mel, tokenizer, options, heads, content_frames, history, clock)
@@ -155,6 +157,12 @@ def transcribe(
         duration=len(waveform) / SAMPLE_RATE,
         timings=clock.seconds,
     )
+
+
+def from_speech(mel: LogMelFrames, start_s: float, options: TranscribeOptions) -> LogMelFrames:
+    """The frames that a vote on the language may look at, from `start_s` on, and 30 s more."""
+    start = round(start_s * FRAMES_PER_SECOND)
+    return mel[start : start + (options.language_detection_segments + 1) * N_FRAMES]
 
 
 def choose_language(
