@@ -1,0 +1,69 @@
+"""Live transcription on the default model: a real recording, the real voice activity network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maxwhisper.audio import decode
+from maxwhisper.options import GREEDY
+from maxwhisper.scoring import word_error_rate
+from maxwhisper.stream_options import StreamOptions
+
+CLIPS = Path(__file__).parents[2] / "examples" / "clips"
+SPOKEN = [c for c in json.loads((CLIPS / "clips.json").read_text()) if c["text"]]
+RATE = 16_000
+GOAL = 0.98  # of the words of the offline text
+HEARS = 0.5  # word error rate above which a checkpoint's text says nothing about streaming
+
+
+def live(engine, waveform, chunk, how=None):
+    """Updates of a stream fed in chunks of so many samples, and its transcript."""
+    stream = engine.stream(GREEDY.changed({"language": "en"}), how)
+    starts = range(0, len(waveform), chunk)
+    updates = [stream.feed(waveform[start : start + chunk]) for start in starts]
+    return updates, stream.finish()
+
+
+def test_a_recording_as_it_comes(engine):
+    waveform, how = decode(CLIPS / "plain.flac"), StreamOptions(hop_s=2.0)
+    updates, transcript = live(engine, waveform, 1000, how)
+    committed = [word for update in updates for word in update.committed]
+    assert committed == list(transcript.words[: len(committed)])
+    assert transcript.text == "".join(word.word for word in transcript.words)
+    times = [time for word in transcript.words for time in (word.start, word.end)]
+    assert times == sorted(times)
+    assert all(0 <= time <= transcript.duration for time in times)
+    assert transcript.duration == pytest.approx(len(waveform) / RATE)
+    assert {"mel", "encoder", "prefill", "decode", "words", "total"} <= set(transcript.timings)
+    assert updates[-1].real_time_factor > 0
+    _, at_once = live(engine, waveform, len(waveform), how)
+    assert at_once.segments == transcript.segments
+
+
+def test_silence_decodes_nothing(engine):
+    silence = np.concatenate([decode(CLIPS / "silence.flac")] * 8)
+    _, transcript = live(engine, silence, 8000)
+    assert (transcript.text, transcript.segments) == ("", ())
+    assert set(transcript.timings) == {"total"}
+
+
+@pytest.mark.slow
+def test_live_text_is_offline_text(engine):
+    """The goal of the live mode, where the default checkpoint hears at all."""
+    n_words = n_errors = 0
+    for clip in SPOKEN:
+        waveform = decode(CLIPS / clip["file"])
+        offline = engine.transcribe(waveform, GREEDY.changed({"language": "en"})).text
+        wer = word_error_rate(clip["text"], offline).wer
+        if wer > HEARS:
+            pytest.skip(
+                f"the model {engine.info.model!r} does not hear {clip['file']}: "
+                f"offline, its word error rate is {wer:.2f}, above {HEARS}"
+            )
+        errors = word_error_rate(offline, live(engine, waveform, RATE // 2)[1].text)
+        n_words += errors.n_words
+        n_errors += errors.substitutions + errors.deletions + errors.insertions
+        print(f"{clip['file']}: live differs from offline by {errors}")
+    assert 1 - n_errors / n_words >= GOAL
