@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from maxwhisper.clock import StageClock
+from maxwhisper.decoding.language import SpokenLanguage
 from maxwhisper.transcribe.listening import Hypothesis
 from maxwhisper.transcript import Segment, Word
 
@@ -53,7 +54,7 @@ class ScriptedListener:
     mishears: float = 0.0
     edge_errors: bool = True
     clock: StageClock = field(default_factory=StageClock)
-    language: str = "en"
+    language: SpokenLanguage = SpokenLanguage("en", {})  # noqa: RUF009 (frozen)
     windows: list[tuple[float, float]] = field(default_factory=list)
     remembered: list[str] = field(default_factory=list)
 

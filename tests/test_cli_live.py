@@ -89,6 +89,12 @@ def test_no_sound_at_all_is_an_empty_transcript(engine, speak, capfd):
     assert json.loads(last)["transcript"]["text"] == ""
 
 
+def test_seconds_are_numbers(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["live", "-", "--hop_s", "None"])
+    assert "--hop_s" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

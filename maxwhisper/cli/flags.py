@@ -155,7 +155,7 @@ def _reader(hint: Any) -> Callable[[str], Any]:
     number = float if float in kinds else int
     if any(typing.get_origin(kind) is tuple for kind in kinds):
         return _numbers
-    return _or_none(number)
+    return _or_none(number) if type(None) in kinds else number
 
 
 def _metavar(hint: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from maxwhisper.checkpoint.schema import Heads
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.alignment import align_words
-from maxwhisper.decoding.language import detect_language
+from maxwhisper.decoding.language import SpokenLanguage, detect_language
 from maxwhisper.decoding.protocols import Network
 from maxwhisper.decoding.window import WindowResult, decode_windows
 from maxwhisper.dims import FRAMES_PER_SECOND, HOP_LENGTH, N_FFT, TIME_PRECISION_S
@@ -61,7 +61,7 @@ class Listener(Protocol):
     clock: StageClock
 
     @property
-    def language(self) -> str: ...
+    def language(self) -> SpokenLanguage: ...
 
     def hear(self, waveform: Waveform, seek: int) -> Hypothesis:
         """Words in samples (n,), at most 30 s, that begin at mel frame `seek` of the stream."""
@@ -98,15 +98,12 @@ class NetworkListener:
     def __post_init__(self) -> None:
         check_options(self.options, self.heads)
         dims, task = self.network.dims, self.options.task
-        language = spoken_language(dims, self.options.language, task)
-        self._knows_language = language is not None
-        self._tokenizer = get_tokenizer(dims, language=language, task=task)
+        code = spoken_language(dims, self.options.language, task)
+        self._knows_language = code is not None
+        self.language = SpokenLanguage(code or "en", {})
+        self._tokenizer = get_tokenizer(dims, language=code, task=task)
         self._history: History = new_history(self._tokenizer, self.options, dims)
         self._last_speech_s = 0.0  # end of the last word remembered
-
-    @property
-    def language(self) -> str:
-        return self._tokenizer.language or "en"
 
     def hear(self, waveform: Waveform, seek: int) -> Hypothesis:
         window = Window(seek, len(waveform) // HOP_LENGTH)
@@ -152,10 +149,9 @@ class NetworkListener:
     def _detect_language(self, encoded: Any) -> None:
         with self.clock.stage("language"):
             probabilities = detect_language(self.network, encoded, self._tokenizer)
-        language = max(probabilities, key=probabilities.__getitem__)
-        self._tokenizer = get_tokenizer(
-            self.network.dims, language=language, task=self.options.task
-        )
+        code = max(probabilities, key=probabilities.__getitem__)
+        self.language = SpokenLanguage(code, probabilities)
+        self._tokenizer = get_tokenizer(self.network.dims, language=code, task=self.options.task)
 
     def _with_words(self, segments: list[Segment], encoded: Any, window: Window) -> list[Segment]:
         with self.clock.stage("words"):

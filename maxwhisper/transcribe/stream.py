@@ -111,7 +111,8 @@ class Stream:
             segments = tuple(self._finished(segment) for segment in self._segments)
             self._transcript = Transcript(
                 text="".join(segment.text for segment in segments),
-                language=self._listener.language,
+                language=self._listener.language.code,
+                language_probabilities=self._listener.language.probabilities,
                 segments=segments,
                 duration=self._received / SAMPLE_RATE,
                 timings={**self._listener.clock.seconds, "total": self._busy_s},

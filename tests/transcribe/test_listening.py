@@ -106,8 +106,10 @@ def test_the_language_is_heard_once():
     network = OpenNetwork(MULTILINGUAL, languages=tuple(languages.items()))
     transcript = live(network, speech([20] * 80))
     assert transcript.language == "de"
+    assert max(transcript.language_probabilities.values()) > 0.9
+    assert len(transcript.language_probabilities) == 99
     asked = live(network, speech([20] * 4), FREE.changed({"language": "french"}))
-    assert asked.language == "fr"
+    assert (asked.language, asked.language_probabilities) == ("fr", {})
 
 
 @pytest.mark.parametrize(
