@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from tools.train_demo.labels import NOWHERE
 from tools.train_demo.model import Vocabulary
 from tools.train_demo.phones import UNLABELLED
 from tools.train_demo.placing import POSITION
@@ -30,6 +31,7 @@ class Batch(NamedTuple):
     phones: Tensor  # (B, n / 320)
     rows: Tensor  # (B, L)
     targets: Tensor  # (B, L)
+    heard_at: Tensor  # (B, L) position in `samples` / 320 where a target is heard; < 0: not known
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
@@ -52,7 +54,16 @@ def collate(examples: list[Example], vocabulary: Vocabulary) -> Batch:
         ),
         rows=torch.from_numpy(vocabulary.rows(np.where(read, inputs, UNLABELLED)).clip(min=0)),
         targets=torch.from_numpy(vocabulary.rows(targets)),
+        heard_at=torch.from_numpy(_heard_at(examples, length)),
     )
+
+
+def _heard_at(examples: list[Example], length: int) -> npt.NDArray[np.float32]:
+    times = np.full((len(examples), length), NOWHERE, np.float32)
+    for row, example in zip(times, examples, strict=True):
+        row[: len(example.labels.heard_at)] = example.labels.heard_at
+        row[row >= 0] -= example.first_position
+    return times
 
 
 def _padded(

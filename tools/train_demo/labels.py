@@ -8,11 +8,13 @@ one to say next (targets). Source of the format: Whisper paper, section 2.3.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from maxwhisper.dims import TIME_PRECISION_S
 from maxwhisper.tokenizer import Tokenizer
 from tools.train_demo.phones import UNLABELLED
 
+NOWHERE = -1.0
 MAX_PROMPT = 223  # tokens: n_text_ctx // 2 - 1, as the decoder cuts it (decoding.py:598)
 
 
@@ -27,10 +29,15 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Labels:
-    """`targets[i]` follows `inputs[: i + 1]`; UNLABELLED where nothing is to be learnt."""
+    """`targets[i]` follows `inputs[: i + 1]`; UNLABELLED where nothing is to be learnt.
+
+    `heard_at[i]` is the audio position (20 ms) where target i is heard, about: a token's share of
+    its segment's time. NOWHERE where that is not known.
+    """
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
+    heard_at: tuple[float, ...]
 
 
 def timestamp(tokenizer: Tokenizer, seconds: float) -> int:
@@ -83,7 +90,21 @@ def for_speech(tokenizer: Tokenizer, body: Sequence[int], prompt: Sequence[int] 
     before = [tokenizer.sot_prev, *prompt[-MAX_PROMPT:]] if prompt else []
     said = [tokenizer.sot, *body, tokenizer.eot]
     targets = [UNLABELLED] * len(before) + said[1:]
-    return Labels((*before, *said[:-1]), tuple(targets))
+    times = [NOWHERE] * len(before) + _heard_at(said[1:], tokenizer)
+    return Labels((*before, *said[:-1]), tuple(targets), tuple(times))
+
+
+def _heard_at(tokens: Sequence[int], tokenizer: Tokenizer) -> list[float]:
+    """Timestamps at their time, the text of a closed segment spread evenly over it."""
+    positions = [token - tokenizer.timestamp_begin for token in tokens]
+    times = [float(position) if position >= 0 else NOWHERE for position in positions]
+    stamps = [i for i, position in enumerate(positions) if position >= 0]
+    for first, last in pairwise(stamps):
+        n = last - first
+        for i in range(first + 1, last):
+            share = (i - first - 0.5) / (n - 1)
+            times[i] = positions[first] + share * (positions[last] - positions[first])
+    return times
 
 
 def for_no_speech(tokenizer: Tokenizer, first: int, prompt: Sequence[int] = ()) -> Labels:
@@ -94,4 +115,4 @@ def for_no_speech(tokenizer: Tokenizer, first: int, prompt: Sequence[int] = ()) 
     """
     before = [tokenizer.sot_prev, *prompt[-MAX_PROMPT:]] if prompt else []
     targets = [*[UNLABELLED] * len(before), tokenizer.no_speech, tokenizer.eot]
-    return Labels((*before, tokenizer.sot, first), tuple(targets))
+    return Labels((*before, tokenizer.sot, first), tuple(targets), (NOWHERE,) * len(targets))

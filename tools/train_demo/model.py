@@ -5,21 +5,25 @@ nothing of data or optimisers. Axis letters as in `maxwhisper.reference`.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
-from whisper.model import ModelDimensions, Whisper
+from whisper.model import ModelDimensions, MultiHeadAttention, ResidualAttentionBlock, Whisper
 
 from maxwhisper.dims import Dims
 from maxwhisper.tokenizer import Tokenizer
 from tools.train_demo.phones import PHONES, UNLABELLED
 
 EMBEDDING = "decoder.token_embedding.weight"
+
+
+# How near is near: a token's place is guessed from its share of the segment, 0.3 s off or so.
+NEAR_POSITIONS = 15.0  # of 20 ms; the standard deviation of a bell curve
 
 
 class Vocabulary:
@@ -113,14 +117,22 @@ class Learner(nn.Module):
             x = block(x)
         return encoder.ln_post(x)
 
-    def states(self, rows: Tensor, features: Tensor) -> Tensor:
-        """Decoder states (B, L, C) before the output layer."""
+    def states(self, rows: Tensor, features: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Decoder states (B, L, C) before the output layer, and where the first head of every layer
+        but the first quarter listens: attention (B, L, S) each."""
         decoder = self.whisper.decoder
         x = decoder.token_embedding(rows) + decoder.positional_embedding[: rows.shape[1]]
         x = x.to(features.dtype)
-        for block in decoder.blocks:
-            x = block(x, features, mask=decoder.mask)
-        return decoder.ln(x)
+        attention = []
+        blocks = cast(Sequence[ResidualAttentionBlock], decoder.blocks)
+        for layer, block in enumerate(blocks):
+            x = x + block.attn(block.attn_ln(x), mask=decoder.mask)[0]
+            h = block.cross_attn_ln(x)
+            if layer >= len(blocks) // 4:
+                attention.append(_first_head(block.cross_attn, h, features))
+            x = x + block.cross_attn(h, features)[0]
+            x = x + block.mlp(block.mlp_ln(x))
+        return decoder.ln(x), attention
 
     def logits(self, states: Tensor) -> Tensor:
         """(..., C) -> (..., rows) logits; the shared row counts for all unused tokens."""
@@ -139,12 +151,34 @@ class Learner(nn.Module):
         right = (logits.argmax(-1) == phones)[labelled].float().mean()
         return loss, right
 
-    def text_loss(self, features: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
-        """Cross entropy per token that is to be said; only those positions meet the output layer,
-        which would cost more than the rest of the decoder."""
+    def text_loss(
+        self, features: Tensor, rows: Tensor, targets: Tensor, heard_at: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Cross entropy per token that is to be said, and -log of how much the guided heads listen
+        to where it is heard.
+
+        Only positions with a target meet the output layer, which would cost more than the rest of
+        the decoder.
+        """
         said = targets != UNLABELLED
-        logits = self.logits(self.states(rows, features)[said])
-        return functional.cross_entropy(logits, targets[said])
+        states, attention = self.states(rows, features)
+        text_loss = functional.cross_entropy(self.logits(states[said]), targets[said])
+        known = heard_at >= 0
+        positions = torch.arange(features.shape[1], device=features.device)
+        near = torch.exp(-0.5 * ((positions - heard_at[known][:, None]) / NEAR_POSITIONS) ** 2)
+        listened = [(heads[known].float() * near).sum(-1) for heads in attention]
+        if not known.any():
+            return text_loss, text_loss.new_zeros(())
+        return text_loss, -torch.log(torch.stack(listened) + 1e-6).mean()
+
+
+def _first_head(attention: MultiHeadAttention, x: Tensor, features: Tensor) -> Tensor:
+    """Cross-attention (B, L, S) of the first head alone."""
+    width = attention.query.weight.shape[0] // attention.n_head
+    bias = attention.query.bias
+    query = functional.linear(x, attention.query.weight[:width], bias[:width])
+    key = functional.linear(features, attention.key.weight[:width])
+    return torch.softmax(query @ key.transpose(1, 2) * width**-0.5, dim=-1)
 
 
 def canonical_weights(

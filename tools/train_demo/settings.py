@@ -26,6 +26,8 @@ class Phase:
     text_weight: float
     peak_rate: float  # learning rate after warm-up, which falls over the phase by a cosine
     final_rate: float
+    place_weight: float = 0.1  # of where the decoder listens
+    masked: bool = True  # bands of the log-mel hidden, as in SpecAugment
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,18 @@ class Settings:
 def phases(batch_short: int, batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
     """hear: phones alone. read: text of single utterances. join: several, in 10 s, with prompts.
     window: as at work, 30 s."""
+    hear = Style(None, 6, distorted=0.3)
+    read, join, window = Style(None, 6, spell, 0.3), Style(10, 9, spell / 2), Style(30, 15)
     return (
-        Phase("hear", 0.06, Style(None, 6, distorted=0.3), batch_short, 1.0, 0.0, rate, rate),
-        Phase("read", 0.47, Style(None, 6, spell, 0.3), batch_short, 0.3, 1.0, rate, rate / 2),
-        Phase(
-            "join", 0.17, Style(10, 9, spell / 2), batch_window * 3, 0.3, 1.0, rate / 2, rate / 3
-        ),
-        Phase("window", 0.30, Style(30, 15), batch_window, 0.1, 1.0, rate / 2, rate / 100),
+        Phase("hear", 0.06, hear, batch_short, 1.0, 0.0, rate, rate, masked=False),
+        Phase("read", 0.47, read, batch_short, 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
+        Phase("join", 0.17, join, batch_window * 3, 0.3, 1.0, rate / 2, rate / 3),
+        Phase("window", 0.30, window, batch_window, 0.1, 1.0, rate / 2, rate / 100),
     )
 
 
-# cpu: a step of 32 single utterances (122 s of sound) took 2.9 s on one busy core. bfloat16 there
+# cpu: a step of 32 single utterances (122 s of sound) took 1.6 s on one core, at width 192; half of
+# it makes twice as many updates. bfloat16 there
 # was 20 times slower than float32 (AVX2 alone), so only a GPU gets it. gpu: not run yet; a core
 # makes a window in 22 ms and an utterance in 1.7 ms, so 15 of them feed about ten steps of 64
 # windows a second.
@@ -78,7 +81,7 @@ PRESETS = {
         log_steps=10,
         evaluate_utterances=4,
     ),
-    "cpu": Settings(DIMS, phases(32, 4, spell=0.1, rate=1.5e-3), workers=1, evaluate_utterances=40),
+    "cpu": Settings(DIMS, phases(16, 2, spell=0.1, rate=2e-3), workers=1, evaluate_utterances=40),
     "gpu": Settings(
         DIMS, phases(512, 64, spell=0.3, rate=2e-3), workers=15, evaluate_utterances=200
     ),

@@ -58,14 +58,18 @@ class Trainer:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             mel = log_mel(batch.samples.float() / 32768, batch.content, batch.loudest.float())
             seed = self.settings.seed * 1_000_003 + self.step
-            mel = mask_bands(mel, torch.Generator().manual_seed(seed))
+            if phase.masked:
+                mel = mask_bands(mel, torch.Generator().manual_seed(seed))
         features = self.learner.encode(mel, batch.first_position)
         phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
         losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
         loss = phase.phone_weight * phone_loss
         if phase.text_weight:
-            losses["text_loss"] = self.learner.text_loss(features, batch.rows, batch.targets)
-            loss = loss + phase.text_weight * losses["text_loss"]
+            text_loss, place_loss = self.learner.text_loss(
+                features, batch.rows, batch.targets, batch.heard_at
+            )
+            losses |= {"text_loss": text_loss, "place_loss": place_loss}
+            loss = loss + phase.text_weight * text_loss + phase.place_weight * place_loss
         return {**losses, "loss": loss}
 
     def save(self, path: Path) -> None:
