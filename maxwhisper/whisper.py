@@ -118,7 +118,7 @@ class Whisper:
         """
         options = (options or TranscribeOptions()).changed(changes)
         clock, start = StageClock(), time.perf_counter()
-        waveforms = [_samples(audio, clock) for audio in audios]
+        waveforms = (_samples(audio, clock) for audio in audios)
         if not isinstance(vad, VadOptions):
             vad = None if vad is False else batched.PAUSES
         transcripts = batched.transcribe_batch(

@@ -6,7 +6,7 @@ timestamp; the next windows of several stretches make a batch. No window is prom
 before it, so this is not the sequential mode made faster, but another one. Never sees a logit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -58,7 +58,7 @@ def check_options(options: TranscribeOptions, batch_size: int, heads: Heads) -> 
 
 def transcribe_batch(
     network: Network,
-    waveforms: Sequence[Waveform],
+    waveforms: Iterable[Waveform],
     options: TranscribeOptions,
     *,
     batch_size: int = BATCH_SIZE,
@@ -71,15 +71,21 @@ def transcribe_batch(
     `vad` finds the speech, and nothing else is read. Without it everything is, cut at the quietest
     points. `heads` are the checkpoint's alignment heads; word times need them. `initial_prompt`
     prompts the first window of every recording, and all others with `carry_initial_prompt`. A
-    recording's segments come in order. Timings are those of all recordings together.
+    recording's segments come in order. Timings are those of all recordings together. Waveforms are
+    taken one by one, when a batch has room for more, and let go of when they are read.
     """
     check_options(options, batch_size, heads)
     reader = _Reader(network, options, vad, heads)
-    recordings = [reader.open(waveform) for waveform in waveforms]
-    waiting = [piece for recording in recordings for piece in recording.pieces]
-    while waiting:
-        batch = [piece for piece in waiting if _alike(piece, waiting[0])][:batch_size]
-        reader.read(batch)
+    recordings: list[Recording] = []
+    coming = iter(waveforms)
+    waiting: list[Piece] = []
+    while True:
+        while len(waiting) < batch_size and (waveform := next(coming, None)) is not None:
+            recordings.append(reader.open(waveform))
+            waiting += recordings[-1].pieces
+        if not waiting:
+            break
+        reader.read([piece for piece in waiting if _alike(piece, waiting[0])][:batch_size])
         waiting = [piece for piece in waiting if not piece.is_read]
         for index, recording in enumerate(recordings):
             for segment in recording.settle():

@@ -7,6 +7,8 @@ order. Times are seconds from the recording's start, seeks mel frames of 10 ms. 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from maxwhisper.decoding.language import SpokenLanguage
 from maxwhisper.decoding.protocols import LogMelFrames
 from maxwhisper.dims import FRAMES_PER_SECOND
@@ -19,6 +21,7 @@ from maxwhisper.transcript import Segment
 # rest of one. A shorter rest may be a word that was heard, with a timestamp that came too soon.
 MISSED_PHRASE_FRAMES = 2 * FRAMES_PER_SECOND // 10
 MISSED_REST_FRAMES = FRAMES_PER_SECOND // 2
+NOTHING = np.empty((0, 0), np.float32)  # the log-mel of a recording that is read
 LEAD_FRAMES = 2 * FRAMES_PER_SECOND // 10  # of silence, before a phrase that is read again
 
 
@@ -86,12 +89,15 @@ class Recording:
     n_settled: int = 0  # pieces whose segments are among them
 
     def settle(self) -> list[Segment]:
-        """Number the segments up to the first piece that is not read; return the new ones."""
+        """Number the segments up to the first piece that is not read; return the new ones. The
+        log-mel is let go of after the last."""
         n_before = len(self.segments)
         while self.n_settled < len(self.pieces) and self.pieces[self.n_settled].is_read:
             for segment in self.pieces[self.n_settled].segments:
                 self.segments.append(replace(segment, id=len(self.segments)))
             self.n_settled += 1
+        if self.n_settled == len(self.pieces):
+            self.mel = NOTHING
         return self.segments[n_before:]
 
 

@@ -1,5 +1,7 @@
 """The batched mode on a network that hears what the samples spell out: every word once, on time."""
 
+import weakref
+
 import numpy as np
 import pytest
 from hearing_network import (
@@ -174,7 +176,7 @@ def test_only_clips_are_read():
 def test_the_initial_prompt_prompts_the_first_window_or_all():
     waveforms = [speech(random_pauses(8, 150)), speech(random_pauses(9, 150), 500)]
     prompt = TOKENIZER.encode(" Gloria")
-    for carry, n_prompted in ((False, 1), (True, None)):
+    for carry, n_prompted in ((False, 2), (True, None)):  # batches
         network = HearingNetwork()
         options = FREE.changed({"initial_prompt": "Gloria", "carry_initial_prompt": carry})
         transcripts = transcribe_batch(network, waveforms, options, batch_size=2)
@@ -245,3 +247,22 @@ def test_half_a_word_is_heard_as_such():
     network = HearingNetwork()
     numbers = network.encode(network.log_mel(speech([10, 10]), 480_000)[None, 30:3030])[0]
     assert network.heard(numbers)[1::3] == [CUT, WORDS[2]]
+
+
+def test_recordings_are_opened_when_there_is_room_and_let_go_of():
+    """Of many recordings, no more are in memory than make a batch."""
+    alive, most = set(), []
+
+    class Counting(HearingNetwork):
+        def log_mel(self, waveform, padding):
+            mel = super().log_mel(waveform, padding)
+            alive.add(id(mel))
+            weakref.finalize(mel, alive.discard, id(mel))
+            most.append(len(alive))
+            return mel
+
+    waveforms = (speech([20] * 3, first_number=1 + 3 * i) for i in range(12))
+    transcripts = transcribe_batch(Counting(), waveforms, FREE, batch_size=2)
+    said = [number for transcript in transcripts for number, _, _ in heard(transcript)]
+    assert said == list(range(1, 37))
+    assert max(most) <= 3
