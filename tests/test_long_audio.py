@@ -25,7 +25,8 @@ waveform = decode(sys.argv[1])
 mel = network.log_mel(waveform, N_SAMPLES)
 for start in range(0, len(mel) - N_FRAMES, N_FRAMES):
     frames = mel[start : start + N_FRAMES]
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+peak = int(status["VmHWM"].split()[0]) * 1024  # ru_maxrss would count the parent before exec()
 seconds = time.perf_counter() - started
 print(json.dumps([len(waveform), frames.shape, before, peak, seconds]))
 """

@@ -25,9 +25,10 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(browser, tmp_path_factory):
-    """(address, uploads, pool) of one server for all browser tests."""
+    """(address, uploads, pool) of one server for a file of browser tests; then the real engines are
+    back in their places."""
     with (
         pytest.MonkeyPatch.context() as patch,
         served_page(patch, tmp_path_factory.mktemp("page")) as page,

@@ -60,9 +60,9 @@ def phases(batch_short: int, batch_window: int, spell: float, rate: float) -> tu
     read, join, window = Style(None, 6, spell, 0.3), Style(10, 9, spell / 2), Style(30, 15)
     return (
         Phase("hear", 0.06, hear, batch_short, 1.0, 0.0, rate, rate, masked=False),
-        Phase("read", 0.47, read, batch_short, 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
-        Phase("join", 0.17, join, batch_window * 3, 0.3, 1.0, rate / 2, rate / 3),
-        Phase("window", 0.30, window, batch_window, 0.1, 1.0, rate / 2, rate / 100),
+        Phase("read", 0.68, read, batch_short, 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
+        Phase("join", 0.08, join, batch_window * 3, 0.3, 1.0, rate / 2, rate / 3),
+        Phase("window", 0.18, window, batch_window, 0.1, 1.0, rate / 2, rate / 100),
     )
 
 
