@@ -141,8 +141,14 @@ def encoder_decoder(subject: Subject) -> Finding:
 
 def complete_pipeline(subject: Subject) -> Finding:
     waveform = subject.waveform[: PIPELINE_S * SAMPLE_RATE]
+    eot = get_tokenizer(subject.engine.dims).eot  # suppressed: this is no speech, and must be read
     options = GREEDY.changed(
-        {"language": "en", "sample_len": PIPELINE_TOKENS, "no_speech_threshold": None}
+        {
+            "language": "en",
+            "sample_len": PIPELINE_TOKENS,
+            "no_speech_threshold": None,
+            "suppress_tokens": (-1, eot),
+        }
     )
 
     def said(network: Network) -> list[int]:
