@@ -93,27 +93,43 @@ def speech_spans(waveform: Float32, options: VadOptions | None = None) -> list[S
 
 def speech_probabilities(waveform: Float32) -> Float32:
     """(n,) samples -> (n // 512 + 1,) probabilities of speech, one every 32 ms."""
-    session = _session()
-    hidden, cell = np.zeros(STATE_SHAPE, np.float32), np.zeros(STATE_SHAPE, np.float32)
-    probabilities = []
-    for blocks in _batches(waveform):
-        inputs = {"input": blocks, "h": hidden, "c": cell}
-        found, hidden, cell = session.run(None, inputs)
-        probabilities.append(found.reshape(-1))
-    return np.concatenate(probabilities)
+    network = _Silero()
+    return np.concatenate([network(_with_context(samples)) for samples in _batches(waveform)])
 
 
 def _batches(waveform: Float32) -> Iterator[Float32]:
-    """(N, 64 + 512) blocks with their context, N <= 1000; silence before the first and after."""
+    """Whole blocks with the context before them, (64 + 512 N,), N <= 1000; silence before the
+    first and after the last sample."""
     n_blocks = len(waveform) // BLOCK_SAMPLES + 1
-    offsets = np.arange(CONTEXT_SAMPLES + BLOCK_SAMPLES)
     for first in range(0, n_blocks, BATCH_BLOCKS):
-        starts = np.arange(min(BATCH_BLOCKS, n_blocks - first)) * BLOCK_SAMPLES
-        begin, end = first * BLOCK_SAMPLES, first * BLOCK_SAMPLES + len(starts) * BLOCK_SAMPLES
+        begin = first * BLOCK_SAMPLES
+        end = min(first + BATCH_BLOCKS, n_blocks) * BLOCK_SAMPLES
         samples = read_samples(waveform, max(begin - CONTEXT_SAMPLES, 0), end)
         before = CONTEXT_SAMPLES if begin == 0 else 0
         after = max(end - len(waveform), 0)
-        yield np.pad(samples, (before, after))[starts[:, None] + offsets]
+        yield np.pad(samples, (before, after))
+
+
+def _with_context(samples: Float32) -> Float32:
+    """(64 + 512 N [+ rest],) samples -> (N, 64 + 512): every whole block with what precedes it."""
+    n_blocks = (len(samples) - CONTEXT_SAMPLES) // BLOCK_SAMPLES
+    starts = np.arange(n_blocks) * BLOCK_SAMPLES
+    return samples[starts[:, None] + np.arange(CONTEXT_SAMPLES + BLOCK_SAMPLES)]
+
+
+class _Silero:
+    """The network, and what it remembers of the blocks so far."""
+
+    def __init__(self) -> None:
+        self._session = _session()
+        self._hidden, self._cell = np.zeros((2, *STATE_SHAPE), np.float32)
+
+    def __call__(self, blocks: Float32) -> Float32:
+        """The next blocks (N, 64 + 512) -> probabilities of speech (N,)."""
+        inputs = {"input": blocks, "h": self._hidden, "c": self._cell}
+        found, self._hidden, self._cell = self._session.run(None, inputs)
+        probabilities: Float32 = found.reshape(-1)
+        return probabilities
 
 
 class VoiceMonitor:
@@ -125,8 +141,7 @@ class VoiceMonitor:
 
     def __init__(self, options: VadOptions | None = None) -> None:
         self._options = (options or VadOptions()).validate()
-        self._session = _session()
-        self._hidden, self._cell = np.zeros((2, *STATE_SHAPE), np.float32)
+        self._network = _Silero()
         self._samples = np.zeros(CONTEXT_SAMPLES, np.float32)  # context, then what makes no block
         self._n_blocks = 0
         self._is_speech = False
@@ -135,15 +150,11 @@ class VoiceMonitor:
     def hear(self, samples: Float32) -> Float32:
         """The next samples (n,) -> probabilities of the blocks that they complete."""
         self._samples = np.concatenate([self._samples, samples])
-        n_blocks = (len(self._samples) - CONTEXT_SAMPLES) // BLOCK_SAMPLES
-        if n_blocks == 0:
+        blocks = _with_context(self._samples)
+        if not len(blocks):
             return np.empty(0, np.float32)
-        starts = np.arange(n_blocks) * BLOCK_SAMPLES
-        blocks = self._samples[starts[:, None] + np.arange(CONTEXT_SAMPLES + BLOCK_SAMPLES)]
-        self._samples = self._samples[n_blocks * BLOCK_SAMPLES :]
-        inputs = {"input": blocks, "h": self._hidden, "c": self._cell}
-        found, self._hidden, self._cell = self._session.run(None, inputs)
-        probabilities: Float32 = found.reshape(-1)
+        self._samples = self._samples[len(blocks) * BLOCK_SAMPLES :]
+        probabilities = self._network(blocks)
         for probability in probabilities:
             self._n_blocks += 1
             low, high = self._options.silence_threshold, self._options.threshold

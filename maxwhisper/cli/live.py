@@ -109,5 +109,4 @@ def _from_pcm(stream: BinaryIO) -> Iterator[Waveform]:
         n_whole = len(data) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE
         if n_whole < len(data):  # reads are whole until the end
             progress("standard input ended within a sample: its half was left out")
-        samples = np.frombuffer(data[:n_whole], "<i2")
-        yield samples.astype(np.float32) / np.float32(32768)
+        yield np.frombuffer(data[:n_whole], "<i2")

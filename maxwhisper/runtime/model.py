@@ -95,10 +95,13 @@ class MaxNetwork:
         """
         decoder = self.decoder(encoded)
         logits, *queries = decoder.forward(PREFILL, tokens, self.positions(rows))
+        of_layer = {
+            layer: (to_float32(queries[layer]), to_float32(encoded.cross_kv[2 * layer]))
+            for layer in {layer for layer, _ in heads}
+        }
         scores = []
         for layer, head in heads:
-            query = to_float32(queries[layer])[:, head]
-            key = to_float32(encoded.cross_kv[2 * layer])[:, head]
+            query, key = (heads_of_layer[:, head] for heads_of_layer in of_layer[layer])
             scores.append(query @ key.swapaxes(1, 2) * query.shape[-1] ** -0.5)
         return logits.to_numpy(), np.stack(scores, axis=1)
 

@@ -23,9 +23,9 @@ from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
 from maxwhisper.transcribe import sequential
-from maxwhisper.transcribe.clips import seek_clips
+from maxwhisper.transcribe.clips import Stretch, seek_clips
 from maxwhisper.transcribe.history import new_history
-from maxwhisper.transcribe.packing import Stretch, pack, quiet_stretches, to_frames
+from maxwhisper.transcribe.packing import pack, quiet_stretches, to_frames
 from maxwhisper.transcribe.pieces import Piece, Recording
 from maxwhisper.transcribe.segments import Window, ends_in_single_timestamp, window_segments
 from maxwhisper.transcribe.silence import is_silence, seek_after_words
@@ -154,11 +154,10 @@ class _Reader:
 
     def _stretches(self, mel: LogMelFrames, speech: Sequence[Stretch]) -> list[Stretch]:
         clips = seek_clips(self.options.clip_timestamps, content_frames=len(mel) - N_FRAMES)
-        cuts = [Stretch(clip.start, clip.end) for clip in clips if clip.start < clip.end]
         if self.vad is None:
-            return [stretch for clip in cuts for stretch in quiet_stretches(mel, clip)]
+            return [stretch for clip in clips for stretch in quiet_stretches(mel, clip)]
         padding = round(self.vad.speech_pad_ms * FRAMES_PER_SECOND / 1000)
-        return [stretch for clip in cuts for stretch in pack(speech, padding, clip)]
+        return [stretch for clip in clips for stretch in pack(speech, padding, clip)]
 
     def read(self, batch: Sequence[Piece]) -> None:
         """Decode the next window of each piece; they are alike."""

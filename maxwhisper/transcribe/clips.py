@@ -5,21 +5,20 @@ Source: openai/whisper transcribe.py:167-177.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from maxwhisper.dims import FRAMES_PER_SECOND
 from maxwhisper.errors import OptionError
 
 
-@dataclass(frozen=True)
-class Clip:
-    """Mel frames of 10 ms, `end` excluded."""
+class Stretch(NamedTuple):
+    """Mel frames of 10 ms, from `start` up to, not including, `end`."""
 
     start: int
     end: int
 
 
-def seek_clips(clip_timestamps: str | Sequence[float], content_frames: int) -> list[Clip]:
+def seek_clips(clip_timestamps: str | Sequence[float], content_frames: int) -> list[Stretch]:
     """Clips of "start,end,start,end,…" or of numbers, in seconds; a last start without an end
     reads to the recording's end, and no time at all reads everything.
 
@@ -30,7 +29,7 @@ def seek_clips(clip_timestamps: str | Sequence[float], content_frames: int) -> l
     if len(frames) % 2 == 1:
         frames.append(content_frames)
     pairs = zip(frames[::2], frames[1::2], strict=True)
-    return [Clip(start, min(end, content_frames)) for start, end in pairs]
+    return [Stretch(start, min(end, content_frames)) for start, end in pairs]
 
 
 def _seconds(clip_timestamps: str | Sequence[float]) -> list[float]:

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 from maxwhisper.checkpoint.schema import Heads
 from maxwhisper.clock import StageClock
-from maxwhisper.decoding.alignment import align_words
 from maxwhisper.decoding.language import SpokenLanguage, detect_language
 from maxwhisper.decoding.protocols import Network
 from maxwhisper.decoding.window import WindowResult, decode_windows
@@ -23,9 +22,9 @@ from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
 from maxwhisper.transcribe.history import History, new_history
 from maxwhisper.transcribe.segments import Window, window_segments, without_empty
-from maxwhisper.transcribe.sequential import padded_window
+from maxwhisper.transcribe.sequential import padded_window, with_words
 from maxwhisper.transcribe.silence import is_silence
-from maxwhisper.transcribe.word_times import add_word_times, last_word_end, text_tokens
+from maxwhisper.transcribe.word_times import last_word_end
 from maxwhisper.transcript import Segment, Word
 
 # They choose parts of a recording, or judge silences and languages once all of it is there.
@@ -155,12 +154,15 @@ class NetworkListener:
 
     def _with_words(self, segments: list[Segment], encoded: Any, window: Window) -> list[Segment]:
         with self.clock.stage("words"):
-            text = text_tokens(segments, self._tokenizer)
-            (words,) = align_words(
-                self.network, encoded, self._tokenizer, [text], [window.size], self.heads
-            )
-            return add_word_times(
-                segments, words, self._last_speech_s, self._tokenizer, self.options
+            return with_words(
+                self.network,
+                encoded,
+                segments,
+                window,
+                self._last_speech_s,
+                self._tokenizer,
+                self.options,
+                self.heads,
             )
 
 

@@ -7,27 +7,19 @@ all of it. The time base is the mel frame, 10 ms. Knows no network and no text.
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 from numpy.lib.stride_tricks import sliding_window_view
 
 from maxwhisper.decoding.protocols import LogMelFrames
 from maxwhisper.dims import FRAMES_PER_SECOND, HOP_LENGTH, N_FRAMES
 from maxwhisper.engine import Waveform
-from maxwhisper.transcribe.clips import seek_clips
+from maxwhisper.transcribe.clips import Stretch, seek_clips
 from maxwhisper.vad import Span, VadOptions, speech_spans
 
 LONG_PAUSE_FRAMES = FRAMES_PER_SECOND  # a longer one is no better place for a cut
 FULL_FRAMES = 20 * FRAMES_PER_SECOND  # without known pauses, no stretch is cut before
 # A quiet 0.1 s lies between words; a shorter one may be the closure of a p, t or k.
 QUIET_FRAMES = FRAMES_PER_SECOND // 10
-
-
-class Stretch(NamedTuple):
-    """Mel frames from `start` up to, not including, `end`."""
-
-    start: int
-    end: int
 
 
 def to_frames(spans: Sequence[Span]) -> list[Stretch]:

@@ -13,7 +13,8 @@ from maxwhisper.decoding.language import SpokenLanguage
 from maxwhisper.decoding.protocols import LogMelFrames
 from maxwhisper.dims import FRAMES_PER_SECOND
 from maxwhisper.tokenizer import Tokenizer
-from maxwhisper.transcribe.packing import Stretch, window_end, within
+from maxwhisper.transcribe.clips import Stretch
+from maxwhisper.transcribe.packing import window_end, within
 from maxwhisper.transcribe.segments import Window, without_empty
 from maxwhisper.transcript import Segment
 

@@ -5,6 +5,7 @@ openai/whisper transcribe.py:38-515.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,7 +83,17 @@ class Reading:
             return [], window.end
         found, seek = window_segments(result, window, self.tokenizer, len(self.segments))
         if options.word_timestamps:
-            found = self._with_words(found, encoded, window)
+            with self.clock.stage("words"):
+                found = with_words(
+                    self.network,
+                    encoded,
+                    found,
+                    window,
+                    self.last_speech_s,
+                    self.tokenizer,
+                    options,
+                    self.heads,
+                )
             if not ends_in_single_timestamp(result.tokens, self.tokenizer):
                 seek = seek_after_words(found, window, seek, threshold_s)
             if threshold_s is not None:
@@ -97,14 +108,6 @@ class Reading:
         found = without_empty(found)
         self._keep(found, result)
         return found, seek
-
-    def _with_words(self, segments: list[Segment], encoded: Any, window: Window) -> list[Segment]:
-        with self.clock.stage("words"):
-            text = text_tokens(segments, self.tokenizer)
-            (words,) = align_words(
-                self.network, encoded, self.tokenizer, [text], [window.size], self.heads
-            )
-            return add_word_times(segments, words, self.last_speech_s, self.tokenizer, self.options)
 
     def _keep(self, segments: list[Segment], result: WindowResult) -> None:
         self.segments.extend(segments)
@@ -163,6 +166,22 @@ def from_speech(mel: LogMelFrames, start_s: float, options: TranscribeOptions) -
     """The frames that a vote on the language may look at, from `start_s` on, and 30 s more."""
     start = round(start_s * FRAMES_PER_SECOND)
     return mel[start : start + (options.language_detection_segments + 1) * N_FRAMES]
+
+
+def with_words(
+    network: Network,
+    encoded: Any,
+    segments: Sequence[Segment],
+    window: Window,
+    last_speech_s: float,
+    tokenizer: Tokenizer,
+    options: TranscribeOptions,
+    heads: Heads,
+) -> list[Segment]:
+    """The segments of one encoded window with their words; see `add_word_times`."""
+    text = text_tokens(segments, tokenizer)
+    (words,) = align_words(network, encoded, tokenizer, [text], [window.size], heads)
+    return add_word_times(segments, words, last_speech_s, tokenizer, options)
 
 
 def choose_language(

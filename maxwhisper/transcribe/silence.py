@@ -14,7 +14,8 @@ from maxwhisper.transcribe.segments import Window
 from maxwhisper.transcribe.word_times import last_word_end
 from maxwhisper.transcript import Segment, Word
 
-PUNCTUATION = "\"'“¿([{-\"'.。,，!！?？:：”)]}、"
+# The marks that are joined to words by default, whatever was asked for.
+PUNCTUATION = TranscribeOptions.prepend_punctuations + TranscribeOptions.append_punctuations
 UNLIKELY = 0.15  # a word less probable than this is suspicious
 SHORTEST_S, LONGEST_S = 0.133, 2.0  # words outside are suspicious by how far they are outside
 WORDS_JUDGED = 8  # at the beginning of a segment

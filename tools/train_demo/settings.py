@@ -56,13 +56,13 @@ class Settings:
 def phases(batch_short: int, batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
     """hear: phones alone. read: text of single utterances. join: several, in 10 s, with prompts.
     window: as at work, 30 s."""
-    hear = Style(None, 6, distorted=0.3)
-    read, join, window = Style(None, 6, spell, 0.3), Style(10, 9, spell / 2), Style(30, 15)
+    hear, read = Style(None, 6, distorted=0.15), Style(None, 6, spell, distorted=0.15)
+    join, window = Style(10, 9, distorted=0.3), Style(30, 15, distorted=0.5)
     return (
         Phase("hear", 0.06, hear, batch_short, 1.0, 0.0, rate, rate, masked=False),
-        Phase("read", 0.68, read, batch_short, 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
-        Phase("join", 0.08, join, batch_window * 3, 0.3, 1.0, rate / 2, rate / 3),
-        Phase("window", 0.18, window, batch_window, 0.1, 1.0, rate / 2, rate / 100),
+        Phase("read", 0.57, read, batch_short, 0.3, 1.0, rate, rate / 4, 0.5, masked=False),
+        Phase("join", 0.14, join, batch_window * 3, 0.3, 1.0, rate / 2, rate / 4, 0.5, False),
+        Phase("window", 0.23, window, batch_window, 0.2, 1.0, rate / 2, rate / 100, 0.3, False),
     )
 
 
@@ -81,7 +81,7 @@ PRESETS = {
         log_steps=10,
         evaluate_utterances=4,
     ),
-    "cpu": Settings(DIMS, phases(16, 2, spell=0.1, rate=2e-3), workers=1, evaluate_utterances=40),
+    "cpu": Settings(DIMS, phases(16, 2, spell=0.0, rate=2e-3), workers=1, evaluate_utterances=40),
     "gpu": Settings(
         DIMS, phases(512, 64, spell=0.3, rate=2e-3), workers=15, evaluate_utterances=200
     ),

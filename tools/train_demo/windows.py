@@ -201,7 +201,7 @@ class Composer:
 
     def _speed(self, rng: Rng) -> float:
         """0.85 to 1.18: a voice moves by up to 2.8 semitones, formants included."""
-        return float(2 ** rng.uniform(-0.24, 0.24)) if rng.random() < 0.6 else 1.0
+        return float(2 ** rng.uniform(-0.24, 0.24)) if rng.random() < 0.25 else 1.0
 
     def _opening(self, rng: Rng) -> int:
         """Samples before the first utterance: at most 1 s mostly, as decoding's rules assume."""
