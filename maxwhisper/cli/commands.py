@@ -7,9 +7,10 @@ Engines are known only through the `Engine` protocol. Heavy packages are importe
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from maxwhisper import engine
 from maxwhisper.cli.output import answer, json_text, progress, write_file
@@ -85,17 +86,25 @@ def parity(args: argparse.Namespace, out: TextIO) -> int:
             progress=progress,
         )
 
+    def keep(record: Mapping[str, Any]) -> None:
+        if args.output is not None:
+            write_file(args.output, json_text(record))
+
     clips, left_out = cases.find_clips(args.clips, args.limit)
     subjects = (
         cases.load_subject(name, args.model or DEFAULT_MODEL, args.cache_dir, progress)
         for name in args.checkpoints
     )
     record = run.run(
-        subjects, clips, load, left_out=left_out, only=args.option_sets, progress=progress
+        subjects,
+        clips,
+        load,
+        left_out=left_out,
+        only=args.option_sets,
+        keep=keep,
+        progress=progress,
     )
     report.validate(record)
-    if args.output is not None:
-        write_file(args.output, json_text(record))
     answer(out, args.json, record, [report.table(record)])
     return 1 if report.failed(record) else 0
 

@@ -27,6 +27,7 @@ OURS, THEIRS = "maxwhisper", "openai-whisper"
 NUDGES = (1 + 1e-6, 1 - 1e-6, 1 + 1e-5, 1 - 1e-5)
 
 LoadEngine = Callable[[str, Subject], Engine]  # name of an engine, weights
+Keep = Callable[[Mapping[str, Any]], None]
 Answer = Transcript | Exception
 
 
@@ -37,29 +38,17 @@ def run(
     *,
     left_out: Mapping[str, str] | None = None,
     only: Sequence[str] | None = None,
+    keep: Keep = lambda record: None,
     progress: Progress = lambda line: None,
 ) -> dict[str, Any]:
-    """Compare all cases. `left_out` is {clip: why} for the record; `only` names option sets."""
+    """Compare all cases. `left_out` is {clip: why} for the record; `only` names option sets;
+    `keep` is given the record so far after every clip, since a full comparison takes hours."""
     if only is not None and (unknown := set(only) - set(OPTION_SETS | MULTILINGUAL_SETS)):
         raise OptionError(
             f"no option set called {', '.join(sorted(unknown))}: choose from "
             f"{', '.join(OPTION_SETS | MULTILINGUAL_SETS)}"
         )
-    described, cases = [], []
-    for subject in subjects:
-        ours, theirs = load(OURS, subject), load(THEIRS, subject)
-        sets = {
-            name: options
-            for name, options in subject.option_sets().items()
-            if only is None or name in only
-        }
-        described.append(_describe(subject, ours, theirs, sets))
-        for clip in clips:
-            for name, options in sets.items():
-                case = compare_case(ours, theirs, clip.waveform, options, name)
-                cases.append({"checkpoint": subject.name, "clip": clip.name, **case})
-                progress(f"{subject.name} · {clip.name} · {name}: {case['status']}")
-    return {
+    record: dict[str, Any] = {
         "schema": SCHEMA,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
@@ -69,9 +58,24 @@ def run(
             "clips": {clip.name: clip.audio_s for clip in clips},
             "left_out": dict(left_out or {}),
         },
-        "checkpoints": described,
-        "cases": cases,
+        "checkpoints": [],
+        "cases": [],
     }
+    for subject in subjects:
+        ours, theirs = load(OURS, subject), load(THEIRS, subject)
+        sets = {
+            name: options
+            for name, options in subject.option_sets().items()
+            if only is None or name in only
+        }
+        record["checkpoints"].append(_describe(subject, ours, theirs, sets))
+        for clip in clips:
+            for name, options in sets.items():
+                case = compare_case(ours, theirs, clip.waveform, options, name)
+                record["cases"].append({"checkpoint": subject.name, "clip": clip.name, **case})
+                progress(f"{subject.name} · {clip.name} · {name}: {case['status']}")
+            keep(record)
+    return record
 
 
 def _describe(

@@ -139,6 +139,20 @@ def test_identical_records_pass():
     assert f"{len(OPTION_SETS)} of {len(OPTION_SETS)} cases identical" in report.summary(record)
 
 
+def test_the_record_is_kept_after_every_clip():
+    """An interrupted comparison keeps what it has found."""
+    kept = []
+    engines = {run.OURS: Says(TRANSCRIPT), run.THEIRS: Says(TRANSCRIPT)}
+
+    def keep(record):
+        report.validate(record)
+        kept.append([case["clip"] for case in record["cases"]])
+
+    clips = [CLIP, replace(CLIP, name="second.wav")]
+    run.run([SUBJECT], clips, lambda name, _: engines[name], only=["greedy", "words"], keep=keep)
+    assert kept == [["clip.wav"] * 2, ["clip.wav"] * 2 + ["second.wav"] * 2]
+
+
 def test_a_difference_fails_and_is_printed():
     record = record_of(first_segment(tokens=(7, 8, 10)))
     assert report.failed(record)

@@ -9,23 +9,13 @@ from parity_helpers import assert_same, openai_transcribe
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.decoding.language import detect_language
-from maxwhisper.dims import N_FRAMES, N_SAMPLES, Dims
+from maxwhisper.dims import N_FRAMES, N_SAMPLES
 from maxwhisper.options import GREEDY
+from maxwhisper.parity.cases import V3_DIMS
 from maxwhisper.tokenizer import get_tokenizer
 from maxwhisper.whisper import create_engine
 
-DIMS = Dims(
-    n_mels=128,
-    n_audio_ctx=1500,
-    n_audio_state=128,
-    n_audio_head=2,
-    n_audio_layer=2,
-    n_vocab=51_866,
-    n_text_ctx=448,
-    n_text_state=128,
-    n_text_head=2,
-    n_text_layer=1,  # fewer than the encoder, as in turbo
-)
+DIMS = V3_DIMS  # shared with the exactness harness: compiled once
 CLIPS = ("multilingual/leopard_test_de.wav", "multilingual/leopard_test_ja.wav")
 
 
