@@ -4,7 +4,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -42,7 +42,7 @@ def answer(out: TextIO, as_json: bool, document: dict[str, Any], lines: Sequence
     out.write(json_text(document) if as_json else "".join(f"{line}\n" for line in lines))
 
 
-def json_text(document: dict[str, Any]) -> str:
+def json_text(document: Mapping[str, Any]) -> str:
     """Strict JSON: NaN and infinities, which JSON cannot say, become null."""
     return json.dumps(_finite(document), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
