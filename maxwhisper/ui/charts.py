@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from maxwhisper.ui.palette import colour
+from maxwhisper.palette import colour
 from maxwhisper.ui.scores import Score, baseline_of
 
 BAR_HEIGHT_PX = 52

@@ -10,10 +10,10 @@ from typing import Any
 
 import gradio as gr
 
+from maxwhisper.palette import colour
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import Status
 from maxwhisper.ui.lanes import status_note
-from maxwhisper.ui.palette import colour
 from maxwhisper.ui.scores import OURS
 
 REFRESH_S = 3.0

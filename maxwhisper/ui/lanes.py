@@ -8,8 +8,8 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Literal
 
+from maxwhisper.palette import colour
 from maxwhisper.serving.status import Status
-from maxwhisper.ui.palette import colour
 from maxwhisper.ui.scores import Score
 
 Phase = Literal["idle", "waiting", "running", "done", "refused", "stopped"]
