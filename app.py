@@ -52,7 +52,9 @@ def main() -> None:
     # Imported here, not above: every engine's process imports this file again when it starts.
     from maxwhisper import machine, selftest
     from maxwhisper.engine import ENGINES
+    from maxwhisper.paths import cache_root
     from maxwhisper.serving.pool import EnginePool
+    from maxwhisper.serving.runs import KEEP_DAYS, KEEP_RUNS, RunStore
     from maxwhisper.serving.uploads import Uploads, make_upload_folder
 
     uploads = Uploads(make_upload_folder())
@@ -69,11 +71,12 @@ def main() -> None:
         dtype=arguments.dtype,
     )
     examples = load_examples(EXAMPLES)
+    runs = RunStore(cache_root() / "runs", KEEP_DAYS, KEEP_RUNS)
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
     try:
-        page = build_page(pool, examples, selftest.catalog(), uploads, hardware)
+        page = build_page(pool, examples, selftest.catalog(), uploads, hardware, runs)
         address = serve_page(page, uploads, examples, host=arguments.host, port=arguments.port)
         print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
         pool.start()

@@ -3,6 +3,7 @@
 Times are seconds from the start of the recording.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -64,3 +65,18 @@ class Transcript:
             "segments": [asdict(segment) for segment in self.segments],
             "timings": self.timings,
         }
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> "Transcript":
+        """What `to_dict` wrote. Raises `TypeError` or `KeyError` for anything else."""
+        segments = tuple(
+            Segment(
+                **{
+                    **entry,
+                    "tokens": tuple(entry["tokens"]),
+                    "words": tuple(Word(**word) for word in entry["words"]),
+                }
+            )
+            for entry in mapping["segments"]
+        )
+        return cls(**{**mapping, "segments": segments})

@@ -32,11 +32,13 @@ def write_wav(path: Path, seconds: float = 1.0) -> Path:
 
 @contextlib.contextmanager
 def served_page(monkeypatch, folder: Path):
-    """Serve the page; yields (address, uploads, pool) with every engine ready."""
-    (folder / "uploads").mkdir()
+    """Serve the page; yields (address, uploads, pool, runs) with every engine ready. Served from
+    the same folder again, it still has its runs."""
+    (folder / "uploads").mkdir(exist_ok=True)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     from maxwhisper.serving.pool import EnginePool
+    from maxwhisper.serving.runs import RunStore
     from maxwhisper.serving.uploads import Uploads
     from maxwhisper.ui.examples import Example
     from maxwhisper.ui.page import build_page, serve_page
@@ -50,12 +52,13 @@ def served_page(monkeypatch, folder: Path):
     ]
     uploads = Uploads(folder / "uploads")
     pool = EnginePool(tuple(fake_lanes.ENGINES), ("demo", "tiny"))
-    page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE)
+    runs = RunStore(folder / "runs", keep_days=7, keep_runs=20)
+    page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE, runs)
     address = serve_page(page, uploads, examples, host="127.0.0.1", port=_free_port())
     try:
         pool.start()
         fake_lanes.wait_until(lambda: all(s.phase == "ready" for s in pool.statuses().values()))
-        yield address, uploads, pool
+        yield address, uploads, pool, runs
     finally:
         page.close(verbose=False)
         pool.close()

@@ -72,10 +72,12 @@ class SegmentDone:
 
 @dataclass(frozen=True)
 class TranscriptDone:
-    """`seconds` is the worker's own clock around `Engine.transcribe` and nothing else."""
+    """`seconds` is the worker's own clock around `Engine.transcribe` and nothing else; `spoken_s`
+    are the readings of it when each segment was known."""
 
     transcript: Transcript
     seconds: float
+    spoken_s: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,16 @@ class LaneResult:
     transcript: Transcript
     seconds: tuple[float, ...]
     disturbed_by: tuple[str, ...] = ()  # engines that were loading meanwhile: not a fair time
+    spoken_s: tuple[float, ...] = ()  # since it began its first round: when each segment was known
 
     @property
     def median_s(self) -> float:
         return statistics.median(self.seconds)
+
+    @property
+    def first_text_s(self) -> float | None:
+        """Seconds until the first segment was known; None where there was none."""
+        return self.spoken_s[0] if self.spoken_s else None
 
     @property
     def rtfx(self) -> float:
@@ -174,6 +180,7 @@ def _run_lane(
         transcript=earlier.transcript if earlier else timed.transcript,
         seconds=(*(earlier.seconds if earlier else ()), timed.seconds),
         disturbed_by=tuple({*loading, *(earlier.disturbed_by if earlier else ())} - {name}),
+        spoken_s=earlier.spoken_s if earlier else timed.spoken_s,
     )
 
 

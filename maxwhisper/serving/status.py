@@ -41,3 +41,4 @@ class Status:
 class TimedTranscript:
     transcript: Transcript
     seconds: float  # the worker's clock around `Engine.transcribe` only
+    spoken_s: tuple[float, ...]  # on the same clock: when each of its segments was known

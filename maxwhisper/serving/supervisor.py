@@ -100,7 +100,7 @@ class EngineProcess:
             if isinstance(event, messages.SegmentDone):
                 on_segment(event.segment)
             elif isinstance(event, messages.TranscriptDone):
-                return TimedTranscript(event.transcript, event.seconds)
+                return TimedTranscript(event.transcript, event.seconds, event.spoken_s)
         raise EngineUnavailable(f"{self.name} ended without a transcript")
 
     def selftest(

@@ -132,14 +132,21 @@ def warm_up(pipe: Pipe, engine: Engine) -> None:
 def transcribe(pipe: Pipe, engine: Engine, command: Transcribe) -> None:
     """Run the engine, passing each segment on as it comes and stopping at a Cancel between two."""
 
+    spoken_s: list[float] = []
+
     def on_segment(segment: Segment) -> None:
+        spoken_s.append(time.perf_counter() - start)
         pipe.send(SegmentDone(segment))
         pipe.stop_if_cancelled()
 
     start = time.perf_counter()
     transcript = engine.transcribe(command.waveform, command.options, on_segment)
     seconds = time.perf_counter() - start
-    pipe.send(TranscriptDone(transcript, seconds))
+    if len(spoken_s) != len(transcript.segments):
+        raise RuntimeError(
+            f"expected {len(transcript.segments)} segments reported, got {len(spoken_s)}"
+        )
+    pipe.send(TranscriptDone(transcript, seconds, tuple(spoken_s)))
 
 
 def selftest(pipe: Pipe, engine: Engine, command: SelfTest) -> None:

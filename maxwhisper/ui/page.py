@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from maxwhisper.serving.perimeter import Perimeter
 from maxwhisper.serving.pool import EnginePool
+from maxwhisper.serving.runs import RunStore
 from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.about import about_tab
 from maxwhisper.ui.components import Catalogue, components_tab
@@ -34,13 +35,16 @@ def build_page(
     catalogue: Catalogue,
     uploads: Uploads,
     machine: Mapping[str, Any],
+    runs: RunStore,
 ) -> gr.Blocks:
-    """Describe the page; nothing runs yet. `machine` is `maxwhisper.machine.describe()`."""
+    """Describe the page; nothing runs yet. `machine` is `maxwhisper.machine.describe()`, `runs`
+    keeps finished races."""
     with gr.Blocks(title="maxwhisper", analytics_enabled=False, fill_width=True) as page:
+        run_id = gr.State("")  # of the race that every tab speaks about; "" before the first
         header(pool, machine)
         with gr.Tabs():
             with gr.Tab("Race"):
-                race_tab(Runner(pool, uploads), examples)
+                race_tab(Runner(pool, uploads, runs, machine), examples, run_id)
             with gr.Tab("Components"):
                 components_tab(pool, catalogue)
             with gr.Tab("About"):

@@ -28,8 +28,8 @@ _INSECURE_NOTE = (
 _OTHER_MODELS = "For other speech choose an official model, under the settings below."
 
 
-def race_tab(runner: Runner, examples: Sequence[Example]) -> None:
-    """Build the tab inside the current `gr.Blocks`."""
+def race_tab(runner: Runner, examples: Sequence[Example], run_id: gr.State) -> None:
+    """Build the tab inside the current `gr.Blocks`; `run_id` is set when a race is over."""
     models = runner.pool.models
     source = gr.State(None)
     if models[0] == DEFAULT_MODEL:
@@ -70,7 +70,7 @@ def race_tab(runner: Runner, examples: Sequence[Example]) -> None:
     chart = gr.Plot(show_label=False, container=False, visible=False, elem_id="chart")
 
     _wire_choice(runner, examples, buttons, audio, [source, reference, run])
-    outputs = [*lanes, sentences, chart, run, stop]
+    outputs = [*lanes, sentences, chart, run_id, run, stop]
     _wire_run(runner, [source, reference, *settings], outputs)
 
 
@@ -147,7 +147,7 @@ def _wire_choice(
 
 
 def _wire_run(runner: Runner, inputs: list[Any], outputs: list[Any]) -> None:
-    """Run and Stop; outputs are the lanes, verdict, chart, run, stop."""
+    """Run and Stop; outputs are the lanes, verdict, chart, run id, run, stop."""
     run, stop = outputs[-2:]
 
     @shown_errors
@@ -189,12 +189,13 @@ def _request(
 
 
 def _draw(view: View) -> tuple[Any, ...]:
-    """A view as values for lanes, verdict, chart, run, stop."""
+    """A view as values for lanes, verdict, chart, run id, run, stop."""
     chart = gr.Plot(view.chart, visible=True) if view.chart is not None else gr.Plot(visible=False)
     return (
         *[lane_html(lane) for lane in view.lanes.values()],
         _verdict_html(view.sentences),
         chart,
+        view.run_id,
         *_buttons(view.is_over),
     )
 

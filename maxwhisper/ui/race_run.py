@@ -3,20 +3,24 @@
 One `Runner` per page. It owns the runs that can be stopped and turns race events into lanes.
 """
 
+import datetime
 import itertools
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 
 from maxwhisper.checkpoint import about
+from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import race
 from maxwhisper.serving.pool import EnginePool
+from maxwhisper.serving.runs import Run, RunStore, new_run_id
 from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.charts import speed_chart
 from maxwhisper.ui.lanes import Lane, status_note
@@ -33,6 +37,7 @@ class Source:
 
     path: Path
     is_upload: bool
+    name: str = "recording"  # for people; a file name is whatever its owner called it
 
 
 @dataclass(frozen=True)
@@ -66,14 +71,19 @@ class View:
     chart: go.Figure | None = None
     sentences: list[str] = field(default_factory=list)
     is_over: bool = False
+    run_id: str = ""  # of the kept run, once it is over
 
 
 class Runner:
     """Runs races on `pool`, one stoppable run per session."""
 
-    def __init__(self, pool: EnginePool, uploads: Uploads) -> None:
+    def __init__(
+        self, pool: EnginePool, uploads: Uploads, runs: RunStore, machine: Mapping[str, Any]
+    ) -> None:
         self.pool = pool
         self.uploads = uploads
+        self.runs = runs
+        self._machine = machine
         self._running: dict[str, threading.Event] = {}
         self._turn = itertools.count()  # rotates the order of engines from run to run
 
@@ -97,6 +107,10 @@ class Runner:
             )
             results = yield from self._watch(work, view, cancelled)
             self._conclude(view, results, request)
+            if results:
+                run = self._describe(view, results, request, waveform.size)
+                self.runs.save(run, waveform)
+                view.run_id = run.id
             yield view
         finally:
             cancelled.set()
@@ -168,3 +182,24 @@ class Runner:
         view.chart = speed_chart(scores) if scores else None
         view.sentences = verdict(scores, devices, about(request.model))
         view.is_over = True
+
+    def _describe(
+        self, view: View, results: dict[str, race.LaneResult], request: Request, n_samples: int
+    ) -> Run:
+        """The race as it will be kept."""
+        source = request.validate()
+        statuses = self.pool.statuses()
+        return Run(
+            id=new_run_id(),
+            when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            model=request.model,
+            machine=self._machine,
+            options=request.options,
+            rounds=request.rounds,
+            audio_name=source.name,
+            audio_s=n_samples / SAMPLE_RATE,
+            reference=request.reference,
+            results=tuple(results.values()),
+            refused={n: lane.note for n, lane in view.lanes.items() if lane.phase == "refused"},
+            engines={n: s.info for n, s in statuses.items() if s.info is not None},
+        )

@@ -27,7 +27,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def served(browser, tmp_path_factory):
-    """(address, uploads, pool) of one server for a file of browser tests; then the real engines are
+    """(address, uploads, pool, runs) of one server for a file of browser tests; then the real engines are
     back in their places."""
     with (
         pytest.MonkeyPatch.context() as patch,

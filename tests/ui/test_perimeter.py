@@ -14,7 +14,7 @@ from maxwhisper.serving.perimeter import MAX_UPLOAD_BYTES
 def page(tmp_path_factory):
     with (
         pytest.MonkeyPatch.context() as patch,
-        served_page(patch, tmp_path_factory.mktemp("page")) as (address, uploads, pool),
+        served_page(patch, tmp_path_factory.mktemp("page")) as (address, uploads, pool, _),
     ):
         yield httpx.Client(base_url=address, timeout=30), uploads, pool
 

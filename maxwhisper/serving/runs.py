@@ -1,0 +1,237 @@
+"""Finished races on disk: what a link `?run=<id>` shows, for a while and across restarts.
+
+In: a `Run` and the samples it heard. Out: the same again, a ZIP of everything, or `RunNotFound` in
+words for a visitor. Owns one folder, one sub-folder per run. Must not know the page; whoever makes
+the store may hand it a function that draws.
+"""
+
+import json
+import re
+import secrets
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from maxwhisper import writers
+from maxwhisper.audio import decode
+from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.engine import EngineInfo, Waveform
+from maxwhisper.errors import MaxWhisperError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.records import check_fields
+from maxwhisper.serving.race import LaneResult
+from maxwhisper.transcript import Transcript
+
+KEEP_DAYS = 7
+KEEP_RUNS = 200  # with ten-minute recordings: 2 GB of FLAC at most
+SCHEMA = 1  # of run.json; a file of another one is not read
+_ID_BYTES = 12  # 96 random bits: nobody guesses a link
+_ID = re.compile(r"[A-Za-z0-9_-]{16}")
+_RECORD, _AUDIO, _ZIP = "run.json", "audio.flac", "run.zip"
+_DAY_S = 86_400
+
+_FIELDS = {
+    "id": (str,),
+    "when": (str,),
+    "model": (str,),
+    "machine": (dict,),
+    "options": (dict,),
+    "rounds": (int,),
+    "audio_name": (str,),
+    "audio_s": (int, float),
+    "reference": (str,),
+    "results": (list,),
+    "refused": (dict,),
+    "engines": (dict,),
+}
+
+
+class RunNotFound(MaxWhisperError):
+    """No run under this link: never was, or is gone."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One race and everything it was measured with. `refused` maps an engine to its reason,
+    `engines` to what it was running; `reference` is what was said, "" when unknown."""
+
+    id: str
+    when: str  # ISO 8601, UTC
+    model: str
+    machine: Mapping[str, Any]  # `maxwhisper.machine.describe()`
+    options: TranscribeOptions
+    rounds: int
+    audio_name: str
+    audio_s: float
+    reference: str
+    results: tuple[LaneResult, ...]
+    refused: Mapping[str, str]
+    engines: Mapping[str, EngineInfo]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready mapping: the fields, and the `schema` number."""
+        return {
+            "schema": SCHEMA,
+            **{name: getattr(self, name) for name in _FIELDS},
+            "machine": dict(self.machine),
+            "options": self.options.to_dict(),
+            "results": [
+                {**asdict(result), "transcript": result.transcript.to_dict()}
+                for result in self.results
+            ],
+            "refused": dict(self.refused),
+            "engines": {name: info.to_dict() for name, info in self.engines.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> "Run":
+        """What `to_dict` wrote. Raises `ValueError` that names what is wrong."""
+        if mapping.get("schema") != SCHEMA:
+            raise ValueError(f"run.schema: expected {SCHEMA}, got {mapping.get('schema')!r}")
+        check_fields("run", mapping, _FIELDS)
+        options = {k: tuple(v) if isinstance(v, list) else v for k, v in mapping["options"].items()}
+        try:
+            return cls(
+                **{name: mapping[name] for name in _FIELDS}
+                | {
+                    "options": TranscribeOptions().changed(options).validate(),
+                    "results": tuple(map(_result, mapping["results"])),
+                    "engines": {n: EngineInfo(**e) for n, e in mapping["engines"].items()},
+                }
+            )
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"run: expected what this version writes: {error}") from error
+
+
+def _result(mapping: Mapping[str, Any]) -> LaneResult:
+    lists = {name: tuple(mapping[name]) for name in ("seconds", "disturbed_by", "spoken_s")}
+    transcript = Transcript.from_dict(mapping["transcript"])
+    result = LaneResult(**{**mapping, **lists, "transcript": transcript})
+    if not result.seconds or len(result.spoken_s) != len(transcript.segments):
+        raise ValueError(f"run.results: {result.engine} lacks the times of rounds or segments")
+    return result
+
+
+def new_run_id() -> str:
+    """An id that cannot be guessed and may stand in an address."""
+    return secrets.token_urlsafe(_ID_BYTES)
+
+
+class RunStore:
+    """The runs in `folder`, which is made with the first one: the newest `keep_runs` of the last
+    `keep_days`. `draw` gives a run's chart as a page of its own, for the ZIP."""
+
+    def __init__(
+        self,
+        folder: Path,
+        keep_days: int,
+        keep_runs: int,
+        draw: Callable[[Run], str] | None = None,
+    ) -> None:
+        self.keep_days = keep_days
+        self.keep_runs = keep_runs
+        self._folder = folder
+        self._draw = draw
+
+    def save(self, run: Run, waveform: Waveform) -> None:
+        """Keep `run` and the (n,) samples it heard, whole or not at all."""
+        unfinished = self._folder / f"{run.id}.unfinished"
+        unfinished.mkdir(parents=True, mode=0o700)
+        _write_flac(unfinished / _AUDIO, waveform)
+        text = json.dumps(run.to_dict(), ensure_ascii=False, indent=1)
+        (unfinished / _RECORD).write_text(text, encoding="utf-8")
+        unfinished.rename(self._folder / run.id)
+        self.prune()
+
+    def load(self, run_id: str) -> Run:
+        """The run `run_id`. Raises `RunNotFound`."""
+        path = self._path(run_id, _RECORD)
+        try:
+            return Run.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise RunNotFound(f"This run cannot be read any more ({error}): race again.") from error
+
+    def waveform(self, run_id: str) -> Waveform:
+        """The samples that the run heard, rounded to 16 bits, (n,). Raises `RunNotFound`."""
+        return decode(self.audio_path(run_id))
+
+    def audio_path(self, run_id: str) -> Path:
+        """The recording of the run: FLAC, 16 kHz, mono. Raises `RunNotFound`."""
+        return self._path(run_id, _AUDIO)
+
+    def zip_path(self, run_id: str) -> Path:
+        """Everything of the run in one file, packed when it is first asked for: every transcript as
+        txt, srt, vtt, tsv and json, the recording, run.json, the chart. Raises `RunNotFound`."""
+        run, audio = self.load(run_id), self.audio_path(run_id)
+        packed = audio.with_name(_ZIP)
+        if not packed.is_file():
+            unfinished = packed.with_name(f"{new_run_id()}.zip")  # two may ask at once
+            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.write(audio.with_name(_RECORD), _RECORD)
+                archive.write(audio, _AUDIO)
+                for name, text in self._texts(run).items():
+                    archive.writestr(name, text)
+            unfinished.replace(packed)
+        return packed
+
+    def delete(self, run_id: str) -> None:
+        """Forget the run. Raises `RunNotFound`."""
+        shutil.rmtree(self._path(run_id, _RECORD).parent)
+
+    def prune(self) -> None:
+        """Remove what is older than `keep_days`, then the oldest above `keep_runs`."""
+        oldest = time.time() - self.keep_days * _DAY_S
+        folders = self._folder.iterdir() if self._folder.is_dir() else ()
+        by_age = sorted((_changed(folder), folder) for folder in folders)
+        n_above = max(0, len(by_age) - self.keep_runs)
+        for position, (changed, folder) in enumerate(by_age):
+            if changed < oldest or position < n_above:
+                shutil.rmtree(folder, ignore_errors=True)  # another process may be removing it
+
+    def _path(self, run_id: str, name: str) -> Path:
+        """A file of the run; no path is made of anything that is not an id."""
+        if not _ID.fullmatch(run_id):
+            raise RunNotFound("This link names no run: was it cut off when it was copied?")
+        path = self._folder / run_id / name
+        too_old = _changed(path.with_name(_RECORD)) < time.time() - self.keep_days * _DAY_S
+        if too_old or not path.is_file():
+            raise RunNotFound(
+                f"This run is not kept any more: links work for {self.keep_days} days, "
+                f"the last {self.keep_runs} runs at most. Race again."
+            )
+        return path
+
+    def _texts(self, run: Run) -> dict[str, str]:
+        texts = {
+            f"{result.engine}.{kind}": writers.render(result.transcript, kind, run.options)
+            for result in run.results
+            for kind in writers.ALL
+        }
+        return texts | ({"chart.html": self._draw(run)} if self._draw else {})
+
+
+def _changed(path: Path) -> float:
+    """Seconds since the epoch; 0 for what is gone."""
+    try:
+        record = path / _RECORD
+        return (record if record.is_file() else path).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _write_flac(path: Path, waveform: Waveform) -> None:
+    """(n,) samples as 16-bit FLAC."""
+    samples = np.clip(np.rint(waveform * 32768.0), -32768, 32767).astype(np.int16)
+    with av.open(str(path), "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono", format="s16")
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
