@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,11 @@ import numpy.typing as npt
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.stream_options import StreamOptions
 from maxwhisper.transcript import Segment, Transcript
+
+if TYPE_CHECKING:
+    from maxwhisper.transcribe.stream import Stream
 
 Waveform = npt.NDArray[np.float32]  # (n,) mono, 16 kHz, nominally in -1..1
 OnSegment = Callable[[Segment], None]
@@ -55,6 +59,13 @@ class Engine(Protocol):
         option this engine cannot honour.
         """
         ...
+
+
+@runtime_checkable
+class LiveEngine(Protocol):
+    """An engine that can listen while somebody speaks."""
+
+    def stream(self, options: TranscribeOptions, how: StreamOptions) -> "Stream": ...
 
 
 class EngineFactory(Protocol):

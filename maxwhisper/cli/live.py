@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO, cast
+from typing import BinaryIO, TextIO, cast
 
 import numpy as np
 
@@ -17,25 +17,14 @@ from maxwhisper.cli.commands import load_engine
 from maxwhisper.cli.flags import options_from, stream_options_from
 from maxwhisper.cli.output import progress
 from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import Waveform
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.stream_options import StreamOptions
+from maxwhisper.engine import LiveEngine, Waveform
 from maxwhisper.transcript import Word
 from maxwhisper.writers import clock_time
-
-if TYPE_CHECKING:
-    from maxwhisper.transcribe.stream import Stream
 
 STDIN = "-"
 CHUNK_SAMPLES = SAMPLE_RATE // 10  # 0.1 s
 BYTES_PER_SAMPLE = 2
 SENTENCE_END_MARKS = tuple(".。!！?？")
-
-
-class LiveEngine(Protocol):
-    """An engine that can listen while somebody speaks."""
-
-    def stream(self, options: TranscribeOptions, how: StreamOptions) -> "Stream": ...
 
 
 class Sentences:

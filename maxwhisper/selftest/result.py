@@ -1,4 +1,4 @@
-"""What one component check reports; shared by the page's tab, the command line and pytest."""
+"""What component checks report; shared by the page's tab, the command line and pytest."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,3 +20,18 @@ class CheckResult:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class LayerErrors:
+    """How far one layer of ours is from the reference, along a clip.
+
+    `axis` is "audio" or "text"; `positions` says what each column is, a time or a token. `errors`
+    are largest error over largest value, one a column; "not measured" is an empty tuple.
+    """
+
+    layer: str
+    axis: str
+    positions: tuple[str, ...]
+    errors: tuple[float, ...]
+    tolerance: float

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from maxwhisper.engine import EngineInfo, Waveform
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.selftest.result import CheckResult
+from maxwhisper.selftest.result import CheckResult, LayerErrors
+from maxwhisper.stream_options import StreamOptions
+from maxwhisper.transcribe.stream import Update
 from maxwhisper.transcript import Segment, Transcript
 
 
@@ -38,11 +40,37 @@ class SelfTest:
 
 
 @dataclass(frozen=True)
+class MeasureLayers:
+    """Every layer against the reference, on the first window of a clip."""
+
+    waveform: Waveform
+
+
+@dataclass(frozen=True)
+class OpenStream:
+    """Begin to listen; the stream opened before, if any, is forgotten."""
+
+    options: TranscribeOptions
+    how: StreamOptions
+
+
+@dataclass(frozen=True)
+class FeedStream:
+    samples: Waveform  # (n,) float32, mono, 16 kHz
+
+
+@dataclass(frozen=True)
+class FinishStream:
+    """Commit what is left, and forget the stream."""
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Give up the running command at the next segment or check; ignored when nothing runs."""
 
 
-Command = Load | WarmUp | Transcribe | SelfTest | Cancel
+StreamCommand = OpenStream | FeedStream | FinishStream
+Command = Load | WarmUp | Transcribe | SelfTest | MeasureLayers | StreamCommand | Cancel
 
 
 @dataclass(frozen=True)
@@ -86,8 +114,28 @@ class CheckDone:
 
 
 @dataclass(frozen=True)
+class LayerDone:
+    errors: LayerErrors
+
+
+@dataclass(frozen=True)
 class ChecksDone:
     pass
+
+
+@dataclass(frozen=True)
+class StreamOpened:
+    pass
+
+
+@dataclass(frozen=True)
+class StreamHeard:
+    update: Update
+
+
+@dataclass(frozen=True)
+class StreamDone:
+    transcript: Transcript
 
 
 @dataclass(frozen=True)
@@ -109,8 +157,13 @@ Event = (
     | SegmentDone
     | TranscriptDone
     | CheckDone
+    | LayerDone
     | ChecksDone
+    | StreamOpened
+    | StreamHeard
+    | StreamDone
     | Cancelled
     | Failed
 )
-LAST = (TranscriptDone, ChecksDone, Cancelled, Failed)  # events that end a command
+# Events that end a command.
+LAST = (TranscriptDone, ChecksDone, StreamOpened, StreamHeard, StreamDone, Cancelled, Failed)

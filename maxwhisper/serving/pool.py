@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from maxwhisper.engine import OnSegment, Waveform
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.selftest.result import CheckResult
+from maxwhisper.selftest.result import CheckResult, LayerErrors
+from maxwhisper.serving import messages
 from maxwhisper.serving.status import Cancelled, RunCancelled, Status, TimedTranscript
 from maxwhisper.serving.supervisor import POLL_S, EngineProcess
 
@@ -37,6 +38,7 @@ class EnginePool:
         self.models = tuple(models)
         self._deadline_s = deadline_s
         self._device_lock = threading.Lock()
+        self._waiting: list[object] = []  # one entry for each run that waits for the device
         self._engines = {
             name: EngineProcess(name, self._device_lock, device=device, dtype=dtype)
             for name in names
@@ -50,6 +52,11 @@ class EnginePool:
     def is_busy(self) -> bool:
         """True while some visitor's run or check holds the device."""
         return self._device_lock.locked()
+
+    @property
+    def n_waiting(self) -> int:
+        """Runs and checks that wait for the device."""
+        return len(self._waiting)
 
     def start(self) -> None:
         """Begin loading the default model everywhere; returns at once."""
@@ -70,9 +77,27 @@ class EnginePool:
     @contextmanager
     def device(self, cancelled: Cancelled) -> Iterator[None]:
         """Hold the device alone. Raises `RunCancelled` when stopped while waiting for it."""
-        while not self._device_lock.acquire(timeout=POLL_S):
+        ticket = object()
+        self._waiting.append(ticket)
+        try:
+            while not self._device_lock.acquire(timeout=POLL_S):
+                if cancelled():
+                    raise RunCancelled
+        finally:
+            self._waiting.remove(ticket)
+        try:
+            yield
+        finally:
+            self._device_lock.release()
+
+    @contextmanager
+    def spare_device(self, cancelled: Cancelled) -> Iterator[None]:
+        """Hold the device for a moment, while no run holds it or waits for it. Raises as `device`
+        does."""
+        while self._waiting or not self._device_lock.acquire(blocking=False):
             if cancelled():
                 raise RunCancelled
+            time.sleep(POLL_S / 5)
         try:
             yield
         finally:
@@ -112,10 +137,33 @@ class EnginePool:
         self, name: str, names: Sequence[str], cancelled: Cancelled
     ) -> Iterator[CheckResult]:
         """Component checks of engine `name`, alone on the device. Raises as `transcribe` does."""
+        engine = self._engine(name)
+        with self.device(cancelled):
+            yield from engine.selftest(names, cancelled, self._deadline_s)
+
+    def layers(self, name: str, waveform: Waveform, cancelled: Cancelled) -> Iterator[LayerErrors]:
+        """Errors of engine `name`, layer by layer, on the first window of a clip; as `selftest`."""
+        engine = self._engine(name)
+        with self.device(cancelled):
+            command = messages.MeasureLayers(waveform)
+            for event in engine.run(command, cancelled, self._deadline_s):
+                if isinstance(event, messages.LayerDone):
+                    yield event.errors
+
+    def live(
+        self, name: str, command: messages.StreamCommand, cancelled: Cancelled
+    ) -> messages.Event:
+        """The answer of engine `name` to a command of its live stream, in a moment that no run
+        wants. Raises as `transcribe` does."""
+        engine = self._engine(name)
+        with self.spare_device(cancelled):
+            *_, last = engine.run(command, cancelled, self._deadline_s)
+        return last
+
+    def _engine(self, name: str) -> EngineProcess:
         if name not in self._engines:
             raise EngineUnavailable(f"{name} is not part of this page")
-        with self.device(cancelled):
-            yield from self._engines[name].selftest(names, cancelled, self._deadline_s)
+        return self._engines[name]
 
     def still_loading(self) -> tuple[str, ...]:
         """Engines whose loading or compiling would disturb a timing taken now. Warming up does not:

@@ -96,7 +96,7 @@ class EngineProcess:
     ) -> TimedTranscript:
         """Run one transcription. Raises `EngineUnavailable` (not ready, refused, crashed, too slow)
         or `RunCancelled`."""
-        for event in self._run(messages.Transcribe(waveform, options), cancelled, deadline_s):
+        for event in self.run(messages.Transcribe(waveform, options), cancelled, deadline_s):
             if isinstance(event, messages.SegmentDone):
                 on_segment(event.segment)
             elif isinstance(event, messages.TranscriptDone):
@@ -107,15 +107,15 @@ class EngineProcess:
         self, names: Sequence[str], cancelled: Cancelled, deadline_s: float
     ) -> Iterator[CheckResult]:
         """Run component checks, yielding each as it ends. Raises as `transcribe` does."""
-        for event in self._run(messages.SelfTest(tuple(names)), cancelled, deadline_s):
+        for event in self.run(messages.SelfTest(tuple(names)), cancelled, deadline_s):
             if isinstance(event, messages.CheckDone):
                 yield event.result
 
-    def _run(
+    def run(
         self, command: messages.Command, cancelled: Cancelled, deadline_s: float
     ) -> Iterator[messages.Event]:
         """Send `command`, yield its events up to and with the last one. A process that is too slow,
-        or deaf to a Stop, is killed: the supervisor starts another."""
+        or deaf to a Stop, is killed: the supervisor starts another. Raises as `transcribe` does."""
         pipe, deadline = self._ready_pipe(), time.monotonic() + deadline_s
         stop_asked = finished = False
         try:

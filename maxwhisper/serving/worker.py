@@ -9,14 +9,16 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from maxwhisper import checkpoint
 from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import ENGINES, Engine, load_engine
-from maxwhisper.errors import MaxWhisperError
+from maxwhisper.engine import ENGINES, Engine, LiveEngine, load_engine
+from maxwhisper.errors import EngineUnavailable, MaxWhisperError, OptionError
 from maxwhisper.options import GREEDY
 from maxwhisper.serving.messages import (
     Cancel,
@@ -26,17 +28,28 @@ from maxwhisper.serving.messages import (
     Command,
     Event,
     Failed,
+    FeedStream,
+    FinishStream,
+    LayerDone,
     Load,
     Loaded,
+    MeasureLayers,
+    OpenStream,
     Progress,
     SegmentDone,
     SelfTest,
+    StreamDone,
+    StreamHeard,
+    StreamOpened,
     Transcribe,
     TranscriptDone,
     Warm,
     WarmUp,
 )
 from maxwhisper.transcript import Segment
+
+if TYPE_CHECKING:
+    from maxwhisper.transcribe.stream import Stream
 
 WARM_UP_S = 1.0  # seconds of silence: padded to one 30 s window, the shape every later window has
 
@@ -69,26 +82,24 @@ class Pipe:
             raise Stopped
 
 
+@dataclass
+class Hosted:
+    """What this process holds: the engine called `name`, once loaded, and its one live stream."""
+
+    name: str
+    engine: Engine | None = None
+    stream: "Stream | None" = None
+
+
 def main(connection: Connection, name: str, engines: dict[str, str]) -> None:
     """Serve engine `name` until the pipe closes; `engines` is the parent's registry, which a
     spawned process does not inherit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the page's business: it closes us
     ENGINES.update(engines)
-    pipe = Pipe(connection)
-    engine: Engine | None = None
+    pipe, hosted = Pipe(connection), Hosted(name)
     while True:
         try:
-            command = pipe.receive()
-            if isinstance(command, Load):
-                engine = load(pipe, name, command)
-            elif isinstance(command, WarmUp) and engine:
-                warm_up(pipe, engine)
-            elif isinstance(command, Transcribe) and engine:
-                transcribe(pipe, engine, command)
-            elif isinstance(command, SelfTest) and engine:
-                selftest(pipe, engine, command)
-            elif not isinstance(command, Cancel):  # a Cancel that came too late has no object
-                raise RuntimeError(f"{type(command).__name__} came before the engine was loaded")
+            answer(pipe, hosted, pipe.receive())
         except EOFError:
             return
         except Stopped:
@@ -99,6 +110,34 @@ def main(connection: Connection, name: str, engines: dict[str, str]) -> None:
             print(f"engine {name}: internal error", file=sys.stderr)
             traceback.print_exc()
             pipe.send(Failed("internal error, logged on the server"))
+
+
+def answer(pipe: Pipe, hosted: Hosted, command: Command) -> None:
+    """Do what `command` says; a Cancel that came too late has no object."""
+    if isinstance(command, Cancel):
+        return
+    if isinstance(command, Load):
+        hosted.engine = load(pipe, hosted.name, command)
+        return
+    if hosted.engine is None:
+        raise RuntimeError(f"{type(command).__name__} came before the engine was loaded")
+    match command:
+        case WarmUp():
+            warm_up(pipe, hosted.engine)
+        case Transcribe():
+            transcribe(pipe, hosted.engine, command)
+        case SelfTest():
+            selftest(pipe, hosted.engine, command)
+        case MeasureLayers():
+            measure_layers(pipe, hosted.engine, command)
+        case OpenStream():
+            hosted.stream = open_stream(hosted.engine, command)
+            pipe.send(StreamOpened())
+        case FeedStream():
+            pipe.send(StreamHeard(_open(hosted).feed(command.samples)))
+        case FinishStream():
+            transcript, hosted.stream = _open(hosted).finish(), None
+            pipe.send(StreamDone(transcript))
 
 
 def load(pipe: Pipe, name: str, command: Load) -> Engine:
@@ -157,3 +196,27 @@ def selftest(pipe: Pipe, engine: Engine, command: SelfTest) -> None:
         pipe.send(CheckDone(result))
         pipe.stop_if_cancelled()
     pipe.send(ChecksDone())
+
+
+def measure_layers(pipe: Pipe, engine: Engine, command: MeasureLayers) -> None:
+    """Compare layers with the reference, reporting each as it is known."""
+    from maxwhisper.selftest.layers import layer_errors  # imports max, as above
+
+    for errors in layer_errors(engine, command.waveform):
+        pipe.send(LayerDone(errors))
+        pipe.stop_if_cancelled()
+    pipe.send(ChecksDone())
+
+
+def open_stream(engine: Engine, command: OpenStream) -> "Stream":
+    """A new live stream on the engine's network."""
+    if not isinstance(engine, LiveEngine):
+        raise OptionError(f"{engine.info.name} does not transcribe live: maxwhisper does")
+    return engine.stream(command.options, command.how)
+
+
+def _open(hosted: Hosted) -> "Stream":
+    """The open stream. It is lost with the process, when the model changes or the engine dies."""
+    if hosted.stream is None:
+        raise EngineUnavailable("the live session was lost with the engine's process: start again")
+    return hosted.stream
