@@ -1,7 +1,8 @@
 """Engines for the tests of everything that hosts engines in processes of their own.
 
 They sleep instead of computing and read their orders from `initial_prompt`: "crash", "hang",
-"slow", "refuse", "bug". `worker_main` stands in for `maxwhisper.serving.worker.main` in the child.
+"slow", "refuse", "bug". Live, they say a word every half second. `worker_main` stands in for
+`maxwhisper.serving.worker.main` in the child.
 """
 
 import os
@@ -11,8 +12,9 @@ import types
 
 from maxwhisper.engine import EngineInfo
 from maxwhisper.errors import OptionError
-from maxwhisper.selftest.result import CheckResult
-from maxwhisper.transcript import Segment, Transcript
+from maxwhisper.selftest.result import CheckResult, LayerErrors
+from maxwhisper.transcribe.stream import Update
+from maxwhisper.transcript import Segment, Transcript, Word
 
 SAMPLE_RATE = 16_000
 WORDS = ["the", "<b>quick</b>", "brown", "fox", "&", "its", "friends"]
@@ -50,6 +52,36 @@ class FakeEngine:
         text = "".join(segment.text for segment in segments)
         return Transcript(text, "en", tuple(segments), len(waveform) / SAMPLE_RATE, {})
 
+    def stream(self, options, how):
+        return FakeStream()
+
+
+class FakeStream:
+    """Every half second a word; it is committed when the next one comes."""
+
+    def __init__(self):
+        self.n_samples = self.n_committed = 0
+
+    def feed(self, samples):
+        time.sleep(0.01)
+        self.n_samples += len(samples)
+        n_heard = 2 * self.n_samples // SAMPLE_RATE
+        committed = self._words(self.n_committed, max(n_heard - 1, 0))
+        self.n_committed += len(committed)
+        tentative = "".join(w.word for w in self._words(self.n_committed, n_heard))
+        return Update(committed, tentative, self.n_samples / SAMPLE_RATE, 0.5, 0.25)
+
+    def finish(self):
+        n_heard = 2 * self.n_samples // SAMPLE_RATE
+        text = "".join(word.word for word in self._words(0, n_heard))
+        return Transcript(text, "en", (), self.n_samples / SAMPLE_RATE, {})
+
+    def _words(self, first, end):
+        return tuple(
+            Word(f" {WORDS[i % len(WORDS)]}", i * 0.5, i * 0.5 + 0.5, 1.0)
+            for i in range(first, end)
+        )
+
 
 def _create(name, pace_s):
     def create(checkpoint, *, progress=None, **_settings):
@@ -84,6 +116,13 @@ def run_checks(engine, names=None):
             yield CheckResult(name, group, status, error, 1e-4, 12.0, engine.info.device, "max abs")
 
 
+def layer_errors(engine, waveform):
+    for i, layer in enumerate(("log-mel", "encoder block 1", "encoder output")):
+        errors = () if layer == "encoder block 1" else (10.0 ** (i - 7), 1e-6)
+        yield LayerErrors(layer, "audio", ("0.0 s", "0.5 s"), errors, 1e-4)
+    yield LayerErrors("logits", "text", ("<b>", " fox"), (2e-6, 3e-6), 1e-4)
+
+
 def worker_main(connection, name, engines):
     """The real worker with a checkpoint that is just its name, and the checks above."""
     import maxwhisper.checkpoint
@@ -93,6 +132,9 @@ def worker_main(connection, name, engines):
     checks = types.ModuleType("maxwhisper.selftest.checks")
     checks.run_checks = run_checks
     sys.modules["maxwhisper.selftest.checks"] = checks
+    layers = types.ModuleType("maxwhisper.selftest.layers")
+    layers.layer_errors = layer_errors
+    sys.modules["maxwhisper.selftest.layers"] = layers
     worker.main(connection, name, engines)
 
 

@@ -153,12 +153,10 @@ class EnginePool:
     def live(
         self, name: str, command: messages.StreamCommand, cancelled: Cancelled
     ) -> messages.Event:
-        """The answer of engine `name` to a command of its live stream, in a moment that no run
-        wants. Raises as `transcribe` does."""
-        engine = self._engine(name)
-        with self.spare_device(cancelled):
-            *_, last = engine.run(command, cancelled, self._deadline_s)
-        return last
+        """The answer of engine `name` to a command of its live stream. Call with the device held.
+        Raises as `transcribe` does."""
+        *_, answer = self._engine(name).run(command, cancelled, self._deadline_s)
+        return answer
 
     def _engine(self, name: str) -> EngineProcess:
         if name not in self._engines:

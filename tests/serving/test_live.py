@@ -1,0 +1,134 @@
+"""Live on a page: words while somebody speaks, one at a time, and never in a race's way."""
+
+import time
+
+import numpy as np
+import pytest
+from fake_lanes import wait_until
+
+from maxwhisper.errors import EngineUnavailable, OptionError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.serving import live
+from maxwhisper.serving.live import LiveDesk
+
+HALF_SECOND = np.zeros(8_000, np.float32)
+OPTIONS = TranscribeOptions(language="en")
+
+
+def never():
+    return False
+
+
+def over(session):
+    wait_until(lambda: session.is_over, timeout_s=20)
+    return session.view
+
+
+@pytest.fixture
+def desk(make_pool):
+    return LiveDesk(make_pool())
+
+
+def test_words_are_tentative_then_committed_then_final(desk):
+    session = desk.open("anna", OPTIONS)
+    for _ in range(3):
+        session.feed(HALF_SECOND)
+    wait_until(lambda: session.view.committed == " the <b>quick</b>")
+    view = session.view
+    assert view.tentative == " brown"
+    assert (view.phase, view.received_s, view.lag_s) == ("listening", 1.5, 0.5)
+    assert view.real_time_factor == 0.25
+    session.finish()
+    last = over(session)
+    assert (last.committed, last.tentative, last.note) == (" the <b>quick</b> brown", "", "")
+
+
+def test_one_visitor_at_a_time(desk):
+    session = desk.open("anna", OPTIONS)
+    with pytest.raises(EngineUnavailable, match="somebody else is live, for 120 s at most"):
+        desk.open("ben", OPTIONS)
+    assert desk.of("ben") is None
+    session.finish()
+    over(session)
+    other = desk.open("ben", OPTIONS)
+    assert desk.of("anna") is None
+    other.finish()
+    assert over(other).committed == ""
+
+
+def test_beginning_anew_ends_ones_own_session_first(desk):
+    first = desk.open("anna", OPTIONS)
+    first.feed(HALF_SECOND)
+    second = desk.open("anna", OPTIONS)
+    second.feed(HALF_SECOND)
+    second.finish()
+    assert over(second).committed == " the"  # nothing of the first one
+    assert first.is_over
+
+
+def test_it_ends_after_its_time_and_takes_no_more(desk, monkeypatch):
+    monkeypatch.setattr(live, "MAX_LIVE_S", 1.0)
+    session = desk.open("anna", OPTIONS)
+    for _ in range(5):
+        session.feed(HALF_SECOND)
+    view = over(session)
+    assert view.received_s == 1.0
+    assert view.committed == " the <b>quick</b>"
+    assert "so that others may" in view.note
+
+
+def test_a_visitor_who_leaves_is_not_waited_for(desk, monkeypatch):
+    monkeypatch.setattr(live, "IDLE_S", 0.2)
+    assert over(desk.open("anna", OPTIONS)).note == "no sound came for 0 s"
+
+
+def test_a_race_has_the_device_and_live_waits_for_its_end(desk):
+    session = desk.open("anna", OPTIONS)
+    wait_until(lambda: session.view.phase == "listening")
+    with desk._pool.device(never):
+        session.feed(HALF_SECOND)
+        session.feed(HALF_SECOND)
+        wait_until(lambda: session.view.phase == "waiting")
+        time.sleep(0.3)
+        assert session.view.committed + session.view.tentative == ""
+        assert session.view.lag_s >= 0.5  # it grows, and is shown
+    session.finish()
+    assert over(session).committed == " the <b>quick</b>"
+
+
+def test_a_race_that_waits_goes_before_live(make_pool):
+    pool = make_pool()
+    pool._waiting.append("a race")
+    with pytest.raises(live.RunCancelled), pool.spare_device(lambda: True):
+        raise AssertionError("a race was waiting")
+    pool._waiting.clear()
+    with pool.spare_device(never):
+        assert pool.is_busy
+    assert not pool.is_busy
+
+
+def test_a_lost_engine_ends_the_session_with_its_reason(desk):
+    session = desk.open("anna", OPTIONS)
+    session.feed(HALF_SECOND)
+    wait_until(lambda: session.view.tentative == " the")
+    desk._pool._engines["maxwhisper"]._replace()
+    session.feed(HALF_SECOND)
+    assert "maxwhisper is not ready" in over(session).note
+
+
+def test_a_stream_that_was_lost_says_so(make_pool):
+    pool = make_pool()
+    with pool.device(never), pytest.raises(EngineUnavailable, match="lost with the engine's"):
+        pool.live("maxwhisper", live.messages.FeedStream(HALF_SECOND), never)
+
+
+def test_impossible_options_open_nothing(desk):
+    with pytest.raises(OptionError):
+        desk.open("anna", TranscribeOptions(task="dance"))
+    assert desk.of("anna") is None
+
+
+def test_layers_come_one_by_one(make_pool):
+    rows = list(make_pool().layers("maxwhisper", HALF_SECOND, never))
+    assert [row.layer for row in rows][-1] == "logits"
+    assert rows[1].errors == ()
