@@ -10,7 +10,7 @@ import pytest
 from max.engine import InferenceSession
 
 from maxwhisper.errors import ArtifactError, DeviceError
-from maxwhisper.runtime import compiled, probe
+from maxwhisper.runtime import artifacts, compiled, probe
 from maxwhisper.runtime.device import choose
 from maxwhisper.whisper import create_engine
 
@@ -22,9 +22,9 @@ class Rebuilt(Exception):
 @pytest.fixture
 def cache(engine, tmp_path):
     """A copy of the artifact that the engine fixture uses, and its folder."""
-    key = compiled.artifact_key(engine.dims, engine.placement)
-    folder = compiled.artifact_folder(key, tmp_path)
-    shutil.copytree(compiled.artifact_folder(key), folder)
+    key = artifacts.artifact_key(engine.dims, engine.placement)
+    folder = artifacts.artifact_folder(key, tmp_path)
+    shutil.copytree(artifacts.artifact_folder(key), folder)
     return folder
 
 
@@ -74,7 +74,7 @@ def test_an_artifact_that_max_cannot_read_is_rebuilt(load, cache):
     """Right checksum, wrong content: the manifest vouches for garbage."""
     (cache / "graphs.mef").write_bytes(b"not an artifact")
     manifest = json.loads((cache / "manifest.json").read_text())
-    manifest["sha256"] = compiled._sha256(cache / "graphs.mef")
+    manifest["sha256"] = artifacts.sha256(cache / "graphs.mef")
     (cache / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(Rebuilt):
         load()
@@ -83,10 +83,10 @@ def test_an_artifact_that_max_cannot_read_is_rebuilt(load, cache):
 
 def test_another_network_or_precision_is_another_artifact(engine):
     placement = engine.placement
-    here = compiled.artifact_key(engine.dims, placement)
-    wider = compiled.artifact_key(replace(engine.dims, n_audio_state=512), placement)
-    half = compiled.artifact_key(engine.dims, replace(placement, dtype_name="float16"))
-    elsewhere = compiled.artifact_key(engine.dims, replace(placement, target="cpu-other"))
+    here = artifacts.artifact_key(engine.dims, placement)
+    wider = artifacts.artifact_key(replace(engine.dims, n_audio_state=512), placement)
+    half = artifacts.artifact_key(engine.dims, replace(placement, dtype_name="float16"))
+    elsewhere = artifacts.artifact_key(engine.dims, replace(placement, target="cpu-other"))
     assert len({key.folder_name for key in (here, wider, half, elsewhere)}) == 4
 
 
