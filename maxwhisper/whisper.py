@@ -18,7 +18,7 @@ from maxwhisper.dims import Dims
 from maxwhisper.engine import EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import ArtifactError
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.runtime.compiled import discard
+from maxwhisper.runtime.artifacts import SHIPPED, discard
 from maxwhisper.runtime.device import Placement, choose
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import verify
@@ -169,15 +169,23 @@ def load(
     dtype: str = "auto",
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    artifacts: Path | None = None,
 ) -> Whisper:
     """Load a model by name, from an OpenAI `.pt` file, or from a Hugging Face folder.
 
-    The first load of a network shape compiles its graphs (minutes, on the CPU); later ones take
-    them from `cache_dir`. `progress` receives lines that say what is being waited for.
+    The first load of a network shape compiles its graphs (minutes, on the CPU), unless they come
+    with the package, as the default model's do, or lie in the folder `artifacts`, where
+    `python -m maxwhisper compile --out` puts them; later loads take them from `cache_dir`.
+    `progress` receives lines that say what is being waited for.
     """
     checkpoint = checkpoints.load(name_or_path, cache_dir=cache_dir, progress=progress)
     return create_engine(
-        checkpoint, device=device, dtype=dtype, cache_dir=cache_dir, progress=progress
+        checkpoint,
+        device=device,
+        dtype=dtype,
+        cache_dir=cache_dir,
+        progress=progress,
+        artifacts=artifacts,
     )
 
 
@@ -188,21 +196,23 @@ def create_engine(
     dtype: str = "auto",
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    artifacts: Path | None = None,
 ) -> Whisper:
     """Build the engine on weights in memory. Fulfils `engine.EngineFactory`.
 
     The compiled graphs are run once and compared with the numpy reference before they are trusted;
-    an artifact that fails is thrown away and compiled again. A fresh one that fails raises
-    `ArtifactError`.
+    an artifact that fails, wherever it came from, is thrown away and compiled here. A fresh one
+    that fails raises `ArtifactError`.
     """
     placement = choose(device, dtype)
-    network = load_network(checkpoint, placement, cache_dir, progress)
+    sources = [*([artifacts] if artifacts is not None else []), SHIPPED]
+    network = load_network(checkpoint, placement, cache_dir, progress, sources)
     try:
         verify(network, checkpoint, cache_dir)
     except ArtifactError as error:
         if progress:
             progress(f"compiling again: {error}")
         discard(checkpoint.dims, placement, cache_dir)
-        network = load_network(checkpoint, placement, cache_dir, progress)
+        network = load_network(checkpoint, placement, cache_dir, progress, sources=())
         verify(network, checkpoint, cache_dir)
     return Whisper(checkpoint, network, cache_dir)

@@ -272,17 +272,19 @@ def test_selftest_table_and_list(fake_checks, capfd):
 def test_compile_asks_for_the_model_and_device_named(monkeypatch, capfd, tmp_path):
     asked = {}
 
-    def precompile(dims, *, device, dtype, cache_dir, progress):
-        asked.update(dims=dims, device=device, dtype=dtype, cache_dir=cache_dir)
+    def precompile(dims, *, device, dtype, cache_dir, progress, out):
+        asked.update(dims=dims, device=device, dtype=dtype, cache_dir=cache_dir, out=out)
         return tmp_path
 
     compiled = types.ModuleType("maxwhisper.runtime.compiled")
     compiled.precompile = precompile
     monkeypatch.setitem(sys.modules, "maxwhisper.runtime.compiled", compiled)
     arguments = ["--model", "tiny", "--device", "cuda:sm_90a", "--dtype", "bfloat16"]
+    arguments += ["--out", str(tmp_path / "packed")]
     assert cli.main(["compile", *arguments, "--cache_dir", str(tmp_path), "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
-    assert document["folder"] == str(tmp_path)
+    assert document["path"] == str(tmp_path)
+    assert asked["out"] == tmp_path / "packed"
     assert document["dims"]["n_audio_state"] == 384
     assert (asked["device"], asked["dtype"]) == ("cuda:sm_90a", "bfloat16")
     assert asked["cache_dir"] == tmp_path

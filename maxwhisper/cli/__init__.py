@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         (
             "compile",
             "build a model's graphs ahead of time",
-            _add_model_flags,
+            _compile_flags,
             commands.compile_graphs,
         ),
         ("models", "list what can be loaded, or show a model", _models_flags, commands.models),
@@ -162,6 +162,13 @@ def _parity_flags(parser: argparse.ArgumentParser) -> None:
     _add_model_flags(parser)
 
 
+def _compile_flags(parser: argparse.ArgumentParser) -> None:
+    _add_model_flags(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="also pack them into DIR, for load(artifacts=DIR)"
+    )
+
+
 def _models_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=["list", "show"], default="list")
     parser.add_argument(
@@ -172,7 +179,12 @@ def _models_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="a name from `models`, a .pt file or a folder")
-    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu or gpu")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="D",
+        help="auto, cpu or gpu; compile also takes cpu:x86-64-v3 and cuda:sm_90a",
+    )
     parser.add_argument("--dtype", default="auto", metavar="T", help="auto, float32, bfloat16, …")
     _add_cache_flag(parser)
 

@@ -117,12 +117,17 @@ def compile_graphs(args: argparse.Namespace, out: TextIO) -> int:
     official = OFFICIAL_MODELS.get(args.model)
     dims = official.dims if official is not None else _load_checkpoint(args).dims
     start_s = time.perf_counter()
-    folder = precompile(
-        dims, device=args.device, dtype=args.dtype, cache_dir=args.cache_dir, progress=progress
+    path = precompile(
+        dims,
+        device=args.device,
+        dtype=args.dtype,
+        cache_dir=args.cache_dir,
+        progress=progress,
+        out=args.out,
     )
     seconds = time.perf_counter() - start_s
-    document = {"dims": dims.to_dict(), "folder": str(folder), "seconds": seconds}
-    answer(out, args.json, document, [f"{folder} is ready after {seconds:.1f} s"])
+    document = {"dims": dims.to_dict(), "path": str(path), "seconds": seconds}
+    answer(out, args.json, document, [f"{path} is ready after {seconds:.1f} s"])
     return 0
 
 

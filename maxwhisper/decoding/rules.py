@@ -134,6 +134,31 @@ class TimestampRules:
             row[: self.timestamp_begin] = FORBIDDEN
 
 
+@dataclass(frozen=True)
+class GreedyRules:
+    """The rules as the greedy step follows them on the device, from the second token of a window
+    on. `timestamp_begin` lies past the vocabulary where timestamps have no rules."""
+
+    forbidden: tuple[int, ...]  # never sampled
+    eot: int
+    timestamp_begin: int
+
+
+def greedy_rules(rules: Sequence[Rule], tokenizer: Tokenizer) -> GreedyRules | None:
+    """The same rules for the device; None if one of them has to look further back."""
+    forbidden: set[int] = set()
+    timestamp_begin = tokenizer.n_vocab
+    for rule in rules:
+        if isinstance(rule, SuppressTokens):
+            forbidden.update(rule.tokens)
+        elif isinstance(rule, TimestampRules):
+            forbidden.add(rule.no_timestamps)
+            timestamp_begin = rule.timestamp_begin
+        elif not isinstance(rule, SuppressBlank):  # which is of the first token alone
+            return None
+    return GreedyRules(tuple(sorted(forbidden)), tokenizer.eot, timestamp_begin)
+
+
 def log_sum_exp(x: Float32) -> np.float32:
     """log(sum(exp(x))) of a vector, -inf if all of it is."""
     peak = x.max()

@@ -5,15 +5,15 @@ logits only. Strategies: `Sampling` here (greedy at temperature 0), `beam.BeamSe
 openai/whisper decoding.py:275-295 (GreedyDecoder), 680-710 (_main_loop).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.protocols import Decoder, Float32, Int64
-from maxwhisper.decoding.rules import Rule, log_sum_exp
+from maxwhisper.decoding.rules import GreedyRules, Rule, greedy_rules, log_sum_exp
 from maxwhisper.errors import NumericError
 from maxwhisper.tokenizer import Tokenizer
 
@@ -64,6 +64,21 @@ class Strategy(Protocol):
         ...
 
 
+@runtime_checkable
+class GreedyDecoder(Protocol):
+    """A decoder that can go on by itself, without its logits ever leaving the device."""
+
+    def greedy(
+        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, most: int
+    ) -> tuple[Int64, Float32]:
+        """Sample the likeliest token of every row until all have ended or hold `most`.
+
+        `sampled` (R, n), n >= 1, of which the last column is still to be read; returns all tokens
+        (R, m), n < m <= most, and the sums of log-probabilities (R,).
+        """
+        ...
+
+
 class Sampling:
     """The likeliest token of every row at temperature 0, else a random one of softmax(logits / t).
 
@@ -75,6 +90,10 @@ class Sampling:
         self._eot = eot
         self._temperature = temperature
         self._random = np.random.default_rng((seed, round(1000 * temperature)))
+
+    @property
+    def is_greedy(self) -> bool:
+        return self._temperature == 0 and self.group_size == 1
 
     def choose(self, logits: Float32, sampled: Int64, sum_logprobs: Float32) -> Move:
         ended = sampled[:, -1] == self._eot if sampled.shape[1] else np.zeros(len(logits), bool)
@@ -134,10 +153,15 @@ def search(
     sampled = np.empty((len(row_window), 0), np.int64)
     sum_logprobs = np.zeros(len(row_window), np.float32)
     with clock.stage("decode"):
+        going_alone = _alone(decoder, strategy, rules, tokenizer)
         while True:
             move = strategy.choose(_filtered(logits, sampled, rules), sampled, sum_logprobs)
             sampled, sum_logprobs = move.sampled, move.sum_logprobs
             if move.done or sampled.shape[1] == most:
+                break
+            if going_alone is not None:
+                sampled, sum_logprobs = going_alone(sampled, sum_logprobs, most)
+                _refuse_nan(sum_logprobs)
                 break
             if move.sources is not None:
                 decoder.select(move.sources)
@@ -145,17 +169,33 @@ def search(
     return SearchResult(strategy.candidates(sampled, sum_logprobs), no_speech)
 
 
+def _alone(
+    decoder: Decoder, strategy: Strategy, rules: Sequence[Rule], tokenizer: Tokenizer
+) -> Callable[[Int64, Float32, int], tuple[Int64, Float32]] | None:
+    """`GreedyDecoder.greedy` with its rules, where decoder, strategy and rules all allow it."""
+    if not (isinstance(strategy, Sampling) and strategy.is_greedy):
+        return None
+    of_device = greedy_rules(rules, tokenizer)
+    if of_device is None or not isinstance(decoder, GreedyDecoder):
+        return None
+    return lambda sampled, sums, most: decoder.greedy(sampled, sums, of_device, most)
+
+
 def _filtered(logits: Float32, sampled: Int64, rules: Sequence[Rule]) -> Float32:
     """A copy that every rule has passed."""
-    if np.isnan(logits).any():
-        raise NumericError(
-            "expected numbers from the network, got NaN logits: this precision overflows on this "
-            "device, load the model with dtype='float32'"
-        )
+    _refuse_nan(logits)
     logits = logits.copy()
     for rule in rules:
         rule.apply(logits, sampled)
     return logits
+
+
+def _refuse_nan(numbers: Float32) -> None:
+    if np.isnan(numbers).any():
+        raise NumericError(
+            "expected numbers from the network, got NaN logits: this precision overflows on this "
+            "device, load the model with dtype='float32'"
+        )
 
 
 def _probability(logits: Float32, token: int) -> float:

@@ -6,6 +6,7 @@ from max.graph import DeviceRef, Module
 from maxwhisper.dims import Dims
 from maxwhisper.graphs.decoder import PREFILL, STEP, prefill_graph, step_graph
 from maxwhisper.graphs.encoder import CROSS_KV, ENCODER, cross_kv_graph, encoder_graph
+from maxwhisper.graphs.greedy import GREEDY_STEP, greedy_step_graph
 from maxwhisper.graphs.mel import LOG_MEL, NORMALIZE, log_mel_graph, normalize_graph
 from maxwhisper.graphs.rows import GATHER_ROWS, gather_rows_graph
 
@@ -14,6 +15,7 @@ __all__ = [
     "ENCODER",
     "GATHER_ROWS",
     "GRAPH_NAMES",
+    "GREEDY_STEP",
     "LOG_MEL",
     "NORMALIZE",
     "PREFILL",
@@ -21,7 +23,7 @@ __all__ = [
     "whisper_module",
 ]
 
-GRAPH_NAMES = (LOG_MEL, NORMALIZE, ENCODER, CROSS_KV, PREFILL, STEP, GATHER_ROWS)
+GRAPH_NAMES = (LOG_MEL, NORMALIZE, ENCODER, CROSS_KV, PREFILL, STEP, GREEDY_STEP, GATHER_ROWS)
 
 
 def whisper_module(dims: Dims, dtype: DType, device: DeviceRef) -> Module:
@@ -33,5 +35,6 @@ def whisper_module(dims: Dims, dtype: DType, device: DeviceRef) -> Module:
     cross_kv_graph(module, dims, dtype, device)
     prefill_graph(module, dims, dtype, device)
     step_graph(module, dims, dtype, device)
+    greedy_step_graph(module, dims, dtype, device)
     gather_rows_graph(module, dtype, device)
     return module

@@ -9,6 +9,8 @@ from max.dtype import DType
 from max.graph import DeviceRef, Graph, TensorValue, Weight, ops
 
 LAYER_NORM_EPS = 1e-5  # torch's default, which the reference uses
+# Added to the score of a slot that may not be seen; exp() of it is exactly 0 in float32.
+MASKED = -1e30
 
 
 class Scope:

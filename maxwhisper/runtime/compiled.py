@@ -1,22 +1,15 @@
-"""Compiled graphs on disk: built once per network shape, precision, processor and MAX version.
+"""Compiled graphs of a network: from the cache, from the package, or from the compiler.
 
-Owns the artifact cache. An artifact is a folder `graphs.mef` + `manifest.json`; it is used only if
-its manifest carries the key asked for and the file's sha256, and rebuilt otherwise. Weights are not
-in it.
+Owns the order in which they are looked for, and the compiler. `artifacts` knows the files.
 """
 
 import fcntl
-import hashlib
-import json
-import os
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from max import driver
 from max.engine import CompiledModel, InferenceSession
@@ -25,53 +18,19 @@ from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import ArtifactError, DeviceError
 from maxwhisper.graphs import GRAPH_NAMES, whisper_module
-from maxwhisper.paths import cache_root
-from maxwhisper.runtime.device import Placement, choose, gpu_placement
+from maxwhisper.runtime.artifacts import (
+    SHIPPED,
+    ArtifactKey,
+    artifact_folder,
+    artifact_key,
+    pack,
+    sound_artifact,
+    store,
+    unpack,
+)
+from maxwhisper.runtime.device import CPU_CLASSES, Placement, choose, cpu_classes, gpu_placement
 
 PROGRESS_EVERY_S = 2.0
-_GRAPH_SOURCES = Path(__file__).parent.parent / "graphs"
-
-
-@dataclass(frozen=True)
-class ArtifactKey:
-    """Everything a compiled artifact depends on."""
-
-    dims: Dims
-    dtype: str
-    target: str
-    graph_sources: str  # sha256 of graphs/*.py
-    max_version: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @property
-    def folder_name(self) -> str:
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return f"{self.target}-{self.dtype}-{digest}"
-
-
-def artifact_key(dims: Dims, placement: Placement) -> ArtifactKey:
-    return ArtifactKey(
-        dims=dims,
-        dtype=placement.dtype_name,
-        target=placement.target,
-        graph_sources=graph_sources_digest(),
-        max_version=str(driver.__version__),
-    )
-
-
-def graph_sources_digest() -> str:
-    """sha256 over the text of every file in `graphs/`: a changed graph is another artifact."""
-    digest = hashlib.sha256()
-    for path in sorted(_GRAPH_SOURCES.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-def artifact_folder(key: ArtifactKey, cache_dir: Path | None = None) -> Path:
-    return (cache_dir or cache_root()) / "artifacts" / key.folder_name
 
 
 def load_or_compile(
@@ -80,8 +39,10 @@ def load_or_compile(
     placement: Placement,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    sources: Sequence[Path] = (SHIPPED,),
 ) -> CompiledModel:
-    """The compiled graphs of a network, from disk if they are there and sound.
+    """The compiled graphs of a network: what was compiled here, else what lies packed in `sources`
+    for this device or its class of processors, else what the compiler makes.
 
     Two processes that want the same artifact compile it once: the second waits.
     """
@@ -91,21 +52,30 @@ def load_or_compile(
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock", say):
         try:
-            path = _sound_artifact(folder, key)
-            return session.compile(path)
+            return session.compile(sound_artifact(folder, key))
         except ArtifactError as error:
-            say(f"compiling: {error}")
+            why = str(error)
         except (RuntimeError, ValueError) as error:  # MAX cannot read the file
-            say(f"compiling again: the cached artifact does not load ({error})")
+            why = f"the cached artifact does not load ({error})"
+        for portable in _portable(key, placement, sources):
+            try:
+                if unpack(portable, sources, cache_dir):
+                    path = sound_artifact(artifact_folder(portable, cache_dir), portable)
+                    return session.compile(path)
+            except (ArtifactError, RuntimeError, ValueError) as error:
+                why = f"the graphs that came for {portable.target} do not load ({error})"
+        say(f"compiling: {why}")
         compiled = _compile(session, dims, placement, say)
-        _store(compiled, folder, key)
+        store(compiled.export_mef, folder, key)
         return compiled
 
 
-def discard(dims: Dims, placement: Placement, cache_dir: Path | None = None) -> None:
-    """Forget an artifact that loaded but computed wrong numbers."""
-    folder = artifact_folder(artifact_key(dims, placement), cache_dir)
-    (folder / "manifest.json").unlink(missing_ok=True)
+def _portable(key: ArtifactKey, placement: Placement, sources: Sequence[Path]) -> list[ArtifactKey]:
+    """Keys under which `sources` may have something that runs here, the best first."""
+    if not sources:
+        return []
+    classes = cpu_classes() if placement.device.is_host else []
+    return [key, *(replace(key, target=f"cpu-{name}") for name in classes)]
 
 
 def precompile(
@@ -115,20 +85,26 @@ def precompile(
     dtype: str = "auto",
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    out: Path | None = None,
 ) -> Path:
-    """Build the artifact of `dims` for `device` and return its folder.
+    """Build the artifact of `dims` for `device`; return its folder, or the packed file in `out`.
 
-    `device` may name a GPU that is not here, as "cuda:sm_90a": MAX then compiles for a virtual one,
-    and this process can run nothing afterwards. Raises `DeviceError` for a device it cannot target.
+    `device` may name a GPU that is not here, as "cuda:sm_90a", or a class of processors, as
+    "cpu:x86-64-v3": MAX then compiles for that, and this process can run nothing afterwards. Raises
+    `DeviceError` for a device it cannot target.
     """
     api, _, architecture = device.partition(":")
     if api == "cuda" and architecture:
         placement = _virtual_gpu(api, architecture, dtype)
+    elif api == "cpu" and architecture:
+        placement = _virtual_cpu(architecture, dtype)
     else:
         placement = choose(device, dtype)
     session = InferenceSession(devices=[placement.device])
-    load_or_compile(session, dims, placement, cache_dir, progress)
-    return artifact_folder(artifact_key(dims, placement), cache_dir)
+    load_or_compile(session, dims, placement, cache_dir, progress, sources=())
+    key = artifact_key(dims, placement)
+    folder = artifact_folder(key, cache_dir)
+    return folder if out is None else pack(folder, key, out)
 
 
 def _virtual_gpu(api: str, architecture: str, dtype: str) -> Placement:
@@ -141,20 +117,11 @@ def _virtual_gpu(api: str, architecture: str, dtype: str) -> Placement:
         raise DeviceError(f"cannot compile for {api}:{architecture}: {error}") from error
 
 
-def _sound_artifact(folder: Path, key: ArtifactKey) -> Path:
-    """Path of the .mef, or `ArtifactError` saying why there is none to trust."""
-    path, manifest_path = folder / "graphs.mef", folder / "manifest.json"
-    if not manifest_path.exists() or not path.exists():
-        raise ArtifactError(f"no artifact yet for this network on {key.target} ({key.dtype})")
-    try:
-        manifest = json.loads(manifest_path.read_text())
-    except ValueError:
-        raise ArtifactError("the cached artifact's manifest is damaged") from None
-    if manifest.get("key") != key.to_dict():
-        raise ArtifactError("the cached artifact was built for something else")
-    if manifest.get("sha256") != _sha256(path):
-        raise ArtifactError("the cached artifact is damaged: its checksum does not match")
-    return path
+def _virtual_cpu(name: str, dtype: str) -> Placement:
+    if name not in CPU_CLASSES:
+        raise DeviceError(f"expected cpu:{' or cpu:'.join(CPU_CLASSES)}, got 'cpu:{name}'")
+    driver.set_virtual_cpu_target(name)
+    return replace(choose("cpu", dtype), target=f"cpu-{name}")
 
 
 def _compile(
@@ -167,24 +134,6 @@ def _compile(
             return session.compile(module)
         except RuntimeError as error:
             raise ArtifactError(f"MAX could not compile {what}: {error}") from error
-
-
-def _store(compiled: CompiledModel, folder: Path, key: ArtifactKey) -> None:
-    """Write the artifact, then its manifest: a crash in between leaves nothing that is trusted."""
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".mef")
-    os.close(handle)
-    compiled.export_mef(temporary)
-    (folder / "manifest.json").unlink(missing_ok=True)
-    os.replace(temporary, folder / "graphs.mef")
-    manifest = {"key": key.to_dict(), "sha256": _sha256(folder / "graphs.mef")}
-    scratch = folder / "manifest.json.part"
-    scratch.write_text(json.dumps(manifest, indent=1))
-    os.replace(scratch, folder / "manifest.json")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -23,6 +23,13 @@ from max.graph import DeviceRef
 
 from maxwhisper.errors import DeviceError
 
+# Classes of processors that graphs can be compiled for, the best first, and the flags of
+# /proc/cpuinfo that each asks for (x86-64 psABI). Newer classes have not been tried.
+CPU_CLASSES = {
+    "x86-64-v3": frozenset(
+        ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "popcnt", "sse4_2", "xsave")
+    ),
+}
 DTYPES = {
     "float32": DType.float32,
     "float16": DType.float16,
@@ -99,10 +106,21 @@ def cpu_target() -> str:
     or compute wrong numbers here.
     """
     machine = platform.machine() or "unknown"
-    cpuinfo = Path("/proc/cpuinfo")
-    features = platform.processor()
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-        features = " ".join(sorted(flags.partition(":")[2].split()))
+    features = " ".join(sorted(_cpu_flags())) or platform.processor()
     return f"{machine}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"
+
+
+def cpu_classes() -> list[str]:
+    """The classes that this processor belongs to, the best first."""
+    flags = _cpu_flags()
+    return [name for name, needed in CPU_CLASSES.items() if needed <= flags]
+
+
+def _cpu_flags() -> frozenset[str]:
+    """Instruction-set features as the kernel names them; none where there is no /proc/cpuinfo."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return frozenset()
+    lines = cpuinfo.read_text(errors="replace").splitlines()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return frozenset(flags.partition(":")[2].split())

@@ -8,10 +8,8 @@ import numpy.typing as npt
 from max.driver import Buffer
 
 from maxwhisper.dims import Dims
+from maxwhisper.graphs.layers import MASKED
 from maxwhisper.runtime.device import Placement
-
-# Added to the score of a slot that may not be seen; exp() of it is exactly 0 in float32.
-MASKED = np.float32(-1e30)
 
 
 class KVCache:
@@ -47,4 +45,4 @@ class KVCache:
         """(n_tokens, n_text_ctx): each new token sees what came before it, and itself."""
         positions = self.length + np.arange(n_tokens)
         visible = np.arange(self.capacity)[None, :] <= positions[:, None]
-        return np.where(visible, np.float32(0), MASKED)
+        return np.where(visible, np.float32(0), np.float32(MASKED))

@@ -15,12 +15,15 @@ from max.engine import InferenceSession, Model
 
 from maxwhisper.checkpoint.schema import Checkpoint, Heads
 from maxwhisper.decoding.protocols import Float32, Int64
+from maxwhisper.decoding.rules import GreedyRules
 from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import OptionError
-from maxwhisper.graphs import CROSS_KV, ENCODER, GATHER_ROWS, PREFILL, STEP
+from maxwhisper.graphs import CROSS_KV, ENCODER, GATHER_ROWS, GREEDY_STEP, PREFILL, STEP
+from maxwhisper.runtime.artifacts import SHIPPED
 from maxwhisper.runtime.compiled import load_or_compile
 from maxwhisper.runtime.device import Placement
+from maxwhisper.runtime.greedy import GreedyLoop
 from maxwhisper.runtime.kv_cache import KVCache
 from maxwhisper.runtime.log_mel import LogMel, LogMelSpectrogram
 from maxwhisper.runtime.weights import graph_weights, is_float32
@@ -44,6 +47,7 @@ class MaxNetwork:
         self.models = models
         self._log_mel = LogMel(models, placement, dims.n_mels)
         self._cache: KVCache | None = None
+        self._greedy: GreedyLoop | None = None
 
     @property
     def dims(self) -> Dims:
@@ -120,6 +124,14 @@ class MaxNetwork:
         self._cache.reset()
         return MaxDecoder(self, encoded, self._cache)
 
+    def greedy_loop(self, cache: KVCache) -> GreedyLoop:
+        """The greedy step over `cache`; the same one as long as the cache is."""
+        if self._greedy is None or self._greedy.cache is not cache:
+            if self._greedy is not None:
+                self._greedy.close()
+            self._greedy = GreedyLoop(self.models[GREEDY_STEP], self._dims, self.placement, cache)
+        return self._greedy
+
     def run(self, graph: str, *inputs: Buffer) -> Buffer:
         """Execute a graph that has one output."""
         return self.models[graph].execute(*inputs)[0]
@@ -142,6 +154,37 @@ class MaxDecoder:
     def step(self, tokens: Int64) -> Float32:
         """Append one token a row, (B,); logits (B, V)."""
         return self.forward(STEP, tokens[:, None])[0].to_numpy()[:, 0]
+
+    def greedy(
+        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, most: int
+    ) -> tuple[Int64, Float32]:
+        """See `decoding.search.GreedyDecoder`. On a CPU rows that have ended leave the batch once
+        they are half of it: the others' steps cost half as much, and moving them about one step."""
+        n_rows, n = sampled.shape
+        tokens = np.full((n_rows, most), rules.eot, np.int64)
+        tokens[:, :n] = sampled
+        sums = sum_logprobs.copy()
+        rows = np.arange(n_rows)  # those that the batch still holds
+        loop = self._begin_greedy(sampled, sums, rules)
+        while n < most:
+            n_steps = min(loop.steps_between_looks, most - n)
+            tokens[rows, n : n + n_steps], sums[rows] = loop.go(n_steps)
+            n += n_steps
+            going = np.flatnonzero(tokens[rows, n - 1] != rules.eot)
+            if len(going) == 0:
+                break
+            if loop.may_shrink and 2 * len(going) <= len(rows):
+                self.select(going.tolist())
+                rows = rows[going]
+                loop = self._begin_greedy(tokens[rows, :n], sums[rows], rules)
+        return tokens[:, :n], sums
+
+    def _begin_greedy(
+        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules
+    ) -> GreedyLoop:
+        loop = self._network.greedy_loop(self._cache)
+        loop.begin(self._cross_kv, sampled, sum_logprobs, rules)
+        return loop
 
     def select(self, rows: Sequence[int]) -> None:
         """Go on with these rows, in this order: row r was rows[r]. Rows may repeat, or be left out.
@@ -184,10 +227,11 @@ def load_network(
     placement: Placement,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    sources: Sequence[Path] = (SHIPPED,),
 ) -> MaxNetwork:
-    """Bind a checkpoint's weights to the compiled graphs of its dims."""
+    """Bind a checkpoint's weights to the compiled graphs of its dims; see `load_or_compile`."""
     session = InferenceSession(devices=[placement.device])
-    compiled = load_or_compile(session, checkpoint.dims, placement, cache_dir, progress)
+    compiled = load_or_compile(session, checkpoint.dims, placement, cache_dir, progress, sources)
     arrays = graph_weights(checkpoint.dims, checkpoint.weights)
     registry = {
         name: device_buffer(

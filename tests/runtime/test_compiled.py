@@ -4,14 +4,17 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from max.engine import InferenceSession
 
+from maxwhisper.checkpoint import bundled
 from maxwhisper.errors import ArtifactError, DeviceError
-from maxwhisper.runtime import compiled, probe
-from maxwhisper.runtime.device import choose
+from maxwhisper.runtime import artifacts, compiled, device, probe
+from maxwhisper.runtime.device import choose, cpu_classes
 from maxwhisper.whisper import create_engine
 
 
@@ -21,11 +24,19 @@ class Rebuilt(Exception):
 
 @pytest.fixture
 def cache(engine, tmp_path):
-    """A copy of the artifact that the engine fixture uses, and its folder."""
-    key = compiled.artifact_key(engine.dims, engine.placement)
-    folder = compiled.artifact_folder(key, tmp_path)
-    shutil.copytree(compiled.artifact_folder(key), folder)
+    """The artifact that the engine fixture uses, as if compiled here, in a cache of its own."""
+    key = artifacts.artifact_key(engine.dims, engine.placement)
+    folder = artifacts.artifact_folder(key, tmp_path)
+    folder.mkdir(parents=True)
+    artifacts.store(partial(shutil.copyfile, artifact_in_use(key)), folder, key)
     return folder
+
+
+def artifact_in_use(key):
+    """Compiled on this machine, or unpacked from the package."""
+    targets = [key.target, *(f"cpu-{name}" for name in cpu_classes())]
+    folders = [artifacts.artifact_folder(replace(key, target=target)) for target in targets]
+    return next(folder / "graphs.mef" for folder in folders if (folder / "graphs.mef").exists())
 
 
 @pytest.fixture
@@ -37,10 +48,12 @@ def load(engine, cache, monkeypatch):
 
     monkeypatch.setattr(compiled, "_compile", no_compiler)
 
-    def load():
+    def load(sources=()):
         session = InferenceSession(devices=[engine.placement.device])
         root = cache.parent.parent
-        compiled.load_or_compile(session, engine.dims, engine.placement, root, lines.append)
+        compiled.load_or_compile(
+            session, engine.dims, engine.placement, root, lines.append, sources
+        )
 
     lines = []
     load.lines = lines
@@ -74,19 +87,72 @@ def test_an_artifact_that_max_cannot_read_is_rebuilt(load, cache):
     """Right checksum, wrong content: the manifest vouches for garbage."""
     (cache / "graphs.mef").write_bytes(b"not an artifact")
     manifest = json.loads((cache / "manifest.json").read_text())
-    manifest["sha256"] = compiled._sha256(cache / "graphs.mef")
+    manifest["sha256"] = artifacts.sha256(cache / "graphs.mef")
     (cache / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(Rebuilt):
         load()
     assert "does not load" in load.lines[0]
 
 
+def test_packed_artifacts_are_unpacked_where_nothing_was_compiled(load, cache, engine, tmp_path):
+    key = artifacts.artifact_key(engine.dims, engine.placement)
+    packed = artifacts.pack(cache, key, tmp_path / "packed")
+    assert packed.stat().st_size < (cache / "graphs.mef").stat().st_size / 5
+    shutil.rmtree(cache)
+    load(sources=[tmp_path / "nowhere", packed.parent])
+    assert load.lines == []
+    artifacts.sound_artifact(cache, key)
+
+
+def test_a_damaged_packed_artifact_is_compiled_instead(load, cache, engine, tmp_path):
+    key = artifacts.artifact_key(engine.dims, engine.placement)
+    packed = artifacts.pack(cache, key, tmp_path / "packed")
+    for damage in (_flip_byte, lambda path: path.write_bytes(path.read_bytes()[:-100])):
+        shutil.rmtree(cache)
+        damage(packed)
+        with pytest.raises(Rebuilt):
+            load(sources=[packed.parent])
+        assert "do not load" in load.lines[-1]
+        assert "damaged" in load.lines[-1]
+
+
+def test_only_what_was_asked_for_is_unpacked(cache, engine, tmp_path):
+    key = artifacts.artifact_key(engine.dims, engine.placement)
+    artifacts.pack(cache, key, tmp_path / "packed")
+    other = replace(key, graph_sources="0" * 64)
+    assert not artifacts.unpack(other, [tmp_path / "packed"], tmp_path)
+    assert artifacts.unpack(key, [tmp_path / "packed"], tmp_path / "other")
+
+
+def test_the_package_brings_the_graphs_of_its_checkpoint(tmp_path, figure):
+    """They match the graphs' source, and take no minute of anybody's time."""
+    placement = replace(choose("cpu"), target="cpu-x86-64-v3")
+    key = artifacts.artifact_key(bundled.DIMS, placement)
+    start_s = time.perf_counter()
+    assert artifacts.unpack(key, [artifacts.SHIPPED], tmp_path), (
+        f"expected {key.folder_name}.mef.xz in {artifacts.SHIPPED}: the graphs have changed, "
+        f"`make artifacts` builds them again"
+    )
+    figure(time.perf_counter() - start_s, 10.0, "seconds to unpack the bundled graphs")
+    assert len(list(artifacts.SHIPPED.glob("*.xz"))) == 1, "an old artifact was left behind"
+    megabytes = sum(path.stat().st_size for path in artifacts.SHIPPED.iterdir()) / 1e6
+    figure(megabytes, 25.0, "megabytes of compiled graphs in the package")
+
+
+def test_processors_are_asked_what_they_can(monkeypatch):
+    everything = device.CPU_CLASSES["x86-64-v3"]
+    monkeypatch.setattr(device, "_cpu_flags", lambda: everything | {"sse4a"})
+    assert device.cpu_classes() == ["x86-64-v3"]
+    monkeypatch.setattr(device, "_cpu_flags", lambda: everything - {"avx2"})
+    assert device.cpu_classes() == []
+
+
 def test_another_network_or_precision_is_another_artifact(engine):
     placement = engine.placement
-    here = compiled.artifact_key(engine.dims, placement)
-    wider = compiled.artifact_key(replace(engine.dims, n_audio_state=512), placement)
-    half = compiled.artifact_key(engine.dims, replace(placement, dtype_name="float16"))
-    elsewhere = compiled.artifact_key(engine.dims, replace(placement, target="cpu-other"))
+    here = artifacts.artifact_key(engine.dims, placement)
+    wider = artifacts.artifact_key(replace(engine.dims, n_audio_state=512), placement)
+    half = artifacts.artifact_key(engine.dims, replace(placement, dtype_name="float16"))
+    elsewhere = artifacts.artifact_key(engine.dims, replace(placement, target="cpu-other"))
     assert len({key.folder_name for key in (here, wider, half, elsewhere)}) == 4
 
 
@@ -123,7 +189,7 @@ def test_the_known_answer_is_kept_and_repaired(engine, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("device", "dtype", "reason"),
+    ("name", "dtype", "reason"),
     [
         ("tpu", "auto", "device must be"),
         ("gpu:x", "auto", "device must be"),
@@ -132,9 +198,14 @@ def test_the_known_answer_is_kept_and_repaired(engine, tmp_path):
         ("cpu", "int8", "dtype must be"),
     ],
 )
-def test_impossible_placements_are_refused(device, dtype, reason):
+def test_impossible_placements_are_refused(name, dtype, reason):
     with pytest.raises(DeviceError, match=reason):
-        choose(device, dtype)
+        choose(name, dtype)
+
+
+def test_impossible_targets_are_refused(tmp_path):
+    with pytest.raises(DeviceError, match="expected cpu:x86-64-v3"):
+        compiled.precompile(bundled.DIMS, device="cpu:z80", cache_dir=tmp_path)
 
 
 def test_the_device_is_chosen_with_a_reason():

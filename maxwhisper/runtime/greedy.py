@@ -1,0 +1,164 @@
+"""The hot loop: the greedy step run again and again over buffers that stay on the device.
+
+Owns the step's state, and how it is run: executed on a CPU, captured once and replayed on a GPU. A
+captured step has the addresses of its buffers baked in, so all of them live here as long as the
+cache does, keys and values of the audio included.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from max.driver import Buffer
+from max.engine import Model
+
+from maxwhisper.decoding.protocols import Float32, Int64
+from maxwhisper.decoding.rules import FORBIDDEN, GreedyRules
+from maxwhisper.dims import Dims
+from maxwhisper.runtime.device import Placement
+from maxwhisper.runtime.kv_cache import KVCache
+
+NO_CAPTURE = "MAXWHISPER_NO_CAPTURE"  # environment variable: execute every step on a GPU too
+STEPS_BETWEEN_LOOKS = 8  # on a GPU: how often the host asks whether all rows have ended
+
+
+class _Field:
+    """An array on the host and its buffer on the device; on a CPU both are the same memory."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: type, placement: Placement) -> None:
+        self._array: npt.NDArray[Any] = np.zeros(shape, dtype)
+        self._on_host = placement.device.is_host
+        self.buffer = placement.put(self._array)
+
+    def set(self, values: npt.ArrayLike) -> None:
+        self._array[...] = values
+        if not self._on_host:  # a copy that may still be going on: the array stays as it is
+            self.buffer.inplace_copy_from(Buffer.from_numpy(self._array))
+
+    def get(self) -> npt.NDArray[Any]:
+        """A copy on the host; on a GPU this waits for the steps so far."""
+        return self._array.copy() if self._on_host else self.buffer.to_numpy()
+
+
+class GreedyLoop:
+    """`begin` with a batch that has been prefilled, then `go` as often as wanted."""
+
+    def __init__(self, model: Model, dims: Dims, placement: Placement, cache: KVCache) -> None:
+        self.cache = cache
+        self._model, self._dims, self._placement = model, dims, placement
+        self._on_host = placement.device.is_host
+        batch = cache.batch
+        self._position = _Field((1,), np.int64, placement)
+        self._written = _Field((batch, dims.n_text_ctx), np.int64, placement)
+        self._last = _Field((batch, 3), np.int64, placement)
+        self._sums = _Field((batch, 1), np.float32, placement)
+        self._forbidden = _Field((dims.n_vocab,), np.float32, placement)
+        self._bounds = _Field((2,), np.int64, placement)
+        self._cross_kv: Sequence[Buffer] = []
+        self._rules: GreedyRules | None = None
+        self._is_captured = False
+        self._may_capture = not self._on_host and not os.environ.get(NO_CAPTURE)
+
+    @property
+    def steps_between_looks(self) -> int:
+        return 1 if self._on_host else STEPS_BETWEEN_LOOKS
+
+    @property
+    def may_shrink(self) -> bool:
+        """On a GPU a smaller batch would be another graph to capture."""
+        return self._on_host
+
+    def begin(
+        self,
+        cross_kv: Sequence[Buffer],
+        sampled: Int64,
+        sum_logprobs: Float32,
+        rules: GreedyRules,
+    ) -> None:
+        """Start after `sampled` (B, n >= 1), of which the cache holds all but the last column."""
+        self._take_rules(rules)
+        self._take_audio(cross_kv)
+        begin = rules.timestamp_begin
+        is_time = sampled >= begin
+        # The first token of a window counts as following a timestamp (decoding.py:466).
+        before = sampled[:, -2] if sampled.shape[1] > 1 else np.full(len(sampled), begin)
+        latest = np.where(
+            is_time.any(axis=1),
+            sampled[np.arange(len(sampled)), -1 - is_time[:, ::-1].argmax(axis=1)],
+            begin - 1,
+        )
+        self._position.set(self.cache.length)
+        self._last.set(np.stack([sampled[:, -1], before, latest], axis=1))
+        self._sums.set(sum_logprobs[:, None])
+
+    def go(self, n_steps: int) -> tuple[Int64, Float32]:
+        """`n_steps` more tokens of every row (B, n_steps), and the sums so far (B,)."""
+        first = self.cache.length
+        for _ in range(n_steps):
+            self._step()
+        return self._written.get()[:, first : first + n_steps], self._sums.get()[:, 0]
+
+    def close(self) -> None:
+        """Give back what a capture holds."""
+        if self._is_captured:
+            self._model.release_captured_graph(self.cache.batch)
+            self._is_captured = False
+
+    def _step(self) -> None:
+        inputs = (
+            self._position.buffer,
+            self._written.buffer,
+            self._last.buffer,
+            self._sums.buffer,
+            self._forbidden.buffer,
+            self._bounds.buffer,
+            *self._cross_kv,
+            *self.cache.buffers,
+        )
+        if self._is_captured:
+            self._model.replay(self.cache.batch, *inputs)
+        else:
+            self._model.execute(*inputs)
+        self.cache.length += 1
+        if self._on_host:
+            self._position.set(self.cache.length)
+        elif self._may_capture:
+            self._capture(inputs)
+
+    def _capture(self, inputs: Sequence[Buffer]) -> None:
+        """Record the step that has just been executed; without success, go on executing."""
+        self._may_capture = False
+        try:
+            self._model.capture(self.cache.batch, *inputs)
+            self._is_captured = True
+        except RuntimeError as error:
+            warnings.warn(
+                f"the decoder's step could not be captured ({error}): it is executed instead, "
+                f"which is slower; {NO_CAPTURE}=1 leaves out the attempt",
+                stacklevel=2,
+            )
+
+    def _take_rules(self, rules: GreedyRules) -> None:
+        if rules == self._rules:
+            return
+        self._rules = rules
+        forbidden = np.zeros(self._dims.n_vocab, np.float32)
+        forbidden[list(rules.forbidden)] = FORBIDDEN
+        self._forbidden.set(forbidden)
+        self._bounds.set((rules.eot, rules.timestamp_begin))
+
+    def _take_audio(self, cross_kv: Sequence[Buffer]) -> None:
+        """Where steps are captured, copy into buffers that stay; else use what is given."""
+        if self._on_host:
+            self._cross_kv = cross_kv
+            return
+        if not self._cross_kv:
+            self._cross_kv = [
+                Buffer.zeros(buffer.shape, buffer.dtype, self._placement.device)
+                for buffer in cross_kv
+            ]
+        for kept, given in zip(self._cross_kv, cross_kv, strict=True):
+            kept.inplace_copy_from(given)
