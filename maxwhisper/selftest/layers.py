@@ -119,9 +119,9 @@ class _Comparison:
             for offset, what in enumerate(("key", "value")):
                 got = _merged(self.encoded.cross_kv[2 * layer + offset])
                 want = self.reference.projections[f"{part}.{what}"][0]
-                yield self.audio_row(f"decoder layer {layer + 1}: {what}s of the audio", got, want)
+                yield self.audio_row(f"decoder {layer + 1} {what}s", got, want)
             want = self.reference.projections[f"{part}.query"][0]
-            name = f"decoder layer {layer + 1}: queries to the audio"
+            name = f"decoder {layer + 1} queries"
             yield self._row(name, "text", names, _errors(_merged(query), want))
         errors = _errors(to_float32(logits)[0], want_logits[0])
         yield self._row("logits", "text", names, errors)

@@ -1,0 +1,210 @@
+"""Layer by layer: where along a clip, and how deep in the network, we differ from the reference.
+
+In: the pool, the bundled clips, visitors' recordings. Out: two heat maps, one along the audio, one
+along the text, that fill while the engine's process compares. What is compared, and how, is
+`selftest/layers.py`.
+"""
+
+import html
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+
+from maxwhisper.errors import OptionError
+from maxwhisper.selftest.result import LayerErrors
+from maxwhisper.serving.pool import EnginePool
+from maxwhisper.serving.status import RunCancelled
+from maxwhisper.serving.uploads import Uploads
+from maxwhisper.ui.components import DEVICE_QUEUE
+from maxwhisper.ui.errors import shown_errors
+from maxwhisper.ui.examples import Example
+from maxwhisper.ui.scores import OURS
+
+OWN = "A recording of my own"
+LOWEST = 1e-9  # errors below are drawn like it: a hundredth of what float32 can tell apart
+ROW_HEIGHT_PX = 22
+FRAME_HEIGHT_PX = 110  # axis, its title, margins
+MAX_TICKS = 8  # of times; every token has its own
+# Cividis, which every common colour vision reads alike; beyond the tolerance, vermillion.
+_WITHIN = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
+_BEYOND = "#d55e00"
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_INTRO = (
+    "The first 30 s of a clip go through maxwhisper and through the same network in plain numpy, "
+    "each going on with its own numbers. Every row is a layer, every cell the largest error there, "
+    "over the layer's largest value: errors add up downwards. Decoder layers, log-mel and encoder "
+    "output are read as the compiled graphs give them. Blocks inside the encoder are not given "
+    "out: block n is the whole compiled encoder with the blocks after n switched off."
+)
+
+
+def layers_section(pool: EnginePool, uploads: Uploads, examples: Sequence[Example]) -> None:
+    """Build the section inside the current `gr.Blocks`."""
+    gr.HTML(f'<h3 class="part">Layer by layer</h3><p class="hint">{_INTRO}</p>')
+    titles = {example.title: example for example in examples}
+    with gr.Row(elem_classes="actions"):
+        choice = gr.Dropdown([*titles, OWN], label="Clip", elem_id="layers-clip")
+        run = gr.Button("Compare layers", variant="primary", elem_id="run-layers")
+        stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-layers")
+    own = gr.Audio(
+        sources=["upload", "microphone"],
+        type="filepath",  # with format=None: untouched, decoded by us alone
+        format=None,
+        editable=False,
+        buttons=[],
+        visible=False,
+        label="Recording (its first 30 s are used)",
+        elem_id="layers-recording",
+    )
+    said = gr.HTML(summary_html([], is_over=False), elem_id="layers-summary")
+    audio, text = (
+        gr.Plot(show_label=False, container=False, visible=False, elem_id=f"layers-{axis}")
+        for axis in ("audio", "text")
+    )
+    running: dict[str, threading.Event] = {}
+
+    @shown_errors
+    def compare(chosen: str, path: str | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        cancelled = running[str(request.session_hash)] = threading.Event()
+        rows: list[LayerErrors] = []
+        try:
+            yield summary_html(rows, is_over=False, note="reading"), None, None, *_buttons(False)
+            waveform = _waveform(uploads, titles.get(chosen), path)
+            for row in pool.layers(OURS, waveform, cancelled.is_set):
+                rows.append(row)
+                yield *_drawn(rows, is_over=False), *_buttons(False)
+            yield *_drawn(rows, is_over=True), *_buttons(True)
+        except RunCancelled:
+            yield *_drawn(rows, is_over=True, note="stopped"), *_buttons(True)
+        except Exception:
+            yield *_drawn(rows, is_over=True), *_buttons(True)
+            raise
+        finally:
+            cancelled.set()
+
+    def halt(request: gr.Request) -> None:
+        if cancelled := running.get(str(request.session_hash)):
+            cancelled.set()
+
+    choice.change(lambda chosen: gr.Audio(visible=chosen == OWN), [choice], [own], **_QUIET)
+    run.click(
+        compare,
+        [choice, own],
+        [said, audio, text, run, stop],
+        concurrency_id=DEVICE_QUEUE,
+        **_QUIET,
+    )
+    stop.click(halt, None, None, **_QUIET)
+
+
+def _waveform(uploads: Uploads, example: Example | None, path: str | None) -> Any:
+    if example is not None:
+        return uploads.waveform(example.path, is_upload=False)
+    if path is None:
+        raise OptionError("Choose a recording first: upload or record one, or take a clip.")
+    return uploads.waveform(Path(path), is_upload=True)
+
+
+def _buttons(is_over: bool) -> tuple[Any, Any]:
+    return gr.Button(interactive=is_over), gr.Button(interactive=not is_over)
+
+
+def _drawn(rows: Sequence[LayerErrors], is_over: bool, note: str = "") -> tuple[Any, Any, Any]:
+    figures = []
+    for axis in ("audio", "text"):
+        along = [row for row in rows if row.axis == axis]
+        figures.append(gr.Plot(heat_map(along), visible=True) if along else gr.Plot(visible=False))
+    return summary_html(rows, is_over, note), figures[0], figures[1]
+
+
+def summary_html(rows: Sequence[LayerErrors], is_over: bool, note: str = "") -> str:
+    """The heat maps in one sentence."""
+    measured = [row for row in rows if row.errors]
+    if not measured:
+        return f'<p class="summary" role="status">{html.escape(note)}</p>'
+    worst = max(measured, key=lambda row: max(row.errors))
+    error = max(worst.errors)
+    is_within = error <= worst.tolerance
+    parts = [
+        f"{len(measured)} layers compared{'' if is_over else ' so far'}",
+        f"largest error {error:.1e}, in {worst.layer}",
+        f"{'✓ within' if is_within else '✕ beyond'} the tolerance of {worst.tolerance:.0e}",
+    ]
+    if len(measured) < len(rows):
+        parts.append(f"{len(rows) - len(measured)} not measured: out of time")
+    if note:
+        parts.append(note)
+    return f'<p class="summary" role="status">{html.escape(" · ".join(parts))}</p>'
+
+
+def heat_map(rows: Sequence[LayerErrors]) -> go.Figure:
+    """One cell for each layer and position; rows of one axis, first layer on top. A row without
+    errors stays empty and says so."""
+    names = [row.layer if row.errors else f"{row.layer} (not measured)" for row in rows]
+    positions, tolerance = rows[0].positions, rows[0].tolerance
+    low, high = math.log10(LOWEST), math.log10(tolerance) + 1
+    blank = (None,) * len(positions)
+    figure = go.Figure(
+        go.Heatmap(
+            z=[[_shade(e, low, high) for e in row.errors] or blank for row in rows],
+            y=names,
+            customdata=[[f"{e:.1e}" for e in row.errors] or blank for row in rows],
+            text=[[html.escape(p) for p in positions]] * len(rows),
+            zmin=low,
+            zmax=high,
+            colorscale=_colours((high - 1 - low) / (high - low)),
+            colorbar={
+                "tickvals": [low, math.log10(tolerance), high],
+                "ticktext": [f"{LOWEST:.0e}", f"{tolerance:.0e}", f"{10 * tolerance:.0e}"],
+                "title": {"text": "error", "side": "top"},
+                "thickness": 12,
+                "outlinewidth": 0,
+            },
+            hovertemplate="%{y}<br>%{text}<br>error %{customdata}<extra></extra>",
+            xgap=0 if rows[0].axis == "audio" else 1,
+            ygap=1,
+        )
+    )
+    figure.update_layout(
+        template="none",
+        height=FRAME_HEIGHT_PX + ROW_HEIGHT_PX * len(rows),  # autosize collapses to nothing
+        margin={"l": 8, "r": 8, "t": 24, "b": 60},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(128,128,128,0.12)",
+        font={"family": "system-ui, sans-serif", "size": 13},
+        dragmode=False,
+    )
+    every = 1 if rows[0].axis == "text" else max(1, -(-len(positions) // MAX_TICKS))
+    ticks = list(range(0, len(positions), every))
+    figure.update_xaxes(
+        tickvals=ticks,
+        ticktext=[html.escape(positions[i].strip() or "␣") for i in ticks],
+        tickangle=0 if rows[0].axis == "audio" else -60,
+        title_text="time in the clip" if rows[0].axis == "audio" else "",
+        automargin=True,
+        fixedrange=True,
+        showgrid=False,
+    )
+    figure.update_yaxes(
+        autorange="reversed", automargin=True, ticksuffix="  ", fixedrange=True, showgrid=False
+    )
+    return figure
+
+
+def _shade(error: float, low: float, high: float) -> float:
+    """log10 of an error, within the colour scale."""
+    if not math.isfinite(error):
+        return high
+    return min(max(math.log10(max(error, LOWEST)), low), high)
+
+
+def _colours(tolerance_at: float) -> list[tuple[float, str]]:
+    """The colour scale; `tolerance_at` is the tolerance's place in it, 0..1."""
+    last = len(_WITHIN) - 1
+    within = [(tolerance_at * i / last, colour) for i, colour in enumerate(_WITHIN)]
+    return [*within, (tolerance_at, _BEYOND), (1.0, _BEYOND)]

@@ -1,0 +1,242 @@
+"""The Live tab: speak, and read while you speak.
+
+In: a `LiveDesk`, the bundled clips, the samples of a clip. Builds components and wires them; what a
+session does, and how long it may, is `serving/live.py`.
+"""
+
+import functools
+import html
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.errors import AudioError
+from maxwhisper.languages import LANGUAGES
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.serving.live import MAX_LIVE_S, LiveDesk, LivePhase, LiveSession, LiveView
+from maxwhisper.serving.uploads import Uploads
+from maxwhisper.ui.errors import shown_errors
+from maxwhisper.ui.examples import Example
+
+CHUNK_S = 0.5  # how often a browser sends what it recorded
+MAX_CHUNK_BYTES = 4_000_000  # 10 s of 192 kHz stereo: a browser that stood still sends it at once
+CLIP_STEP_S = 0.25  # how often a clip is given on, as if somebody spoke it
+REDRAW_S = 0.25
+LAG_SCALE_S = 10.0  # a full meter
+QUEUE = "live"
+LISTENERS = 4  # so many visitors are told at once that one is live already
+
+_INTRO = (
+    "maxwhisper alone, while you speak. Solid words are final: two hearings of the same sound "
+    "agreed on them, or a pause ended them. Slanted, dotted words may still change."
+)
+_BOUNDS = (
+    f"One visitor at a time, {MAX_LIVE_S / 60:.0f} minutes at most. A race goes first: while one "
+    "runs or waits, the sound waits in memory and is read afterwards. It is not stored."
+)
+_INSECURE_NOTE = (
+    "Browsers give a microphone only to pages served over https or from this machine itself: "
+    "here, play a clip."
+)
+_STATES: dict[LivePhase, str] = {
+    "opening": "○ opening",
+    "listening": "● listening",
+    "waiting": "◌ waiting for a race",
+    "finishing": "○ finishing",
+    "over": "■ over",
+}
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> None:
+    """Build the tab inside the current `gr.Blocks`."""
+    gr.HTML(
+        f'<p class="hint">{_INTRO}</p><p class="hint">{_BOUNDS}</p>'
+        f'<p class="hint insecure-only">{_INSECURE_NOTE}</p>'
+    )
+    with gr.Row(elem_classes="inputs"):
+        with gr.Column(scale=2, min_width=300):
+            microphone = gr.Audio(
+                sources=["microphone"],
+                streaming=True,
+                type="filepath",  # with format=None: untouched, read by `Microphone` alone
+                format=None,
+                editable=False,
+                buttons=[],
+                label="Microphone",
+                elem_id="live-microphone",
+            )
+            language = gr.Dropdown(
+                [("Detect", ""), *((name.title(), code) for code, name in LANGUAGES.items())],
+                value="en",
+                label="Language spoken",
+                elem_id="live-language",
+            )
+            gr.HTML('<p class="hint">No microphone? Play a clip as if somebody spoke it:</p>')
+            with gr.Row(elem_classes="clips"):
+                clips = [_clip_button(example) for example in examples]
+            stop = gr.Button("Stop", variant="stop", elem_id="live-stop")
+        with gr.Column(scale=3, min_width=300):
+            shown = gr.HTML(live_html(None), elem_id="live")
+    _wire_microphone(desk, uploads, microphone, language, shown)
+    _wire_clips(desk, uploads, examples, clips, language, shown)
+
+    @shown_errors
+    def halt(request: gr.Request) -> Any:
+        session = desk.of(str(request.session_hash))
+        if session is not None:
+            session.finish()
+        return gr.Audio(recording=False)
+
+    stop.click(halt, None, [microphone], **_QUIET)
+
+
+def _clip_button(example: Example) -> gr.Button:
+    return gr.Button(f"{example.title} · {example.duration_s:.0f} s", size="sm", min_width=140)
+
+
+def _wire_microphone(
+    desk: LiveDesk, uploads: Uploads, microphone: gr.Audio, language: gr.Dropdown, shown: gr.HTML
+) -> None:
+    @shown_errors
+    def begin(chosen: str, request: gr.Request) -> str:
+        return live_html(desk.open(str(request.session_hash), _options(chosen)).view)
+
+    @shown_errors
+    def hear(path: str | None, request: gr.Request) -> Any:
+        chunk = _read_chunk(uploads, path) if path else b""
+        session = desk.of(str(request.session_hash))
+        if session is None:  # refused, because somebody else is live
+            return gr.skip()
+        if chunk and not session.is_over:
+            session.hear(chunk)
+        return live_html(session.view)
+
+    @shown_errors
+    def end(request: gr.Request) -> Iterator[str]:
+        session = desk.of(str(request.session_hash))
+        if session is not None:
+            session.finish()
+            yield from _until_over(session)
+
+    microphone.start_recording(
+        begin, [language], [shown], concurrency_limit=LISTENERS, concurrency_id=QUEUE, **_QUIET
+    )
+    microphone.stream(
+        hear,
+        [microphone],
+        [shown],
+        stream_every=CHUNK_S,
+        time_limit=MAX_LIVE_S,  # of handling, not of speaking: `LiveSession` bounds that
+        concurrency_limit=LISTENERS,
+        **_QUIET,
+    )
+    microphone.stop_recording(end, None, [shown], concurrency_limit=LISTENERS, **_QUIET)
+
+
+def _wire_clips(
+    desk: LiveDesk,
+    uploads: Uploads,
+    examples: Sequence[Example],
+    clips: Sequence[gr.Button],
+    language: gr.Dropdown,
+    shown: gr.HTML,
+) -> None:
+    @shown_errors
+    def play(example: Example, chosen: str, request: gr.Request) -> Iterator[str]:
+        waveform = uploads.waveform(example.path, is_upload=False)
+        session = desk.open(str(request.session_hash), _options(chosen))
+        step = int(CLIP_STEP_S * SAMPLE_RATE)
+        try:
+            for first in range(0, len(waveform), step):
+                if session.is_over:
+                    break
+                session.feed(waveform[first : first + step])
+                yield live_html(session.view)
+                time.sleep(CLIP_STEP_S)
+            session.finish()
+            yield from _until_over(session)
+        finally:
+            session.stop()  # the visitor closed the page
+
+    for button, example in zip(clips, examples, strict=True):
+        button.click(
+            functools.partial(play, example),
+            [language],
+            [shown],
+            concurrency_limit=LISTENERS,
+            concurrency_id=QUEUE,
+            **_QUIET,
+        )
+
+
+def _until_over(session: LiveSession) -> Iterator[str]:
+    while not session.is_over:
+        yield live_html(session.view)
+        session.join(REDRAW_S)
+    yield live_html(session.view)
+
+
+def _options(language: str) -> TranscribeOptions:
+    """Greedy, without fallback: a step must not take five decodings."""
+    return TranscribeOptions(temperature=0.0, language=language or None)
+
+
+def _read_chunk(uploads: Uploads, path: str) -> bytes:
+    """What a browser recorded since the last time; its file is deleted."""
+    checked: Path = uploads.check_inside(path)
+    try:
+        if checked.stat().st_size > MAX_CHUNK_BYTES:
+            raise AudioError("bad_chunk", "the browser fell behind: start again")
+        return checked.read_bytes()
+    finally:
+        uploads.delete(checked)
+
+
+def live_html(view: LiveView | None) -> str:
+    """The text so far, and the meters; None: nothing has begun."""
+    if view is None:
+        return (
+            '<section class="live" aria-label="live transcript">'
+            '<p class="empty">Your words appear here while you speak.</p></section>'
+        )
+    left_s = max(0.0, MAX_LIVE_S - view.received_s)
+    return (
+        f'<section class="live {view.phase}" aria-label="live transcript">{_meters(view, left_s)}'
+        f'<p class="said" role="log" tabindex="0" aria-label="what was said">{_text(view)}</p>'
+        f'<p class="hint" role="status">{html.escape(view.note)}</p></section>'
+    )
+
+
+def _meters(view: LiveView, left_s: float) -> str:
+    lag_percent = 100 * min(view.lag_s / LAG_SCALE_S, 1)
+    cells = (
+        ("state", _STATES[view.phase]),
+        ("lag", f"{view.lag_s:.1f} s"),
+        ("computing per second", f"{view.real_time_factor:.2f} s"),
+        ("time left", f"{int(left_s // 60)}:{int(left_s % 60):02d}"),
+    )
+    figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cells)
+    return (
+        f'<dl>{figures}</dl><div class="lag" role="meter" aria-label="lag in seconds" '
+        f'aria-valuemin="0" aria-valuemax="{LAG_SCALE_S:.0f}" '
+        f'aria-valuenow="{min(view.lag_s, LAG_SCALE_S):.1f}">'
+        f'<i style="width: {lag_percent:.0f}%"></i></div>'
+    )
+
+
+def _text(view: LiveView) -> str:
+    committed, tentative = view.committed.strip(), view.tentative.strip()
+    if not committed and not tentative:
+        empty = "no speech heard" if view.phase == "over" else "listening for speech"
+        return f'<span class="empty">{empty}</span>'
+    parts = [html.escape(committed)]
+    if tentative:
+        parts.append(
+            f'<i class="tentative"><span class="sr">not final: </span>{html.escape(tentative)}</i>'
+        )
+    return " ".join(parts)

@@ -1,0 +1,176 @@
+/* Presentation: a guided tour (?judge=1), keyboard shortcuts, a stage mode, dialogs.
+   One function, run by gradio when the page has loaded. It reads the page and clicks its controls;
+   it knows no engine and sends nothing. All text is set as text. */
+() => {
+  const find = selector => document.querySelector(selector);
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  // Browsers hide microphones from pages that are neither https nor local: the page then says so.
+  document.documentElement.style.setProperty('--insecure-only', isSecureContext ? 'none' : 'block');
+
+  function make(name, properties = {}, ...children) {
+    const element = Object.assign(document.createElement(name), properties);
+    element.append(...children);
+    return element;
+  }
+
+  function tabs() {
+    return [...document.querySelectorAll('[role=tab]')].filter(tab => tab.checkVisibility());
+  }
+
+  function openTab(name) {
+    tabs().find(tab => tab.textContent.trim() === name)?.click();
+  }
+
+  function press(selector) {
+    const button = find(selector);
+    if (button && !button.disabled) button.click();
+  }
+
+  // ---- Stage: large type, nothing but the show; full screen where the browser allows it.
+
+  function setStage(on) {
+    document.documentElement.classList.toggle('stage', on);
+    find('[data-do=stage]')?.setAttribute('aria-pressed', String(on));
+    if (on) document.documentElement.requestFullscreen?.().catch(() => {});
+    else if (document.fullscreenElement) document.exitFullscreen();
+    dispatchEvent(new Event('resize')); // figures fit themselves anew
+  }
+
+  const isStage = () => document.documentElement.classList.contains('stage');
+  document.addEventListener('fullscreenchange', () => {
+    if (!document.fullscreenElement && isStage()) setStage(false);
+  });
+
+  // ---- The tour: 90 seconds over the real page.
+
+  const STEPS = [
+    {s: 10, tab: 'Race', at: '.masthead', title: 'Three engines, one clip, one clock',
+      text: 'openai-whisper, faster-whisper and this project’s Whisper in MAX get the same samples, the same weights and the same settings.'},
+    {s: 10, tab: 'Race', at: '.clips', title: 'Take a recording',
+      text: 'A bundled clip, a file, or your own voice.', act: ['Take the first clip', '.clips button']},
+    {s: 18, tab: 'Race', at: '.lanes', title: 'Race',
+      text: 'The engines run one after the other, alone on the machine. Text, seconds and word errors are all measured now.', act: ['Run all three', '#run']},
+    {s: 10, tab: 'Listen & diff', at: '[role=tablist]', title: 'Listen, and see where they differ',
+      text: 'Click a word to hear it. Differences between the texts are marked word by word.'},
+    {s: 10, tab: 'Where the time goes', at: '[role=tablist]', title: 'Where the time goes',
+      text: 'Every stage of every engine, and what this machine measured before.'},
+    {s: 14, tab: 'Components', at: '#run-checks', title: 'Proof, live',
+      text: 'Each part of the network is compared with an independent truth, here and now. Grey has not run; green has run and passed.', act: ['Run every check', '#run-checks']},
+    {s: 10, tab: 'Live', at: '#live', title: 'Live',
+      text: 'Speak, and read while you speak. Solid words are final, dotted ones may still change.'},
+    {s: 8, tab: 'Use it', at: '[data-do=share]', title: 'Take it with you',
+      text: 'Scan the address, or copy a snippet from this tab.', act: ['Show the address', '[data-do=share]']},
+  ];
+  const tour = {index: -1, left: 0, paused: calm, timer: 0, from: null};
+  const title = make('h2', {id: 'tour-title'}), words = make('p'), count = make('span', {className: 'count'});
+  const clock = make('i'), act = make('button', {type: 'button', className: 'act'});
+  const back = make('button', {type: 'button', textContent: '← Back', onclick: () => show(tour.index - 1)});
+  const pause = make('button', {type: 'button', onclick: () => setPaused(!tour.paused)});
+  const next = make('button', {type: 'button', textContent: 'Next →', onclick: () => show(tour.index + 1)});
+  const end = make('button', {type: 'button', textContent: 'End tour', onclick: endTour});
+  const card = make('section', {id: 'tour', hidden: true},
+    make('div', {className: 'clock'}, clock), count, title, words, act,
+    make('div', {className: 'row'}, back, pause, next, end));
+  card.setAttribute('role', 'dialog');
+  card.setAttribute('aria-labelledby', 'tour-title');
+  words.setAttribute('aria-live', 'polite');
+  act.onclick = () => press(STEPS[tour.index].act[1]);
+
+  function setPaused(paused) {
+    tour.paused = paused;
+    pause.textContent = paused ? 'Go on' : 'Pause';
+  }
+
+  function show(index) {
+    find('.toured')?.classList.remove('toured');
+    if (index >= STEPS.length) return endTour();
+    const step = STEPS[tour.index = Math.max(index, 0)];
+    tour.left = step.s;
+    openTab(step.tab);
+    title.textContent = step.title;
+    words.textContent = step.text;
+    count.textContent = `${tour.index + 1} of ${STEPS.length}`;
+    act.hidden = !step.act;
+    act.textContent = step.act?.[0] ?? '';
+    back.disabled = tour.index === 0;
+    next.textContent = tour.index === STEPS.length - 1 ? 'Done' : 'Next →';
+    setTimeout(() => { // a tab draws itself when it is opened
+      const target = tour.index === index && find(step.at);
+      if (!target) return;
+      target.classList.add('toured');
+      target.scrollIntoView({block: 'center', behavior: calm ? 'auto' : 'smooth'});
+    }, 150);
+  }
+
+  function tick() {
+    if (!tour.paused) tour.left -= 0.25;
+    clock.style.width = `${100 * (1 - tour.left / STEPS[tour.index].s)}%`;
+    if (tour.left <= 0) show(tour.index + 1);
+  }
+
+  function startTour() {
+    if (tour.index >= 0) return endTour();
+    tour.from = document.activeElement;
+    card.hidden = false;
+    setPaused(calm);
+    show(0);
+    tour.timer = setInterval(tick, 250);
+    next.focus({preventScroll: true});
+  }
+
+  function endTour() {
+    clearInterval(tour.timer);
+    tour.index = -1;
+    card.hidden = true;
+    find('.toured')?.classList.remove('toured');
+    tour.from?.focus?.({preventScroll: true});
+  }
+
+  // ---- Keys, and the dialog that lists them.
+
+  const KEYS = [
+    ['?', 'These shortcuts', () => keys.showModal()],
+    ['T', 'Guided tour, 90 seconds', startTour],
+    ['F', 'Stage mode: large type, full screen', () => setStage(!isStage())],
+    ['Q', 'The address of this page, to scan', () => find('#share')?.showModal()],
+    ['R', 'Run the race', () => { openTab('Race'); press('#run'); }],
+    ['S', 'Stop the race', () => press('#stop')],
+  ];
+  const rows = KEYS.map(([key, what]) => make('tr', {},
+    make('td', {}, make('kbd', {textContent: key})), make('td', {textContent: what})));
+  rows.push(make('tr', {}, make('td', {}, make('kbd', {textContent: '1'}), ' … ', make('kbd', {textContent: '6'})),
+    make('td', {textContent: 'Open a tab'})));
+  rows.push(make('tr', {}, make('td', {}, make('kbd', {textContent: 'Esc'})),
+    make('td', {textContent: 'Close, or leave tour and stage'})));
+  const keys = make('dialog', {id: 'keys', className: 'sheet'}, make('h2', {id: 'keys-title', textContent: 'Keyboard'}),
+    make('table', {}, ...rows), make('button', {type: 'button', textContent: 'Close', onclick: () => keys.close()}));
+  keys.setAttribute('aria-labelledby', 'keys-title');
+
+  function onKey(event) {
+    const typing = event.target.closest?.('input, textarea, select, [contenteditable], [role=listbox], [role=option]');
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || find('dialog[open]')) return;
+    if (event.key === 'Escape') {
+      if (tour.index >= 0) endTour();
+      else if (isStage()) setStage(false);
+    } else if (tour.index >= 0 && event.key === 'ArrowRight') show(tour.index + 1);
+    else if (tour.index >= 0 && event.key === 'ArrowLeft') show(tour.index - 1);
+    else if (/^[1-9]$/.test(event.key)) tabs()[event.key - 1]?.click();
+    else KEYS.find(([key]) => key === event.key.toUpperCase())?.[2]();
+  }
+
+  const DO = {tour: startTour, stage: () => setStage(!isStage()), keys: () => keys.showModal(),
+    share: () => find('#share')?.showModal(), close: button => button.closest('dialog').close()};
+  document.addEventListener('click', event => {
+    const button = event.target.closest?.('[data-do]');
+    if (button) DO[button.dataset.do]?.(button);
+  });
+  document.addEventListener('keydown', onKey);
+  find('.gradio-container').append(card, keys);
+  if (new URLSearchParams(location.search).get('judge') === '1') {
+    const waiting = setInterval(() => {
+      if (!find('#run')) return;
+      clearInterval(waiting);
+      startTour();
+    }, 100);
+  }
+}
