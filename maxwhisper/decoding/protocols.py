@@ -1,7 +1,8 @@
 """What decoding needs from a network, and nothing more. Never imports max."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,31 @@ class Decoder(Protocol):
 
     def select(self, rows: Sequence[int]) -> None:
         """Go on with these rows: row r was rows[r]. Rows may repeat, change places, be left out."""
+        ...
+
+
+@dataclass(frozen=True)
+class GreedyRules:
+    """The logit rules as the device follows them, from the second token of a window on.
+    `timestamp_begin` lies past the vocabulary where timestamps have no rules."""
+
+    forbidden: tuple[int, ...]  # never sampled
+    eot: int
+    timestamp_begin: int
+
+
+@runtime_checkable
+class GreedyDecoder(Protocol):
+    """A decoder that can go on by itself, without its logits ever leaving the device."""
+
+    def greedy(
+        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, most: int
+    ) -> tuple[Int64, Float32]:
+        """Sample the likeliest token of every row until all have ended or hold `most`.
+
+        `sampled` (R, n), n >= 1, of which the last column is still to be read; returns all tokens
+        (R, m), n < m <= most, and the sums of log-probabilities (R,).
+        """
         ...
 
 

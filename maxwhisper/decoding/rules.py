@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from maxwhisper.decoding.protocols import Float32, Int64
+from maxwhisper.decoding.protocols import Float32, GreedyRules, Int64
 from maxwhisper.dims import TIME_PRECISION_S
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
@@ -132,16 +132,6 @@ class TimestampRules:
         text, timestamps = row[: self.timestamp_begin], row[self.timestamp_begin :]
         if log_sum_exp(timestamps) > text.max():
             row[: self.timestamp_begin] = FORBIDDEN
-
-
-@dataclass(frozen=True)
-class GreedyRules:
-    """The rules as the greedy step follows them on the device, from the second token of a window
-    on. `timestamp_begin` lies past the vocabulary where timestamps have no rules."""
-
-    forbidden: tuple[int, ...]  # never sampled
-    eot: int
-    timestamp_begin: int
 
 
 def greedy_rules(rules: Sequence[Rule], tokenizer: Tokenizer) -> GreedyRules | None:

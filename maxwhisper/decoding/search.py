@@ -7,13 +7,13 @@ openai/whisper decoding.py:275-295 (GreedyDecoder), 680-710 (_main_loop).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
 from maxwhisper.clock import StageClock
-from maxwhisper.decoding.protocols import Decoder, Float32, Int64
-from maxwhisper.decoding.rules import GreedyRules, Rule, greedy_rules, log_sum_exp
+from maxwhisper.decoding.protocols import Decoder, Float32, GreedyDecoder, Int64
+from maxwhisper.decoding.rules import Rule, greedy_rules, log_sum_exp
 from maxwhisper.errors import NumericError
 from maxwhisper.tokenizer import Tokenizer
 
@@ -61,21 +61,6 @@ class Strategy(Protocol):
         self, sampled: Int64, sum_logprobs: Float32
     ) -> tuple[tuple[Candidate, ...], ...]:
         """What each window may have said, when the search is over or the context full."""
-        ...
-
-
-@runtime_checkable
-class GreedyDecoder(Protocol):
-    """A decoder that can go on by itself, without its logits ever leaving the device."""
-
-    def greedy(
-        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, most: int
-    ) -> tuple[Int64, Float32]:
-        """Sample the likeliest token of every row until all have ended or hold `most`.
-
-        `sampled` (R, n), n >= 1, of which the last column is still to be read; returns all tokens
-        (R, m), n < m <= most, and the sums of log-probabilities (R,).
-        """
         ...
 
 

@@ -15,8 +15,7 @@ import numpy.typing as npt
 from max.driver import Buffer
 from max.engine import Model
 
-from maxwhisper.decoding.protocols import Float32, Int64
-from maxwhisper.decoding.rules import FORBIDDEN, GreedyRules
+from maxwhisper.decoding.protocols import Float32, GreedyRules, Int64
 from maxwhisper.dims import Dims
 from maxwhisper.runtime.device import Placement
 from maxwhisper.runtime.kv_cache import KVCache
@@ -146,7 +145,7 @@ class GreedyLoop:
             return
         self._rules = rules
         forbidden = np.zeros(self._dims.n_vocab, np.float32)
-        forbidden[list(rules.forbidden)] = FORBIDDEN
+        forbidden[list(rules.forbidden)] = -np.inf
         self._forbidden.set(forbidden)
         self._bounds.set((rules.eot, rules.timestamp_begin))
 

@@ -14,8 +14,7 @@ from max.dtype import DType
 from max.engine import InferenceSession, Model
 
 from maxwhisper.checkpoint.schema import Checkpoint, Heads
-from maxwhisper.decoding.protocols import Float32, Int64
-from maxwhisper.decoding.rules import GreedyRules
+from maxwhisper.decoding.protocols import Float32, GreedyRules, Int64
 from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import OptionError
@@ -158,8 +157,8 @@ class MaxDecoder:
     def greedy(
         self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, most: int
     ) -> tuple[Int64, Float32]:
-        """See `decoding.search.GreedyDecoder`. On a CPU rows that have ended leave the batch once
-        they are half of it: the others' steps cost half as much, and moving them about one step."""
+        """See `protocols.GreedyDecoder`. On a CPU rows that have ended leave the batch once they are
+        half of it: the others' steps then cost half as much, and moving them about one step."""
         n_rows, n = sampled.shape
         tokens = np.full((n_rows, most), rules.eot, np.int64)
         tokens[:, :n] = sampled
