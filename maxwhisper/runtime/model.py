@@ -157,8 +157,8 @@ class MaxDecoder:
     def greedy(
         self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, most: int
     ) -> tuple[Int64, Float32]:
-        """See `protocols.GreedyDecoder`. On a CPU rows that have ended leave the batch once they are
-        half of it: the others' steps then cost half as much, and moving them about one step."""
+        """See `protocols.GreedyDecoder`. On a CPU rows that have ended leave the batch once they
+        are half of it: the steps of the others then cost half as much, and the move about one."""
         n_rows, n = sampled.shape
         tokens = np.full((n_rows, most), rules.eot, np.int64)
         tokens[:, :n] = sampled
