@@ -4,6 +4,11 @@ Each message says what was expected, what came, and what to do. Whoever shows er
 page, the command line) catches `MaxWhisperError` and prints its text; anything else is a bug.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maxwhisper.transcript import Transcript
+
 
 class MaxWhisperError(Exception):
     """Base of all errors that a user can act on."""
@@ -21,12 +26,33 @@ class CheckpointError(MaxWhisperError):
     """A checkpoint that is missing, damaged, or not the network it claims to be."""
 
 
+class SomeUnreadable(MaxWhisperError):
+    """Some of many recordings could not be read; nothing of the others is lost.
+
+    `transcripts` has one entry for each recording, None for those of `errors`, {index: why}.
+    """
+
+    def __init__(
+        self, transcripts: "list[Transcript | None]", errors: dict[int, AudioError]
+    ) -> None:
+        reasons = "; ".join(f"number {index}: {error}" for index, error in errors.items())
+        super().__init__(
+            f"{len(errors)} of {len(transcripts)} recordings could not be read ({reasons}); "
+            "`transcripts` of this error has the others"
+        )
+        self.transcripts, self.errors = transcripts, errors
+
+
 class OptionError(MaxWhisperError, ValueError):
     """An option with an impossible value, or one that this engine cannot honour."""
 
 
 class OutputError(MaxWhisperError):
     """A file that cannot be written."""
+
+
+class RecordError(MaxWhisperError):
+    """A file that is no measurement record, or one that contradicts itself."""
 
 
 class DeviceError(MaxWhisperError):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from max import driver
 
 from maxwhisper import audio as audio_files
@@ -16,7 +17,7 @@ from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.clock import StageClock
 from maxwhisper.dims import Dims
 from maxwhisper.engine import EngineInfo, OnSegment, Progress, Waveform
-from maxwhisper.errors import ArtifactError
+from maxwhisper.errors import ArtifactError, AudioError, SomeUnreadable
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.runtime.artifacts import SHIPPED, discard
 from maxwhisper.runtime.device import Placement, choose
@@ -85,9 +86,14 @@ class Whisper:
         """
         if batch_size is not None:
             report = (lambda _, segment: on_segment(segment)) if on_segment else None
-            return self.transcribe_many(
-                [audio], options, report, batch_size=batch_size, vad=vad, **changes
-            )[0]
+            clock = StageClock()
+            waveform = _samples(audio, clock)
+            (transcript,) = self.transcribe_many(
+                [waveform], options, report, batch_size=batch_size, vad=vad, **changes
+            )
+            seconds = {**clock.seconds, **transcript.timings}
+            seconds["total"] += sum(clock.seconds.values())
+            return replace(transcript, timings=seconds)
         options = (options or TranscribeOptions()).changed(changes)
         clock, start = StageClock(), time.perf_counter()
         waveform = _samples(audio, clock)
@@ -114,11 +120,21 @@ class Whisper:
     ) -> list[Transcript]:
         """Transcribe recordings, `batch_size` windows of any of them at a time; as `transcribe`.
 
-        `on_segment` is told the recording's index too. Every result has the timings of all.
+        `on_segment` is told the recording's index too. Every result has the timings of all. Raises
+        `SomeUnreadable`, which holds the other transcripts, when all that can be read has been.
         """
         options = (options or TranscribeOptions()).changed(changes)
         clock, start = StageClock(), time.perf_counter()
-        waveforms = (_samples(audio, clock) for audio in audios)
+        unreadable: dict[int, AudioError] = {}
+
+        def samples(index: int, audio: Audio) -> Waveform:
+            try:
+                return _samples(audio, clock)
+            except AudioError as error:
+                unreadable[index] = error
+                return np.zeros(0, np.float32)
+
+        waveforms = (samples(index, audio) for index, audio in enumerate(audios))
         if not isinstance(vad, VadOptions):
             vad = None if vad is False else batched.PAUSES
         transcripts = batched.transcribe_batch(
@@ -130,7 +146,11 @@ class Whisper:
             heads=self.checkpoint.alignment_heads,
             on_segment=on_segment,
         )
-        return [_timed(transcript, clock, start) for transcript in transcripts]
+        timed = [_timed(transcript, clock, start) for transcript in transcripts]
+        if unreadable:
+            kept = [None if i in unreadable else transcript for i, transcript in enumerate(timed)]
+            raise SomeUnreadable(kept, unreadable)
+        return timed
 
     def stream(
         self,

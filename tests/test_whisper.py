@@ -8,7 +8,7 @@ import pytest
 from audio_files import wav
 from hearing_network import FREE, HearingNetwork, heard, random_pauses, runs, speech, true_times
 
-from maxwhisper.errors import OptionError
+from maxwhisper.errors import AudioError, OptionError, SomeUnreadable
 from maxwhisper.transcribe import batched, packing, sequential
 from maxwhisper.vad import VadOptions
 from maxwhisper.whisper import Whisper
@@ -91,6 +91,20 @@ def test_files_are_read_on_the_clock(whisper):
     assert timings["audio"] > 0
     stages = sum(seconds for stage, seconds in timings.items() if stage != "total")
     assert timings["total"] >= stages
+
+
+def test_an_unreadable_recording_costs_no_other(whisper):
+    waveforms = [speech(random_pauses(seed, 40)) for seed in (4, 5)]
+    want = whisper.transcribe_many(waveforms, FREE)
+    mixed = [waveforms[0], b"no recording", waveforms[1], "no_such_file.wav"]
+    with pytest.raises(SomeUnreadable, match="2 of 4 recordings could not be read") as caught:
+        whisper.transcribe_many(mixed, FREE)
+    assert set(caught.value.errors) == {1, 3}
+    kept = caught.value.transcripts
+    assert [kept[1], kept[3]] == [None, None]
+    assert [kept[0].segments, kept[2].segments] == [transcript.segments for transcript in want]
+    with pytest.raises(AudioError):
+        whisper.transcribe(b"no recording", FREE, batch_size=2)
 
 
 def test_options_by_name(whisper):
