@@ -46,11 +46,14 @@ class Item:
 
 
 def held_out(folder: Path, limit: int) -> Iterator[Item]:
-    """Sentences never trained on: in seen voices, clean and at 10 dB, and in the unseen voice."""
+    """Sentences never trained on: in seen voices, clean and at 10 dB, and in the unseen voice.
+
+    At most `limit` of each, from all over the corpus, whose voices lie one after the other.
+    """
     for name in ("seen", "unseen"):
         corpus = Corpus(folder / name)
-        for index in range(min(limit, len(corpus))):
-            utterance = corpus[index]
+        for index in np.linspace(0, len(corpus) - 1, min(limit, len(corpus))).round().astype(int):
+            utterance = corpus[int(index)]
             label, samples = f"{utterance.voice}: {index}", as_float(utterance.samples)
             yield Item(name, label, samples, utterance.text)
             if name == "seen":
