@@ -40,6 +40,10 @@ _ALIASES: dict[str, str] = {
 }
 # fmt: on
 
+# Written without spaces between words (openai/whisper tokenizer.py:278): words of such a transcript
+# are its characters.
+UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
+
 _CODES: dict[str, str] = {name: code for code, name in LANGUAGES.items()} | _ALIASES
 
 

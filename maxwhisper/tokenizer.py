@@ -17,15 +17,12 @@ import tiktoken
 
 from maxwhisper.dims import CHUNK_LENGTH_S, TIME_PRECISION_S, Dims
 from maxwhisper.errors import MaxWhisperError, OptionError
-from maxwhisper.languages import LANGUAGES, language_code
+from maxwhisper.languages import LANGUAGES, UNSPACED_LANGUAGES, language_code
 
 # GPT-2's split of text into pieces before byte-pair merging (openai/whisper tokenizer.py:361).
 _PIECES = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 N_TIMESTAMPS = round(CHUNK_LENGTH_S / TIME_PRECISION_S) + 1  # 1501: <|0.00|> to <|30.00|>
-
-# Languages written without spaces: words are split at every complete character instead.
-_UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
 # What a transcript of speech should not contain: brackets, speaker tags, music (reference 2.5).
 _NON_SPEECH_SYMBOLS = (
@@ -163,7 +160,7 @@ class Tokenizer:
         and special tokens. Source: openai/whisper tokenizer.py:277-327.
         """
         characters = self._split_on_unicode(tokens)
-        if self.language not in _UNSPACED_LANGUAGES:
+        if self.language not in UNSPACED_LANGUAGES:
             characters = self._join_into_spaced_words(characters)
         return [text for text, _ in characters], [group for _, group in characters]
 

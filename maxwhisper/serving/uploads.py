@@ -6,10 +6,12 @@ samples of the last few recordings stay in memory for a repeated run, no longer 
 """
 
 import os
+import secrets
 import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,7 @@ TIME_TO_LIVE_S = 1800.0  # longer than the longest wait in a full queue
 SWEEP_EVERY_S = 60.0
 KEPT_IN_MEMORY = 4  # decoded recordings: 600 s are 38 MB
 _PREFIX = "maxwhisper-uploads-"
+_LENT = "lent"  # sub-folder of what we give, not of what we were given
 
 
 def make_upload_folder(parent: Path | None = None) -> Path:
@@ -65,12 +68,15 @@ class Uploads:
         self._decoded: dict[Path, _Decoded] = {}  # oldest first
         self._decoded_lock = threading.Lock()
 
-    def start_janitor(self, every_s: float = SWEEP_EVERY_S) -> None:
-        """Sweep old files in the background until `wipe`."""
+    def start_janitor(
+        self, every_s: float = SWEEP_EVERY_S, also: Callable[[], None] = lambda: None
+    ) -> None:
+        """Sweep old files in the background until `wipe`, and do what is to be done `also`."""
 
         def work() -> None:
             while not self._closing.wait(every_s):
                 self.sweep()
+                also()
 
         threading.Thread(target=work, name="upload janitor", daemon=True).start()
 
@@ -126,6 +132,15 @@ class Uploads:
         if not resolved.is_file():
             raise AudioError("upload_gone", "this recording was already deleted: upload it again")
         return resolved
+
+    def lend(self, path: Path, name: str) -> Path:
+        """A copy of one of our own files, called `name`, that browsers may fetch; swept as uploads
+        are, and lent anew by the next call."""
+        folder = self.root / _LENT
+        folder.mkdir(exist_ok=True)
+        unfinished = folder / f"{secrets.token_hex(8)}.part"
+        shutil.copyfile(path, unfinished)
+        return unfinished.replace(folder / name)
 
     def delete(self, path: Path) -> None:
         """Remove one upload and the folder Gradio made for it."""

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import gradio as gr
 
-CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+# page.css for everything, and one file for each tab that needs much of its own.
+CSS = "\n".join(
+    path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.css"))
+)
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace")

@@ -1,0 +1,45 @@
+"""Speed against errors in one figure: up is fast, left is right. Plotly only, no gradio."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from maxwhisper.palette import colour
+from maxwhisper.ui.scores import Score
+
+HEIGHT_PX = 340
+_GRID = "rgba(128, 128, 128, 0.25)"
+_MARKS = ("circle", "square", "diamond", "cross")  # an engine each: colour never stands alone
+
+
+def accuracy_chart(scores: Sequence[Score]) -> go.Figure | None:
+    """RTFx over word error rate, a point for each engine; None where no error rate is known."""
+    known = [(score, score.wer) for score in scores if score.wer is not None]
+    if not known:
+        return None
+    figure = go.Figure()
+    for i, (score, wer) in enumerate(known):
+        figure.add_scatter(
+            x=[100 * wer],
+            y=[score.result.rtfx],
+            mode="markers",
+            name=score.engine,
+            marker={"size": 16, "symbol": _MARKS[i % len(_MARKS)], "color": colour(score.engine)},
+            hovertemplate="%{x:.1f} % WER, RTFx %{y:.1f}",
+        )
+    figure.update_layout(
+        template="none",
+        height=HEIGHT_PX,
+        margin={"l": 64, "r": 16, "t": 40, "b": 52},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 14},
+        legend={"orientation": "h", "x": 0, "y": 1.16},
+        dragmode=False,
+    )
+    worst = max(wer for _, wer in known)
+    fastest = max(score.result.rtfx for score, _ in known)
+    axis = {"gridcolor": _GRID, "zeroline": False, "fixedrange": True, "rangemode": "tozero"}
+    figure.update_xaxes(title_text="word error rate, %", range=[-2, max(10.0, 115 * worst)], **axis)
+    figure.update_yaxes(title_text="RTFx", range=[0, 1.15 * fastest], **axis)
+    return figure

@@ -1,0 +1,74 @@
+"""What was just run, as lines to run elsewhere: Python, command line, HTTP, benchmark.
+
+In: options, a model, a file. Out: program text that names only what differs from the defaults.
+"""
+
+import json
+import shlex
+from dataclasses import fields
+from typing import Any
+
+from maxwhisper.options import TranscribeOptions
+
+_WIDTH = 64  # of a Python call; a longer one gets a line for each argument
+
+
+def changed_options(options: TranscribeOptions) -> dict[str, Any]:
+    """The options that differ from their defaults."""
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    defaults = {field.name: field.default for field in fields(options)}
+    return {name: value for name, value in values.items() if value != defaults[name]}
+
+
+def python_lines(model: str, file: str, options: TranscribeOptions) -> str:
+    """A program that transcribes `file` with these options."""
+    arguments = [repr(file), *(f"{n}={v!r}" for n, v in changed_options(options).items())]
+    call = f"result = model.transcribe({', '.join(arguments)})"
+    if len(call) > _WIDTH:
+        listed = "".join(f"    {argument},\n" for argument in arguments)
+        call = f"result = model.transcribe(\n{listed})"
+    return (
+        "import maxwhisper\n\n"
+        f"model = maxwhisper.load({model!r})\n"
+        f"{call}\n"
+        "for segment in result.segments:\n"
+        '    print(f"{segment.start:7.2f} {segment.end:7.2f} {segment.text}")'
+    )
+
+
+def command_line(engine: str, model: str, file: str, options: TranscribeOptions) -> str:
+    """The same on the command line, with any engine."""
+    flags = [f"--{name}={_flag_text(value)}" for name, value in changed_options(options).items()]
+    return shlex.join([*_program("transcribe"), file, "--engine", engine, "--model", model, *flags])
+
+
+def http_lines(model: str, file: str, rounds: int, options: TranscribeOptions) -> str:
+    """The whole comparison, asked of a page like this one: send the file, start, wait for JSON."""
+    arguments = json.dumps([model, options.language or "", "", rounds])
+    before = '{"data": [{"path": "'
+    after = '", "meta": {"_type": "gradio.FileData"}}, ' + f"{arguments.removeprefix('[')}}}"
+    body = f'{shlex.quote(before)}"$FILE"{shlex.quote(after)}'
+    sent = shlex.quote(f"files=@{file}")
+    return (
+        "PAGE=http://127.0.0.1:7860  # the address of the page\n"
+        f"FILE=$(curl -s -F {sent} $PAGE/gradio_api/upload | cut -d '\"' -f 2)\n"
+        f"ID=$(curl -s -H 'Content-Type: application/json' -d {body} \\\n"
+        "  $PAGE/gradio_api/call/compare | cut -d '\"' -f 4)\n"
+        "curl -sN $PAGE/gradio_api/call/compare/$ID"
+    )
+
+
+def bench_line(model: str, file: str, rounds: int, options: TranscribeOptions) -> str:
+    """The benchmark of all engines on `file`. It decodes greedily, as a race does."""
+    language = ["--language", options.language] if options.language else []
+    return shlex.join(
+        [*_program("bench"), file, "--models", model, "--rounds", str(rounds), *language]
+    )
+
+
+def _program(command: str) -> list[str]:
+    return ["python", "-m", "maxwhisper", command]
+
+
+def _flag_text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
