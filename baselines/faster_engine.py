@@ -9,7 +9,7 @@ log-mel where the reference pads with silence.
 import ctypes
 import importlib.util
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,33 +18,18 @@ import ctranslate2
 import faster_whisper
 import numpy as np
 
+from baselines.faster_options import NAME, batch_arguments, sequential_arguments
 from baselines.setup import Device, choose_device, cpu_threads
 from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
 from maxwhisper.checkpoint.schema import Checkpoint
-from maxwhisper.dims import CHUNK_LENGTH_S, SAMPLE_RATE
+from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import DeviceError, EngineUnavailable
-from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript, Word
 
-NAME = "faster-whisper"
-
 # In the order they need each other, from the wheel that requirements-gpu.txt names.
 _CUBLAS_LIBRARIES = ("libcublasLt.so.12", "libcublas.so.12")
-
-# What this library lacks, or does otherwise than the reference (versions 1.2.1 and 4.8).
-UNSUPPORTED = frozenset(
-    {
-        "length_penalty",  # n ** a instead of ((5 + n) / 6) ** a
-        "sample_len",  # counts the prompt: CTranslate2 samples min(max_length / 2, what is left)
-        "prefix",  # a timestamp is put before it, and it holds for the first window only
-        "carry_initial_prompt",
-        "seed",  # CTranslate2 seeds a thread once, when it first samples
-        "hallucination_silence_threshold",  # one branch of the reference is missing
-    }
-)
-_SUPPORTED = frozenset(field.name for field in fields(TranscribeOptions)) - UNSUPPORTED
 
 
 @dataclass(frozen=True)
@@ -60,17 +45,23 @@ class FasterEngine:
         waveform: Waveform,
         options: TranscribeOptions,
         on_segment: OnSegment | None = None,
+        *,
+        batch_size: int | None = None,
+        vad: bool | None = None,
     ) -> Transcript:
-        """See `Engine.transcribe`. Segments are reported as each window is done.
+        """See `Engine.transcribe`. Segments are reported as each window, or batch, is done.
 
-        Raises `OptionError` for the options in `UNSUPPORTED`.
+        Raises `OptionError` for what `faster_options` cannot say in the library's terms.
         """
-        options.validate().require_supported(NAME, _SUPPORTED)
-        arguments = _arguments(options)
-        language = spoken_language(self.checkpoint.dims, options.language, options.task)
+        audio_s = len(waveform) / SAMPLE_RATE
+        arguments = sequential_arguments(options, self.checkpoint.dims, vad)
+        reader: Any = self.model
+        if batch_size is not None:
+            reader = faster_whisper.BatchedInferencePipeline(self.model)
+            arguments |= batch_arguments(options, batch_size, vad, audio_s)
         segments = []
         started = time.perf_counter()
-        lazy, info = self.model.transcribe(waveform, language=language, **arguments)
+        lazy, info = reader.transcribe(waveform, **arguments)
         for index, entry in enumerate(lazy):  # decoding happens here
             segments.append(_segment(index, entry))
             if on_segment:
@@ -80,54 +71,9 @@ class FasterEngine:
             text="".join(segment.text for segment in segments),
             language=info.language,
             segments=tuple(segments),
-            duration=len(waveform) / SAMPLE_RATE,
+            duration=audio_s,
             timings={"total": seconds},
         )
-
-
-def _arguments(options: TranscribeOptions) -> dict[str, Any]:
-    """Keywords of `WhisperModel.transcribe` that mean what the options mean in the reference."""
-    clips = options.clip_timestamps
-    return {
-        "task": options.task,
-        "temperature": list(options.temperatures),
-        "beam_size": options.beam_size or 1,
-        "best_of": options.best_of or 1,
-        "patience": 1.0 if options.patience is None else options.patience,
-        "suppress_tokens": _suppress_tokens(options.suppress_tokens),
-        "suppress_blank": options.suppress_blank,
-        "without_timestamps": options.without_timestamps,
-        # 0 and None switch the limit off in the reference, where 0 would force <|0.00|> here.
-        "max_initial_timestamp": options.max_initial_timestamp or CHUNK_LENGTH_S,
-        "compression_ratio_threshold": options.compression_ratio_threshold,
-        "log_prob_threshold": options.logprob_threshold,
-        "no_speech_threshold": options.no_speech_threshold,
-        "condition_on_previous_text": options.condition_on_previous_text,
-        "prompt_reset_on_temperature": options.prompt_reset_on_temperature,
-        "initial_prompt": options.initial_prompt,
-        "hotwords": options.hotwords,
-        "repetition_penalty": options.repetition_penalty,
-        "no_repeat_ngram_size": options.no_repeat_ngram_size,
-        "language_detection_segments": options.language_detection_segments,
-        # Without a threshold all windows vote: no probability is above 1.
-        "language_detection_threshold": (
-            1.0
-            if options.language_detection_threshold is None
-            else options.language_detection_threshold
-        ),
-        "word_timestamps": options.word_timestamps,
-        "prepend_punctuations": options.prepend_punctuations,
-        "append_punctuations": options.append_punctuations,
-        "clip_timestamps": clips if isinstance(clips, str) else list(clips),
-        "vad_filter": False,
-    }
-
-
-def _suppress_tokens(tokens: str | tuple[int, ...] | None) -> list[int]:
-    """None and "" suppress nothing, not even the specials, as in the reference."""
-    if isinstance(tokens, str):
-        return [int(token) for token in tokens.split(",") if token]
-    return list(tokens or ())
 
 
 def _segment(index: int, entry: "faster_whisper.transcribe.Segment") -> Segment:
@@ -171,8 +117,8 @@ def create_engine(
             f"expected dtype {sorted(allowed)} for {NAME} on {chosen.label}, got {resolved}"
         )
     if progress:
-        progress(f"{NAME}: converting {checkpoint.name} and loading it on {chosen.label}")
-    folder = ctranslate2_dir(checkpoint, cache_dir)
+        progress(f"{NAME}: loading {checkpoint.name} on {chosen.label}")
+    folder = ctranslate2_dir(checkpoint, cache_dir, progress)
     info = EngineInfo(
         name=NAME,
         version=f"faster-whisper {version('faster-whisper')}, ctranslate2 {version('ctranslate2')}",

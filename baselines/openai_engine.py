@@ -51,11 +51,18 @@ class OpenAIEngine:
         waveform: Waveform,
         options: TranscribeOptions,
         on_segment: OnSegment | None = None,
+        *,
+        batch_size: int | None = None,
+        vad: bool | None = None,
     ) -> Transcript:
         """See `Engine.transcribe`. Segments are reported at the end.
 
-        Raises `OptionError` for the options in `UNSUPPORTED` and for a prompt of token ids.
+        Raises `OptionError` for the options in `UNSUPPORTED`, for a prompt of token ids, for
+        batches and for speech detection, which this library does not have.
         """
+        if batch_size is not None or vad:
+            asked = "batches of windows" if batch_size is not None else "speech detection"
+            raise OptionError(f"{NAME} has no {asked}: it reads window after window")
         options.validate().require_supported(NAME, _SUPPORTED)
         arguments = self._arguments(options, len(waveform))
         torch.manual_seed(options.seed)

@@ -1,247 +1,161 @@
 """The one benchmark harness: every published number is a record that `run` made.
 
-In: engines behind the `Engine` protocol, clips already decoded. Out: one JSON-ready record. Engines
-take turns and never run at the same time, each in its own process; every engine gets the same
-array and the same options; loading and warm-up are outside the clock. The clock goes round
-`Engine.transcribe`, which returns text on the host, so a device has finished when it stops. Knows
-no engine by its module. `bench_report` checks and prints records.
+In: a plan (models, modes, clips) and a way to load engines. Out: one JSON-ready record. Engines
+take turns and never run at the same time, each in its own process; every engine gets the same array
+and the same options; loading and warm-up are outside the clock. The first engine runs under two
+names, and how far the two lie apart is the noise of the machine. Knows no engine by its module.
+`bench_report` says what a record is.
 """
 
-import hashlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from maxwhisper import machine, scoring
+from maxwhisper import audio, machine
+from maxwhisper.bench_cases import Clip, Mode, Model, make_job
+from maxwhisper.bench_lane import Cell, Contestant, Entrant, Lane, aa_cell, entry, judge
 from maxwhisper.bench_process import IsolatedEngine, one_line
-from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import Engine, Progress, Waveform
-from maxwhisper.options import GREEDY, TranscribeOptions
-from maxwhisper.transcript import Transcript
-
-SCHEMA = 1
-MODE = "sequential greedy"  # window after window, temperature 0, no beams, no fallback
-
-Clock = Callable[[], float]
+from maxwhisper.bench_report import SCHEMA, aa_verdict
+from maxwhisper.engine import Progress
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A decoded recording; `reference` is what is said in it, where that is known."""
+class Plan:
+    """`rounds` timed runs of each engine in every cell, after `warmups` untimed ones in it."""
 
-    name: str
-    waveform: Waveform
-    reference: str | None = None
-
-    @property
-    def audio_s(self) -> float:
-        return len(self.waveform) / SAMPLE_RATE
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """An engine as it stands at the start line; `engine` is None where loading failed."""
-
-    name: str
-    engine: Engine | None
-    load_s: float | None
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """`rounds` timed runs of each engine on each clip, after `warmups` untimed ones on it."""
-
-    rounds: int = 3
+    models: Sequence[Model]
+    modes: Sequence[Mode]
+    clips: Sequence[Clip]
+    rounds: int = 5
     warmups: int = 2
-    options: TranscribeOptions = GREEDY
-
-
-@dataclass
-class _Lane:
-    """What one contestant has done with one clip so far."""
-
-    contestant: Contestant
-    error: str | None
-    seconds: list[float] = field(default_factory=list)
-    transcripts: list[Transcript] = field(default_factory=list)
+    aa: bool = True  # the first engine twice
 
 
 def load_contestants(
-    names: Sequence[str],
-    model: str | Path,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    cache_dir: Path | None = None,
+    entrants: Sequence[Entrant], model: Model, device: str = "auto", cache_dir: Path | None = None
 ) -> list[Contestant]:
-    """Load the engines one after the other, each in a process of its own; `load_s` does not count
-    the reading of the weights. One that fails keeps its error."""
+    """Load the engines one after the other, each in a process of its own. One that fails keeps its
+    error."""
     contestants = []
-    for name in names:
+    for entrant in entrants:
         try:
-            engine = IsolatedEngine(name, model, device, dtype, cache_dir)
+            subject = IsolatedEngine(entrant.engine, model, device, entrant.dtype, cache_dir)
         except Exception as error:  # whatever its libraries raise: the others still run
-            contestants.append(Contestant(name, None, None, f"loading failed: {one_line(error)}"))
+            contestants.append(Contestant(entrant, None, f"loading failed: {one_line(error)}"))
         else:
-            contestants.append(Contestant(name, engine, engine.load_s))
+            contestants.append(Contestant(entrant, subject))
     return contestants
 
 
 def close(contestants: Sequence[Contestant]) -> None:
     """End the processes that `load_contestants` started."""
     for contestant in contestants:
-        if isinstance(contestant.engine, IsolatedEngine):
-            contestant.engine.close()
-
-
-def with_a_a_check(contestants: Sequence[Contestant]) -> list[Contestant]:
-    """Every engine twice, once under another name: what differs between the two is noise."""
-    twins = [replace(contestant, name=f"{contestant.name} (A/A)") for contestant in contestants]
-    return [*contestants, *twins]
+        if contestant.subject is not None:
+            contestant.subject.close()
 
 
 def run(
-    contestants: Sequence[Contestant],
-    clips: Sequence[Clip],
-    model: str,
-    settings: Settings | None = None,
+    plan: Plan,
+    load: Callable[[Model], Sequence[Contestant]],
     *,
     progress: Progress = lambda line: None,
-    clock: Clock = time.perf_counter,
 ) -> dict[str, Any]:
-    """Time every contestant on every clip; return a record that `bench_report.validate` accepts.
+    """Time every contestant in every cell; return a record that `bench_report.validate` accepts.
 
-    An engine that fails, or that returns no text for speech, gives a run whose `error` says so.
+    `load` gives the contestants of a model; they are closed before the next one's are loaded. An
+    engine that fails, returns no text for speech, or decodes another number of tokens than it was
+    told to, gives a run whose `error` says so.
     """
-    settings = settings or Settings()
-    if settings.rounds < 1 or settings.warmups < 1:
-        raise ValueError(f"rounds and warmups must be at least 1, got {settings}")
-    runs = [
-        entry
-        for clip in clips
-        for entry in _bench_clip(contestants, clip, model, settings, progress, clock)
-    ]
+    if plan.rounds < 1 or plan.warmups < 1:
+        raise ValueError(f"rounds and warmups must be at least 1, got {plan}")
+    clips = {clip.name: _clip_entry(clip, plan.rounds) for clip in plan.clips}
+    models: dict[str, Any] = {}
+    runs: list[dict[str, Any]] = []
+    twins: list[dict[str, Any]] = []
+    for model in plan.models:
+        progress(f"loading {model.name}")
+        contestants = load(model)
+        try:
+            models[model.name] = _model_entry(model, contestants)
+            for mode in plan.modes:
+                for clip in plan.clips:
+                    lanes, twin = _race(contestants, Cell(model, mode, clip), plan, progress)
+                    runs += [entry(lane, clips[clip.name]["decode_s"]) for lane in lanes]
+                    twins += [aa_cell(lanes[0], twin)] if twin else []
+        finally:
+            close(contestants)
     return {
         "schema": SCHEMA,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "settings": {
-            "mode": MODE,
-            "rounds": settings.rounds,
-            "warmups": settings.warmups,
+            "rounds": plan.rounds,
+            "warmups": plan.warmups,
             "order": "rotated each round",
-            "options": settings.options.to_dict(),
+            "modes": {mode.name: mode.to_dict() for mode in plan.modes},
         },
+        "models": models,
+        "clips": clips,
         "runs": runs,
+        "aa": aa_verdict(twins),
     }
 
 
-def _bench_clip(
-    contestants: Sequence[Contestant],
-    clip: Clip,
-    model: str,
-    settings: Settings,
-    progress: Progress,
-    clock: Clock,
-) -> list[dict[str, Any]]:
-    lanes = [_Lane(contestant, contestant.error) for contestant in contestants]
+def _race(
+    contestants: Sequence[Contestant], cell: Cell, plan: Plan, progress: Progress
+) -> tuple[list[Lane], Lane | None]:
+    """One lane for each contestant, and that of the first one's twin where there is one."""
+    job = make_job(cell.mode, cell.model, cell.clip)
+    lanes = [Lane(contestant, cell, contestant.error) for contestant in contestants]
+    twin = Lane(contestants[0], cell, contestants[0].error) if plan.aa else None
+    # Half-way round, so that neither of the two always follows the other.
+    order, middle = list(lanes), len(lanes) // 2 + 1
+    order[middle:middle] = [twin] if twin else []
     for lane in lanes:
-        for _ in range(settings.warmups):
-            progress(f"{clip.name}: {lane.contestant.name} warming up")
-            _transcribe(lane, clip, settings.options, time.perf_counter)
-    for number in range(settings.rounds):
-        first = number % max(len(lanes), 1)
-        for lane in lanes[first:] + lanes[:first]:
-            progress(f"{clip.name}: {lane.contestant.name}, round {number + 1}/{settings.rounds}")
-            timed = _transcribe(lane, clip, settings.options, clock)
-            if timed is not None:
-                lane.transcripts.append(timed[0])
-                lane.seconds.append(timed[1])
-    _refuse_empty_texts(lanes, clip)
-    return [_entry(lane, clip, model, settings.options) for lane in lanes]
+        for number in range(plan.warmups):
+            progress(f"{cell.title}: {lane.label} warming up")
+            done = lane.run(job, is_metered=number == plan.warmups - 1)
+            lane.metered = done
+            if done is not None and done.is_cold:
+                lane.cold_s = done.seconds
+    for number in range(plan.rounds):
+        first = number % len(order)
+        for lane in order[first:] + order[:first]:
+            progress(f"{cell.title}: {lane.label}, round {number + 1}/{plan.rounds}")
+            done = lane.run(job)
+            if done is not None:
+                lane.rounds.append(done)
+    judge(lanes)
+    is_pair = twin is not None and twin.is_running and lanes[0].is_running
+    return lanes, twin if is_pair else None
 
 
-def _transcribe(
-    lane: _Lane, clip: Clip, options: TranscribeOptions, clock: Clock
-) -> tuple[Transcript, float] | None:
-    """One inference and its seconds; None, with the reason in the lane, once the engine has failed
-    on this clip. An engine in its own process is timed there."""
-    engine = lane.contestant.engine
-    if lane.error is not None or engine is None:
-        return None
-    try:
-        if isinstance(engine, IsolatedEngine):
-            return engine.timed(clip.waveform, options)
-        start_s = clock()
-        return engine.transcribe(clip.waveform, options), clock() - start_s
-    except Exception as error:  # whatever its libraries raise: the others still run
-        lane.error = one_line(error)
-        return None
-
-
-def _refuse_empty_texts(lanes: Sequence[_Lane], clip: Clip) -> None:
-    """No text for speech is a failure, not a fast result: CTranslate2 with an old GPU driver has
-    been reported to do that silently. A reference says whether there is speech; without one, there
-    is if another engine heard any.
-    """
-    if clip.reference is not None:
-        is_speech = bool(clip.reference.strip())
-    else:
-        is_speech = any(t.text.strip() for lane in lanes for t in lane.transcripts)
-    if is_speech:
-        for lane in lanes:
-            if lane.error is None and not all(t.text.strip() for t in lane.transcripts):
-                lane.error = "returned an empty text for speech"
-
-
-def _entry(lane: _Lane, clip: Clip, model: str, options: TranscribeOptions) -> dict[str, Any]:
-    """One run of the record. A failed one keeps its name and its error, and has no numbers."""
-    engine = lane.contestant.engine
-    entry: dict[str, Any] = {
-        "engine": lane.contestant.name,
-        "mode": MODE,
-        "model": model,
-        "clip": clip.name,
+def _clip_entry(clip: Clip, rounds: int) -> dict[str, Any]:
+    """A clip of the record, its file read `rounds` times: by our decoder, for every engine."""
+    seconds = [] if clip.file is None else [_decode_s(clip.file) for _ in range(rounds)]
+    return {
         "audio_s": clip.audio_s,
-        "info": engine.info.to_dict() if engine is not None else None,
-        "load_s": lane.contestant.load_s,
-        "error": lane.error,
-        "seconds": [],
-        "median_s": None,
-        "rtfx": None,
-        "wer": None,
-        "stages": {},
-        "text": None,
-        "text_sha256": None,
-        "same_text_every_round": None,
-    }
-    if lane.error is not None:
-        return entry
-    median_s = statistics.median(lane.seconds)
-    # The round nearest the median speaks for the stages: medians of stages would not add up.
-    typical = min(range(len(lane.seconds)), key=lambda i: abs(lane.seconds[i] - median_s))
-    transcript = lane.transcripts[typical]
-    return entry | {
-        "seconds": lane.seconds,
-        "median_s": median_s,
-        "rtfx": clip.audio_s / median_s,
-        "wer": _word_error_rate(clip, transcript, options),
-        "stages": dict(transcript.timings),
-        "text": transcript.text,
-        "text_sha256": hashlib.sha256(transcript.text.encode()).hexdigest(),
-        "same_text_every_round": len({t.text for t in lane.transcripts}) == 1,
+        "source": clip.source,
+        "decode_seconds": seconds,
+        "decode_s": statistics.median(seconds) if seconds else None,
     }
 
 
-def _word_error_rate(
-    clip: Clip, transcript: Transcript, options: TranscribeOptions
-) -> float | None:
-    if clip.reference is None:
-        return None
-    language = options.language or transcript.language
-    return scoring.word_error_rate(clip.reference, transcript.text, language).wer
+def _model_entry(model: Model, contestants: Sequence[Contestant]) -> dict[str, Any]:
+    """A model of the record, in the words of the first engine that has loaded it."""
+    loaded = [c.subject for c in contestants if c.subject is not None]
+    return {
+        "source": loaded[0].source if loaded else "not loaded",
+        "dims": loaded[0].dims.to_dict() if loaded else None,
+        "tokens_per_window": model.tokens,
+    }
+
+
+def _decode_s(file: Path) -> float:
+    start_s = time.perf_counter()
+    audio.decode(file)
+    return time.perf_counter() - start_s

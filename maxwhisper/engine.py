@@ -52,11 +52,15 @@ class Engine(Protocol):
         waveform: Waveform,
         options: TranscribeOptions,
         on_segment: OnSegment | None = None,
+        *,
+        batch_size: int | None = None,
+        vad: bool | None = None,
     ) -> Transcript:
         """Transcribe `waveform` (float32, mono, 16 kHz).
 
-        `on_segment` is called with each segment as soon as it is final. Raises `OptionError` for an
-        option this engine cannot honour.
+        `on_segment` is called with each segment as soon as it is final. With a `batch_size`, so
+        many windows are decoded together. `vad`: is speech looked for first? If not said, only in
+        batches. Raises `OptionError` for what this engine cannot honour.
         """
         ...
 

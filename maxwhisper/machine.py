@@ -46,6 +46,13 @@ def describe() -> dict[str, Any]:
     }
 
 
+def gpu_used_bytes() -> int | None:
+    """Memory in use on all NVIDIA GPUs, by whatever process; None without one."""
+    listing = _run("nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits")
+    rows = (listing or "").split()
+    return sum(int(mebibytes) for mebibytes in rows) * 2**20 if rows else None
+
+
 def version(distribution: str) -> str | None:
     """The installed version, or None. For this package, run from a clone, its source's version."""
     try:

@@ -1,121 +1,194 @@
-"""The harness on engines whose clock is known: order, medians, honesty about failures."""
+"""The harness on engines whose clock is known: order, medians, noise, honesty about failures."""
 
 import copy
-import itertools
+import json
 
 import fake_engines
 import numpy as np
 import pytest
 from fake_engines import FakeEngine
+from scripted_subject import DIMS, WARMUP_S, contestant, meter
 
 from maxwhisper import bench, bench_report, machine
-from maxwhisper.bench import Clip, Contestant, Settings, load_contestants, with_a_a_check
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.bench import Plan
+from maxwhisper.bench_cases import Clip, Job, Mode, Model, find_mode
+from maxwhisper.bench_lane import Contestant, Entrant
+from maxwhisper.bench_process import measure
+from maxwhisper.errors import RecordError
+from maxwhisper.options import GREEDY
 
 CLIP = Clip("jfk", np.zeros(11 * 16_000, np.float32), "And so, my fellow Americans.")
+MODE = Mode("sequential greedy", GREEDY)
+BATCHED = Mode("batched 8", GREEDY, 8)
+MODEL = Model("fake")
+FIXED = Model("random:small", DIMS, 16)
 
 
-def contestants(*engines):
-    return [Contestant(engine.info.name, engine, 0.5) for engine in engines]
-
-
-def fake_clock(seconds):
-    """A clock that says each timed section took the next of `seconds`."""
-    ticks = itertools.chain.from_iterable((0.0, s) for s in seconds)
-    return lambda: next(ticks)
+def race(*contestants, model=MODEL, modes=(MODE,), clips=(CLIP,), aa=False, **settings):
+    """A record of the contestants, valid or the test fails."""
+    plan = Plan([model], modes, clips, **({"rounds": 3} | settings), aa=aa)
+    record = bench.run(plan, lambda _: contestants)
+    bench_report.validate(record)
+    return record
 
 
 def test_numbers_follow_from_the_seconds():
-    record = bench.run(
-        contestants(FakeEngine("a")), [CLIP], "fake", clock=fake_clock([0.4, 0.1, 0.2])
-    )
-    bench_report.validate(record)
-    (run,) = record["runs"]
+    (run,) = race(contestant("a", [0.4, 0.1, 0.2]))["runs"]
     assert run["seconds"] == [0.4, 0.1, 0.2]
     assert run["median_s"] == 0.2
+    assert run["iqr_s"] == pytest.approx(0.15)
     assert run["rtfx"] == pytest.approx(11 / 0.2)
+    assert run["tokens_per_s"] == pytest.approx(2 / 0.2)
     assert run["wer"] == 0.0
     assert run["stages"] == {"mel": 0.1, "decode": 0.2, "total": 0.3}
-    assert run["load_s"] == 0.5
+    assert (run["load_s"], run["cold_s"], run["first_text_s"]) == (0.5, WARMUP_S, 0.05)
     assert run["same_text_every_round"] is True
 
 
 def test_every_engine_gets_the_same_array_and_options():
-    engines = [FakeEngine("a"), FakeEngine("b")]
-    options = TranscribeOptions(language="en")
-    bench.run(contestants(*engines), [CLIP], "fake", Settings(rounds=2, warmups=1, options=options))
-    for engine in engines:
-        assert len(engine.calls) == 3  # a warm-up, then two rounds
-        assert all(wave is CLIP.waveform and opts is options for wave, opts in engine.calls)
+    lanes = [contestant("a"), contestant("b")]
+    race(*lanes, modes=[find_mode("beam5", "en", 8)], rounds=2, warmups=1)
+    jobs = [lane.subject.jobs for lane in lanes]
+    assert [len(each) for each in jobs] == [3, 3]  # a warm-up, then two rounds
+    assert all(job is jobs[0][0] or job == jobs[0][0] for each in jobs for job in each)
+    assert jobs[0][0].waveform is CLIP.waveform
+    assert (jobs[0][0].options.beam_size, jobs[0][0].options.language) == (5, "en")
 
 
 def test_the_order_is_rotated():
     lines = []
-    engines = [FakeEngine("a"), FakeEngine("b"), FakeEngine("c")]
-    bench.run(
-        contestants(*engines), [CLIP], "fake", Settings(rounds=3, warmups=1), progress=lines.append
-    )
+    plan = Plan([MODEL], [MODE], [CLIP], rounds=3, warmups=1, aa=False)
+    lanes = [contestant(name) for name in "abc"]
+    bench.run(plan, lambda _: lanes, progress=lines.append)
     order = [line.split(": ")[1][0] for line in lines if "round" in line]
     assert "".join(order) == "abcbcacab"
 
 
+def test_every_model_is_loaded_and_closed_in_turn():
+    loaded = []
+
+    def load(model):
+        assert all(each.subject.is_closed for each in loaded), "two models at once"
+        loaded.append(contestant(model.name))
+        return [loaded[-1]]
+
+    record = bench.run(Plan([MODEL, Model("other")], [MODE], [CLIP]), load)
+    assert [run["model"] for run in record["runs"]] == ["fake", "other"]
+    assert all(each.subject.is_closed for each in loaded)
+    assert record["models"]["other"]["source"] == "seeded random weights"
+
+
+def test_only_the_last_warm_up_is_metered():
+    lane = contestant("a", meters={"encoder": meter(2, 6.0), "unused": meter(0, 0.0)})
+    (run,) = race(lane)["runs"]
+    assert lane.subject.metered == [False, True, False, False, False]
+    assert run["graphs"] == {"encoder": {"count": 2, "seconds": 6.0}}
+    assert run["outside_graphs"] == pytest.approx(1 - 6.0 / WARMUP_S)
+
+
+def test_an_engine_without_batches_says_so_and_is_no_failure():
+    lanes = contestant("ours"), contestant("theirs", no_batches=True)
+    record = race(*lanes, modes=[MODE, BATCHED])
+    last = record["runs"][-1]
+    assert last["mode"] == "batched 8"
+    assert last["unsupported"] == "theirs has no batches"
+    assert (last["error"], last["median_s"]) == (None, None)
+    assert not bench_report.failed(record)
+    assert lanes[0].subject.engine.modes[-1] == (8, None)
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "error"),
+    [(16, None), (15, "expected 16 tokens in every round, got [15]")],
+)
+def test_random_weights_must_decode_the_tokens_they_are_told_to(n_tokens, error):
+    lanes = contestant("a", n_tokens=16), contestant("b", n_tokens=n_tokens)
+    a, b = race(*lanes, model=FIXED)["runs"]
+    assert (a["error"], b["error"]) == (None, error)
+    assert a["step_ms"] == pytest.approx(1000 * 0.2 / 15), "the first token comes with the prefill"
+    assert (a["wer"], a["text"]) == (None, None), "what random weights say means nothing"
+    assert a["text_sha256"]
+
+
+def test_the_same_engine_twice_tells_how_noisy_the_machine_is():
+    pairs = [0.2, 0.2, 0.21, 0.2, 0.2, 0.2]  # each round: the engine, then its twin, and rotated
+    quiet = race(contestant("a", pairs), aa=True)["aa"]
+    assert (quiet["verdict"], quiet["cells"][0]["label"]) == ("quiet", "a")
+    assert [len(seconds) for seconds in quiet["cells"][0]["seconds"]] == [3, 3]
+    noisy = race(contestant("a", [0.2, 0.21, 0.21, 0.2, 0.2, 0.21]), aa=True)["aa"]
+    assert noisy["worst"] == pytest.approx(0.05)
+    assert noisy["verdict"] == "too noisy"
+    assert race(contestant("a"))["aa"]["verdict"] == "not checked"
+
+
 def test_a_failing_engine_is_an_error_and_the_others_run():
-    engines = [FakeEngine("good"), FakeEngine("bad", fail_from_call=3)]
-    record = bench.run(contestants(*engines), [CLIP], "fake")
-    bench_report.validate(record)
+    lanes = contestant("good"), contestant("bad", fail_from_call=3)
+    record = race(*lanes, aa=True)
     good, bad = record["runs"]
     assert good["error"] is None
     assert len(good["seconds"]) == 3
     assert bad["error"] == "RuntimeError: CUDA failed"
-    assert bad["seconds"] == []
-    assert bad["median_s"] is None
-    assert len(engines[1].calls) == 3, "not called again after it failed"
+    assert (bad["seconds"], bad["median_s"]) == ([], None)
+    assert len(lanes[1].subject.jobs) == 3, "not called again after it failed"
     assert bench_report.failed(record)
-    assert "bad: ERROR RuntimeError" in bench_report.table(record)
+
+
+def test_no_check_of_noise_by_an_engine_that_fails():
+    assert race(contestant("bad", fail_from_call=3), aa=True)["aa"]["verdict"] == "not checked"
 
 
 @pytest.mark.parametrize(
     ("clip", "company"),
-    [(CLIP, []), (Clip("unknown", CLIP.waveform), [FakeEngine("good")])],
+    [(CLIP, []), (Clip("unknown", CLIP.waveform), ["good"])],
     ids=["it has a reference", "another engine heard words"],
 )
 def test_an_empty_text_for_speech_is_an_error(clip, company):
-    lanes = contestants(FakeEngine("mute", text=" "), *company)
-    mute = bench.run(lanes, [clip], "tiny")["runs"][0]
+    lanes = [contestant("mute", text=" "), *map(contestant, company)]
+    mute = race(*lanes, clips=[clip])["runs"][0]
     assert mute["error"] == "returned an empty text for speech"
     assert mute["rtfx"] is None
 
 
 def test_silence_may_be_empty():
     silence = Clip("silence", CLIP.waveform, "")
-    (run,) = bench.run(contestants(FakeEngine("mute", text="")), [silence], "tiny")["runs"]
-    assert run["error"] is None
-    lanes = contestants(FakeEngine("hallucinating"), FakeEngine("mute", text=""))
-    runs = bench.run(lanes, [silence], "tiny")["runs"]
+    lanes = contestant("hallucinating"), contestant("mute", text="")
+    runs = race(*lanes, clips=[silence])["runs"]
     assert [(run["error"], run["wer"]) for run in runs] == [(None, None), (None, None)]
 
 
 def test_changing_texts_are_reported():
-    engine = FakeEngine("moody")
-    texts = iter(["warm", "warm", "one", "two", "two"])
-    real = engine.transcribe
+    lane = contestant("moody")
+    texts, real = iter(["warm", "warm", "one", "two", "two"]), lane.subject.engine.transcribe
 
-    def moody(waveform, options, on_segment=None):
-        engine.text = next(texts)
-        return real(waveform, options, on_segment)
+    def moody(*arguments, **mode):
+        lane.subject.engine.text = next(texts)
+        return real(*arguments, **mode)
 
-    engine.transcribe = moody
-    (run,) = bench.run(contestants(engine), [Clip("c", CLIP.waveform)], "fake")["runs"]
+    lane.subject.engine.transcribe = moody
+    (run,) = race(lane, clips=[Clip("c", CLIP.waveform)])["runs"]
     assert run["same_text_every_round"] is False
 
 
-def test_a_a_check_runs_the_same_engine_under_two_names():
-    engine = FakeEngine("a")
-    lanes = with_a_a_check(contestants(engine))
-    assert [lane.name for lane in lanes] == ["a", "a (A/A)"]
-    record = bench.run(lanes, [CLIP], "fake", Settings(rounds=2, warmups=1))
-    assert len(engine.calls) == 2 * (1 + 2)
-    assert [run["engine"] for run in record["runs"]] == ["a", "a (A/A)"]
+def test_rounds_must_be_positive():
+    with pytest.raises(ValueError, match="at least 1"):
+        bench.run(Plan([MODEL], [MODE], [CLIP], rounds=0), lambda _: [])
+
+
+def test_a_measurement_tells_the_first_text_and_the_memory():
+    class Graph:
+        def execute(self):
+            return []
+
+    engine = FakeEngine("a", sleep_s=0.05, graphs={"encoder": Graph(), "step": Graph()})
+    plain = measure(engine, Job(CLIP.waveform, GREEDY))
+    assert 0.05 <= plain.first_text_s <= plain.seconds < 5
+    assert plain.host_peak_bytes > 10 * 2**20
+    assert plain.graphs == {}
+    metered = measure(engine, Job(CLIP.waveform, GREEDY, 8, vad=False), is_metered=True)
+    assert {name: each.count for name, each in metered.graphs.items()} == {"encoder": 1, "step": 1}
+    assert engine.modes == [(None, None), (8, False)]
+    measure(engine, Job(CLIP.waveform, GREEDY))
+    assert metered.graphs["step"].count == 1, "the meters are off again"
 
 
 @pytest.fixture
@@ -124,7 +197,7 @@ def isolated(monkeypatch):
     started = []
 
     def load(*names):
-        started.extend(load_contestants(names, "demo"))
+        started.extend(bench.load_contestants([Entrant(name) for name in names], Model("demo")))
         return started
 
     registry = fake_engines.ENGINES | fake_engines.TROUBLED
@@ -133,34 +206,31 @@ def isolated(monkeypatch):
     bench.close(started)
 
 
-def test_loading_is_timed_apart_and_may_fail(isolated):
-    good, bad = isolated("plain", "missing")
-    assert good.load_s >= 0
-    assert bad.engine is None
-    assert bad.error.startswith("loading failed: EngineUnavailable: missing cannot run")
-    record = bench.run([good, bad], [CLIP], "fake")
+def test_engines_run_in_processes_of_their_own(isolated, tmp_path, monkeypatch):
+    """One that is fast, one slow, one whose first start prepares, one that dies, one missing."""
+    monkeypatch.setenv("FAKE_PREPARED", str(tmp_path / "prepared"))
+    lanes = isolated("quiet", "slow", "preparing", "dying", "missing")
+    plan = Plan([MODEL], [MODE, BATCHED], [CLIP], rounds=1, warmups=1, aa=False)
+    record = bench.run(plan, lambda _: lanes)
     bench_report.validate(record)
-    assert record["runs"][1]["error"] == bad.error
+    quick, slow, prepared, dead, missing = record["runs"][:5]
+    assert quick["median_s"] < fake_engines.SLOW_S <= slow["median_s"] < 5 * fake_engines.SLOW_S
+    assert (quick["prepare_s"], quick["load_s"] >= 0) == (None, True)
+    assert prepared["prepare_s"] > 0
+    assert prepared["load_s"] < fake_engines.SLOW_S, "the second start has nothing to prepare"
+    assert "BrokenProcessPool" in dead["error"]
+    assert missing["error"].startswith("loading failed: EngineUnavailable: missing cannot run")
+    assert quick["cold_s"] > 0
+    assert record["runs"][5]["cold_s"] is None, "the second cell is not cold"
+    assert quick["host_peak_bytes"] > 10 * 2**20
 
 
-def test_every_engine_has_a_process_and_its_own_clock(isolated):
-    """The slow engine is timed where it runs: the pipe and the other engine do not count."""
-    first, second = isolated("plain", "slow")
-    never = lambda: pytest.fail("the harness's own clock was asked")  # noqa: E731
-    record = bench.run([first, second], [CLIP], "fake", clock=never)
-    quick, slow = (run["median_s"] for run in record["runs"])
-    assert quick < fake_engines.SLOW_S <= slow < 2 * fake_engines.SLOW_S
-
-
-def test_a_failure_in_the_other_process_comes_back_as_a_line(isolated):
-    record = bench.run(isolated("failing"), [CLIP], "fake")
-    assert record["runs"][0]["error"] == "RuntimeError: CUDA failed"
-
-
-def test_an_engine_whose_process_dies_is_an_error(isolated):
-    record = bench.run(isolated("dying", "plain"), [CLIP], "fake")
-    assert "BrokenProcessPool" in record["runs"][0]["error"]
-    assert record["runs"][1]["error"] is None
+def test_a_refusal_and_a_failure_cross_the_pipe(isolated):
+    lanes = isolated("failing", "sequential")
+    plan = Plan([MODEL], [BATCHED], [CLIP], rounds=1, warmups=1, aa=False)
+    failing, refusing = bench.run(plan, lambda _: lanes)["runs"]
+    assert failing["error"] == "RuntimeError: CUDA failed"
+    assert refusing["unsupported"] == "sequential has no batches"
 
 
 @pytest.mark.parametrize(
@@ -169,44 +239,47 @@ def test_an_engine_whose_process_dies_is_an_error(isolated):
         (lambda r: r.pop("machine"), "machine"),
         (lambda r: r.update(schema=99), "schema"),
         (lambda r: r.update(runs=[]), "at least one run"),
+        (lambda r: r["clips"]["jfk"].pop("decode_s"), "decode_s"),
+        (lambda r: r["models"]["fake"].pop("source"), "source"),
         (lambda r: r["runs"][0].pop("wer"), "wer"),
+        (lambda r: r["runs"][0].update(clip="other"), "clip: expected one of jfk"),
         (lambda r: r["runs"][0].update(rtfx="fast"), "rtfx"),
         (lambda r: r["runs"][0].update(rtfx=1e6), "rtfx"),
         (lambda r: r["runs"][0].update(median_s=0.0), "median_s"),
+        (lambda r: r["runs"][0].update(iqr_s=0.5), "iqr_s"),
         (lambda r: r["runs"][0]["seconds"].pop(), "seconds"),
         (lambda r: r["runs"][0].update(text="retouched"), "text_sha256"),
         (lambda r: r["runs"][0].update(error="but it has seconds"), "no seconds"),
+        (lambda r: r["aa"].update(verdict="quiet"), "verdict"),
+        (lambda r: r["aa"]["cells"][0].update(apart=0.0), "apart"),
     ],
 )
 def test_validate_refuses_a_retouched_record(change, complaint):
-    record = bench.run(contestants(FakeEngine("a")), [CLIP], "fake")
-    bench_report.validate(record)
+    record = race(contestant("a", [0.2, 0.21, 0.21, 0.2, 0.2, 0.21]), aa=True)
     changed = copy.deepcopy(record)
     change(changed)
     with pytest.raises(ValueError, match=complaint):
         bench_report.validate(changed)
 
 
-def test_the_table_is_sorted_and_says_by_how_much():
-    clock = fake_clock([0.4, 0.2, 0.2, 0.4, 0.4, 0.2])  # rotated: a b | b a | a b
-    record = bench.run(contestants(FakeEngine("a"), FakeEngine("b")), [CLIP], "fake", clock=clock)
-    lines = bench_report.table(record).splitlines()
-    rows = [line for line in lines if line.startswith(("a ", "b "))]
-    assert [row.split()[0] for row in rows] == ["b", "a"]
-    assert "2.00" in rows[1].split()
-    assert "0.0 %" in rows[0]
+def test_records_are_read_back_or_refused(tmp_path):
+    record = race(contestant("a"))
+    (tmp_path / "one.json").write_text(json.dumps(record))
+    assert bench_report.load_all(tmp_path) == [record]
+    with pytest.raises(RecordError, match="is no benchmark record"):
+        bench_report.load(tmp_path / "none.json")
+    (tmp_path / "old.json").write_text('{"schema": 1}')
+    with pytest.raises(RecordError, match="expected schema 2, got 1"):
+        bench_report.load(tmp_path / "old.json")
 
 
-def test_the_table_doubts_noisy_rounds():
-    for seconds, noisy in (([0.20, 0.21, 0.20], False), ([0.20, 0.30, 0.20], True)):
-        clock = fake_clock(seconds)
-        record = bench.run(contestants(FakeEngine("a")), [CLIP], "fake", clock=clock)
-        assert ("noisy: rounds of a differ" in bench_report.table(record)) is noisy
-
-
-def test_rounds_must_be_positive():
-    with pytest.raises(ValueError, match="at least 1"):
-        bench.run([], [CLIP], "fake", Settings(rounds=0))
+def test_a_contestant_that_did_not_load_keeps_its_error():
+    (run,) = race(Contestant(Entrant("gone"), None, "loading failed: no such file"))["runs"]
+    assert (run["error"], run["info"], run["load_s"]) == (
+        "loading failed: no such file",
+        None,
+        None,
+    )
 
 
 def test_the_machine_describes_itself():

@@ -181,27 +181,26 @@ def test_a_wrong_command_line_exits_with_2(arguments, capsys):
 
 def test_bench_json(clip, tmp_path):
     record_file = tmp_path / "record.json"
-    engines = ["--engines", "plain,shouting", "--rounds", "2", "--warmups", "1", "--aa"]
+    engines = ["--engines", "plain,shouting:int8", "--rounds", "2", "--warmups", "1"]
     run = run_with_fakes("bench", clip, *engines, "--output", record_file, "--json")
     assert run.returncode == 0, run.stderr
     record = json.loads(run.stdout)
     bench_report.validate(record)
     assert json.loads(record_file.read_text()) == record
-    assert [r["engine"] for r in record["runs"]] == [
-        "plain",
-        "shouting",
-        "plain (A/A)",
-        "shouting (A/A)",
-    ]
+    assert [r["label"] for r in record["runs"]] == ["plain", "shouting int8"]
     assert {r["clip"] for r in record["runs"]} == {"clip.wav"}
     assert {r["wer"] for r in record["runs"]} == {0.0}
-    assert record["settings"]["options"]["language"] == "en"
+    (mode,) = record["settings"]["modes"].values()
+    assert mode["options"]["language"] == "en"
+    assert record["aa"]["cells"][0]["label"] == "plain"
+    assert record["clips"]["clip.wav"]["decode_s"] > 0
 
 
 def test_bench_reads_what_is_said_from_the_folders_list(clip, tmp_path):
     shutil.copy(clip, tmp_path / "one.wav")
     (tmp_path / "clips.json").write_text(json.dumps([{"file": "one.wav", "text": "And so"}]))
-    run = run_with_fakes("bench", tmp_path / "one.wav", "--engines", "plain", "--json")
+    once = ["--rounds", "1", "--warmups", "1", "--no_aa", "--json"]
+    run = run_with_fakes("bench", tmp_path / "one.wav", "--engines", "plain", *once)
     (entry,) = json.loads(run.stdout)["runs"]
     assert entry["wer"] == 1.5, "three words too many for two"
 

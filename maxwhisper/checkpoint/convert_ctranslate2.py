@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maxwhisper.checkpoint.convert import suppressed_always, suppressed_at_begin, write_json
+from maxwhisper.checkpoint.download import Progress
 from maxwhisper.checkpoint.hf_tokenizer import make_hf_tokenizer
 from maxwhisper.checkpoint.schema import Array, Checkpoint
 from maxwhisper.dims import CHUNK_LENGTH_S, HOP_LENGTH, N_FFT, SAMPLE_RATE, Dims
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 _LAYOUT = 1  # of the folder; raise it when what is written here changes
 
 
-def ctranslate2_dir(checkpoint: Checkpoint, cache_dir: Path | None = None) -> Path:
-    """The cached CTranslate2 folder of `checkpoint`, converted on first use.
+def ctranslate2_dir(
+    checkpoint: Checkpoint, cache_dir: Path | None = None, progress: Progress | None = None
+) -> Path:
+    """The cached CTranslate2 folder of `checkpoint`, converted on first use: `progress` is told.
 
     It is written beside its place and renamed, so that a folder which exists is complete.
     """
@@ -35,6 +38,8 @@ def ctranslate2_dir(checkpoint: Checkpoint, cache_dir: Path | None = None) -> Pa
     folder = root / f"{checkpoint.digest}-{_LAYOUT}"
     if folder.is_dir():
         return folder
+    if progress:
+        progress(f"converting {checkpoint.name} for CTranslate2")
     root.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=root))
     try:

@@ -1,5 +1,5 @@
-"""The command line: `python -m maxwhisper transcribe | live | selftest | bench | parity | compile |
-models`.
+"""The command line: `python -m maxwhisper transcribe | live | selftest | bench | profile | parity |
+compile | models`.
 
 Standard output carries the answer and nothing else: with `--json` one JSON document, without it
 text for people. Progress, warnings and whatever libraries print go to standard error. Exit codes:
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from maxwhisper import engine
 from maxwhisper.cli import commands
+from maxwhisper.cli.bench import add_bench_flags, add_profile_flags, bench, profile
 from maxwhisper.cli.flags import add_option_flags, add_output_flags, add_stream_flags
 from maxwhisper.cli.live import live
 from maxwhisper.cli.output import answer_stream, report
@@ -54,7 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
         ),
         ("live", "turn speech into text while it comes", _live_flags, live),
         ("selftest", "check every component of maxwhisper", _selftest_flags, commands.selftest),
-        ("bench", "time the engines on the same clips, in turns", _bench_flags, commands.bench),
+        ("bench", "time the engines on the same clips, in turns", _bench_flags, bench),
+        ("profile", "where the time of a transcription goes", _profile_flags, profile),
         ("parity", "compare with openai-whisper, case by case", _parity_flags, commands.parity),
         (
             "compile",
@@ -110,30 +112,12 @@ def _selftest_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _bench_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "clips",
-        nargs="*",
-        metavar="CLIP",
-        help="recordings, their words in NAME.txt or clips.json beside them (default: the talk)",
-    )
-    parser.add_argument(
-        "--engines",
-        type=_engine_names,
-        default=list(engine.ENGINES),
-        metavar="A,B,…",
-        help=f"comma list (default: {','.join(engine.ENGINES)})",
-    )
-    parser.add_argument("--language", default="en", help="spoken in the clips (default: en)")
-    parser.add_argument(
-        "--rounds", type=_positive, default=3, metavar="N", help="timed (default 3)"
-    )
-    parser.add_argument(
-        "--warmups", type=_positive, default=2, metavar="N", help="untimed (default 2)"
-    )
-    parser.add_argument("--aa", action="store_true", help="A/A check: every engine under two names")
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="write the JSON record here too"
-    )
+    add_bench_flags(parser)
+    _add_device_flags(parser)
+
+
+def _profile_flags(parser: argparse.ArgumentParser) -> None:
+    add_profile_flags(parser)
     _add_model_flags(parser)
 
 
@@ -179,6 +163,10 @@ def _models_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="a name from `models`, a .pt file or a folder")
+    _add_device_flags(parser)
+
+
+def _add_device_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         default="auto",
@@ -193,16 +181,6 @@ def _add_cache_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache_dir", type=Path, metavar="DIR", help="of downloads and compiled graphs"
     )
-
-
-def _engine_names(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in engine.ENGINES:
-            raise argparse.ArgumentTypeError(
-                f"unknown engine {name!r}: choose from {', '.join(engine.ENGINES)}"
-            )
-    return names
 
 
 def _positive(text: str) -> int:

@@ -1,11 +1,9 @@
-"""What each command (but `transcribe`) does: parsed arguments and the answer stream in, an exit
-code out.
+"""What the smaller commands do: parsed arguments and the answer stream in, an exit code out.
 
 Engines are known only through the `Engine` protocol. Heavy packages are imported inside functions.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,13 +14,11 @@ from maxwhisper import engine
 from maxwhisper.cli.output import answer, json_text, progress, write_file
 
 if TYPE_CHECKING:
-    from maxwhisper.bench import Clip
     from maxwhisper.checkpoint import ModelRow
     from maxwhisper.checkpoint.schema import Checkpoint
     from maxwhisper.selftest.result import CheckResult
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
-BENCH_CLIP = EXAMPLES / "talk.flac"  # the project's standard benchmark clip
 
 
 def selftest(args: argparse.Namespace, out: TextIO) -> int:
@@ -46,30 +42,6 @@ def selftest(args: argparse.Namespace, out: TextIO) -> int:
     n_passed = sum(result.status == "passed" for result in results)
     progress(f"{n_passed} of {len(results)} checks passed")
     return 0 if results and n_passed == len(results) else 1
-
-
-def bench(args: argparse.Namespace, out: TextIO) -> int:
-    from maxwhisper import bench, bench_report
-    from maxwhisper.checkpoint import DEFAULT_MODEL
-    from maxwhisper.options import GREEDY
-
-    options = GREEDY.changed({"language": args.language}).validate()
-    clips = [_read_clip(Path(name)) for name in args.clips or [BENCH_CLIP]]
-    model = args.model or DEFAULT_MODEL
-    contestants = bench.load_contestants(
-        args.engines, model, device=args.device, dtype=args.dtype, cache_dir=args.cache_dir
-    )
-    entrants = bench.with_a_a_check(contestants) if args.aa else contestants
-    settings = bench.Settings(args.rounds, args.warmups, options)
-    try:
-        record = bench.run(entrants, clips, model, settings, progress=progress)
-    finally:
-        bench.close(contestants)
-    bench_report.validate(record)
-    if args.output is not None:
-        write_file(args.output, json_text(record))
-    answer(out, args.json, record, [bench_report.table(record)])
-    return 1 if bench_report.failed(record) else 0
 
 
 def parity(args: argparse.Namespace, out: TextIO) -> int:
@@ -196,24 +168,6 @@ def load_engine(args: argparse.Namespace, name: str) -> engine.Engine:
     info = loaded.info
     progress(f"{info.name} ({info.version}) on {info.device}, {info.dtype}: {info.device_reason}")
     return loaded
-
-
-def _read_clip(path: Path) -> "Clip":
-    from maxwhisper.audio import decode
-    from maxwhisper.bench import Clip
-
-    return Clip(path.name, decode(path), _reference(path))
-
-
-def _reference(path: Path) -> str | None:
-    """What is said in a clip: NAME.txt beside it, or its entry in the folder's clips.json."""
-    script, listing = path.with_suffix(".txt"), path.with_name("clips.json")
-    if script.is_file():
-        return script.read_text(encoding="utf-8")
-    if listing.is_file():
-        texts = {e["file"]: e["text"] for e in json.loads(listing.read_text(encoding="utf-8"))}
-        return texts.get(path.name)
-    return None
 
 
 def _check_line(result: "CheckResult") -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from maxwhisper.audio import decode
-from maxwhisper.bench import Clip
+from maxwhisper.bench_cases import Clip
 from maxwhisper.checkpoint import DEFAULT_MODEL, load
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.checkpoint.schema import Checkpoint

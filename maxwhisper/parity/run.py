@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from maxwhisper import machine
-from maxwhisper.bench import Clip
+from maxwhisper.bench_cases import Clip
 from maxwhisper.engine import Engine, Progress, Waveform
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions

@@ -13,7 +13,7 @@ import pytest
 from audio_files import tone, wav
 
 from maxwhisper import cli
-from maxwhisper.bench import Clip
+from maxwhisper.bench_cases import Clip
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.dims import Dims
 from maxwhisper.engine import EngineInfo, load_engine

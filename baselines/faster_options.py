@@ -1,0 +1,136 @@
+"""Our options in faster-whisper's terms: keywords for its `transcribe`, or a refusal.
+
+In: options. Out: keywords that make the library do what the options mean in openai-whisper. Nothing
+is ignored: what it lacks, or does otherwise, raises. Knows no model and no audio.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+from maxwhisper.dims import CHUNK_LENGTH_S, Dims
+from maxwhisper.errors import OptionError
+from maxwhisper.languages import spoken_language
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.tokenizer import get_tokenizer
+
+NAME = "faster-whisper"
+
+# What this library lacks, or does otherwise than the reference (versions 1.2.1 and 4.8).
+UNSUPPORTED = frozenset(
+    {
+        "length_penalty",  # n ** a instead of ((5 + n) / 6) ** a
+        "prefix",  # a timestamp is put before it, and it holds for the first window only
+        "carry_initial_prompt",
+        "seed",  # CTranslate2 seeds a thread once, when it first samples
+        "hallucination_silence_threshold",  # one branch of the reference is missing
+    }
+)
+# What its batched pipeline ignores besides, or does otherwise.
+BATCHED_UNSUPPORTED = frozenset(
+    {
+        "max_initial_timestamp",
+        "prompt_reset_on_temperature",
+        "initial_prompt",  # it would prompt every window, not the first alone
+    }
+)
+_SUPPORTED = frozenset(field.name for field in fields(TranscribeOptions)) - UNSUPPORTED
+
+
+def sequential_arguments(
+    options: TranscribeOptions, dims: Dims, vad: bool | None = None
+) -> dict[str, Any]:
+    """Keywords of `WhisperModel.transcribe` that mean what the options mean in the reference.
+
+    Raises `OptionError` for the options in `UNSUPPORTED`, and for `sample_len` beside anything that
+    prompts a window.
+    """
+    options.validate().require_supported(NAME, _SUPPORTED)
+    clips = options.clip_timestamps
+    return {
+        "language": spoken_language(dims, options.language, options.task),
+        "task": options.task,
+        "temperature": list(options.temperatures),
+        "beam_size": options.beam_size or 1,
+        "best_of": options.best_of or 1,
+        "patience": 1.0 if options.patience is None else options.patience,
+        "suppress_tokens": _suppress_tokens(options.suppress_tokens),
+        "suppress_blank": options.suppress_blank,
+        "without_timestamps": options.without_timestamps,
+        # 0 and None switch the limit off in the reference, where 0 would force <|0.00|> here.
+        "max_initial_timestamp": options.max_initial_timestamp or CHUNK_LENGTH_S,
+        "compression_ratio_threshold": options.compression_ratio_threshold,
+        "log_prob_threshold": options.logprob_threshold,
+        "no_speech_threshold": options.no_speech_threshold,
+        "condition_on_previous_text": options.condition_on_previous_text,
+        "prompt_reset_on_temperature": options.prompt_reset_on_temperature,
+        "initial_prompt": options.initial_prompt,
+        "hotwords": options.hotwords,
+        "repetition_penalty": options.repetition_penalty,
+        "no_repeat_ngram_size": options.no_repeat_ngram_size,
+        "language_detection_segments": options.language_detection_segments,
+        # Without a threshold all windows vote: no probability is above 1.
+        "language_detection_threshold": (
+            1.0
+            if options.language_detection_threshold is None
+            else options.language_detection_threshold
+        ),
+        "word_timestamps": options.word_timestamps,
+        "prepend_punctuations": options.prepend_punctuations,
+        "append_punctuations": options.append_punctuations,
+        "clip_timestamps": clips if isinstance(clips, str) else list(clips),
+        "max_new_tokens": _max_new_tokens(options, dims),
+        "vad_filter": bool(vad),
+    }
+
+
+def batch_arguments(
+    options: TranscribeOptions, batch_size: int, vad: bool | None, audio_s: float
+) -> dict[str, Any]:
+    """Keywords of `BatchedInferencePipeline.transcribe` beside the sequential ones.
+
+    The pipeline decodes every window once and keeps what `no_speech_threshold` would skip: finding
+    speech is what comes before it. Raises `OptionError` for the options in `BATCHED_UNSUPPORTED`,
+    for temperatures to fall back to, and for clips beside speech detection.
+    """
+    options.require_supported(f"{NAME} in batches", _SUPPORTED - BATCHED_UNSUPPORTED)
+    if len(options.temperatures) > 1:
+        raise OptionError(f"{NAME} in batches does not fall back: give one temperature")
+    arguments: dict[str, Any] = {"batch_size": batch_size, "vad_filter": vad is not False}
+    clips = options.clip_timestamps
+    if clips == "0":
+        return arguments | {"clip_timestamps": None}
+    if isinstance(clips, str) or vad is not False:
+        raise OptionError(f"{NAME} in batches takes clip_timestamps as numbers, with vad=False")
+    ends = [*clips[1::2], audio_s]  # the last clip may have no end
+    spans = zip(clips[::2], ends, strict=False)
+    return arguments | {"clip_timestamps": [{"start": a, "end": b} for a, b in spans]}
+
+
+def _max_new_tokens(options: TranscribeOptions, dims: Dims) -> int | None:
+    """`sample_len` in this library's terms, where no prompt makes them vary.
+
+    CTranslate2 samples min(max_length / 2, max_length - prompt) tokens, and `max_length` here is
+    the prompt and these: twice `sample_len` in all gives `sample_len`, if the prompt is no longer.
+    """
+    if options.sample_len is None:
+        return None
+    if options.condition_on_previous_text or options.initial_prompt or options.hotwords:
+        raise OptionError(
+            f"{NAME} does not support sample_len beside condition_on_previous_text, initial_prompt "
+            "or hotwords: it would count the prompt"
+        )
+    sot_sequence = get_tokenizer(dims, language="en", task=options.task).sot_sequence
+    n_prompt = len(sot_sequence) + options.without_timestamps
+    if not n_prompt <= options.sample_len <= dims.n_text_ctx // 2:
+        raise OptionError(
+            f"sample_len must lie in {n_prompt}..{dims.n_text_ctx // 2} for {NAME}, "
+            f"got {options.sample_len}"
+        )
+    return 2 * options.sample_len - n_prompt
+
+
+def _suppress_tokens(tokens: str | tuple[int, ...] | None) -> list[int]:
+    """None and "" suppress nothing, not even the specials, as in the reference."""
+    if isinstance(tokens, str):
+        return [int(token) for token in tokens.split(",") if token]
+    return list(tokens or ())

@@ -1,0 +1,145 @@
+"""What a benchmark record says: who is faster by how much, and does time grow with the audio?
+
+In: a record. Out: plain rows. Computed from the record alone; nothing is measured here.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from maxwhisper.bench_report import has_numbers
+from maxwhisper.dims import CHUNK_LENGTH_S, SAMPLE_RATE
+
+OURS = "maxwhisper"
+# Seconds per second of audio may differ by so much between lengths, from a full window on.
+LINEAR_WITHIN = 0.05
+# So may memory without the samples: the log-mel of the first 30 min is kept, 58 MB at 80 mels.
+FLAT_WITHIN = 0.10
+SAMPLE_BYTES = 4  # float32
+
+Run = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Ours against one baseline in one cell. Speed above 1: we are faster; memory: we take more."""
+
+    model: str
+    mode: str
+    clip: str
+    ours: str
+    baseline: str
+    speed: float  # baseline's median / our median
+    slowest: float  # baseline's fastest round / our slowest
+    fastest: float  # baseline's slowest round / our fastest
+    memory: float | None  # our peak / baseline's
+
+    @property
+    def verdict(self) -> str:
+        """Within the range of the rounds, nobody has won."""
+        if self.slowest > 1:
+            return "faster"
+        return "slower" if self.fastest < 1 else "even"
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """One engine in one mode on clips of several lengths."""
+
+    label: str
+    mode: str
+    model: str
+    clips: tuple[str, ...]  # short to long
+    seconds_per_audio_s: tuple[float, ...]
+    peak_bytes: tuple[int | None, ...]  # without the samples
+
+    @property
+    def uneven(self) -> float:
+        """Largest over smallest time per second of audio, minus 1."""
+        return max(self.seconds_per_audio_s) / min(self.seconds_per_audio_s) - 1
+
+    @property
+    def is_linear(self) -> bool:
+        return self.uneven <= LINEAR_WITHIN
+
+    @property
+    def growth(self) -> float | None:
+        """Memory at the longest over memory at the shortest, minus 1."""
+        first, last = self.peak_bytes[0], self.peak_bytes[-1]
+        return None if first is None or last is None else last / first - 1
+
+    @property
+    def is_flat(self) -> bool | None:
+        return None if self.growth is None else self.growth <= FLAT_WITHIN
+
+
+def cells(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, str], list[Run]]]:
+    """((model, mode, clip), its runs), in the order of the record."""
+
+    def cell(run: Run) -> tuple[str, str, str]:
+        return run["model"], run["mode"], run["clip"]
+
+    for key, runs in groupby(record["runs"], cell):
+        yield key, list(runs)
+
+
+def ratios(record: Mapping[str, Any]) -> list[Ratio]:
+    """Each of our runs against each baseline's in the same cell."""
+    return [
+        _ratio(ours, theirs)
+        for _, runs in cells(record)
+        for ours in runs
+        for theirs in runs
+        if ours["engine"] == OURS != theirs["engine"] and has_numbers(ours) and has_numbers(theirs)
+    ]
+
+
+def _ratio(ours: Run, theirs: Run) -> Ratio:
+    peaks = ours["host_peak_bytes"], theirs["host_peak_bytes"]
+    return Ratio(
+        model=ours["model"],
+        mode=ours["mode"],
+        clip=ours["clip"],
+        ours=ours["label"],
+        baseline=theirs["label"],
+        speed=theirs["median_s"] / ours["median_s"],
+        slowest=min(theirs["seconds"]) / max(ours["seconds"]),
+        fastest=max(theirs["seconds"]) / min(ours["seconds"]),
+        memory=peaks[0] / peaks[1] if all(peaks) else None,
+    )
+
+
+def scaling(record: Mapping[str, Any]) -> list[Scaling]:
+    """Every engine, mode and model with two lengths or more of 30 s and over."""
+    lanes: dict[tuple[str, str, str], list[Run]] = {}
+    for run in record["runs"]:
+        if has_numbers(run) and run["audio_s"] >= CHUNK_LENGTH_S:
+            lanes.setdefault((run["label"], run["mode"], run["model"]), []).append(run)
+    return [
+        _scaling(lane, sorted(runs, key=lambda run: run["audio_s"]), record)
+        for lane, runs in lanes.items()
+        if len({run["audio_s"] for run in runs}) > 1
+    ]
+
+
+def _scaling(lane: tuple[str, str, str], runs: Sequence[Run], record: Mapping[str, Any]) -> Scaling:
+    is_fixed = record["models"][lane[2]]["tokens_per_window"] is not None
+    return Scaling(
+        *lane,
+        clips=tuple(run["clip"] for run in runs),
+        seconds_per_audio_s=tuple(run["median_s"] / _work_s(run, is_fixed) for run in runs),
+        peak_bytes=tuple(_without_samples(run) for run in runs),
+    )
+
+
+def _work_s(run: Run, is_fixed: bool) -> float:
+    """Seconds of audio that were computed: where every window is read whole, the last one too."""
+    windows_s = math.ceil(run["audio_s"] / CHUNK_LENGTH_S) * CHUNK_LENGTH_S
+    return windows_s if is_fixed else run["audio_s"]
+
+
+def _without_samples(run: Run) -> int | None:
+    peak = run["host_peak_bytes"]
+    return None if peak is None else peak - round(run["audio_s"] * SAMPLE_RATE) * SAMPLE_BYTES

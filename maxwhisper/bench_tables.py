@@ -1,0 +1,245 @@
+"""Benchmark records as tables: text for a terminal, markdown for docs/performance.md.
+
+In: records. Out: text. Every number in it comes from a record, and says so where it is doubtful:
+rounds that differ, a machine that is noisy, engines that failed or were slower than others.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from maxwhisper.bench_report import NOISY, QUIET, has_numbers
+from maxwhisper.bench_summary import (
+    LINEAR_WITHIN,
+    OURS,
+    Ratio,
+    Run,
+    Scaling,
+    cells,
+    ratios,
+    scaling,
+)
+from maxwhisper.errors import RecordError
+from maxwhisper.records import columns, machine_line
+
+# Rounds further apart than this share of their median: something else ran on the machine.
+NOISY_SPREAD = 0.10
+MIB = 2**20
+
+BEGIN = "<!-- begin: written by `python -m maxwhisper bench --report`, do not edit -->"
+END = "<!-- end -->"
+
+_TIMES = ("engine", "median s", "min – max s", "IQR s", "RTFx", "× fastest", "first text s", "WER")
+_RATES = ("engine", "file in s", "tokens", "tokens/s", "ms/step", "cold s", "peak MiB", "GPU MiB")
+_LOADS = ("engine", "version", "device", "precision", "load s", "first start + s")
+_RATIOS = ("against", "mode", "clip", "speed", "range", "we are", "memory")
+_SCALING = ("engine", "mode", "clips", "ms per s of audio", "apart", "linear", "memory", "flat")
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A titled table: its first row names the columns; notes follow it."""
+
+    title: str
+    rows: Sequence[Sequence[str]] = ()
+    notes: Sequence[str] = field(default=())
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """The record for people: one block a cell, fastest first, failures last with their reason."""
+    parts = []
+    for block in _blocks(record):
+        rows = columns(block.rows) if len(block.rows) > 1 else []
+        parts.append("\n".join([block.title, *rows, *block.notes]))
+    return "\n\n".join(parts)
+
+
+def markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records as markdown, one after the other."""
+    if not records:
+        return "Nothing has been measured yet: there is no record.\n"
+    lines: list[str] = []
+    for record in records:
+        heading, *blocks = _blocks(record)
+        lines += [f"## {heading.title.splitlines()[0]}", "", *heading.title.splitlines()[1:]]
+        lines += ["", *heading.notes, ""]
+        for block in blocks:
+            lines += [f"**{block.title}**", "", *_markdown_rows(block.rows)]
+            lines += ["", *(f"* {note}" for note in block.notes), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def rewritten(page: str, records: Sequence[Mapping[str, Any]]) -> str:
+    """A page with its part between `BEGIN` and `END` written anew. Raises `RecordError` if it has
+    no such part."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise RecordError(f"expected the lines {BEGIN!r} and {END!r} in the page, found none")
+    return f"{before}{BEGIN}\n\n{markdown(records)}\n{END}{after}"
+
+
+def _markdown_rows(rows: Sequence[Sequence[str]]) -> list[str]:
+    if len(rows) < 2:
+        return []
+    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    return [head, "|---" + "|---:" * (len(rows[0]) - 1) + "|", *body]
+
+
+def _blocks(record: Mapping[str, Any]) -> Iterator[_Block]:
+    yield _heading(record)
+    for name, model in record["models"].items():
+        yield _loads(name, model, [run for run in record["runs"] if run["model"] == name])
+    for (model_name, mode, clip), runs in cells(record):
+        yield from _cell(f"{clip} · {runs[0]['audio_s']:.1f} s · {model_name} · {mode}", runs)
+    for name in record["models"]:
+        if rows := [ratio for ratio in ratios(record) if ratio.model == name]:
+            yield _Block(f"ours against the others · {name}", _ratio_rows(rows), _losses(rows))
+    if lanes := scaling(record):
+        rule = f"linear: at most {LINEAR_WITHIN:.0%} apart; memory is without the samples"
+        yield _Block("time and memory against length", _scaling_rows(lanes), [rule])
+
+
+def _heading(record: Mapping[str, Any]) -> _Block:
+    settings, aa = record["settings"], record["aa"]
+    how = (
+        f"{record['when'][:10]}, {settings['rounds']} rounds after {settings['warmups']} warm-up, "
+        f"{settings['order']}; loading is not in the seconds"
+    )
+    if aa["worst"] is None:
+        noise = "A/A check not run: how noisy the machine was is not known"
+    else:
+        noise = f"A/A check: the same engine twice lies {aa['worst']:.1%} apart at worst"
+        noise += {
+            QUIET: f", below the limit of {aa['limit']:.0%}",
+            NOISY: f". Over {aa['limit']:.0%}: THIS MACHINE IS TOO NOISY, trust no difference here",
+        }[aa["verdict"]]
+    return _Block(f"{machine_line(record['machine'])}\n{how}", notes=[noise])
+
+
+def _loads(name: str, model: Mapping[str, Any], runs: Sequence[Run]) -> _Block:
+    tokens = model["tokens_per_window"]
+    work = "decoded until the text ends" if tokens is None else f"exactly {tokens} tokens a window"
+    rows = {
+        run["label"]: (
+            run["label"],
+            run["info"]["version"],
+            run["info"]["device"],
+            run["info"]["dtype"],
+            _number(run["load_s"], 2),
+            _number(run["prepare_s"], 1),
+        )
+        for run in runs
+        if run["info"] is not None
+    }
+    return _Block(f"{name}: {model['source']}; {work}", [_LOADS, *rows.values()])
+
+
+def _cell(title: str, runs: Sequence[Run]) -> Iterator[_Block]:
+    done = sorted((run for run in runs if has_numbers(run)), key=lambda run: run["median_s"])
+    notes = [f"{run['label']}: ERROR {run['error']}" for run in runs if run["error"]]
+    notes += [f"{run['label']}: {run['unsupported']}" for run in runs if run["unsupported"]]
+    if noisy := [run["label"] for run in done if _spread(run) > NOISY_SPREAD]:
+        notes.append(f"noisy: rounds of {', '.join(noisy)} differ by over {NOISY_SPREAD:.0%}")
+    yield _Block(title, [_TIMES, *(_times(run, done[0]["median_s"]) for run in done)], notes)
+    if done:
+        yield _Block(f"{title}, more", [_RATES, *(_rates(run) for run in done)], _where(done))
+
+
+def _times(run: Run, fastest_s: float) -> tuple[str, ...]:
+    seconds = run["seconds"]
+    return (
+        run["label"],
+        f"{run['median_s']:.3f}",
+        f"{min(seconds):.3f} – {max(seconds):.3f}",
+        f"{run['iqr_s']:.3f}",
+        f"{run['rtfx']:.1f}",
+        f"{run['median_s'] / fastest_s:.2f}",
+        _number(run["first_text_s"], 3),
+        "–" if run["wer"] is None else f"{100 * run['wer']:.1f} %",
+    )
+
+
+def _rates(run: Run) -> tuple[str, ...]:
+    return (
+        run["label"],
+        _number(run["file_s"], 3),
+        str(run["n_tokens"]),
+        f"{run['tokens_per_s']:.1f}",
+        _number(run["step_ms"], 2),
+        _number(run["cold_s"], 3),
+        _mebibytes(run["host_peak_bytes"]),
+        _mebibytes(run["device_bytes"]),
+    )
+
+
+def _where(runs: Sequence[Run]) -> list[str]:
+    """Stages of the engines that tell, and the share of time in no graph."""
+    lines = []
+    for run in runs:
+        parts = {name: s for name, s in run["stages"].items() if name != "total"}
+        if parts:
+            shares = ", ".join(f"{name} {s / run['median_s']:.0%}" for name, s in parts.items())
+            lines.append(f"{run['label']} by stage: {shares}")
+        if run["outside_graphs"] is not None:
+            lines.append(f"{run['label']} outside its graphs: {run['outside_graphs']:.1%}")
+    return lines
+
+
+def _ratio_rows(rows: Sequence[Ratio]) -> list[Sequence[str]]:
+    return [
+        _RATIOS,
+        *(
+            (
+                row.baseline if row.ours == OURS else f"{row.baseline} ({row.ours})",
+                row.mode,
+                row.clip,
+                f"{row.speed:.2f}×",
+                f"{row.slowest:.2f} – {row.fastest:.2f}",
+                row.verdict,
+                "–" if row.memory is None else f"{row.memory:.2f}×",
+            )
+            for row in rows
+        ),
+    ]
+
+
+def _losses(rows: Sequence[Ratio]) -> list[str]:
+    lost = [f"{r.baseline} ({r.mode}, {r.clip})" for r in rows if r.verdict == "slower"]
+    return [f"we lose to {', '.join(lost)}"] if lost else []
+
+
+def _scaling_rows(lanes: Sequence[Scaling]) -> list[Sequence[str]]:
+    return [
+        _SCALING,
+        *(
+            (
+                f"{lane.label} · {lane.model}",
+                lane.mode,
+                " → ".join(lane.clips),
+                " → ".join(f"{1000 * rate:.1f}" for rate in lane.seconds_per_audio_s),
+                f"{lane.uneven:.1%}",
+                _yes(lane.is_linear),
+                "–" if lane.growth is None else f"{lane.growth:+.0%}",
+                _yes(lane.is_flat),
+            )
+            for lane in lanes
+        ),
+    ]
+
+
+def _spread(run: Run) -> float:
+    """Slowest minus fastest round, as a share of the median."""
+    return float((max(run["seconds"]) - min(run["seconds"])) / run["median_s"])
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _mebibytes(n_bytes: int | None) -> str:
+    return "–" if n_bytes is None else f"{n_bytes / MIB:.0f}"
+
+
+def _yes(answer: bool | None) -> str:
+    return "–" if answer is None else "yes" if answer else "NO"
