@@ -35,7 +35,8 @@ class ScriptedSubject:
             transcript = self.engine.transcribe(job.waveform, job.options, **mode)
         except OptionError as error:
             raise Unsupported(str(error)) from error
-        is_warmup = len(self.jobs) <= self._n_warmups
+        in_cell = [each for each in self.jobs if each is job]
+        is_warmup = len(in_cell) <= self._n_warmups
         return Measurement(
             transcript,
             WARMUP_S if is_warmup else next(self._seconds),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import maxwhisper.selftest
-from maxwhisper import bench_report, cli, writers
+from maxwhisper import bench_report, bench_tables, cli, writers
 from maxwhisper.cli import flags
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
@@ -210,6 +210,31 @@ def test_bench_fails_when_an_engine_does(clip):
     assert run.returncode == 1
     assert "missing: ERROR loading failed" in run.stdout
     assert "plain" in run.stdout
+
+
+def test_bench_reports_what_was_measured(clip, tmp_path):
+    results, page = tmp_path / "results", tmp_path / "page.md"
+    once = ["--engines", "plain", "--rounds", "1", "--warmups", "1"]
+    measured = run_with_fakes("bench", clip, *once, "--output", results / "a.json", "--json")
+    assert measured.returncode == 0, measured.stderr
+    page.write_text(f"# Title\n{bench_tables.BEGIN}\n{bench_tables.END}\n")
+    figures = tmp_path / "figures.html"
+    outputs = ["--output", page, "--figures", figures, "--json"]
+    run = run_module("bench", "--report", results, *outputs)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["records"] == [json.loads(measured.stdout)]
+    assert "| plain |" in page.read_text()
+    assert "<figure>" in figures.read_text()
+    (results / "b.json").write_text("{}")
+    refused = run_module("bench", "--report", results)
+    assert refused.returncode == 1
+    assert "b.json is no benchmark record" in refused.stderr
+
+
+def test_profile_needs_an_engine_that_shows_its_graphs(clip):
+    run = run_with_fakes("profile", clip)
+    assert run.returncode == 1
+    assert "shows no graphs to meter" in run.stderr.splitlines()[-1]
 
 
 def test_models_lists_and_shows():

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from maxwhisper.bench_cases import Clip, Model, find_mode, make_job
+from maxwhisper.bench_process import measure
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.dims import Dims
 from maxwhisper.engine import load_engine
@@ -143,6 +145,41 @@ def test_engines_say_what_they_are(engines):
 def test_faster_whisper_refuses_what_it_does_otherwise(engines, clip, change):
     with pytest.raises(OptionError, match=f"faster-whisper does not support {list(change)[-1]}"):
         engines[1].transcribe(clip, replace(OPTIONS, **change))
+
+
+@pytest.mark.parametrize("key", ["greedy", "beam5", "batched"])
+@pytest.mark.parametrize("dims", [EN, V3], ids=["en", "v3"])
+def test_benchmarks_decode_as_many_tokens_as_they_are_told_to(dims, cache, clip, key):
+    """33 s are two windows; the waveform's length is no whole number of anything."""
+    model, mode = Model("random", dims, 8), find_mode(key, "en", 2)
+    job = make_job(mode, model, Clip("noise", clip[:-37]))
+    found = []
+    for engine in both(dims, cache):
+        try:
+            found.append(measure(engine, job).transcript.n_tokens)
+        except OptionError as error:
+            found.append(str(error))
+    no_batches = "openai-whisper has no batches of windows: it reads window after window"
+    assert found == [no_batches if key == "batched" else 16, 16]
+
+
+def test_batches_find_speech_themselves_and_refuse_what_they_would_ignore(engines, clip):
+    faster = engines[1]
+    assert faster.transcribe(np.zeros(32_000, np.float32), OPTIONS, batch_size=2).segments == ()
+    for change, complaint in (
+        ({"temperature": (0.0, 0.2)}, "does not fall back"),
+        ({"clip_timestamps": "0,5"}, "clip_timestamps as numbers"),
+        ({"initial_prompt": "So"}, "does not support initial_prompt"),
+    ):
+        with pytest.raises(OptionError, match=complaint):
+            faster.transcribe(clip, replace(OPTIONS, **change), batch_size=2)
+
+
+def test_sample_len_beside_a_prompt_is_refused(engines, clip):
+    short = replace(OPTIONS, sample_len=3, condition_on_previous_text=False)
+    with pytest.raises(OptionError, match=r"sample_len must lie in 1\.\.224"):
+        engines[1].transcribe(clip, replace(short, sample_len=300))
+    assert len(engines[1].transcribe(clip[:16_000], short).segments[0].tokens) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,167 @@
+"""What is made of records: tables, ratios, scaling, figures, and the page in docs/."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scripted_subject import DIMS, MIB, contestant
+
+from maxwhisper import bench, bench_figures, bench_report, bench_tables
+from maxwhisper.bench import Plan
+from maxwhisper.bench_cases import Clip, Mode, Model
+from maxwhisper.bench_summary import ratios, scaling
+from maxwhisper.errors import RecordError
+from maxwhisper.options import GREEDY
+
+ROOT = Path(__file__).parents[1]
+RATE = 16_000
+MODE = Mode("sequential greedy", GREEDY)
+TEXT = "And so, my fellow Americans."
+
+
+def clip(seconds, name=None):
+    return Clip(name or f"{seconds}s", np.zeros(seconds * RATE, np.float32), TEXT)
+
+
+def race(*lanes, clips=None, model=None, rounds=3, aa=False, **settings):
+    clips = clips or [clip(11, "jfk")]
+    plan = Plan([model or Model("fake")], [MODE], clips, rounds=rounds, aa=aa, **settings)
+    record = bench.run(plan, lambda _: lanes)
+    bench_report.validate(record)
+    return record
+
+
+@pytest.fixture(scope="module")
+def record():
+    """Ours, slower than one baseline and faster than the other, on two clips."""
+    return race(
+        contestant("maxwhisper", [0.2, 0.21, 0.22, 0.2, 0.21, 0.22], peaks={11 * RATE: 50 * MIB}),
+        contestant("openai-whisper", [0.4, 0.44, 0.42] * 2),
+        contestant("faster-whisper", [0.1, 0.11, 0.1] * 2, dtype="int8"),
+        clips=[clip(11, "jfk"), clip(60, "minute")],
+    )
+
+
+def test_ratios_say_where_we_lose(record):
+    rows = {(row.baseline, row.clip): row for row in ratios(record)}
+    won, lost = rows["openai-whisper", "jfk"], rows["faster-whisper int8", "jfk"]
+    assert won.speed == pytest.approx(0.42 / 0.21)
+    assert (won.slowest, won.fastest) == (pytest.approx(0.4 / 0.22), pytest.approx(0.44 / 0.2))
+    assert (won.verdict, lost.verdict) == ("faster", "slower")
+    assert won.memory == pytest.approx(0.5)
+    assert "we lose to faster-whisper int8 (sequential greedy, jfk)" in bench_tables.table(record)
+
+
+def test_nobody_wins_within_the_range_of_the_rounds():
+    lanes = contestant("maxwhisper", [0.2, 0.3, 0.25]), contestant("other", [0.22, 0.31, 0.26])
+    (row,) = ratios(race(*lanes))
+    assert row.verdict == "even"
+
+
+def scaled(seconds_a, seconds_b, peaks):
+    """The one scaling of 30 s against 10 min, in so many seconds."""
+    lane = contestant("a", [0.1, seconds_a, seconds_b], peaks=peaks)
+    (found,) = scaling(race(lane, clips=[clip(1), clip(30), clip(600)], rounds=1))
+    return found
+
+
+def test_time_is_linear_and_memory_flat_or_not():
+    flat = {30 * RATE: 100 * MIB, 600 * RATE: 105 * MIB + 570 * RATE * 4}
+    good = scaled(1.0, 20.9, flat)
+    assert good.clips == ("30s", "600s"), "a second is less than a window"
+    assert good.uneven == pytest.approx(0.045)
+    assert (good.is_linear, good.is_flat) == (True, True), "samples do not count"
+    bad = scaled(1.0, 22.0, {30 * RATE: 100 * MIB, 600 * RATE: 300 * MIB})
+    assert (bad.is_linear, bad.is_flat) == (False, False)
+
+
+def test_fixed_tokens_are_scaled_by_whole_windows():
+    lane = contestant("a", [1.0, 2.0])
+    engine = lane.subject.engine
+    real = engine.transcribe
+
+    def transcribe(waveform, options, **mode):
+        engine.n_tokens = 8 * -(-len(waveform) // (30 * RATE))
+        return real(waveform, options, **mode)
+
+    engine.transcribe = transcribe
+    clips = [clip(30), clip(45)]
+    (found,) = scaling(race(lane, clips=clips, rounds=1, model=Model("random:x", DIMS, 8)))
+    assert found.uneven == pytest.approx(0), "45 s are two windows, as 60 s would be"
+
+
+def test_the_table_is_sorted_and_says_by_how_much(record):
+    lines = bench_tables.table(record).split("minute ·")[0].splitlines()
+    names = ("maxwhisper ", "openai-whisper ", "faster-whisper int8 ")
+    start = next(i for i, line in enumerate(lines) if line.startswith("jfk ·"))
+    rows = [line for line in lines[start : start + 6] if line.startswith(names)]
+    assert [row.split()[0] for row in rows] == ["faster-whisper", "maxwhisper", "openai-whisper"]
+    assert "2.10" in rows[1].split()
+    assert "0.0 %" in rows[0]
+
+
+def test_the_table_doubts_noise():
+    quiet, noisy = [0.20, 0.21, 0.20], [0.20, 0.30, 0.20]
+    for seconds, doubted in ((quiet, False), (noisy, True)):
+        text = bench_tables.table(race(contestant("a", seconds)))
+        assert ("noisy: rounds of a differ" in text) is doubted
+        assert "A/A check not run" in text
+    pair = race(contestant("a", [0.2, 0.3, 0.3, 0.2, 0.2, 0.3]), aa=True)
+    assert "THIS MACHINE IS TOO NOISY" in bench_tables.table(pair)
+    still = race(contestant("a"), aa=True)
+    assert "lies 0.0% apart at worst, below the limit of 2%" in bench_tables.table(still)
+
+
+def test_failures_and_refusals_are_in_the_table():
+    batched = Mode("batched 8", GREEDY, 8)
+    lanes = contestant("bad", fail_from_call=1), contestant("theirs", no_batches=True)
+    plan = Plan([Model("fake")], [batched], [clip(11)], rounds=1)
+    text = bench_tables.table(bench.run(plan, lambda _: lanes))
+    assert "bad: ERROR RuntimeError: CUDA failed" in text
+    assert "theirs: theirs has no batches" in text
+
+
+def test_figures_are_drawn_from_the_json(record):
+    stored = json.loads(json.dumps(record))
+    drawn = dict(bench_figures.figures(stored))
+    assert len(drawn) == 4, list(drawn)
+    speed, stages, accuracy, length = drawn.values()
+    (bars,) = speed.data
+    fastest = [run for run in record["runs"] if run["clip"] == "minute"][2]
+    assert bars.x[-1] == fastest["rtfx"]
+    assert bars.y[-1] == "faster-whisper int8 · sequential greedy"
+    assert bars.error_x.array[-1] == pytest.approx(60 / 0.1 - fastest["rtfx"])
+    assert [trace.name for trace in stages.data] == ["mel", "decode", "other"]
+    assert {trace.x[0] for trace in accuracy.data} == {0.0}
+    assert length.data[0].x == (11.0, 60.0)
+    names = {trace.name for trace in length.data}
+    assert len(names) == len(length.data) == 3
+
+
+def test_one_file_holds_all_figures(record):
+    page = bench_figures.page([record, record])
+    assert page.count("<figure>") == 8
+    assert page.count("plotly.js v") == 1, "the library itself, once"
+    assert "<script src=" not in page
+    assert "Nothing has been measured yet" in bench_figures.page([])
+
+
+def test_a_page_is_rewritten_between_its_marks(record):
+    page = f"before\n{bench_tables.BEGIN}\nwhat was here\n{bench_tables.END}\nafter\n"
+    written = bench_tables.rewritten(page, [record])
+    assert written.startswith("before\n")
+    assert written.endswith("\nafter\n")
+    assert "what was here" not in written
+    assert "| faster-whisper int8 | 0.100 |" in written
+    assert bench_tables.rewritten(written, [record]) == written
+    with pytest.raises(RecordError, match="expected the lines"):
+        bench_tables.rewritten("no marks", [record])
+
+
+def test_docs_are_what_the_records_say():
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    records = bench_report.load_all(ROOT / "results")
+    assert bench_tables.rewritten(page, records) == page, (
+        "run: python -m maxwhisper bench --report results --output docs/performance.md"
+    )
