@@ -1,7 +1,8 @@
 """Figures of benchmark records, drawn with plotly from the JSON alone; no engine, no page.
 
 In: records. Out: figures, and one HTML file that holds them all with plotly itself, so that it
-opens anywhere. Each figure shows one model; engines keep their colours, modes have a row each.
+opens anywhere. Each figure shows one model; engines keep their colours, a precision that was asked
+for is drawn hollow, and modes, which are other work, are kept apart.
 """
 
 import html
@@ -16,11 +17,14 @@ from maxwhisper.bench_summary import Run
 from maxwhisper.palette import colour, stage_colour
 from maxwhisper.records import machine_line
 
-ROW_PX = 34
+ROW_PX = 46  # two lines of text
 FRAME_PX = 110  # axis, legend and margins
-PLOT_PX = 420  # height of the figures without rows
+PLOT_PX = 480  # height of the figures without rows
+TALK = "talk.flac"  # the project's standard benchmark clip
+MODE_SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "star")
 _GRID = "rgba(128, 128, 128, 0.25)"
-_REST = "other"  # time in no stage, or of an engine that does not tell its stages
+_GREY = "#808080"
+_REST = "not told"  # time in no stage, or of an engine that tells none
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>maxwhisper, measured</title>
@@ -67,41 +71,50 @@ def figures(record: Mapping[str, Any]) -> Iterator[tuple[str, go.Figure]]:
         on_clip = [run for run in runs if run["clip"] == clip]
         yield f"{model}, {clip}: times real time, range over the rounds", speed_figure(on_clip)
         yield f"{model}, {clip}: where the time goes", stage_figure(on_clip)
-        heard = [run for run in runs if run["wer"] is not None]
-        if heard:
-            yield f"{model}: speed against word error rate", accuracy_figure(heard)
+        if heard := [run for run in on_clip if run["wer"] is not None]:
+            yield f"{model}, {clip}: speed against word error rate", accuracy_figure(heard)
         if len({run["audio_s"] for run in runs}) > 1:
             yield f"{model}: time against length of the audio", length_figure(runs)
 
 
 def speed_figure(runs: Sequence[Run]) -> go.Figure:
-    """RTFx of each engine and mode on one clip; whiskers from the slowest to the fastest round."""
-    ranked = sorted(runs, key=lambda run: run["rtfx"])  # plotly draws upwards
+    """RTFx of each engine on one clip, mode by mode; whiskers from the slowest to the fastest
+    round."""
+    ranked = _ranked(runs)
     rates = [[run["audio_s"] / s for s in run["seconds"]] for run in ranked]
     bars = go.Bar(
         x=[run["rtfx"] for run in ranked],
         y=[_lane(run) for run in ranked],
         orientation="h",
-        marker_color=[colour(run["engine"]) for run in ranked],
-        text=[f"{run['rtfx']:.1f}×" for run in ranked],
-        textposition="inside",
-        insidetextanchor="start",
+        marker={"color": [_fill(run) for run in ranked], "line": {"width": 2}},
+        marker_line_color=[colour(run["engine"]) for run in ranked],
         error_x={
             "type": "data",
             "symmetric": False,
             "array": [max(r) - run["rtfx"] for r, run in zip(rates, ranked, strict=True)],
             "arrayminus": [run["rtfx"] - min(r) for r, run in zip(rates, ranked, strict=True)],
-            "color": "#808080",
+            "color": _GREY,
         },
         hovertemplate="%{y}: %{x:.1f}×<extra></extra>",
     )
     figure = _framed(go.Figure(bars), FRAME_PX + ROW_PX * len(ranked))
-    return figure.update_xaxes(title_text="times real time (RTFx)", rangemode="tozero")
+    for run, of_rounds in zip(ranked, rates, strict=True):
+        figure.add_annotation(
+            x=max(of_rounds),
+            y=_lane(run),
+            text=f"{run['rtfx']:.1f}×",
+            showarrow=False,
+            xanchor="left",
+            xshift=6,
+        )
+    # Room for the labels, which plotly does not count when it chooses a range.
+    widest = max(rate for of_rounds in rates for rate in of_rounds)
+    return figure.update_xaxes(title_text="times real time", range=[0, 1.3 * widest])
 
 
 def stage_figure(runs: Sequence[Run]) -> go.Figure:
-    """Seconds of each engine and mode on one clip, by stage as far as the engine tells."""
-    ranked = sorted(runs, key=lambda run: -run["median_s"])
+    """Seconds of each engine on one clip, mode by mode, by stage as far as the engine tells."""
+    ranked = _ranked(runs)
     parts = [_stages(run) for run in ranked]
     names = dict.fromkeys(name for part in parts for name in part if name != _REST)
     figure = go.Figure(
@@ -118,60 +131,76 @@ def stage_figure(runs: Sequence[Run]) -> go.Figure:
         ]
     )
     _framed(figure, FRAME_PX + ROW_PX * len(ranked))
-    return figure.update_layout(barmode="stack").update_xaxes(title_text="seconds")
+    figure.update_layout(barmode="stack", legend_traceorder="normal")
+    return figure.update_xaxes(title_text="seconds", nticks=6)
 
 
 def accuracy_figure(runs: Sequence[Run]) -> go.Figure:
-    """Speed against word error rate: up and to the left is better."""
-    figure = go.Figure(
-        [
-            go.Scatter(
-                name=_lane(run),
-                x=[100 * run["wer"]],
-                y=[run["rtfx"]],
-                mode="markers",
-                marker={"size": 12, "color": colour(run["engine"]), "symbol": symbol},
-                hovertemplate=f"{run['clip']}: %{{x:.1f}} %, %{{y:.1f}}×",
-            )
-            for run, symbol in zip(runs, _symbols(runs), strict=True)
-        ]
-    )
-    _framed(figure, PLOT_PX)
+    """Speed against word error rate on one clip: up and to the left is better."""
+    figure = _framed(_keyed(runs), PLOT_PX)
+    symbols = _symbols(runs)
+    for run in runs:
+        figure.add_scatter(
+            x=[100 * run["wer"]],
+            y=[run["rtfx"]],
+            mode="markers",
+            marker={"size": 13, "color": colour(run["engine"]), "symbol": _symbol(run, symbols)},
+            name=f"{run['label']} · {run['mode']}",
+            showlegend=False,
+            hovertemplate="%{x:.1f} %, %{y:.1f}×",
+        )
     figure.update_xaxes(title_text="word error rate, %", rangemode="tozero")
-    return figure.update_yaxes(title_text="times real time (RTFx)", rangemode="tozero")
+    return figure.update_yaxes(title_text="times real time", rangemode="tozero")
 
 
 def length_figure(runs: Sequence[Run]) -> go.Figure:
     """Median seconds against seconds of audio, both logarithmic: linear time is a straight line of
     slope 1."""
-    lanes: dict[str, list[Run]] = {}
+    lanes: dict[tuple[str, str], list[Run]] = {}
     for run in sorted(runs, key=lambda run: run["audio_s"]):
-        lanes.setdefault(_lane(run), []).append(run)
-    firsts = [lane[0] for lane in lanes.values()]
-    figure = go.Figure(
-        [
-            go.Scatter(
-                name=name,
-                x=[run["audio_s"] for run in lane],
-                y=[run["median_s"] for run in lane],
-                mode="lines+markers",
-                line_color=colour(lane[0]["engine"]),
-                marker={"size": 9, "symbol": symbol},
-                hovertemplate="%{x:.0f} s of audio: %{y:.3f} s",
-            )
-            for (name, lane), symbol in zip(lanes.items(), _symbols(firsts), strict=True)
-        ]
-    )
-    _framed(figure, PLOT_PX)
-    figure.update_xaxes(title_text="seconds of audio", type="log")
-    return figure.update_yaxes(title_text="seconds", type="log")
+        lanes.setdefault((run["label"], run["mode"]), []).append(run)
+    figure = _framed(_keyed(runs), PLOT_PX)
+    symbols = _symbols(runs)
+    for (label, mode), lane in lanes.items():
+        shape = _symbol(lane[0], symbols)
+        figure.add_scatter(
+            x=[run["audio_s"] for run in lane],
+            y=[run["median_s"] for run in lane],
+            mode="lines+markers",
+            marker={"size": 9, "color": colour(lane[0]["engine"]), "symbol": shape},
+            line_dash="dot" if _is_hollow(lane[0]) else "solid",
+            name=f"{label} · {mode}",
+            showlegend=False,
+            hovertemplate="%{x:.0f} s of audio: %{y:.3f} s",
+        )
+    figure.update_xaxes(title_text="seconds of audio", type="log", dtick=1)
+    return figure.update_yaxes(title_text="seconds", type="log", dtick=1)
+
+
+def _keyed(runs: Sequence[Run]) -> go.Figure:
+    """An empty figure whose legend has a colour for each engine and a symbol for each mode."""
+    symbols = _symbols(runs)
+    plain = dict.fromkeys(symbols, MODE_SYMBOLS[0])
+    engines = {run["label"]: (colour(run["engine"]), _symbol(run, plain)) for run in runs}
+    keys = engines | {mode: (_GREY, symbol) for mode, symbol in symbols.items()}
+    figure = go.Figure()
+    for name, (tint, symbol) in keys.items():
+        marker = {"size": 11, "color": tint, "symbol": symbol}
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
+    return figure
+
+
+def _ranked(runs: Sequence[Run]) -> list[Run]:
+    """First mode on top, in each mode the fastest; plotly draws upwards."""
+    modes = list(dict.fromkeys(run["mode"] for run in runs))
+    return sorted(runs, key=lambda run: (-modes.index(run["mode"]), -run["median_s"]))
 
 
 def _main_clip(runs: Sequence[Run]) -> str:
-    """The clip that most engines and modes have done; of those the longest."""
+    """The clip that most engines and modes have done; of those the talk, or the longest."""
     clips = [run["clip"] for run in runs]
     lengths = {run["clip"]: run["audio_s"] for run in runs}
-    return max(lengths, key=lambda clip: (clips.count(clip), lengths[clip]))
+    return max(lengths, key=lambda c: (clips.count(c), c == TALK, lengths[c]))
 
 
 def _stages(run: Run) -> dict[str, float]:
@@ -181,15 +210,26 @@ def _stages(run: Run) -> dict[str, float]:
 
 
 def _lane(run: Run) -> str:
-    return f"{run['label']} · {run['mode']}"
+    return f"{run['label']}<br>{run['mode']}"
 
 
-def _symbols(runs: Sequence[Run]) -> list[str]:
-    """A marker for each mode and precision: colour alone says only which engine."""
-    kinds = dict.fromkeys((run["mode"], run["label"] == run["engine"]) for run in runs)
-    shapes = ("circle", "square", "diamond", "cross", "triangle-up", "star")
-    of_kind = {kind: shapes[number % len(shapes)] for number, kind in enumerate(kinds)}
-    return [of_kind[run["mode"], run["label"] == run["engine"]] for run in runs]
+def _symbols(runs: Sequence[Run]) -> dict[str, str]:
+    """A symbol for each mode: colour says only which engine."""
+    modes = dict.fromkeys(run["mode"] for run in runs)
+    return {m: MODE_SYMBOLS[i % len(MODE_SYMBOLS)] for i, m in enumerate(modes)}
+
+
+def _symbol(run: Run, symbols: Mapping[str, str]) -> str:
+    return symbols[run["mode"]] + ("-open" if _is_hollow(run) else "")
+
+
+def _is_hollow(run: Run) -> bool:
+    """Does it compute in a precision of its own?"""
+    return bool(run["label"] != run["engine"])
+
+
+def _fill(run: Run) -> str:
+    return "rgba(0,0,0,0)" if _is_hollow(run) else colour(run["engine"])
 
 
 def _framed(figure: go.Figure, height_px: int) -> go.Figure:
@@ -207,4 +247,5 @@ def _framed(figure: go.Figure, height_px: int) -> go.Figure:
     )
     figure.update_xaxes(gridcolor=_GRID, zeroline=False, automargin=True, fixedrange=True)
     figure.update_yaxes(gridcolor=_GRID, zeroline=False, automargin=True, fixedrange=True)
+    figure.update_yaxes(ticklabelstandoff=6)
     return figure

@@ -130,13 +130,26 @@ def test_figures_are_drawn_from_the_json(record):
     (bars,) = speed.data
     fastest = [run for run in record["runs"] if run["clip"] == "minute"][2]
     assert bars.x[-1] == fastest["rtfx"]
-    assert bars.y[-1] == "faster-whisper int8 · sequential greedy"
+    assert bars.y[-1] == "faster-whisper int8<br>sequential greedy"
     assert bars.error_x.array[-1] == pytest.approx(60 / 0.1 - fastest["rtfx"])
-    assert [trace.name for trace in stages.data] == ["mel", "decode", "other"]
-    assert {trace.x[0] for trace in accuracy.data} == {0.0}
-    assert length.data[0].x == (11.0, 60.0)
-    names = {trace.name for trace in length.data}
-    assert len(names) == len(length.data) == 3
+    assert [trace.name for trace in stages.data] == ["mel", "decode", "not told"]
+    points = [trace for trace in accuracy.data if not trace.showlegend and trace.x[0] is not None]
+    assert [point.x[0] for point in points] == [0.0] * 3
+    lines = [trace for trace in length.data if trace.mode == "lines+markers"]
+    assert {line.x for line in lines} == {(11.0, 60.0)}
+    assert [line.line.dash for line in lines] == ["solid", "solid", "dot"], "int8 is another thing"
+
+
+def test_modes_are_kept_apart():
+    """Batched is other work: in the figure it never stands between sequential engines."""
+    lanes = contestant("a", [0.2, 0.1], n_warmups=2), contestant("b", [0.4, 0.3])
+    modes = [MODE, Mode("batched 8", GREEDY, 8)]
+    record = bench.run(
+        Plan([Model("fake")], modes, [clip(11)], rounds=1, aa=False), lambda _: lanes
+    )
+    (bars,) = bench_figures.speed_figure(record["runs"]).data
+    order = ["a<br>sequential greedy", "b<br>sequential greedy", "a<br>batched 8", "b<br>batched 8"]
+    assert list(bars.y) == order[::-1]
 
 
 def test_one_file_holds_all_figures(record):
