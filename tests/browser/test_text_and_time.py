@@ -1,0 +1,90 @@
+"""A finished run, listened to and read: words follow the sound, differences need no colour."""
+
+import pytest
+from fake_runs import make_run, result, waveform
+
+pytestmark = pytest.mark.browser
+
+LIBROSA_MS = 120_000  # its first import, on a machine with other work
+NOW = "() => [...document.querySelectorAll('.w.now')].map(word => word.textContent)"
+TIME = "() => document.querySelector('#listen audio').currentTime"
+
+
+@pytest.fixture
+def open_run(open_page, served):
+    """A function that opens a tab of a run by its link."""
+
+    def open_it(tab, run, **how):
+        served[3].save(run, waveform(run.audio_s))
+        page = open_page(query=f"run={run.id}", **how)
+        page.wait_for_selector("#banner .recorded")
+        page.get_by_role("tab", name=tab).click()
+        return page
+
+    return open_it
+
+
+def lit(page, word):
+    page.wait_for_function(f"word => ({NOW})().filter(w => w === word).length === 3", arg=word)
+
+
+def test_a_click_seeks_and_words_light_up_while_the_sound_plays(open_run):
+    page = open_run("Listen & diff", make_run())
+    page.locator(".voice .w", has_text="jumps").first.click()
+    lit(page, "jumps")  # in every lane
+    assert page.evaluate(TIME) == pytest.approx(2.0, abs=0.5)
+    lit(page, "over")  # by itself, a second later
+    page.evaluate("document.querySelector('#listen audio').pause()")
+
+
+def test_keys_and_the_picture_seek(open_run):
+    page = open_run("Listen & diff", make_run())
+    page.wait_for_selector(".sound", timeout=LIBROSA_MS)
+    page.get_by_role("group", name="words of maxwhisper").focus()
+    for word in ("quick", "brown"):
+        page.keyboard.press("ArrowRight")
+        lit(page, word)
+    page.keyboard.press("ArrowLeft")
+    lit(page, "quick")
+    box = page.locator(".sound").bounding_box()
+    page.locator(".sound").click(position={"x": box["width"] * 0.75, "y": 20})
+    assert page.evaluate(TIME) == pytest.approx(3.0, abs=0.05)
+
+
+def test_differences_are_readable_and_nothing_is_obeyed(open_run):
+    texts = ("the quick <b>brown</b> fox", "jumps over it")
+    heard = [("openai-whisper", texts), ("maxwhisper", (texts[0], "jumped over ${it} {{it}}"))]
+    run = make_run(results=tuple(result(*each) for each in heard), reference="")
+    page = open_run("Listen & diff", run, width=390)
+    assert "openai-whisper: jumps; maxwhisper: jumped" in page.inner_text(".differ >> nth=0")
+    assert "<b>brown</b>" in page.inner_text(".diff")
+    assert "${it} {{it}}" in page.text_content("[data-engine=maxwhisper] .words")
+    styles = (
+        "[...document.querySelectorAll('.odd')].map(e => getComputedStyle(e).textDecorationLine)"
+    )
+    assert set(page.evaluate(styles)) == {"underline"}
+
+
+def test_time_is_shown_in_stages_and_against_errors(open_run):
+    page = open_run("Where the time goes", make_run())
+    page.wait_for_selector("#accuracy .scatterlayer .point")
+    assert page.locator("#accuracy .scatterlayer .point").count() == 3
+    assert "recorded on 2 January 2026" in page.inner_text("#timings")
+    assert page.locator(".work").count() == 3
+    assert "Recorded benchmarks" in page.inner_text("#records")
+
+
+def test_lines_of_the_run_can_be_copied(open_run):
+    page = open_run("Use it", make_run(model="tiny"))
+    page.get_by_role("button", name="copy: Command line").click()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.copy')].some(e => /copied|Ctrl/.test(e.textContent))"
+    )
+    assert "--model tiny" in page.inner_text(".code >> nth=1")
+
+
+def test_before_any_run_the_tabs_explain_themselves(open_page):
+    page = open_page()
+    for tab in ("Listen & diff", "Where the time goes", "Use it"):
+        page.get_by_role("tab", name=tab).click()
+        page.get_by_text("Race a recording first").and_(page.locator(":visible")).wait_for()
