@@ -7,6 +7,15 @@ from fake_page import write_wav
 pytestmark = pytest.mark.browser
 
 ENGINES = ("openai-whisper", "faster-whisper", "maxwhisper")
+# Every tab, and something that is there once it is drawn.
+TABS = {
+    "Race": "#verdict .lead",
+    "Listen & diff": ".diff",
+    "Where the time goes": ".work",
+    "Components": ".check",
+    "Live": "button:visible",
+    "Use it": ".code",
+}
 RUN_ENABLED = "() => !document.querySelector('#run').disabled"
 # Smallest contrast of visible text against the nearest painted background (WCAG 2 formula).
 WORST_CONTRAST = """() => {
@@ -151,7 +160,7 @@ def test_every_tab_fits_and_reads(open_page, width, theme):
     page = open_page(width=width, theme=theme)
     run_clip(page)
     page.wait_for_selector("#chart .bars path")
-    for tab in ("Race", "Components", "About"):
+    for tab in ("Race", "Components", "Live"):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(200)
         assert page.evaluate(OVERFLOW) <= 0
