@@ -117,7 +117,8 @@ def _race(
     order[middle:middle] = [twin] if twin else []
     for lane in lanes:
         for number in range(plan.warmups):
-            progress(f"{cell.title}: {lane.label} warming up")
+            if lane.is_running:
+                progress(f"{cell.title}: {lane.label} warming up")
             done = lane.run(job, is_metered=number == plan.warmups - 1)
             lane.metered = done
             if done is not None and done.is_cold:
@@ -125,7 +126,8 @@ def _race(
     for number in range(plan.rounds):
         first = number % len(order)
         for lane in order[first:] + order[:first]:
-            progress(f"{cell.title}: {lane.label}, round {number + 1}/{plan.rounds}")
+            if lane.is_running:
+                progress(f"{cell.title}: {lane.label}, round {number + 1}/{plan.rounds}")
             done = lane.run(job)
             if done is not None:
                 lane.rounds.append(done)

@@ -224,8 +224,7 @@ def _symbol(run: Run, symbols: Mapping[str, str]) -> str:
 
 
 def _is_hollow(run: Run) -> bool:
-    """Does it compute in a precision of its own?"""
-    return bool(run["label"] != run["engine"])
+    return bool(run["label"] != run["engine"])  # in a precision that was asked for
 
 
 def _fill(run: Run) -> str:

@@ -24,6 +24,7 @@ from maxwhisper.records import columns, machine_line
 
 # Rounds further apart than this share of their median: something else ran on the machine.
 NOISY_SPREAD = 0.10
+MEMORY_LIMIT = 1.2  # times a baseline's: more is said below the table
 MIB = 2**20
 
 BEGIN = "<!-- begin: written by `python -m maxwhisper bench --report`, do not edit -->"
@@ -206,7 +207,11 @@ def _ratio_rows(rows: Sequence[Ratio]) -> list[Sequence[str]]:
 
 def _losses(rows: Sequence[Ratio]) -> list[str]:
     lost = [f"{r.baseline} ({r.mode}, {r.clip})" for r in rows if r.verdict == "slower"]
-    return [f"we lose to {', '.join(lost)}"] if lost else []
+    heavy = dict.fromkeys(r.baseline for r in rows if r.memory and r.memory > MEMORY_LIMIT)
+    notes = [f"we lose to {', '.join(lost)}"] if lost else []
+    return notes + (
+        [f"we take over {MEMORY_LIMIT}× the memory of {', '.join(heavy)}"] if heavy else []
+    )
 
 
 def _scaling_rows(lanes: Sequence[Scaling]) -> list[Sequence[str]]:

@@ -50,7 +50,14 @@ def test_ratios_say_where_we_lose(record):
     assert (won.slowest, won.fastest) == (pytest.approx(0.4 / 0.22), pytest.approx(0.44 / 0.2))
     assert (won.verdict, lost.verdict) == ("faster", "slower")
     assert won.memory == pytest.approx(0.5)
-    assert "we lose to faster-whisper int8 (sequential greedy, jfk)" in bench_tables.table(record)
+    text = bench_tables.table(record)
+    assert "we lose to faster-whisper int8 (sequential greedy, jfk)" in text
+    assert "the memory of" not in text
+
+
+def test_more_memory_than_a_baseline_is_said_aloud():
+    lanes = contestant("maxwhisper", peaks={11 * RATE: 150 * MIB}), contestant("other")
+    assert "we take over 1.2× the memory of other" in bench_tables.table(race(*lanes))
 
 
 def test_nobody_wins_within_the_range_of_the_rounds():
