@@ -79,9 +79,14 @@ class LiveSession:
     def is_over(self) -> bool:
         return self._view.phase == "over"
 
-    def hear(self, chunk: bytes) -> None:
+    @property
+    def is_complete(self) -> bool:
+        """True once no more samples are taken."""
+        return self._is_complete
+
+    def hear(self, pcm: bytes, rate: int) -> None:
         """Add what a browser recorded, as `Microphone` reads it. Raises `AudioError`."""
-        self.feed(self._microphone.samples(chunk))
+        self.feed(self._microphone.samples(pcm, rate))
 
     def feed(self, samples: Waveform) -> None:
         """Add samples (n,) float32 mono 16 kHz; those beyond `MAX_LIVE_S` end the session."""
@@ -101,10 +106,11 @@ class LiveSession:
         with self._news:
             self._complete("")
 
-    def stop(self) -> None:
-        """End now, whatever is left."""
+    def stop(self, note: str = "") -> None:
+        """End now, whatever is left; `note` says why."""
         self._stopped.set()
-        self.finish()
+        with self._news:
+            self._complete(note)
 
     def join(self, timeout_s: float | None = None) -> None:
         """Wait until it is over."""
@@ -128,7 +134,7 @@ class LiveSession:
                 self._heard_samples += len(samples)
             self._ask(messages.FinishStream())
         except RunCancelled:
-            note = "stopped"
+            note = self._view.note or "stopped"
         except MaxWhisperError as error:
             note = str(error)
         except Exception:
@@ -189,12 +195,13 @@ class LiveDesk:
     def __init__(self, pool: EnginePool) -> None:
         self._pool = pool
         self._session: LiveSession | None = None
-        self._owner = ""
+        self._owner = self._token = ""
         self._lock = threading.Lock()
 
-    def open(self, owner: str, options: TranscribeOptions) -> LiveSession:
-        """A new session; an earlier one of the same visitor ends. Raises `EngineUnavailable` while
-        somebody else is live, `OptionError` for impossible options."""
+    def open(self, owner: str, options: TranscribeOptions, token: str = "") -> LiveSession:
+        """A new session; an earlier one of the same visitor ends. `token` is the secret that lets
+        his microphone in. Raises `EngineUnavailable` while somebody else is live, `OptionError` for
+        impossible options."""
         options.validate()
         with self._lock:
             before = self._session
@@ -206,8 +213,14 @@ class LiveDesk:
                         "record on the Race tab"
                     )
                 before.stop()
-            self._owner, self._session = owner, LiveSession(self._pool, options, before)
+            self._owner, self._token = owner, token
+            self._session = LiveSession(self._pool, options, before)
             return self._session
+
+    def by_token(self, token: str) -> LiveSession | None:
+        """The session that was opened with this token, running or over."""
+        with self._lock:
+            return self._session if token and token == self._token else None
 
     def of(self, owner: str) -> LiveSession | None:
         """The session of this visitor, running or over; None if there was none."""

@@ -1,7 +1,8 @@
 """The Components tab: every part of our Whisper, checked against the reference while you watch.
 
-In: the pool and the catalogue of checks. Owns the board: each check's last result on this server.
-Grey means "not run" and nothing else; only a check that ran and passed is green.
+In: the pool, the catalogue of checks, the commit this page runs. Owns the board: each check's last
+result on this server. Grey means "not run" and nothing else; only a check that ran and passed is
+green. The error layer by layer, below the board, is `layers`.
 """
 
 import html
@@ -14,14 +15,36 @@ from typing import Any
 
 import gradio as gr
 
+from maxwhisper.errors import OptionError
 from maxwhisper.selftest.result import CheckResult
 from maxwhisper.serving.pool import EnginePool
+from maxwhisper.serving.status import RunCancelled
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.scores import OURS
 
 Catalogue = Sequence[tuple[str, str, str]]  # (name, group, what it shows in one sentence)
-ALL = "All components"
-_BAR_DECADES = 6  # an error a million times below its tolerance draws no bar
+ALL = "all"
+DEVICE_QUEUE = "device"  # of everything on this tab that needs the device: one at a time
+# The bar spans errors from a millionth of the tolerance to ten times it.
+_DECADES_BELOW, _DECADES_ABOVE = 6, 1
+MARK_PERCENT = 100 * _DECADES_BELOW / (_DECADES_BELOW + _DECADES_ABOVE)  # where the tolerance is
+_WORDS = {"passed": "✓ passed", "failed": "✕ failed", "error": "✕ error"}
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# The board is drawn anew with each result: whoever pressed a button in it finds it under the
+# finger again.
+_JS = """
+let pressed = null;
+element.addEventListener('click', event => {
+  const button = event.target.closest('button[data-run]');
+  if (!button || button.getAttribute('aria-disabled') === 'true') return;
+  pressed = button.dataset.run;
+  trigger('click', {choice: pressed});
+});
+watch('value', () => {
+  if (pressed === null || document.activeElement !== document.body) return;
+  element.querySelector(`[data-run="${CSS.escape(pressed)}"]`)?.focus({preventScroll: true});
+});
+"""
 
 
 @dataclass
@@ -29,6 +52,7 @@ class Board:
     """Last result of every check, shared by all visitors; the run that holds the device writes."""
 
     catalogue: Catalogue
+    commit: str | None = None  # of the code whose results these are
     results: dict[str, tuple[CheckResult, float]] = field(default_factory=dict)  # with epoch time
 
     @property
@@ -36,59 +60,75 @@ class Board:
         return list(dict.fromkeys(group for _, group, _ in self.catalogue))
 
     def names(self, choice: str) -> list[str]:
-        """The checks of a group, or all."""
-        return [name for name, group, _ in self.catalogue if choice in (ALL, group)]
+        """The checks that `choice` stands for: all, a group, or one of them."""
+        return [name for name, group, _ in self.catalogue if choice in (ALL, group, name)]
 
     def record(self, result: CheckResult) -> None:
         self.results[result.name] = (result, time.time())
 
 
-def components_tab(pool: EnginePool, catalogue: Catalogue) -> None:
-    """Build the tab inside the current `gr.Blocks`."""
-    board = Board(catalogue)
+def components_tab(pool: EnginePool, catalogue: Catalogue, commit: str | None) -> None:
+    """Build the board inside the current `gr.Blocks`."""
+    board, running = Board(catalogue, commit), dict[str, threading.Event]()
     gr.HTML(
-        '<p class="hint">Each check runs one part of maxwhisper here and measures how far '
-        "it is from the reference. The bar is logarithmic: full means the tolerance, empty a "
-        "millionth of it.</p>"
+        '<p class="hint">Each check runs one part of maxwhisper, now, on the device named above, '
+        "and measures how far it is from an independent truth. The bar is logarithmic: it begins "
+        "at a millionth of the tolerance, and the mark is the tolerance.</p>"
     )
     with gr.Row(elem_classes="actions"):
-        choice = gr.Dropdown([ALL, *board.groups], value=ALL, label="Group", elem_id="group")
-        run = gr.Button("Run checks", variant="primary", elem_id="run-checks")
-    shown = gr.HTML(lambda: board_html(board), elem_id="board")  # with what others have run
+        run = gr.Button("Run every check", variant="primary", elem_id="run-checks")
+        stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-checks")
+    # Drawn by a function: every visitor starts with what others have run.
+    shown = gr.HTML(lambda: board_html(board), js_on_load=_JS, elem_id="board")
 
-    @shown_errors
-    def start(chosen: str) -> Iterator[tuple[str, Any]]:
-        pending = set(board.names(chosen))
-        yield board_html(board, pending), gr.Button(interactive=False)
-        cancelled = threading.Event()
+    def work(choice: str, session: str) -> Iterator[tuple[Any, ...]]:
+        pending = board.names(choice)
+        if not pending:
+            raise OptionError(f"no check is called {choice!r}: run all of them")
+        cancelled = running[session] = threading.Event()
         try:
-            for result in pool.selftest(OURS, board.names(chosen), cancelled.is_set):
+            yield board_html(board, pending), *_buttons(is_over=False)
+            for result in pool.selftest(OURS, pending, cancelled.is_set):
                 board.record(result)
-                pending.discard(result.name)
-                yield board_html(board, pending), gr.Button(interactive=False)
-            yield board_html(board), gr.Button(interactive=True)
+                pending.remove(result.name)
+                yield board_html(board, pending), *_buttons(is_over=False)
+            yield board_html(board), *_buttons(is_over=True)
+        except RunCancelled:
+            yield board_html(board), *_buttons(is_over=True)
         except Exception:
-            yield board_html(board), gr.Button(interactive=True)
+            yield board_html(board), *_buttons(is_over=True)
             raise
         finally:
             cancelled.set()
 
-    run.click(
-        start,
-        [choice],
-        [shown, run],
-        show_progress="hidden",
-        api_visibility="private",
-        concurrency_id="device",
-    )
+    @shown_errors
+    def run_all(request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        yield from work(ALL, str(request.session_hash))
+
+    @shown_errors
+    def run_some(event: gr.EventData, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        yield from work(str(event.choice), str(request.session_hash))
+
+    def halt(request: gr.Request) -> None:
+        if cancelled := running.get(str(request.session_hash)):
+            cancelled.set()
+
+    outputs = [shown, run, stop]
+    run.click(run_all, None, outputs, concurrency_id=DEVICE_QUEUE, **_QUIET)
+    shown.click(run_some, None, outputs, concurrency_id=DEVICE_QUEUE, **_QUIET)
+    stop.click(halt, None, None, **_QUIET)
 
 
-def board_html(board: Board, pending: set[str] | None = None) -> str:
-    """The whole board; checks in `pending` are about to run."""
+def _buttons(is_over: bool) -> tuple[Any, Any]:
+    return gr.Button(interactive=is_over), gr.Button(interactive=not is_over)
+
+
+def board_html(board: Board, pending: Sequence[str] = ()) -> str:
+    """The whole board; checks in `pending` wait for their turn, the first of them runs."""
     if not board.catalogue:
         return '<p class="notice">No component checks are installed.</p>'
-    rows = "".join(_row(board, *entry, entry[0] in (pending or ())) for entry in board.catalogue)
-    return f'{_summary(board)}<ul class="board">{rows}</ul>'
+    rows = "".join(_row(board, *entry, pending) for entry in board.catalogue)
+    return f'{_summary(board)}{_group_buttons(board, pending)}<ul class="board">{rows}</ul>'
 
 
 def _summary(board: Board) -> str:
@@ -100,45 +140,66 @@ def _summary(board: Board) -> str:
         f"{failed} failed",
         f"{len(board.catalogue) - len(results)} not run",
     ]
-    return f'<p class="summary" aria-live="polite">{" · ".join(parts)}</p>'
+    return f'<p class="summary" role="status">{" · ".join(parts)}</p>'
 
 
-def _row(board: Board, name: str, group: str, about: str, is_pending: bool) -> str:
-    result, at_s = board.results.get(name, (None, 0.0))
-    if is_pending or result is None:
-        word = "running" if is_pending else "not run"
-        status, figures = word.replace(" ", "-"), ""
-    else:
-        word = status = result.status
-        figures = _figures(result, at_s)
+def _group_buttons(board: Board, pending: Sequence[str]) -> str:
+    buttons = (
+        _run_button(group, f"Run the checks of {group}", group, pending) for group in board.groups
+    )
+    return f'<p class="groups">Run one group: {"".join(buttons)}</p>'
+
+
+def _run_button(choice: str, label: str, text: str, pending: Sequence[str]) -> str:
     return (
-        f'<li class="check {status}"><div><span><strong>{html.escape(name)}</strong>'
-        f'<span class="group">{html.escape(group)}</span></span>'
-        f'<span class="badge">{word}</span></div>'
-        f"<p>{html.escape(about)}</p>{figures}</li>"
+        f'<button type="button" class="run" data-run="{html.escape(choice)}" '
+        f'aria-label="{html.escape(label)}" aria-disabled="{"true" if pending else "false"}">'
+        f"{html.escape(text)}</button>"
     )
 
 
-def _figures(result: CheckResult, at_s: float) -> str:
+def _row(board: Board, name: str, group: str, about: str, pending: Sequence[str]) -> str:
+    result, at_s = board.results.get(name, (None, 0.0))
+    figures = ""
+    if name in pending:
+        status, word = ("running", "◌ running") if name == pending[0] else ("queued", "○ next")
+    elif result is None:
+        status, word = "not-run", "○ not run"
+    else:
+        status, word = result.status, _WORDS[result.status]
+        figures = _figures(result, at_s, board.commit)
+    button = _run_button(name, f"Run the check {name}", "Run", pending)
+    return (
+        f'<li class="check {status}"><header><span><strong>{html.escape(name)}</strong>'
+        f'<span class="group">{html.escape(group)}</span></span>'
+        f'<span class="badge">{word}</span></header>'
+        f"<p>{html.escape(about)}</p>{figures}{button}</li>"
+    )
+
+
+def _figures(result: CheckResult, at_s: float, commit: str | None) -> str:
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_s))
     parts = []
     if result.error is not None and result.tolerance is not None:
         parts.append(
-            f'<div class="meter" role="img" aria-label="error against tolerance">'
+            f'<div class="bar" aria-hidden="true" style="--mark: {MARK_PERCENT:.1f}%">'
             f'<i style="width: {bar_percent(result.error, result.tolerance):.0f}%"></i></div>'
-            f"<p>error {result.error:.2g}, tolerance {result.tolerance:.2g}"
+            f"<p>error <b>{result.error:.2g}</b>, tolerance <b>{result.tolerance:.2g}</b>"
             f" ({html.escape(result.detail)})</p>"
         )
     elif result.detail:
         parts.append(f"<p>{html.escape(result.detail)}</p>")
-    parts.append(f"<p>{result.ms:.0f} ms on {html.escape(result.device)} · {when}</p>")
+    where = f"{result.ms:.0f} ms on {html.escape(result.device)}"
+    of = f"commit {html.escape(commit[:10])}" if commit else "commit unknown"
+    parts.append(f'<p class="where">{where} · {of} · {when}</p>')
     return "".join(parts)
 
 
 def bar_percent(error: float, tolerance: float) -> float:
-    """Length of the error bar, 0..100: logarithmic over six decades, full at the tolerance."""
+    """Length of the error bar, 0..100: logarithmic, `MARK_PERCENT` at the tolerance."""
     if error == 0:
         return 0.0
-    if not math.isfinite(error) or error >= tolerance:
+    if not math.isfinite(error) or tolerance == 0:
         return 100.0
-    return max(0.0, 100 * (1 + math.log10(error / tolerance) / _BAR_DECADES))
+    decades = _DECADES_BELOW + math.log10(error / tolerance)
+    return min(max(100 * decades / (_DECADES_BELOW + _DECADES_ABOVE), 0.0), 100.0)

@@ -1,6 +1,7 @@
 """The strip on top: what this is, which device and why, and where every engine stands.
 
-In: the pool, asked every few seconds; the machine's description, once. Out: HTML.
+In: the pool, asked every few seconds; the machine's description, once; the address of the visitor.
+Out: HTML.
 """
 
 import html
@@ -15,46 +16,78 @@ from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import Status
 from maxwhisper.ui.lanes import status_note
 from maxwhisper.ui.scores import OURS
+from maxwhisper.ui.share import address_of, share_html
 
 REFRESH_S = 3.0
 _PITCH = (
     "Same weights. Same audio. Same settings. Three engines: watch the text, the clock, the proof."
 )
+_TOOLS = (  # what page.js does, the button, what it says to a screen reader
+    ("tour", "Tour", "Guided tour of 90 seconds"),
+    ("stage", "Stage", "Stage mode: large type, full screen"),
+    ("share", "QR", "Address of this page as a QR code"),
+    ("keys", "?", "Keyboard shortcuts"),
+)
+_VERSIONS = (("MAX", "max"), ("PyTorch", "torch"), ("CTranslate2", "ctranslate2"))
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def header(pool: EnginePool, machine: Mapping[str, Any]) -> None:
-    """Build the header inside the current `gr.Blocks` and keep it fresh."""
-    gr.HTML(f'<div class="masthead"><h1>maxwhisper</h1><p>{_PITCH}</p></div>')
+def header(page: gr.Blocks, pool: EnginePool, machine: Mapping[str, Any]) -> None:
+    """Build the header inside `page`, the current `gr.Blocks`, and keep it fresh."""
+    gr.HTML(f'<div class="masthead"><h1>maxwhisper</h1>{_tools()}<p>{_PITCH}</p></div>')
 
     def now() -> str:
-        return strip_html(pool, machine)
+        # Events that wait for a queue of the page, and runs that wait for the device itself.
+        return strip_html(pool.statuses(), machine, len(page._queue) + pool.n_waiting)
 
     def refresh(shown: str) -> Any:
-        return gr.skip() if now() == shown else now()
+        fresh = now()
+        return gr.skip() if fresh == shown else fresh
+
+    def share(request: gr.Request) -> str:
+        return share_html(address_of(request.headers))
 
     strip = gr.HTML(now, elem_id="strip")  # the function, so that every visitor starts with today
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.Timer(REFRESH_S).tick(refresh, [strip], [strip], **quiet)
+    gr.Timer(REFRESH_S).tick(refresh, [strip], [strip], **_QUIET)
+    page.load(share, None, [gr.HTML("")], **_QUIET)
 
 
-def strip_html(pool: EnginePool, machine: Mapping[str, Any]) -> str:
-    """Device line and one chip per engine."""
-    statuses = pool.statuses()
+def strip_html(statuses: Mapping[str, Status], machine: Mapping[str, Any], n_waiting: int) -> str:
+    """Device and versions, the queue, and one chip per engine."""
     chips = "".join(_chip(name, status) for name, status in statuses.items())
-    return (
-        f'<div class="strip"><p class="device">{html.escape(_device(statuses, machine))}</p>'
-        f'<ul class="chips">{chips}</ul></div>'
+    facts = (_device(statuses, machine), f"{_software(machine)} · {_queue(n_waiting)}")
+    lines = "".join(f'<p class="device">{html.escape(line)}</p>' for line in facts)
+    return f'<div class="strip">{lines}<ul class="chips">{chips}</ul></div>'
+
+
+def _tools() -> str:
+    buttons = "".join(
+        f'<button type="button" data-do="{what}" aria-label="{label}" title="{label}">{text}'
+        "</button>"
+        for what, text, label in _TOOLS
     )
+    return f'<nav class="tools" aria-label="Presentation">{buttons}</nav>'
 
 
 def _device(statuses: Mapping[str, Status], machine: Mapping[str, Any]) -> str:
-    gpus = ", ".join(gpu["name"] for gpu in machine["gpus"])
+    gpus = ", ".join(f"{g['name']} (driver {g['driver_version']})" for g in machine["gpus"])
     threads = machine["threads"]
     hardware = gpus or f"{machine['cpu'] or 'CPU'}, {threads} thread{'s' if threads != 1 else ''}"
     ready = statuses.get(OURS, Status("starting")).info
     if ready is None:
         return hardware
-    return f"{hardware} · {ready.device}, {ready.dtype}: {ready.device_reason}"
+    return f"{hardware} · {ready.model} on {ready.device}, {ready.dtype}: {ready.device_reason}"
+
+
+def _software(machine: Mapping[str, Any]) -> str:
+    versions = machine["versions"]
+    parts = [f"{name} {versions.get(key) or 'not installed'}" for name, key in _VERSIONS]
+    commit = machine["commit"]
+    return " · ".join([*parts, f"commit {commit[:10] if commit else 'unknown'}"])
+
+
+def _queue(n_waiting: int) -> str:
+    return "nobody waits" if n_waiting == 0 else f"{n_waiting} waiting"
 
 
 def _chip(name: str, status: Status) -> str:
@@ -68,6 +101,15 @@ def _chip(name: str, status: Status) -> str:
         )
     return (
         f'<li class="chip {status.phase}" style="--lane: {colour(name)}">'
-        f"<strong>{html.escape(name)}</strong> <em>{status.phase}</em>"
+        f"<strong>{html.escape(name)}</strong> <em>{_state(status)}</em>"
         f"<span>{html.escape(detail)}</span></li>"
     )
+
+
+def _state(status: Status) -> str:
+    """One word: "ready" means warm, and most of loading is compiling."""
+    if status.phase == "ready":
+        return "warm"
+    if status.phase == "loading" and status.detail.startswith("compiling"):
+        return "compiling"
+    return status.phase

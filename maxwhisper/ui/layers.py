@@ -158,10 +158,10 @@ def heat_map(rows: Sequence[LayerErrors]) -> go.Figure:
             zmin=low,
             zmax=high,
             colorscale=_colours((high - 1 - low) / (high - low)),
+            showscale=rows[0].axis == "audio",  # one scale for both figures
             colorbar={
-                "tickvals": [low, math.log10(tolerance), high],
-                "ticktext": [f"{LOWEST:.0e}", f"{tolerance:.0e}", f"{10 * tolerance:.0e}"],
-                "title": {"text": "error", "side": "top"},
+                "tickvals": [low, math.log10(tolerance)],
+                "ticktext": [f"{LOWEST:.0e}", f"{tolerance:.0e}"],
                 "thickness": 12,
                 "outlinewidth": 0,
             },
@@ -189,6 +189,7 @@ def heat_map(rows: Sequence[LayerErrors]) -> go.Figure:
         automargin=True,
         fixedrange=True,
         showgrid=False,
+        zeroline=False,
     )
     figure.update_yaxes(
         autorange="reversed", automargin=True, ticksuffix="  ", fixedrange=True, showgrid=False

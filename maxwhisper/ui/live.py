@@ -4,7 +4,6 @@ In: a `LiveDesk`, the bundled clips, the samples of a clip. Builds components an
 session does, and how long it may, is `serving/live.py`.
 """
 
-import functools
 import html
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.errors import AudioError
+from maxwhisper.engine import Waveform
 from maxwhisper.languages import LANGUAGES
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving.live import MAX_LIVE_S, LiveDesk, LivePhase, LiveSession, LiveView
@@ -22,8 +21,6 @@ from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.examples import Example
 
-CHUNK_S = 0.5  # how often a browser sends what it recorded
-MAX_CHUNK_BYTES = 4_000_000  # 10 s of 192 kHz stereo: a browser that stood still sends it at once
 CLIP_STEP_S = 0.25  # how often a clip is given on, as if somebody spoke it
 REDRAW_S = 0.25
 LAG_SCALE_S = 10.0  # a full meter
@@ -49,6 +46,11 @@ _STATES: dict[LivePhase, str] = {
     "finishing": "○ finishing",
     "over": "■ over",
 }
+_SPEAK = (
+    '<button type="button" class="speak">● Start speaking</button>'
+    '<p class="hint" role="status">Your browser will ask for the microphone.</p>'
+)
+_JS = (Path(__file__).parent / "live.js").read_text(encoding="utf-8")
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -60,82 +62,51 @@ def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> N
     )
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=2, min_width=300):
-            microphone = gr.Audio(
-                sources=["microphone"],
-                streaming=True,
-                type="filepath",  # with format=None: untouched, read by `Microphone` alone
-                format=None,
-                editable=False,
-                buttons=[],
-                label="Microphone",
-                elem_id="live-microphone",
-            )
+            speak = gr.HTML(_SPEAK, js_on_load=_JS, elem_id="live-speak")
+            stop = gr.Button("Stop", variant="stop", elem_id="live-stop")
             language = gr.Dropdown(
                 [("Detect", ""), *((name.title(), code) for code, name in LANGUAGES.items())],
                 value="en",
                 label="Language spoken",
                 elem_id="live-language",
             )
-            gr.HTML('<p class="hint">No microphone? Play a clip as if somebody spoke it:</p>')
-            with gr.Row(elem_classes="clips"):
-                clips = [_clip_button(example) for example in examples]
-            stop = gr.Button("Stop", variant="stop", elem_id="live-stop")
         with gr.Column(scale=3, min_width=300):
             shown = gr.HTML(live_html(None), elem_id="live")
-    _wire_microphone(desk, uploads, microphone, language, shown)
+    gr.HTML('<p class="hint">No microphone? Play a clip as if somebody spoke it:</p>')
+    with gr.Row(elem_classes="clips", elem_id="live-clips"):
+        clips = [_clip_button(example) for example in examples]
+    _wire_microphone(desk, speak, language, shown)
     _wire_clips(desk, uploads, examples, clips, language, shown)
 
-    @shown_errors
-    def halt(request: gr.Request) -> Any:
+    def halt(request: gr.Request) -> None:
         session = desk.of(str(request.session_hash))
         if session is not None:
             session.finish()
-        return gr.Audio(recording=False)
 
-    stop.click(halt, None, [microphone], **_QUIET)
+    stop.click(halt, None, None, **_QUIET)
 
 
 def _clip_button(example: Example) -> gr.Button:
-    return gr.Button(f"{example.title} · {example.duration_s:.0f} s", size="sm", min_width=140)
+    return gr.Button(f"▶ {example.title} · {example.duration_s:.0f} s", size="sm", min_width=140)
 
 
-def _wire_microphone(
-    desk: LiveDesk, uploads: Uploads, microphone: gr.Audio, language: gr.Dropdown, shown: gr.HTML
-) -> None:
+def _wire_microphone(desk: LiveDesk, speak: gr.HTML, language: gr.Dropdown, shown: gr.HTML) -> None:
     @shown_errors
-    def begin(chosen: str, request: gr.Request) -> str:
-        return live_html(desk.open(str(request.session_hash), _options(chosen)).view)
-
-    @shown_errors
-    def hear(path: str | None, request: gr.Request) -> Any:
-        chunk = _read_chunk(uploads, path) if path else b""
-        session = desk.of(str(request.session_hash))
-        if session is None:  # refused, because somebody else is live
-            return gr.skip()
-        if chunk and not session.is_over:
-            session.hear(chunk)
-        return live_html(session.view)
-
-    @shown_errors
-    def end(request: gr.Request) -> Iterator[str]:
-        session = desk.of(str(request.session_hash))
-        if session is not None:
-            session.finish()
+    def listen(chosen: str, event: gr.EventData, request: gr.Request) -> Iterator[str]:
+        session = desk.open(str(request.session_hash), _options(chosen), str(event.token))
+        try:
             yield from _until_over(session)
+        finally:
+            session.stop()  # the visitor closed the page
 
-    microphone.start_recording(
-        begin, [language], [shown], concurrency_limit=LISTENERS, concurrency_id=QUEUE, **_QUIET
-    )
-    microphone.stream(
-        hear,
-        [microphone],
+    speak.click(
+        listen,
+        [language],
         [shown],
-        stream_every=CHUNK_S,
-        time_limit=MAX_LIVE_S,  # of handling, not of speaking: `LiveSession` bounds that
         concurrency_limit=LISTENERS,
+        concurrency_id=QUEUE,
         **_QUIET,
     )
-    microphone.stop_recording(end, None, [shown], concurrency_limit=LISTENERS, **_QUIET)
 
 
 def _wire_clips(
@@ -146,32 +117,42 @@ def _wire_clips(
     language: gr.Dropdown,
     shown: gr.HTML,
 ) -> None:
-    @shown_errors
-    def play(example: Example, chosen: str, request: gr.Request) -> Iterator[str]:
-        waveform = uploads.waveform(example.path, is_upload=False)
-        session = desk.open(str(request.session_hash), _options(chosen))
-        step = int(CLIP_STEP_S * SAMPLE_RATE)
-        try:
-            for first in range(0, len(waveform), step):
-                if session.is_over:
-                    break
-                session.feed(waveform[first : first + step])
-                yield live_html(session.view)
-                time.sleep(CLIP_STEP_S)
-            session.finish()
-            yield from _until_over(session)
-        finally:
-            session.stop()  # the visitor closed the page
+    def player(example: Example) -> Any:
+        """The handler of one clip's button; a function of its own, for gradio to read."""
+
+        @shown_errors
+        def play(chosen: str, request: gr.Request) -> Iterator[str]:
+            waveform = uploads.waveform(example.path, is_upload=False)
+            session = desk.open(str(request.session_hash), _options(chosen))
+            try:
+                yield from _play(session, waveform)
+            finally:
+                session.stop()  # the visitor closed the page
+
+        return play
 
     for button, example in zip(clips, examples, strict=True):
         button.click(
-            functools.partial(play, example),
+            player(example),
             [language],
             [shown],
             concurrency_limit=LISTENERS,
             concurrency_id=QUEUE,
             **_QUIET,
         )
+
+
+def _play(session: LiveSession, waveform: Waveform) -> Iterator[str]:
+    """Feed a clip at the speed of speech."""
+    step = int(CLIP_STEP_S * SAMPLE_RATE)
+    for first in range(0, len(waveform), step):
+        if session.is_over:
+            break
+        session.feed(waveform[first : first + step])
+        yield live_html(session.view)
+        time.sleep(CLIP_STEP_S)
+    session.finish()
+    yield from _until_over(session)
 
 
 def _until_over(session: LiveSession) -> Iterator[str]:
@@ -184,17 +165,6 @@ def _until_over(session: LiveSession) -> Iterator[str]:
 def _options(language: str) -> TranscribeOptions:
     """Greedy, without fallback: a step must not take five decodings."""
     return TranscribeOptions(temperature=0.0, language=language or None)
-
-
-def _read_chunk(uploads: Uploads, path: str) -> bytes:
-    """What a browser recorded since the last time; its file is deleted."""
-    checked: Path = uploads.check_inside(path)
-    try:
-        if checked.stat().st_size > MAX_CHUNK_BYTES:
-            raise AudioError("bad_chunk", "the browser fell behind: start again")
-        return checked.read_bytes()
-    finally:
-        uploads.delete(checked)
 
 
 def live_html(view: LiveView | None) -> str:

@@ -1,0 +1,135 @@
+"""Live, proof and presentation, in a real browser with a fake microphone."""
+
+import pytest
+from test_page import OVERFLOW, WORST_CONTRAST
+
+pytestmark = pytest.mark.browser
+
+NO_MOTION = """const ask = window.matchMedia.bind(window);
+window.matchMedia = query => ask(query.includes('reduced-motion') ? 'all' : query);"""
+
+
+@pytest.fixture
+def open_show(open_page):
+    """`open_page`; page.js has run, and the server has drawn the address."""
+
+    def open_it(**how):
+        page = open_page(**how)
+        for dialog in ("#keys", "#share"):
+            page.wait_for_selector(dialog, state="attached")
+        return page
+
+    return open_it
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def test_speech_is_read_while_it_is_spoken_and_stop_ends_it(open_page, served):
+    page, uploads = open_page(), served[1]
+    tab(page, "Live")
+    page.get_by_role("button", name="Start speaking").click()
+    page.wait_for_selector(".live.listening .tentative")
+    assert page.get_by_role("meter", name="lag in seconds").is_visible()
+    page.wait_for_function("() => document.querySelector('.said').innerText.includes('brown')")
+    page.click("#live-stop")
+    page.wait_for_selector(".live.over", timeout=5000)
+    assert "<b>quick</b> brown" in page.inner_text(".said")  # no chunk was lost, nothing is markup
+    assert page.locator(".tentative").count() == 0
+    page.get_by_text("The microphone is off.").wait_for()
+    assert not list(uploads.root.rglob("*.wav"))
+
+
+def test_a_clip_is_played_as_if_it_were_spoken_and_a_second_visitor_waits(open_page):
+    page, other = open_page(), open_page()
+    for visitor in (page, other):
+        tab(visitor, "Live")
+    page.locator("#live-clips button").first.click()
+    page.wait_for_selector(".live.listening")
+    other.locator("#live-clips button").first.click()
+    other.get_by_text("somebody else is live").first.wait_for()
+    page.wait_for_selector(".live.over")
+    assert "the <b>quick</b> brown fox" in page.inner_text(".said")
+
+
+def test_board_is_grey_then_one_check_runs_then_a_group(open_page):
+    page = open_page()
+    tab(page, "Components")
+    page.wait_for_selector(".check")
+    grey = "rgb(230, 226, 217)"
+    badges = "e => e.map(b => [b.innerText, getComputedStyle(b).backgroundColor])"
+    untouched = page.eval_on_selector_all(".check.not-run .badge", badges)
+    assert untouched
+    assert all(badge == ["○ not run", grey] for badge in untouched)
+    page.get_by_role("button", name="Run the check log-mel").click()
+    page.locator(".check.passed", has_text="log-mel").wait_for()
+    page.get_by_role("button", name="Run the checks of network").click()
+    page.locator(".check.failed", has_text="kv-cache").wait_for()
+    ((word, colour), *_) = page.eval_on_selector_all(".check.passed .badge", badges)
+    assert word == "✓ passed"
+    assert colour != grey
+
+
+def test_layers_are_compared_on_a_chosen_clip(open_page):
+    page = open_page()
+    tab(page, "Components")
+    page.click("#run-layers")
+    page.get_by_text("in encoder output").wait_for()
+    page.wait_for_selector("#layers-text .heatmaplayer image")
+    assert page.locator("#layers-audio .heatmaplayer image").count() == 1
+    assert "encoder block 1 (not measured)" in page.inner_text("#layers-audio")
+    assert "1 not measured" in page.inner_text("#layers-summary")
+    assert "<b>" in page.inner_text("#layers-text")  # a token, shown, not obeyed
+
+
+def test_the_tour_opens_by_link_walks_every_tab_and_closes(open_page):
+    page = open_page(query="judge=1")
+    page.wait_for_selector("#tour:not([hidden])")
+    assert page.evaluate("() => document.activeElement.textContent") == "Next →"
+    visited = set()
+    for _ in range(8):
+        selected = "() => document.querySelector('[role=tab][aria-selected=true]').innerText"
+        visited.add(page.evaluate(selected).strip())
+        page.keyboard.press("ArrowRight")
+    assert visited == {
+        *("Race", "Listen & diff", "Where the time goes", "Components", "Live", "Use it")
+    }
+    assert page.locator("#tour").is_hidden()  # the eighth step was the last
+    page.get_by_role("button", name="Guided tour").click()
+    page.keyboard.press("Escape")
+    assert page.locator("#tour").is_hidden()
+
+
+def test_the_tour_waits_for_those_who_want_no_motion(open_show):
+    page = open_show(script=NO_MOTION)
+    page.keyboard.press("t")
+    assert page.locator("#tour").get_by_role("button", name="Go on").is_visible()
+
+
+def test_keys_work_and_never_while_typing(open_show):
+    page = open_show()
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keyboard").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog", name="Keyboard").wait_for(state="hidden")
+    page.keyboard.press("5")
+    page.wait_for_selector("#live")
+    page.keyboard.press("1")
+    page.locator("#reference textarea").fill("")
+    page.locator("#reference textarea").press_sequentially("f?4")
+    assert page.locator("#keys[open]").count() == 0
+    assert page.evaluate("() => document.documentElement.className").count("stage") == 0
+    assert page.locator("#reference textarea").input_value() == "f?4"
+
+
+def test_stage_and_address_fit_and_read(open_show):
+    page = open_show(width=1280)
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.documentElement.classList.contains('stage')")
+    assert page.evaluate(OVERFLOW) <= 0
+    page.keyboard.press("q")
+    page.get_by_role("dialog", name="Open this page on a phone").wait_for()
+    assert page.get_by_role("img", name="QR code of http://127.0.0.1").is_visible()
+    ratio, where = page.evaluate(WORST_CONTRAST)
+    assert ratio >= 4.5, where
