@@ -62,6 +62,7 @@ def main() -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from maxwhisper.ui.examples import load_examples
     from maxwhisper.ui.page import build_page, serve_page
+    from maxwhisper.ui.run_view import chart_page
 
     hardware = machine.describe()
     pool = EnginePool(
@@ -71,16 +72,18 @@ def main() -> None:
         dtype=arguments.dtype,
     )
     examples = load_examples(EXAMPLES)
-    runs = RunStore(cache_root() / "runs", KEEP_DAYS, KEEP_RUNS)
+    runs = RunStore(cache_root() / "runs", KEEP_DAYS, KEEP_RUNS, chart_page)
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
     try:
         page = build_page(pool, examples, selftest.catalog(), uploads, hardware, runs)
-        address = serve_page(page, uploads, examples, host=arguments.host, port=arguments.port)
+        address = serve_page(
+            page, uploads, examples, runs, host=arguments.host, port=arguments.port
+        )
         print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
         pool.start()
-        uploads.start_janitor()
+        uploads.start_janitor(also=runs.prune)
         stop.wait()
         page.close(verbose=False)
     finally:

@@ -42,6 +42,7 @@ def served_page(monkeypatch, folder: Path):
     from maxwhisper.serving.uploads import Uploads
     from maxwhisper.ui.examples import Example
     from maxwhisper.ui.page import build_page, serve_page
+    from maxwhisper.ui.run_view import chart_page
 
     fake_lanes.install(monkeypatch)
     clip = write_wav(folder / "clip.wav", 2.0)
@@ -52,9 +53,9 @@ def served_page(monkeypatch, folder: Path):
     ]
     uploads = Uploads(folder / "uploads")
     pool = EnginePool(tuple(fake_lanes.ENGINES), ("demo", "tiny"))
-    runs = RunStore(folder / "runs", keep_days=7, keep_runs=20)
+    runs = RunStore(folder / "runs", keep_days=7, keep_runs=20, draw=chart_page)
     page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE, runs)
-    address = serve_page(page, uploads, examples, host="127.0.0.1", port=_free_port())
+    address = serve_page(page, uploads, examples, runs, host="127.0.0.1", port=_free_port())
     try:
         pool.start()
         fake_lanes.wait_until(lambda: all(s.phase == "ready" for s in pool.statuses().values()))

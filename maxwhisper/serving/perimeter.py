@@ -28,8 +28,10 @@ _READ = re.compile(
     r"|/(?:static|assets|svelte)/[\w./@+-]+"
     r"|/gradio_api/(?:info/?|app_id/?|theme\.css|startup-events|queue/data|upload_progress)"
     rf"|/gradio_api/heartbeat/{_SESSION}"
+    rf"|/gradio_api/call/compare/{_SESSION}"
+    r"|/runs/[A-Za-z0-9_-]{16}/run\.zip"
 )
-_WRITE = re.compile(r"/gradio_api/(?:upload|queue/join|cancel|reset)/?")
+_WRITE = re.compile(r"/gradio_api/(?:upload|queue/join|cancel|reset|call/compare)/?")
 _FILE = "/gradio_api/file="
 
 

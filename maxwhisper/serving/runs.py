@@ -6,6 +6,7 @@ the store may hand it a function that draws.
 """
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -145,10 +146,19 @@ class RunStore:
         unfinished = self._folder / f"{run.id}.unfinished"
         unfinished.mkdir(parents=True, mode=0o700)
         _write_flac(unfinished / _AUDIO, waveform)
-        text = json.dumps(run.to_dict(), ensure_ascii=False, indent=1)
-        (unfinished / _RECORD).write_text(text, encoding="utf-8")
+        _write_record(unfinished / _RECORD, run)
         unfinished.rename(self._folder / run.id)
         self.prune()
+
+    def amend(self, run: Run) -> None:
+        """Keep a changed record of a run whose recording is kept already. Raises `RunNotFound`."""
+        path = self._path(run.id, _RECORD)
+        changed = path.stat().st_mtime
+        unfinished = path.with_name(f"{new_run_id()}.json")
+        _write_record(unfinished, run)
+        os.utime(unfinished, (changed, changed))  # no younger for it
+        unfinished.replace(path)
+        path.with_name(_ZIP).unlink(missing_ok=True)
 
     def load(self, run_id: str) -> Run:
         """The run `run_id`. Raises `RunNotFound`."""
@@ -224,6 +234,11 @@ def _changed(path: Path) -> float:
         return (record if record.is_file() else path).stat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+def _write_record(path: Path, run: Run) -> None:
+    text = json.dumps(run.to_dict(), ensure_ascii=False, indent=1)
+    path.write_text(text, encoding="utf-8")
 
 
 def _write_flac(path: Path, waveform: Waveform) -> None:

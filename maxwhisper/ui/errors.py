@@ -14,6 +14,13 @@ from maxwhisper.errors import MaxWhisperError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+INTERNAL = "Internal error, logged on the server."
+
+
+def in_words(error: Exception) -> str:
+    """What a visitor may read of it."""
+    return str(error) if isinstance(error, MaxWhisperError) else INTERNAL
+
 
 @contextmanager
 def _translated() -> Iterator[None]:
@@ -26,7 +33,7 @@ def _translated() -> Iterator[None]:
     except Exception as error:
         print("page: internal error", file=sys.stderr)
         traceback.print_exc()
-        raise gr.Error("Internal error, logged on the server.", print_exception=False) from error
+        raise gr.Error(INTERNAL, print_exception=False) from error
 
 
 def shown_errors(handler: F) -> F:

@@ -5,6 +5,7 @@ In: a `Lane`. Out: a string with every piece of engine output escaped. No gradio
 
 import html
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +14,15 @@ from maxwhisper.serving.status import Status
 from maxwhisper.ui.scores import Score
 
 Phase = Literal["idle", "waiting", "running", "done", "refused", "stopped"]
+_UNKNOWN = "–"
+_EMPTY = {
+    "idle": "The transcript appears here.",
+    "waiting": "Engines take turns: this one has not begun.",
+    "running": "Listening. Text comes a window at a time, up to 30 s of sound each.",
+    "done": "No speech found.",
+    "stopped": "Stopped before there was any text.",
+    "refused": "No result: the reason is above. The other engines are not affected.",
+}
 _MAX_SHOWN_CHARACTERS = 20_000  # of text per lane: ten minutes of fast speech is 12 000
 
 
@@ -54,10 +64,7 @@ def status_note(status: Status) -> str:
 
 def _text(lane: Lane) -> str:
     if not lane.texts:
-        empty = {"idle": "the transcript appears here", "done": "no speech found"}.get(
-            lane.phase, ""
-        )
-        return f'<p class="empty">{empty}</p>'
+        return f'<p class="empty">{_EMPTY[lane.phase]}</p>'
     shown, budget = [], _MAX_SHOWN_CHARACTERS
     for start_s, text in lane.texts:
         shown.append(f"<p><time>{_clock(start_s)}</time> {html.escape(text.strip()[:budget])}</p>")
@@ -69,31 +76,58 @@ def _text(lane: Lane) -> str:
 
 
 def _figures(lane: Lane) -> str:
-    """Seconds, RTFx, tokens per second, word errors or agreement: a dash until known."""
-    score = lane.score
-    cells = [("seconds", _seconds(lane.seconds))]
-    cells.append(("RTFx", f"{score.result.rtfx:.1f}" if score else "–"))
-    cells.append(("tokens/s", f"{score.result.tokens_per_s:.0f}" if score else "–"))
-    if score and score.wer is not None:
-        cells.append(("WER", f"{score.wer:.1%}"))
-    elif score and score.agreement is not None:
-        cells.append(("agreement", f"{score.agreement:.0%}"))
-    else:
-        cells.append(("WER", "–"))
+    """Figures, and a dash for each that is not known."""
+    result = lane.score.result if lane.score else None
+    first_s = result.first_text_s if result else None
+    leading = (
+        ("seconds", f"{statistics.median(lane.seconds):.2f}" if lane.seconds else _UNKNOWN),
+        ("RTFx", f"{result.rtfx:.1f}" if result else _UNKNOWN),
+        _words_right(lane.score),
+    )
+    others = (
+        ("first text", f"{first_s:.2f} s" if first_s is not None else _UNKNOWN),
+        ("tokens/s", f"{result.tokens_per_s:.0f}" if result else _UNKNOWN),
+        ("rounds", _rounds(lane.seconds)),
+    )
     return (
-        "<dl>"
-        + "".join(
-            f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in cells
-        )
-        + "</dl>"
+        f"<dl>{_cells(leading, 'lead')}{_cells(others, '')}</dl>"
+        f'<p class="fine">{_word_errors(lane.score)}</p>'
     )
 
 
-def _seconds(seconds: tuple[float, ...]) -> str:
-    if not seconds:
-        return "–"
-    spread = f" ({min(seconds):.2f}–{max(seconds):.2f})" if len(seconds) > 1 else ""
-    return f"{statistics.median(seconds):.2f}{spread}"
+def _cells(cells: Sequence[tuple[str, str]], kind: str) -> str:
+    return "".join(
+        f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>' for name, value in cells
+    )
+
+
+def _rounds(seconds: Sequence[float]) -> str:
+    """How many, and the range of their seconds."""
+    if len(seconds) < 2:
+        return str(len(seconds) or _UNKNOWN)
+    return f"{len(seconds)} <small>{min(seconds):.2f}–{max(seconds):.2f} s</small>"
+
+
+def _words_right(score: Score | None) -> tuple[str, str]:
+    """The word error rate where it is known what was said, else the agreement."""
+    if score and score.wer is not None:
+        return "WER", f"{score.wer:.1%}"
+    if score and score.agreement is not None:
+        return "agreement", f"{score.agreement:.0%}"
+    return "WER", _UNKNOWN
+
+
+def _word_errors(score: Score | None) -> str:
+    """What the word error rate is made of."""
+    if score is None or score.errors is None:
+        return ""
+    errors = score.errors
+    if errors.wer is None:
+        return f"{errors.insertions} words where nothing was said"
+    return (
+        f"{errors.substitutions} substituted, {errors.deletions} deleted, "
+        f"{errors.insertions} inserted, of {errors.n_words} words"
+    )
 
 
 def _clock(seconds: float) -> str:

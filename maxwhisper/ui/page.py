@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from maxwhisper.serving.perimeter import Perimeter
 from maxwhisper.serving.pool import EnginePool
+from maxwhisper.serving.run_routes import run_routes
 from maxwhisper.serving.runs import RunStore
 from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.about import about_tab
@@ -19,6 +20,7 @@ from maxwhisper.ui.components import Catalogue, components_tab
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.header import header
 from maxwhisper.ui.race import race_tab
+from maxwhisper.ui.race_api import race_api
 from maxwhisper.ui.race_run import Runner
 from maxwhisper.ui.theme import CSS, theme
 
@@ -44,7 +46,9 @@ def build_page(
         header(pool, machine)
         with gr.Tabs():
             with gr.Tab("Race"):
-                race_tab(Runner(pool, uploads, runs, machine), examples, run_id)
+                runner = Runner(pool, uploads, runs, machine)
+                race_tab(runner, examples, run_id)
+                race_api(runner)
             with gr.Tab("Components"):
                 components_tab(pool, catalogue)
             with gr.Tab("About"):
@@ -53,7 +57,13 @@ def build_page(
 
 
 def serve_page(
-    page: gr.Blocks, uploads: Uploads, examples: Sequence[Example], *, host: str, port: int
+    page: gr.Blocks,
+    uploads: Uploads,
+    examples: Sequence[Example],
+    runs: RunStore,
+    *,
+    host: str,
+    port: int,
 ) -> str:
     """Start the server in the background and return its address.
 
@@ -75,7 +85,10 @@ def serve_page(
         max_file_size="25mb",
         state_session_capacity=MAX_SESSIONS,
         allowed_paths=sorted({str(example.path.parent) for example in examples}),
-        app_kwargs={"middleware": [Middleware(Perimeter, uploads=uploads.root)]},
+        app_kwargs={
+            "middleware": [Middleware(Perimeter, uploads=uploads.root)],
+            "routes": run_routes(runs),
+        },
         theme=theme(),
         css=CSS,
         js=_SAY_INSECURE,

@@ -1,207 +1,174 @@
-"""The Race tab: choose a recording, run all engines on it, read and compare.
+"""The Race tab: choose a recording, run all engines on it, watch, read, replay, keep.
 
-In: a `Runner`, the bundled clips, the checkpoint names on offer. Builds components and wires them;
-what a run does is `race_run`.
+In: a `Runner`, the bundled clips. Builds components and wires them: what is asked is
+`race_inputs`, what a run does is `race_run`, what is shown of it is `run_view` and `replay`.
 """
 
-import functools
+import dataclasses
 import html
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from maxwhisper.checkpoint import DEFAULT_MODEL, about, available
-from maxwhisper.languages import LANGUAGES
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.ui.errors import shown_errors
+from maxwhisper.checkpoint import DEFAULT_MODEL, about
+from maxwhisper.serving.runs import RunNotFound
+from maxwhisper.ui import kept, replay
+from maxwhisper.ui.errors import in_words, shown_errors
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.lanes import Lane, lane_html
-from maxwhisper.ui.race_run import MAX_ROUNDS, Request, Runner, Source, View
+from maxwhisper.ui.race_inputs import Inputs, race_inputs, request_from
+from maxwhisper.ui.race_run import Runner, Source
+from maxwhisper.ui.run_view import View, view_of
 
-_INTRO = "Record yourself, upload a file, or take one of these clips."
-_INSECURE_NOTE = (
-    "Browsers give a microphone only to pages served over https or from this machine itself: "
-    "here, upload a file or take a clip."
-)
+RACE_QUEUE = "race"  # one at a time, whoever asks: the page or a program
 _OTHER_MODELS = "For other speech choose an official model, under the settings below."
+# Shown by the browser itself until the first view comes: others may be before this visitor.
+_WAIT = (
+    """() => ['<p class="hint" role="status">Waiting in the queue: one race runs at a time, """
+    """so that no engine is timed beside another.</p>']"""
+)
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The components that show a race, in the order `_draw` fills them."""
+
+    banner: gr.HTML
+    lanes: list[gr.HTML]
+    sentences: gr.HTML
+    chart: gr.Plot
+    replay: gr.HTML
+    kept: gr.HTML
+    forget: gr.Button
+    run_id: gr.State
+    raced: gr.State  # the source that was raced here; None when the race came by its link
+
+    @property
+    def all(self) -> list[Any]:
+        shown = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return [c for item in shown for c in (item if isinstance(item, list) else [item])]
 
 
 def race_tab(runner: Runner, examples: Sequence[Example], run_id: gr.State) -> None:
-    """Build the tab inside the current `gr.Blocks`; `run_id` is set when a race is over."""
+    """Build the tab inside the current `gr.Blocks`; `run_id` is set when a race is over, or opened
+    by its link."""
     models = runner.pool.models
-    source = gr.State(None)
     if models[0] == DEFAULT_MODEL:
         note = f"{about(DEFAULT_MODEL)} {_OTHER_MODELS if len(models) > 1 else ''}"
         gr.HTML(f'<p class="notice"><strong>Weights:</strong> {html.escape(note)}</p>')
-    with gr.Row(elem_classes="inputs"):
-        with gr.Column(scale=5, min_width=300):
-            audio = gr.Audio(
-                sources=["upload", "microphone"],
-                type="filepath",  # with format=None: the untouched file, decoded by us alone
-                format=None,
-                editable=False,
-                buttons=[],
-                waveform_options=gr.WaveformOptions(
-                    waveform_color="#9a9488", waveform_progress_color="#0b7a55"
-                ),
-                label="Recording (up to 10 minutes)",
-                elem_id="recording",
-            )
-        with gr.Column(scale=4, min_width=300):
-            buttons = _clip_buttons(examples)
-    reference = gr.Textbox(
-        label="What was said (optional: gives the word error rate)",
-        placeholder="Paste the exact words here",
-        lines=1,
-        max_lines=4,
-        elem_id="reference",
-    )
-    settings = _settings(models)
-    with gr.Row(elem_classes="actions"):
-        run = gr.Button("Run all three", variant="primary", interactive=False, elem_id="run")
-        stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
+    inputs = race_inputs(runner.uploads, models, examples)
+    results = _results(runner, run_id)
+    _wire_run(runner, inputs, results)
+    _wire_kept(runner, inputs, results)
+
+
+def _results(runner: Runner, run_id: gr.State) -> Results:
+    banner = gr.HTML("", js_on_load=kept.SHOW_JS, elem_id="banner")
     with gr.Row(elem_classes="lanes"):
-        lanes = [
-            gr.HTML(lane_html(Lane(name)), elem_id=f"lane-{name}") for name in runner.pool.names
-        ]
+        lanes = [gr.HTML(lane_html(Lane(n)), elem_id=f"lane-{n}") for n in runner.pool.names]
     sentences = gr.HTML(_verdict_html([]), elem_id="verdict")
     chart = gr.Plot(show_label=False, container=False, visible=False, elem_id="chart")
-
-    _wire_choice(runner, examples, buttons, audio, [source, reference, run])
-    outputs = [*lanes, sentences, chart, run_id, run, stop]
-    _wire_run(runner, [source, reference, *settings], outputs)
-
-
-def _clip_buttons(examples: Sequence[Example]) -> list[gr.Button]:
-    gr.HTML(
-        f'<p class="hint">{_INTRO}</p><p class="hint insecure-only">{_INSECURE_NOTE}</p>',
-        elem_id="intro",
+    shown = gr.HTML("", js_on_load=replay.JS, elem_id="replay")
+    keep = gr.HTML("", js_on_load=kept.JS, elem_id="kept")
+    forget = gr.Button(
+        "Delete this race and its recording", size="sm", visible=False, elem_id="forget"
     )
-    buttons = []
-    with gr.Row(elem_classes="clips"):
-        for example in examples:
-            label = f"{example.title} · {example.duration_s:.0f} s"
-            buttons.append(gr.Button(label, size="sm", min_width=140))
-    return buttons
+    return Results(banner, lanes, sentences, chart, shown, keep, forget, run_id, gr.State(None))
 
 
-def _settings(models: Sequence[str]) -> list[gr.components.Component]:
-    """The settings that every engine honours, in the order `_request` takes them."""
-    languages = [(name.title(), code) for code, name in LANGUAGES.items()]
-    with gr.Accordion("Model and settings, the same for every engine", open=False):
-        with gr.Row():
-            model = gr.Dropdown(
-                _model_choices(models), value=models[0], label="Model", elem_id="model"
-            )
-            language = gr.Dropdown(
-                [("Detect", ""), *languages], value="en", label="Language", elem_id="language"
-            )
-            task = gr.Dropdown(["transcribe", "translate"], value="transcribe", label="Task")
-            rounds = gr.Slider(1, MAX_ROUNDS, value=1, step=1, label="Rounds", elem_id="rounds")
-        with gr.Row():
-            timestamps = gr.Checkbox(True, label="Timestamps")
-            condition = gr.Checkbox(True, label="Condition on previous text")
-        prompt = gr.Textbox(label="Initial prompt", placeholder="Names and spellings to expect")
-    return [model, language, task, rounds, timestamps, condition, prompt]
-
-
-def _model_choices(models: Sequence[str]) -> list[tuple[str, str]]:
-    """(label, name): size, and whether the first use fetches it."""
-    known = {row.name: row for row in available()}
-    choices = []
-    for name in models:
-        label = name
-        if name in known:
-            label += f" · {known[name].parameters / 1e6:.0f} M parameters"
-            label += "" if known[name].on_disk else ", fetched on first use"
-        choices.append((label, name))
-    return choices
-
-
-def _wire_choice(
-    runner: Runner,
-    examples: Sequence[Example],
-    buttons: Sequence[gr.Button],
-    audio: gr.Audio,
-    outputs: list[Any],
-) -> None:
-    """Let an upload, a recording or a clip become the source; outputs: source, reference, run."""
-
-    @shown_errors
-    def receive(path: str | None) -> tuple[Source | None, str, Any]:
-        if path is None:
-            return None, "", gr.Button(interactive=False)
-        checked = runner.uploads.check_inside(path)
-        return Source(checked, is_upload=True), "", gr.Button(interactive=True)
-
-    def choose(example: Example) -> tuple[str, Source, str, Any]:
-        chosen = Source(Path(example.path), is_upload=False)
-        return str(example.path), chosen, example.text, gr.Button(interactive=True)
-
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on([audio.upload, audio.stop_recording, audio.clear], receive, [audio], outputs, **quiet)
-    for button, example in zip(buttons, examples, strict=True):
-        button.click(functools.partial(choose, example), None, [audio, *outputs], **quiet)
-
-
-def _wire_run(runner: Runner, inputs: list[Any], outputs: list[Any]) -> None:
-    """Run and Stop; outputs are the lanes, verdict, chart, run id, run, stop."""
-    run, stop = outputs[-2:]
+def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
+    """Run and Stop."""
+    buttons = [inputs.run, inputs.stop]
 
     @shown_errors
     def start(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        asked = request_from(*values)
         try:
-            for view in runner.run(str(request.session_hash), _request(*values)):
-                yield _draw(view)
-        except Exception:  # an error message alone would leave Run greyed out
-            yield (*[gr.skip()] * (len(outputs) - 2), *_buttons(is_over=True))
+            for view in runner.run(str(request.session_hash), asked):
+                yield (*_draw(runner, view, asked.source), *_buttons(view.is_over))
+        except Exception as error:  # a message that fades would leave lanes and Run as they were
+            idle = View({name: Lane(name) for name in runner.pool.names}, problem=in_words(error))
+            yield (*_draw(runner, idle, None), *_buttons(is_over=True))
             raise
 
-    def halt(request: gr.Request) -> None:
+    def halt(request: gr.Request) -> Any:
         runner.stop(str(request.session_hash))
+        return gr.Button("Stopping…", interactive=False)
 
-    run.click(start, inputs, outputs, show_progress="hidden", api_visibility="private")
-    stop.click(halt, None, None, show_progress="hidden", api_visibility="private")
-
-
-def _request(
-    source: Source,
-    reference: str | None,  # gradio sends None for a text box nobody touched
-    model: str,
-    language: str,
-    task: str,
-    rounds: float,
-    timestamps: bool,
-    condition: bool,
-    prompt: str | None,
-) -> Request:
-    options = TranscribeOptions(
-        temperature=0.0,  # nothing random: equal work for every engine
-        language=language or None,
-        task=task,
-        without_timestamps=not timestamps,
-        condition_on_previous_text=condition,
-        initial_prompt=(prompt or "").strip() or None,
+    inputs.run.click(None, None, [results.banner], js=_WAIT, api_visibility="private")
+    inputs.run.click(
+        start, inputs.values, [*results.all, *buttons], concurrency_id=RACE_QUEUE, **_QUIET
     )
-    return Request(source, model, options, reference or "", int(rounds))
+    inputs.stop.click(halt, None, [inputs.stop], **_QUIET)
 
 
-def _draw(view: View) -> tuple[Any, ...]:
-    """A view as values for lanes, verdict, chart, run id, run, stop."""
+def _wire_kept(runner: Runner, inputs: Inputs, results: Results) -> None:
+    """What can be done with a race that is over: open it by its link, score it against what was
+    said, forget it."""
+
+    @shown_errors
+    def open_link(request: gr.Request) -> tuple[Any, ...]:
+        wanted = request.query_params.get("run", "")
+        if not wanted:
+            return (gr.skip(),) * len(results.all)
+        try:
+            view = view_of(runner.runs.load(wanted), runner.pool.names, is_recorded=True)
+        except RunNotFound as error:
+            view = View({name: Lane(name) for name in runner.pool.names}, problem=str(error))
+        return _draw(runner, view, None)
+
+    @shown_errors
+    def rescore(
+        run_id: str, raced: Source | None, source: Source | None, reference: str | None
+    ) -> tuple[Any, ...]:
+        if not run_id or raced != source:  # nothing shown, or the words are of the next recording
+            return (gr.skip(),) * len(results.all)
+        run = dataclasses.replace(runner.runs.load(run_id), reference=reference or "")
+        if raced is not None:  # who only opened a link changes nothing for others
+            runner.runs.amend(run)
+        view = view_of(run, runner.pool.names, is_recorded=raced is None)
+        return _draw(runner, view, raced)
+
+    @shown_errors
+    def forget(run_id: str) -> tuple[Any, ...]:
+        runner.runs.delete(run_id)
+        return _draw(runner, View({name: Lane(name) for name in runner.pool.names}), None)
+
+    gr.on(None, open_link, None, results.all, **_QUIET)
+    asked = [results.run_id, results.raced, inputs.source, inputs.reference]
+    inputs.reference.blur(rescore, asked, results.all, **_QUIET)
+    results.forget.click(forget, [results.run_id], results.all, **_QUIET)
+
+
+def _draw(runner: Runner, view: View, raced: Source | None) -> tuple[Any, ...]:
+    """A view as values for `Results.all`."""
     chart = gr.Plot(view.chart, visible=True) if view.chart is not None else gr.Plot(visible=False)
+    is_kept = view.run is not None and bool(view.run.results)
     return (
+        _banner(view),
         *[lane_html(lane) for lane in view.lanes.values()],
         _verdict_html(view.sentences),
         chart,
-        view.run_id,
-        *_buttons(view.is_over),
+        replay.replay_html(view.run),
+        kept.kept_html(view.run, runner.runs),
+        gr.Button(visible=is_kept and not view.is_recorded),
+        view.run.id if view.run is not None and is_kept else "",
+        raced if view.run is not None else None,
     )
 
 
+def _banner(view: View) -> str:
+    if view.problem:
+        return kept.problem_html(view.problem)
+    if view.run is not None and view.is_recorded:
+        return kept.recorded_html(view.run)
+    return ""
+
+
 def _buttons(is_over: bool) -> tuple[Any, Any]:
-    return gr.Button(interactive=is_over), gr.Button(interactive=not is_over)
+    return gr.Button(interactive=is_over), gr.Button("Stop", interactive=not is_over)
 
 
 def _verdict_html(sentences: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """What happens between "Run" and the verdict: recording in, a stream of views out. No gradio.
 
-One `Runner` per page. It owns the runs that can be stopped and turns race events into lanes.
+One `Runner` per page. It owns the runs that can be stopped, turns race events into lanes, and keeps
+what is finished.
 """
 
 import datetime
@@ -8,13 +9,10 @@ import itertools
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
-
-from maxwhisper.checkpoint import about
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
@@ -22,9 +20,8 @@ from maxwhisper.serving import race
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.runs import Run, RunStore, new_run_id
 from maxwhisper.serving.uploads import Uploads
-from maxwhisper.ui.charts import speed_chart
 from maxwhisper.ui.lanes import Lane, status_note
-from maxwhisper.ui.scores import score, verdict
+from maxwhisper.ui.run_view import View, view_of
 
 MAX_ROUNDS = 5
 MAX_TEXT_CHARACTERS = 20_000  # of a pasted reference or a prompt
@@ -63,17 +60,6 @@ class Request:
         return self.source
 
 
-@dataclass
-class View:
-    """The tab's changing part at one moment."""
-
-    lanes: dict[str, Lane]
-    chart: go.Figure | None = None
-    sentences: list[str] = field(default_factory=list)
-    is_over: bool = False
-    run_id: str = ""  # of the kept run, once it is over
-
-
 class Runner:
     """Runs races on `pool`, one stoppable run per session."""
 
@@ -93,12 +79,12 @@ class Runner:
             self._running[session].set()
 
     def run(self, session: str, request: Request) -> Iterator[View]:
-        """Decode, race, score; the last view `is_over`. Raises `MaxWhisperError`. Closing the
-        iterator stops the run."""
+        """Decode, race, score, keep; the last view `is_over`. Raises `MaxWhisperError`. Closing
+        the iterator stops the run."""
         source = request.validate()
         self.stop(session)
         cancelled = self._running[session] = threading.Event()
-        view = View({name: Lane(name, "waiting", "waiting its turn") for name in self.pool.names})
+        view = View({n: Lane(n, "waiting", "reading the recording") for n in self.pool.names})
         try:
             yield view
             waveform = self.uploads.waveform(source.path, is_upload=source.is_upload)
@@ -106,12 +92,11 @@ class Runner:
                 waveform, request.options, request.model, request.rounds, next(self._turn)
             )
             results = yield from self._watch(work, view, cancelled)
-            self._conclude(view, results, request)
-            if results:
-                run = self._describe(view, results, request, waveform.size)
+            run = self._describe(view, results, request, waveform.size)
+            finished = view_of(run, self.pool.names)
+            if results:  # a race without any is not worth a link
                 self.runs.save(run, waveform)
-                view.run_id = run.id
-            yield view
+            yield finished
         finally:
             cancelled.set()
             if self._running.get(session) is cancelled:
@@ -141,6 +126,9 @@ class Runner:
         if isinstance(event, race.Started):
             lane = view.lanes[event.engine]
             lane.phase = "running"
+            for other in view.lanes.values():
+                if other.phase == "waiting":
+                    other.note = "waiting its turn"
             lane.note = f"round {event.round + 1} of {rounds}" if rounds > 1 else "running"
         elif isinstance(event, race.Spoke):
             view.lanes[event.engine].texts.append((event.segment.start, event.segment.text))
@@ -168,26 +156,10 @@ class Runner:
                 status = statuses[lane.engine]
                 lane.note = "waiting its turn" if status.phase == "ready" else status_note(status)
 
-    def _conclude(self, view: View, results: dict[str, race.LaneResult], request: Request) -> None:
-        """Scores, chart and verdict: only now, so that no engine was timed beside this work."""
-        language = request.options.language or "en"
-        scores = score(list(results.values()), request.reference, language)
-        for lane_score in scores:
-            view.lanes[lane_score.engine].score = lane_score
-        devices = {
-            name: f"{status.info.device} {status.info.dtype}"
-            for name, status in self.pool.statuses().items()
-            if status.info is not None
-        }
-        view.chart = speed_chart(scores) if scores else None
-        view.sentences = verdict(scores, devices, about(request.model))
-        view.is_over = True
-
     def _describe(
         self, view: View, results: dict[str, race.LaneResult], request: Request, n_samples: int
     ) -> Run:
         """The race as it will be kept."""
-        source = request.validate()
         statuses = self.pool.statuses()
         return Run(
             id=new_run_id(),
@@ -196,10 +168,10 @@ class Runner:
             machine=self._machine,
             options=request.options,
             rounds=request.rounds,
-            audio_name=source.name,
+            audio_name=request.validate().name,
             audio_s=n_samples / SAMPLE_RATE,
             reference=request.reference,
-            results=tuple(results.values()),
+            results=tuple(results[name] for name in self.pool.names if name in results),
             refused={n: lane.note for n, lane in view.lanes.items() if lane.phase == "refused"},
             engines={n: s.info for n, s in statuses.items() if s.info is not None},
         )

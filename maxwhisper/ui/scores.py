@@ -16,12 +16,17 @@ TIE = 1.03  # closer than 3 %: a difference that a second run may turn round
 
 @dataclass(frozen=True)
 class Score:
-    """A lane's result beside its word errors (`wer`, None without a reference) and its agreement
-    with openai-whisper's text (None for that engine itself, or without its text)."""
+    """A lane's result beside its word `errors` (None without a reference) and its agreement with
+    openai-whisper's text (None for that engine itself, or without its text)."""
 
     result: LaneResult
-    wer: float | None
+    errors: scoring.WordErrors | None
     agreement: float | None
+
+    @property
+    def wer(self) -> float | None:
+        """None without a reference, and for one without words."""
+        return self.errors.wer if self.errors else None
 
     @property
     def engine(self) -> str:
@@ -34,7 +39,7 @@ def score(results: Sequence[LaneResult], reference: str, language: str) -> list[
     return [
         Score(
             result,
-            scoring.word_error_rate(reference, result.transcript.text, language).wer
+            scoring.word_error_rate(reference, result.transcript.text, language)
             if reference.strip()
             else None,
             scoring.agreement(texts[REFERENCE_ENGINE], result.transcript.text, language)
@@ -68,7 +73,7 @@ def _speed(scores: Sequence[Score]) -> str:
     if not others:
         return f"Only {first.engine} gave a result, in {first.result.median_s:.2f} s."
     times = ", ".join(
-        f"{_factor(other, first):.1f}× as fast as {other.engine}"
+        f"{_times(_factor(other, first))} as fast as {other.engine}"
         for other in others
         if _factor(other, first) >= TIE
     )
@@ -80,8 +85,13 @@ def _speed(scores: Sequence[Score]) -> str:
         lead += f"; level with {' and '.join(level)} (less than 3 % apart)"
     ours = next((s for s in others if s.engine == OURS), None)
     if ours is not None and OURS not in level:
-        lead += f". {OURS} lost this one: it took {_factor(ours, first):.1f}× as long"
+        lead += f". {OURS} lost this one: it took {_times(_factor(ours, first))} as long"
     return lead + "."
+
+
+def _times(factor: float) -> str:
+    """Never "1.0×" for what was called a difference."""
+    return f"{factor:.2f}×" if factor < 1.1 else f"{factor:.1f}×"
 
 
 def _factor(slower: Score, faster: Score) -> float:

@@ -27,8 +27,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def served(browser, tmp_path_factory):
-    """(address, uploads, pool, runs) of one server for a file of browser tests; then the real engines are
-    back in their places."""
+    """(address, uploads, pool, runs) of one server for a file of browser tests; then the real
+    engines are back in their places."""
     with (
         pytest.MonkeyPatch.context() as patch,
         served_page(patch, tmp_path_factory.mktemp("page")) as page,
@@ -42,7 +42,7 @@ def open_page(browser, served):
     the test at its end."""
     contexts, problems = [], []
 
-    def open_it(width=1440, height=1000, theme="light", script=""):
+    def open_it(width=1440, height=1000, theme="light", script="", query=""):
         context = browser.new_context(
             viewport={"width": width, "height": height}, permissions=["microphone"]
         )
@@ -52,7 +52,7 @@ def open_page(browser, served):
         page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("response", lambda r: problems.append(r.url) if r.status >= 400 else None)
-        page.goto(f"{served[0]}?__theme={theme}")
+        page.goto(f"{served[0]}?__theme={theme}&{query}")
         page.get_by_role("button", name="A short clip").wait_for()
         return page
 

@@ -119,6 +119,11 @@ def test_uploaded_file_can_be_heard_again(page, tmp_path):
         ("POST", "/gradio_api/api/receive"),
         ("POST", "/gradio_api/call/receive"),
         ("POST", "/gradio_api/call/v2/receive"),
+        ("POST", "/gradio_api/call/v2/compare"),
+        ("GET", "/gradio_api/call/receive/0123"),
+        ("GET", "/runs/0123456789abcdef/run.json"),
+        ("GET", "/runs/0123456789abcdef/audio.flac"),
+        ("GET", "/runs/../uploads/run.zip"),
         ("POST", "/gradio_api/process_recording"),
         ("POST", "/gradio_api/component_server"),
         ("POST", "/gradio_api/stream/x"),
@@ -181,7 +186,7 @@ def test_config_tells_nothing_but_the_page(page):
 
 def test_run_without_a_recording_is_an_answer_not_a_crash(page):
     client, _, _ = page
-    data = [None, "", "tiny", "en", "transcribe", 1, True, True, ""]
+    data = [None, "", 1, "tiny", "en", "transcribe", True, True, ""]
     result = call(client, "start", data)
     assert not result["success"]
     assert result["output"]["error"] == "Choose a recording first: upload, record, or take a clip."

@@ -48,6 +48,11 @@ def test_difference_below_three_percent_is_level():
     assert "lost" not in first[0]
 
 
+def test_a_small_difference_is_not_called_one_time():
+    first = judge(lane("openai-whisper", 1.04), lane("maxwhisper", 1.0))[0]
+    assert first == "maxwhisper was fastest: 1.04× as fast as openai-whisper."
+
+
 def test_one_engine_or_none():
     assert judge(lane("maxwhisper", 1.0))[0] == "Only maxwhisper gave a result, in 1.00 s."
     assert judge() == ["No engine gave a result."]

@@ -1,0 +1,28 @@
+"""The files of kept runs over HTTP: `/runs/<id>/run.zip`. Its address outlives every session.
+
+In: a store. Out: Starlette routes. The perimeter lets nothing else of this kind through.
+"""
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from maxwhisper.serving.runs import RunNotFound, RunStore
+
+ZIP_NAME = "run.zip"
+
+
+def run_routes(store: RunStore) -> list[Route]:
+    """A route for the ZIP of every run in `store`."""
+
+    def send_zip(request: Request) -> Response:  # not async: packing takes a moment, in a thread
+        run_id = request.path_params["run_id"]
+        try:
+            packed = store.zip_path(run_id)
+        except RunNotFound as error:
+            return PlainTextResponse(str(error), status_code=404)
+        return FileResponse(
+            packed, filename=f"maxwhisper-{run_id}.zip", headers={"cache-control": "no-store"}
+        )
+
+    return [Route(f"/runs/{{run_id}}/{ZIP_NAME}", send_zip, methods=["GET"])]

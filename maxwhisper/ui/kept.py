@@ -1,0 +1,53 @@
+"""Below a finished race: its link, its ZIP, how long both work; above a stored one: where it is
+from.
+
+In: a `Run`. Out: HTML, every string of it escaped; `kept.js` writes the whole address and copies
+it. No gradio.
+"""
+
+import datetime
+import html
+from pathlib import Path
+
+from maxwhisper.records import machine_line
+from maxwhisper.serving.run_routes import ZIP_NAME
+from maxwhisper.serving.runs import Run, RunStore
+
+JS = (Path(__file__).parent / "kept.js").read_text(encoding="utf-8")
+
+# Who opens a link should see the race it is about, not the form above it.
+SHOW_JS = "watch('value', () => element.querySelector('.recorded, .problem')?.scrollIntoView())"
+
+
+def kept_html(run: Run | None, store: RunStore) -> str:
+    """Link and download; nothing where there is no run, or none worth keeping."""
+    if run is None or not run.results:
+        return ""
+    days, runs = store.keep_days, store.keep_runs
+    return (
+        '<section class="kept" aria-label="Keep this race"><h3>Keep it</h3><div class="row">'
+        f'<input type="text" readonly class="address" value="?run={run.id}"'
+        f' aria-label="Link to this race"><button type="button" class="copy">Copy link</button>'
+        f'<a class="download" href="runs/{run.id}/{ZIP_NAME}" download="maxwhisper-{run.id}.zip">'
+        "Download everything (ZIP)</a></div>"
+        f'<p class="hint">The link works for {days} days, for the last {runs} races at '
+        "most. Who has it sees the texts and hears the recording; nobody else does. In the ZIP: "
+        "each transcript as txt, srt, vtt, tsv and json, the recording, the chart, and run.json "
+        "with everything measured.</p></section>"
+    )
+
+
+def recorded_html(run: Run) -> str:
+    """What a stored race was measured on, and that it is not being measured now."""
+    when = datetime.datetime.fromisoformat(run.when)
+    rounds = f"{run.rounds} rounds" if run.rounds > 1 else "one round"
+    return (
+        f'<p class="recorded"><strong>Recorded on {when:%d %B %Y, %H:%M} UTC</strong>, not '
+        f"measured now. “{html.escape(run.audio_name)}”, {run.audio_s:.1f} s · model "
+        f"{html.escape(run.model)} · {rounds} · {html.escape(machine_line(run.machine))}</p>"
+    )
+
+
+def problem_html(message: str) -> str:
+    """What went wrong and what to do, where the race would be."""
+    return f'<p class="problem" role="alert">{html.escape(message)}</p>'

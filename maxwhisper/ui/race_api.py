@@ -1,0 +1,78 @@
+"""A whole comparison for a program: one recording in, every engine's transcript, times and scores
+out, as JSON.
+
+In: a `Runner`. The same queue, limits and checks as the page's own Run button.
+"""
+
+import secrets
+from typing import Any
+
+import gradio as gr
+
+from maxwhisper.errors import AudioError, OptionError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.ui.errors import shown_errors
+from maxwhisper.ui.race import RACE_QUEUE
+from maxwhisper.ui.race_run import Request, Runner, Source
+from maxwhisper.ui.run_view import View, scores_of
+
+COMPARE = "compare"  # its name in addresses
+
+
+def race_api(runner: Runner) -> None:
+    """Add the endpoint to the current `gr.Blocks`."""
+
+    @shown_errors
+    def compare(
+        recording: gr.FileData,
+        model: str = "",
+        language: str = "en",
+        reference: str = "",
+        rounds: int = 1,
+    ) -> dict[str, Any]:
+        """Run every engine on an uploaded recording. An empty `model` is the page's default, an
+        empty `language` is detected, `reference` is what was said and gives word error rates;
+        `rounds` 1 to 5. Returns the run, its scores by engine, the verdict in sentences, and the
+        query that opens it on the page."""
+        sent: Any = recording  # gradio passes on what came, whatever the annotations say
+        texts = (model, language, reference)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(rounds, int):
+            raise OptionError("expected model, language and reference as texts, rounds as a number")
+        if not isinstance(sent, dict) or not isinstance(sent.get("path"), str):
+            raise AudioError("not_an_upload", "expected an uploaded recording: upload it first")
+        checked = runner.uploads.check_inside(sent["path"])
+        request = Request(
+            Source(checked, is_upload=True, name=checked.name),
+            model or runner.pool.models[0],
+            TranscribeOptions(temperature=0.0, language=language or None),
+            reference,
+            rounds,
+        )
+        *_, last = runner.run(secrets.token_hex(8), request)
+        return answer(last)
+
+    # gradio exports `api` by a way that type checkers do not follow
+    gr.api(compare, api_name=COMPARE, concurrency_id=RACE_QUEUE)  # type: ignore[attr-defined]
+
+
+def answer(view: View) -> dict[str, Any]:
+    """A finished race, JSON-ready."""
+    assert view.run is not None, "the last view of a race has its run"
+    scores = {
+        score.engine: {
+            "median_s": score.result.median_s,
+            "rtfx": score.result.rtfx,
+            "tokens_per_s": score.result.tokens_per_s,
+            "first_text_s": score.result.first_text_s,
+            "word_errors": score.errors.to_dict() if score.errors else None,
+            "agreement": score.agreement,
+        }
+        for score in scores_of(view.run)
+    }
+    link = f"?run={view.run.id}" if view.run.results else None
+    return {
+        "run": view.run.to_dict(),
+        "scores": scores,
+        "verdict": view.sentences,
+        "link": link,
+    }

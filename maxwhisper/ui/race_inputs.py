@@ -1,0 +1,185 @@
+"""What is asked before a race: a recording, what was said in it, model and settings.
+
+In: the clips, the checkpoint names on offer, the folder of uploads. Out: components, wired so that
+an upload, a recording or a clip becomes the source.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from maxwhisper.checkpoint import available
+from maxwhisper.languages import LANGUAGES
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.serving.uploads import MAX_AUDIO_S, Uploads
+from maxwhisper.ui.errors import shown_errors
+from maxwhisper.ui.examples import Example
+from maxwhisper.ui.race_run import MAX_ROUNDS, Request, Source
+
+_INTRO = "Record yourself, upload a file, or take one of these clips."
+_INSECURE_NOTE = (
+    "Browsers give a microphone only to pages served over https or from this machine itself: "
+    "here, upload a file or take a clip."
+)
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The components a race reads; `values` in the order that `request_from` takes them."""
+
+    source: gr.State
+    reference: gr.Textbox
+    rounds: gr.Radio
+    settings: list[gr.components.Component]
+    run: gr.Button
+    stop: gr.Button
+
+    @property
+    def values(self) -> list[gr.components.Component]:
+        return [self.source, self.reference, self.rounds, *self.settings]
+
+
+def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Example]) -> Inputs:
+    """Build them inside the current `gr.Blocks`."""
+    source = gr.State(None)
+    with gr.Row(elem_classes="inputs"):
+        with gr.Column(scale=5, min_width=300):
+            audio = _recorder()
+        with gr.Column(scale=5, min_width=300):
+            clips = _clip_buttons(examples)
+    reference = gr.Textbox(
+        label="What was said (optional: gives the word error rate, also after the race)",
+        placeholder="Paste the exact words here",
+        lines=1,
+        max_lines=4,
+        elem_id="reference",
+    )
+    settings = _settings(models)
+    with gr.Row(elem_classes="actions"):
+        run = gr.Button("Run all three", variant="primary", interactive=False, elem_id="run")
+        stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
+        rounds = gr.Radio(
+            list(range(1, MAX_ROUNDS + 1)), value=1, label="Rounds", elem_id="rounds", min_width=220
+        )
+    _wire(uploads, audio, list(zip(clips, examples, strict=True)), [source, reference, run])
+    return Inputs(source, reference, rounds, settings, run, stop)
+
+
+def request_from(
+    source: Source | None,
+    reference: str | None,  # gradio sends None for a text box nobody touched
+    rounds: float,
+    model: str,
+    language: str,
+    task: str,
+    timestamps: bool,
+    condition: bool,
+    prompt: str | None,
+) -> Request:
+    """The values of `Inputs.values` as a request."""
+    options = TranscribeOptions(
+        temperature=0.0,  # nothing random: equal work for every engine
+        language=language or None,
+        task=task,
+        without_timestamps=not timestamps,
+        condition_on_previous_text=condition,
+        initial_prompt=(prompt or "").strip() or None,
+    )
+    return Request(source, model, options, reference or "", int(rounds))
+
+
+def _recorder() -> gr.Audio:
+    return gr.Audio(
+        sources=["upload", "microphone"],
+        type="filepath",  # with format=None: the untouched file, decoded by us alone
+        format=None,
+        editable=False,
+        buttons=[],
+        waveform_options=gr.WaveformOptions(
+            waveform_color="#9a9488", waveform_progress_color="#0b7a55"
+        ),
+        label=f"Recording (up to {MAX_AUDIO_S / 60:.0f} minutes)",
+        elem_id="recording",
+    )
+
+
+def _clip_buttons(examples: Sequence[Example]) -> list[gr.Button]:
+    gr.HTML(
+        f'<p class="hint">{_INTRO}</p><p class="hint insecure-only">{_INSECURE_NOTE}</p>',
+        elem_id="intro",
+    )
+    with gr.Row(elem_classes="clips"):
+        return [
+            gr.Button(f"{clip.title} · {clip.duration_s:.0f} s\n{clip.description}", min_width=140)
+            for clip in examples
+        ]
+
+
+def _settings(models: Sequence[str]) -> list[gr.components.Component]:
+    """The settings that every engine honours, in the order `request_from` takes them."""
+    languages = [(name.title(), code) for code, name in LANGUAGES.items()]
+    with gr.Accordion("Model and settings, the same for every engine", open=False):
+        with gr.Row():
+            model = gr.Dropdown(
+                _model_choices(models), value=models[0], label="Model", elem_id="model"
+            )
+            language = gr.Dropdown(
+                [("Detect", ""), *languages], value="en", label="Language", elem_id="language"
+            )
+            task = gr.Dropdown(["transcribe", "translate"], value="transcribe", label="Task")
+        with gr.Row():
+            timestamps = gr.Checkbox(True, label="Timestamps")
+            condition = gr.Checkbox(True, label="Condition on previous text")
+        prompt = gr.Textbox(label="Initial prompt", placeholder="Names and spellings to expect")
+    return [model, language, task, timestamps, condition, prompt]
+
+
+def _model_choices(models: Sequence[str]) -> list[tuple[str, str]]:
+    """(label, name): size, and whether the first use fetches it."""
+    known = {row.name: row for row in available()}
+    choices = []
+    for name in models:
+        label = name
+        if name in known:
+            label += f" · {known[name].parameters / 1e6:.0f} M parameters"
+            label += "" if known[name].on_disk else ", fetched on first use"
+        choices.append((label, name))
+    return choices
+
+
+def _wire(
+    uploads: Uploads,
+    audio: gr.Audio,
+    clips: Sequence[tuple[gr.Button, Example]],
+    outputs: list[Any],
+) -> None:
+    """Let an upload, a recording or a clip become the source; outputs: source, reference, run."""
+
+    def accept(path: str | None, name: str) -> tuple[Source | None, str, Any]:
+        if path is None:
+            return None, "", gr.Button(interactive=False)
+        checked = uploads.check_inside(path)
+        chosen = Source(checked, is_upload=True, name=name or checked.name)
+        return chosen, "", gr.Button(interactive=True)
+
+    @shown_errors
+    def receive(path: str | None) -> tuple[Source | None, str, Any]:
+        return accept(path, "")
+
+    @shown_errors
+    def hear(path: str | None) -> tuple[Source | None, str, Any]:
+        return accept(path, "Microphone recording")
+
+    def choose(clip: Example) -> tuple[str, Source, str, Any]:
+        chosen = Source(Path(clip.path), is_upload=False, name=clip.title)
+        return str(clip.path), chosen, clip.text, gr.Button(interactive=True)
+
+    gr.on([audio.upload, audio.clear], receive, [audio], outputs, **_QUIET)
+    audio.stop_recording(hear, [audio], outputs, **_QUIET)
+    for button, clip in clips:
+        button.click(functools.partial(choose, clip), None, [audio, *outputs], **_QUIET)

@@ -1,0 +1,104 @@
+"""A program asks for a whole comparison and gets JSON, behind the same guards as the page."""
+
+import io
+import json
+import zipfile
+
+import httpx
+import pytest
+from fake_page import served_page, write_wav
+from fake_runs import make_run, waveform
+
+from maxwhisper.serving.runs import Run
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        served_page(patch, tmp_path_factory.mktemp("page")) as served,
+    ):
+        yield served
+
+
+def upload(address, path):
+    """Upload a file; returns it as an argument."""
+    with path.open("rb") as file:
+        uploaded = httpx.post(f"{address}gradio_api/upload", files={"files": file}).json()[0]
+    return {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
+
+
+def post(address, data):
+    """Ask for a comparison; returns the last event's name and its data."""
+    with httpx.Client(base_url=address, timeout=60) as client:
+        asked = client.post("gradio_api/call/compare", json={"data": data})
+        if asked.status_code != 200:
+            return asked.status_code, None
+        answer = client.get(f"gradio_api/call/compare/{asked.json()['event_id']}").text
+    event, data = answer.strip().split("\n")[-2:]
+    return event.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+def test_a_program_gets_the_whole_comparison(page, tmp_path):
+    address, uploads, _, runs = page
+    clip = upload(address, write_wav(tmp_path / "voice.wav", 2.0))
+    event, (answer,) = post(address, [clip, "", "en", "the quick brown fox", 2])
+    assert event == "complete"
+    run = Run.from_dict(answer["run"])
+    assert {result.engine for result in run.results} == set(answer["scores"])
+    assert all(len(result.seconds) == 2 for result in run.results)
+    errors = answer["scores"]["maxwhisper"]["word_errors"]
+    assert errors["n_words"] == 4
+    assert errors["insertions"] >= 2
+    assert answer["verdict"]
+    assert runs.load(answer["link"].removeprefix("?run=")) == run
+    assert run.audio_name == "voice.wav"
+    assert not list(uploads.root.rglob("voice.wav")), "deleted as soon as it was decoded"
+
+
+def test_the_endpoint_describes_itself(page):
+    described = httpx.get(f"{page[0]}gradio_api/info").json()["named_endpoints"]
+    names = [p["parameter_name"] for p in described["/compare"]["parameters"]]
+    assert names == ["recording", "model", "language", "reference", "rounds"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["", "en", "", 6], "rounds must lie in 1..5, got 6"),
+        (["huge", "en", "", 1], "unknown model 'huge'"),
+        (["", "en", "x" * 20_001, 1], "expected at most 20000 characters"),
+    ],
+)
+def test_impossible_settings_are_refused_in_words(page, tmp_path, settings, message):
+    clip = upload(page[0], write_wav(tmp_path / "voice.wav"))
+    event, data = post(page[0], [clip, *settings])
+    assert event == "error"
+    assert message in str(data)
+
+
+@pytest.mark.parametrize(
+    "data", [[None, "", "en", "", 1], [{}, "", "en", "", 1], [{"x": 1}, 3, None, "", "two"]]
+)
+def test_nonsense_is_refused_in_words_and_logs_nothing(page, data, capfd):
+    assert post(page[0], data)[0] == "error"
+    assert "internal error" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "http://127.0.0.1:9/x.wav"])
+def test_no_file_but_an_upload_is_compared(page, path):
+    recording = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    assert post(page[0], [recording, "", "en", "", 1])[0] == 403
+
+
+def test_the_zip_is_served_and_an_unknown_one_is_not(page):
+    address, _, _, runs = page
+    run = make_run()
+    runs.save(run, waveform())
+    answer = httpx.get(f"{address}runs/{run.id}/run.zip")
+    assert answer.headers["content-disposition"].endswith(f'filename="maxwhisper-{run.id}.zip"')
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert b"Plotly" in archive.read("chart.html")
+    missing = httpx.get(f"{address}runs/{'x' * 16}/run.zip")
+    assert missing.status_code == 404
+    assert "not kept any more" in missing.text

@@ -1,0 +1,124 @@
+"""A kept race looks as it did when it ended, and no word of an engine or a file name is markup."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from fake_runs import ENGINES, make_run, result, waveform
+
+from maxwhisper.serving.runs import RunStore
+from maxwhisper.ui.kept import kept_html, problem_html, recorded_html
+from maxwhisper.ui.lanes import lane_html
+from maxwhisper.ui.replay import MAX_TICKS, replay_html
+from maxwhisper.ui.run_view import chart_page, view_of
+
+EVIL = "<img src=x onerror=alert(1)>"
+TEXTS = ("the quick brown fox", "jumps over it")
+
+
+class Tags(HTMLParser):
+    """The tags of a page, and the value of its `data-race`."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.race = [], None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.race = json.loads(dict(attrs).get("data-race", "null")) or self.race
+
+
+def test_lanes_chart_and_verdict_come_from_the_record():
+    view = view_of(make_run(TEXTS), ENGINES)
+    assert [lane.phase for lane in view.lanes.values()] == ["done"] * 3
+    assert view.sentences[0].startswith("maxwhisper was fastest: 1.3× as fast as faster-whisper")
+    assert len(view.chart.data[0].y) == 3
+    assert view.is_over
+    lane = lane_html(view.lanes["maxwhisper"])
+    assert "0 substituted, 0 deleted, 0 inserted, of 7 words" in lane
+    assert "<dt>first text</dt><dd>0.30 s</dd>" in lane
+
+
+def test_word_errors_are_counted_by_kind():
+    run = make_run(TEXTS, reference="a quick brown fox jumps over it now")
+    lane = lane_html(view_of(run, ENGINES).lanes["maxwhisper"])
+    assert "<dt>WER</dt><dd>25.0%</dd>" in lane
+    assert "1 substituted, 1 deleted, 0 inserted, of 8 words" in lane
+
+
+def test_what_refused_was_stopped_or_was_not_there_is_said():
+    run = make_run(TEXTS)
+    only_ours = make_run(
+        results=run.results[2:],
+        refused={"openai-whisper": EVIL},
+        engines={"faster-whisper": run.engines["faster-whisper"]},
+    )
+    view = view_of(only_ours, (*ENGINES, "newer"))
+    phases = {name: lane.phase for name, lane in view.lanes.items()}
+    assert phases == {
+        "openai-whisper": "refused",
+        "faster-whisper": "stopped",
+        "maxwhisper": "done",
+        "newer": "idle",
+    }
+    assert "<img" not in lane_html(view.lanes["openai-whisper"])
+    assert view.sentences[-1] == "The run ended before every engine had all its rounds."
+
+
+def test_a_run_of_a_model_this_page_does_not_know_can_be_shown():
+    assert view_of(make_run(TEXTS, model="somebody's"), ENGINES).sentences[0]
+
+
+def test_replay_holds_the_recorded_times_of_every_segment():
+    page = Tags(replay_html(make_run(TEXTS)))
+    assert page.race["end_s"] == pytest.approx(1.7)  # the slowest: two segments of 0.8 s, and 0.1 s
+    ours = next(lane for lane in page.race["lanes"] if lane["engine"] == "maxwhisper")
+    assert ours["total_s"] == pytest.approx(0.7)
+    assert [text for _, text in ours["said"]] == list(TEXTS)
+    assert [at_s for at_s, _ in ours["said"]] == pytest.approx([0.3, 0.6])
+
+
+def test_replay_has_no_markup_of_strangers_and_no_flood_of_ticks():
+    run = make_run(results=(result("maxwhisper", [EVIL] * (MAX_TICKS + 50)),))
+    page = replay_html(run)
+    assert "img" not in Tags(page).tags
+    assert page.count('<b style="left') == MAX_TICKS
+    assert replay_html(None) == replay_html(make_run(results=())) == ""
+
+
+def test_a_stored_run_says_when_where_and_that_it_is_not_now():
+    banner = recorded_html(make_run(audio_name=EVIL, model=EVIL, machine={"cpu": EVIL}))
+    assert "Recorded on 02 January 2026, 03:04 UTC</strong>, not measured now" in banner
+    assert banner.count("&lt;img") == 3
+    assert "<img" not in banner + problem_html(EVIL)
+
+
+def test_the_link_says_how_long_it_works(tmp_path):
+    run, store = make_run(), RunStore(tmp_path, keep_days=7, keep_runs=200)
+    page = kept_html(run, store)
+    assert f"?run={run.id}" in page
+    assert "7 days" in page
+    assert "200 races" in page
+    assert kept_html(None, store) == kept_html(make_run(results=()), store) == ""
+
+
+def test_the_chart_of_the_zip_needs_no_network_and_obeys_nobody():
+    page = chart_page(make_run([EVIL], audio_name=EVIL, reference=""))
+    assert "<img src=x" not in page
+    assert not re.search(r"<(?:script|link)[^>]+(?:src|href)=", page)
+    assert "Plotly.newPlot" in page
+
+
+def test_an_amended_run_keeps_its_age_and_loses_its_old_zip(tmp_path):
+    store = RunStore(tmp_path, keep_days=7, keep_runs=3)
+    run = make_run()
+    store.save(run, waveform())
+    packed, record = store.zip_path(run.id), store.audio_path(run.id).with_name("run.json")
+    changed = record.stat().st_mtime
+    amended = make_run(id=run.id, reference="other words")
+    store.amend(amended)
+    assert store.load(run.id) == amended
+    assert record.stat().st_mtime == changed
+    assert not packed.exists()
