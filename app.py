@@ -53,7 +53,11 @@ def main() -> None:
     from maxwhisper import machine, selftest
     from maxwhisper.engine import ENGINES
     from maxwhisper.paths import cache_root
+    from maxwhisper.serving.live import LiveDesk
+    from maxwhisper.serving.live_routes import live_route
     from maxwhisper.serving.pool import EnginePool
+    from maxwhisper.serving.ready import ready_route
+    from maxwhisper.serving.run_routes import run_routes
     from maxwhisper.serving.runs import KEEP_DAYS, KEEP_RUNS, RunStore
     from maxwhisper.serving.uploads import Uploads, make_upload_folder
 
@@ -73,13 +77,15 @@ def main() -> None:
     )
     examples = load_examples(EXAMPLES)
     runs = RunStore(cache_root() / "runs", KEEP_DAYS, KEEP_RUNS, chart_page)
+    desk = LiveDesk(pool)
+    routes = [*run_routes(runs), ready_route(pool), live_route(desk)]
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
     try:
-        page = build_page(pool, examples, selftest.catalog(), uploads, hardware, runs)
+        page = build_page(pool, examples, selftest.catalog(), uploads, hardware, runs, desk)
         address = serve_page(
-            page, uploads, examples, runs, host=arguments.host, port=arguments.port
+            page, uploads, examples, routes, host=arguments.host, port=arguments.port
         )
         print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
         pool.start()

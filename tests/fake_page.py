@@ -37,7 +37,11 @@ def served_page(monkeypatch, folder: Path):
     (folder / "uploads").mkdir(exist_ok=True)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    from maxwhisper.serving.live import LiveDesk
+    from maxwhisper.serving.live_routes import live_route
     from maxwhisper.serving.pool import EnginePool
+    from maxwhisper.serving.ready import ready_route
+    from maxwhisper.serving.run_routes import run_routes
     from maxwhisper.serving.runs import RunStore
     from maxwhisper.serving.uploads import Uploads
     from maxwhisper.ui.examples import Example
@@ -54,8 +58,10 @@ def served_page(monkeypatch, folder: Path):
     uploads = Uploads(folder / "uploads")
     pool = EnginePool(tuple(fake_lanes.ENGINES), ("demo", "tiny"))
     runs = RunStore(folder / "runs", keep_days=7, keep_runs=20, draw=chart_page)
-    page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE, runs)
-    address = serve_page(page, uploads, examples, runs, host="127.0.0.1", port=_free_port())
+    desk = LiveDesk(pool)
+    routes = [*run_routes(runs), ready_route(pool), live_route(desk)]
+    page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE, runs, desk)
+    address = serve_page(page, uploads, examples, routes, host="127.0.0.1", port=_free_port())
     try:
         pool.start()
         fake_lanes.wait_until(lambda: all(s.phase == "ready" for s in pool.statuses().values()))

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 MAX_UPLOAD_BYTES = 26 * 1024 * 1024  # a 25 MB file and its multipart frame
+MAX_SOUND_BYTES = 4 * 1024 * 1024  # 20 s at 96 kHz: a browser that stood still sends it at once
 MAX_JSON_BYTES = 256 * 1024  # a click carries names and settings: a few kB
 
 Scope = MutableMapping[str, Any]
@@ -24,14 +25,17 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _SESSION = r"[A-Za-z0-9_-]{1,64}"
 _READ = re.compile(
-    r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/healthz"
+    r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/healthz|/readyz"
     r"|/(?:static|assets|svelte)/[\w./@+-]+"
     r"|/gradio_api/(?:info/?|app_id/?|theme\.css|startup-events|queue/data|upload_progress)"
     rf"|/gradio_api/heartbeat/{_SESSION}"
     rf"|/gradio_api/call/compare/{_SESSION}"
     r"|/runs/[A-Za-z0-9_-]{16}/run\.zip"
 )
-_WRITE = re.compile(r"/gradio_api/(?:upload|queue/join|cancel|reset|call/compare)/?")
+_WRITE = re.compile(
+    r"/gradio_api/(?:upload|queue/join|cancel|reset|call/compare)/?"
+    r"|/live/[0-9a-f-]{36}"
+)
 _FILE = "/gradio_api/file="
 
 
@@ -80,6 +84,8 @@ class Perimeter:
             raise Refusal(404, "not found")
         if path.rstrip("/").endswith("/upload"):
             return _bounded(receive, MAX_UPLOAD_BYTES)
+        if path.startswith("/live/"):
+            return _replay(await _read_all(_bounded(receive, MAX_SOUND_BYTES)), receive)
         body = await _read_all(_bounded(receive, MAX_JSON_BYTES))
         for file_path in _file_paths(_parse(body)):
             self._check_file(file_path)

@@ -5,30 +5,34 @@ parts together.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.routing import Route
 
+from maxwhisper.serving.live import LiveDesk
 from maxwhisper.serving.perimeter import Perimeter
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.run_routes import run_routes
 from maxwhisper.serving.runs import RunStore
 from maxwhisper.serving.uploads import Uploads
-from maxwhisper.ui.about import about_tab
 from maxwhisper.ui.components import Catalogue, components_tab
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.header import header
+from maxwhisper.ui.layers import layers_section
+from maxwhisper.ui.listen import listen_tab
+from maxwhisper.ui.live import live_tab
 from maxwhisper.ui.race import race_tab
 from maxwhisper.ui.race_api import race_api
 from maxwhisper.ui.race_run import Runner
 from maxwhisper.ui.theme import CSS, theme
+from maxwhisper.ui.timings import timings_tab
+from maxwhisper.ui.use_it import use_it_tab
 
 MAX_WAITING = 8  # events in the queue; the next visitor is told to come back
 MAX_SESSIONS = 500  # whose state is remembered
-# Browsers hide microphones from pages that are neither https nor local: the page then says so.
-_SAY_INSECURE = """() => document.documentElement.style.setProperty(
-    '--insecure-only', window.isSecureContext ? 'none' : 'block')"""
+_PRESENTATION = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
 
 
 def build_page(
@@ -38,21 +42,29 @@ def build_page(
     uploads: Uploads,
     machine: Mapping[str, Any],
     runs: RunStore,
+    desk: LiveDesk,
 ) -> gr.Blocks:
     """Describe the page; nothing runs yet. `machine` is `maxwhisper.machine.describe()`, `runs`
-    keeps finished races."""
+    keeps finished races, `desk` has the live session."""
     with gr.Blocks(title="maxwhisper", analytics_enabled=False, fill_width=True) as page:
         run_id = gr.State("")  # of the race that every tab speaks about; "" before the first
-        header(pool, machine)
-        with gr.Tabs():
+        header(page, pool, machine)
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Race"):
                 runner = Runner(pool, uploads, runs, machine)
                 race_tab(runner, examples, run_id)
                 race_api(runner)
+            with gr.Tab("Listen & diff") as tab:
+                listen_tab(tab, runs, uploads, run_id)
+            with gr.Tab("Where the time goes") as tab:
+                timings_tab(tab, pool, runs, run_id)
             with gr.Tab("Components"):
-                components_tab(pool, catalogue)
-            with gr.Tab("About"):
-                about_tab(pool, machine)
+                components_tab(pool, catalogue, machine["commit"])
+                layers_section(pool, uploads, examples)
+            with gr.Tab("Live"):
+                live_tab(desk, uploads, examples)
+            with gr.Tab("Use it") as tab:
+                use_it_tab(tab, pool, machine, examples, runs, run_id)
     return page.queue(api_open=False, max_size=MAX_WAITING, default_concurrency_limit=1)
 
 
@@ -60,7 +72,7 @@ def serve_page(
     page: gr.Blocks,
     uploads: Uploads,
     examples: Sequence[Example],
-    runs: RunStore,
+    routes: Sequence[Route],
     *,
     host: str,
     port: int,
@@ -87,10 +99,10 @@ def serve_page(
         allowed_paths=sorted({str(example.path.parent) for example in examples}),
         app_kwargs={
             "middleware": [Middleware(Perimeter, uploads=uploads.root)],
-            "routes": run_routes(runs),
+            "routes": list(routes),
         },
         theme=theme(),
         css=CSS,
-        js=_SAY_INSECURE,
+        js=_PRESENTATION,
     )
     return address

@@ -5,21 +5,19 @@ import pytest
 from maxwhisper.engine import EngineInfo
 from maxwhisper.selftest.result import CheckResult
 from maxwhisper.serving.status import Status
-from maxwhisper.ui.components import ALL, Board, bar_percent, board_html
+from maxwhisper.ui.components import ALL, MARK_PERCENT, Board, bar_percent, board_html
 from maxwhisper.ui.header import strip_html
 from maxwhisper.ui.lanes import Lane, lane_html, status_note
 
 EVIL = "<img src=x onerror=alert(1)>"
 CATALOGUE = (("log-mel", "audio", "Mel."), ("encoder", "network", "Window."))
-MACHINE = {"cpu": "Test CPU", "threads": 2, "gpus": []}
-
-
-class FixedPool:
-    def __init__(self, **statuses):
-        self._statuses = statuses
-
-    def statuses(self):
-        return self._statuses
+MACHINE = {
+    "cpu": "Test CPU",
+    "threads": 2,
+    "gpus": [],
+    "versions": {"max": "26.7.0", "torch": "2.13.0", "ctranslate2": None},
+    "commit": "0123456789abcdef",
+}
 
 
 def test_lane_escapes_everything():
@@ -58,24 +56,45 @@ def test_status_in_words(status, note):
 
 def test_header_gives_device_reason_and_each_engines_state():
     info = EngineInfo("maxwhisper", "max 26.7", "tiny", "cpu", "no GPU was found", "float32")
-    strip = strip_html(
-        FixedPool(
-            maxwhisper=Status("ready", info=info, cold_s=2.0, warm_s=1.0),
-            other=Status("unavailable", EVIL),
-        ),
-        MACHINE,
-    )
-    assert "Test CPU, 2 threads · cpu, float32: no GPU was found" in strip
+    statuses = {
+        "maxwhisper": Status("ready", info=info, cold_s=2.0, warm_s=1.0),
+        "other": Status("unavailable", EVIL),
+    }
+    strip = strip_html(statuses, MACHINE, n_waiting=2)
+    assert "Test CPU, 2 threads · tiny on cpu, float32: no GPU was found" in strip
+    assert "MAX 26.7.0 · PyTorch 2.13.0 · CTranslate2 not installed" in strip
+    assert "commit 0123456789 · 2 waiting" in strip
     assert "first run 2.0 s, warm 1.0 s" in strip
+    assert "<em>warm</em>" in strip
     assert "unavailable: &lt;img" in strip
 
 
+def test_header_names_the_driver_and_says_when_nobody_waits():
+    gpu = {"name": "A GPU", "driver_version": "570.1", "memory.total": "1"}
+    strip = strip_html({}, {**MACHINE, "gpus": [gpu], "commit": None}, n_waiting=0)
+    assert "A GPU (driver 570.1)" in strip
+    assert "commit unknown · nobody waits" in strip
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (Status("loading", "compiling graphs: 41 s"), "compiling"),
+        (Status("loading", "reading demo"), "loading"),
+        (Status("warming", "first inference"), "warming"),
+    ],
+)
+def test_header_says_in_a_word_what_is_waited_for(status, word):
+    assert f"<em>{word}</em>" in strip_html({"maxwhisper": status}, MACHINE, n_waiting=0)
+
+
 def test_board_is_grey_until_a_check_has_run():
-    board = Board(CATALOGUE)
+    board = Board(CATALOGUE, commit="0123456789abcdef")
     assert board_html(board).count('class="check not-run"') == 2
     assert "passed" not in board_html(board).replace("0 passed", "")
     board.record(CheckResult("log-mel", "audio", "passed", 1e-7, 1e-4, 3.0, "cpu", EVIL))
-    page = board_html(board, pending={"encoder"})
+    page = board_html(board, pending=["encoder"])
+    assert "on cpu · commit 0123456789 · 20" in page
     assert 'class="check passed"' in page
     assert 'class="check running"' in page
     assert "1 passed · 0 failed · 1 not run" in page
@@ -92,11 +111,21 @@ def test_board_counts_a_check_that_could_not_run_as_failed():
 def test_board_selects_by_group():
     assert Board(CATALOGUE).names(ALL) == ["log-mel", "encoder"]
     assert Board(CATALOGUE).names("network") == ["encoder"]
+    assert Board(CATALOGUE).names("log-mel") == ["log-mel"]
+    assert Board(CATALOGUE).names("/etc/passwd") == []
 
 
 @pytest.mark.parametrize(
     ("error", "tolerance", "percent"),
-    [(1e-4, 1e-4, 100), (1e-7, 1e-4, 50), (1e-12, 1e-4, 0), (0, 0, 0), (1, 0, 100)],
+    [
+        (1e-4, 1e-4, MARK_PERCENT),
+        (1e-7, 1e-4, MARK_PERCENT / 2),
+        (1e-3, 1e-4, 100),
+        (1, 1e-4, 100),
+        (1e-12, 1e-4, 0),
+        (0, 0, 0),
+        (1, 0, 100),
+    ],
 )
 def test_error_bar_is_logarithmic(error, tolerance, percent):
     assert bar_percent(error, tolerance) == pytest.approx(percent)
