@@ -209,9 +209,9 @@ def _losses(rows: Sequence[Ratio]) -> list[str]:
     lost = [f"{r.baseline} ({r.mode}, {r.clip})" for r in rows if r.verdict == "slower"]
     heavy = dict.fromkeys(r.baseline for r in rows if r.memory and r.memory > MEMORY_LIMIT)
     notes = [f"we lose to {', '.join(lost)}"] if lost else []
-    return notes + (
-        [f"we take over {MEMORY_LIMIT}× the memory of {', '.join(heavy)}"] if heavy else []
-    )
+    if heavy:
+        notes.append(f"we take over {MEMORY_LIMIT}× the memory of {', '.join(heavy)}")
+    return notes
 
 
 def _scaling_rows(lanes: Sequence[Scaling]) -> list[Sequence[str]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from baselines.openai_lines import SegmentLines
 from maxwhisper.bench_cases import Clip, Model, find_mode, make_job
 from maxwhisper.bench_process import measure
 from maxwhisper.checkpoint.random import random_checkpoint
@@ -107,11 +108,46 @@ def test_segments_are_reported_and_clocked(engines, clip):
     for engine in engines:
         seen = []
         transcript = engine.transcribe(clip[:48_000], OPTIONS, seen.append)
-        assert tuple(seen) == transcript.segments
+        reported = [(s.start, s.end, s.text) for s in seen]
+        assert reported == [(s.start, s.end, s.text) for s in transcript.segments]
         assert list(transcript.timings) == ["total"]
         assert transcript.timings["total"] > 0
         assert (transcript.duration, transcript.language) == (3.0, "en")
         assert [segment.id for segment in seen] == list(range(len(seen)))
+
+
+def test_openai_whisper_reports_a_window_before_it_hears_the_next(engines, clip, capsys):
+    engine, encoded, seen = engines[0], [], []
+    hook = engine.model.encoder.register_forward_hook(lambda *_: encoded.append(1))
+    try:
+        transcript = engine.transcribe(clip, OPTIONS, lambda s: seen.append((len(encoded), s)))
+    finally:
+        hook.remove()
+    assert len(seen) == len(transcript.segments)
+    assert seen[0][0] < len(encoded), "told of the first window before the last was encoded"
+    for (_, told), final in zip(seen, transcript.segments, strict=True):
+        assert (told.start, told.end) == pytest.approx((final.start, final.end), abs=1e-3)
+        assert told.text == final.text or final.text == ""  # it clears segments of no length
+        assert told.tokens == ()
+    assert capsys.readouterr().out == "", "what it prints is listened to, not passed on"
+
+
+def test_a_line_of_text_cannot_pass_for_a_time_or_another_segment():
+    seen = []
+    lines = SegmentLines(seen.append)
+    print("Detected language: English", file=lines)
+    print("[1:02:03.500 --> 1:02:04.000]  a\n[00:00.000 --> 00:01.000] b", file=lines)
+    assert [(s.start, s.end, s.text) for s in seen] == [
+        (3723.5, 3724.0, " a\n[00:00.000 --> 00:01.000] b")
+    ]
+
+
+def test_stopping_at_a_segment_ends_openai_whisper(engines, clip):
+    def stop(segment):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        engines[0].transcribe(clip, OPTIONS, stop)
 
 
 def test_nothing_in_nothing_out(engines):
