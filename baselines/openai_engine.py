@@ -1,9 +1,10 @@
 """openai-whisper as an `Engine`: its own model and its own `transcribe`, with our weights.
 
 In: a checkpoint, a waveform, options. Out: a `Transcript`. Decodes no audio files. `transcribe` has
-no hook for segments, so `on_segment` is called for all of them at the end.
+no hook for segments, but prints them: `openai_lines` listens.
 """
 
+import contextlib
 import time
 from dataclasses import dataclass, fields
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 import whisper
 
+from baselines.openai_lines import SegmentLines
 from baselines.setup import choose_device, cpu_threads
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.schema import Checkpoint
@@ -55,7 +57,7 @@ class OpenAIEngine:
         batch_size: int | None = None,
         vad: bool | None = None,
     ) -> Transcript:
-        """See `Engine.transcribe`. Segments are reported at the end.
+        """See `Engine.transcribe`. Segments are reported with times and text alone.
 
         Raises `OptionError` for the options in `UNSUPPORTED`, for a prompt of token ids, for
         batches and for speech detection, which this library does not have.
@@ -67,12 +69,13 @@ class OpenAIEngine:
         arguments = self._arguments(options, len(waveform))
         torch.manual_seed(options.seed)
         started = time.perf_counter()
-        result = self.model.transcribe(waveform, verbose=None, **arguments)
+        if on_segment:
+            with contextlib.redirect_stdout(SegmentLines(on_segment)):
+                result = self.model.transcribe(waveform, verbose=True, **arguments)
+        else:
+            result = self.model.transcribe(waveform, verbose=None, **arguments)
         seconds = time.perf_counter() - started
         segments = tuple(_segment(entry) for entry in result["segments"])
-        if on_segment:
-            for segment in segments:
-                on_segment(segment)
         return Transcript(
             text=result["text"],
             language=result["language"],
