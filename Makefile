@@ -8,7 +8,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 REQUIREMENTS := requirements.txt $(if $(shell command -v nvidia-smi 2>/dev/null),requirements-gpu.txt)
 
-.PHONY: app test lint bench selftest clips compile artifacts clean
+.PHONY: app test lint bench selftest clips slides compile artifacts clean
 
 app: $(VENV)/.installed
 	$(PY) app.py $(ARGS)
@@ -29,6 +29,9 @@ selftest: $(VENV)/.installed
 
 clips: $(VENV)/.installed
 	$(PY) examples/make_clips.py $(ARGS)
+
+slides: $(VENV)/.installed
+	$(PY) -m tools.slides $(wildcard results/*.json) $(ARGS)
 
 # For this very processor: faster than what the package brings, which runs on any of its class.
 compile: $(VENV)/.installed

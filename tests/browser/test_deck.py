@@ -1,0 +1,64 @@
+"""The slides in Chromium: keys turn them, each fits on a projector, nothing is fetched."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))  # tools is no part of the installed package
+
+from tools.slides.__main__ import EVALUATION  # noqa: E402
+from tools.slides.deck import deck  # noqa: E402
+
+pytestmark = pytest.mark.browser
+
+OVERFLOW = """() => document.documentElement.scrollHeight > innerHeight
+    || document.documentElement.scrollWidth > innerWidth"""
+
+
+@pytest.fixture
+def page(browser, tmp_path):
+    """The deck without a record, at the size of a small projector; an error fails the test."""
+    path = tmp_path / "index.html"
+    path.write_text(deck([], json.loads(EVALUATION.read_text())), encoding="utf-8")
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="light")
+    page, problems = context.new_page(), []
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: problems.append(request.url))
+    page.goto(path.as_uri())
+    assert problems == [path.as_uri()], "one request: the file"
+    yield page
+    context.close()
+    assert len(problems) == 1, problems
+
+
+def test_keys_turn_the_slides_and_each_fits(page):
+    n_slides = page.locator("section").count()
+    for number in range(1, n_slides + 1):
+        assert page.locator("section:visible").count() == 1
+        assert page.locator("output").inner_text() == f"{number} / {n_slides}"
+        assert not page.evaluate(OVERFLOW), page.locator("section:visible h2").inner_text()
+        page.keyboard.press("ArrowRight")
+    assert page.url.endswith(f"#{n_slides}"), "the last one stays"
+    page.keyboard.press("Home")
+    assert page.locator("section.title").is_visible()
+    page.get_by_role("button", name="On").click()
+    assert page.locator("output").inner_text().startswith("2 /")
+
+
+def test_t_changes_light_and_dark(page):
+    paper = "() => getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.keyboard.press("t")
+    assert page.evaluate(paper) != light
+    page.keyboard.press("t")
+    assert page.evaluate(paper) == light
+
+
+def test_every_slide_is_printed(page):
+    page.emulate_media(media="print")
+    assert page.locator("section:visible").count() == page.locator("section").count()
+    assert not page.locator("nav").is_visible()
