@@ -28,6 +28,7 @@ class Phase:
     final_rate: float
     place_weight: float = 0.1  # of where the decoder listens
     masked: bool = True  # bands of the log-mel hidden, as in SpecAugment
+    listens: bool = True  # the encoder is trained too; if not, a window costs half
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,10 @@ def phases(batch_short: int, batch_window: int, spell: float, rate: float) -> tu
     return (
         Phase("hear", 0.06, hear, batch_short, 1.0, 0.0, rate, rate, masked=False),
         Phase("read", 0.57, read, batch_short, 0.3, 1.0, rate, rate / 4, 0.5, masked=False),
-        Phase("join", 0.14, join, batch_window * 3, 0.3, 1.0, rate / 2, rate / 4, 0.5, False),
-        Phase("window", 0.23, window, batch_window, 0.2, 1.0, rate / 2, rate / 100, 0.3, False),
+        Phase("join", 0.14, join, batch_window * 4, 0, 1.0, rate, rate / 2, 2.0, False, False),
+        Phase(
+            "window", 0.23, window, batch_window, 0, 1.0, rate / 2, rate / 100, 1.0, False, False
+        ),
     )
 
 
