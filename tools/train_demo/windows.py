@@ -27,9 +27,9 @@ N_POSITIONS = N_SAMPLES // POSITION  # 1500
 # How often a window has each property.
 NO_SPEECH = 0.10
 WITHOUT_TIMESTAMPS = 0.15
-PROMPTED = 0.30
+PROMPTED = 0.15
 ONE_VOICE = 0.7
-FULL = 0.5  # speech up to the end of the window; else one to four utterances
+FULL = 0.3  # speech up to the end of the window; else one to four utterances
 CUT = 0.6  # of the full ones: the last utterance is cut by the end
 SILENT_PADDING = 0.25  # zeros in the sound where it ends early; else zeros in the log-mel
 ELSEWHERE_LOUDER = 0.3  # part of a longer recording that has a louder place
