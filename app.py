@@ -31,6 +31,11 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or gpu (%(default)s)")
     parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
+    parser.add_argument(
+        "--share",
+        action="store_true",
+        help="also at a public address, through a tunnel of gradio.live, for a week at most",
+    )
     return parser.parse_args()
 
 
@@ -85,7 +90,13 @@ def main() -> None:
     try:
         page = build_page(pool, examples, selftest.catalog(), uploads, hardware, runs, desk)
         address = serve_page(
-            page, uploads, examples, routes, host=arguments.host, port=arguments.port
+            page,
+            uploads,
+            examples,
+            routes,
+            host=arguments.host,
+            port=arguments.port,
+            share=arguments.share,
         )
         print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
         pool.start()

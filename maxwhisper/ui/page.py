@@ -76,18 +76,20 @@ def serve_page(
     *,
     host: str,
     port: int,
+    share: bool = False,
 ) -> str:
-    """Start the server in the background and return its address.
+    """Start the server in the background and return its address; with `share`, that of a tunnel to
+    it through gradio.live, if there is one to be had.
 
     `launch`, never a mount: only `launch` arms gradio's check that a payload's file was uploaded.
     Raises `OSError` when the port is taken.
     """
-    _, address, _ = page.launch(
+    _, address, public_address = page.launch(
         server_name=host,
         server_port=port,
         prevent_thread_lock=True,
         quiet=True,
-        share=False,
+        share=share,
         show_error=False,
         ssr_mode=False,
         enable_monitoring=False,
@@ -105,4 +107,4 @@ def serve_page(
         css=CSS,
         js=_PRESENTATION,
     )
-    return address
+    return public_address or address
