@@ -30,7 +30,7 @@ _READ = re.compile(
     r"|/gradio_api/(?:info/?|app_id/?|theme\.css|startup-events|queue/data|upload_progress)"
     rf"|/gradio_api/heartbeat/{_SESSION}"
     rf"|/gradio_api/call/compare/{_SESSION}"
-    r"|/runs/[A-Za-z0-9_-]{16}/run\.zip"
+    r"|/runs/[A-Za-z0-9_-]{16}/(?:run\.zip|audio\.flac)"
 )
 _WRITE = re.compile(
     r"/gradio_api/(?:upload|queue/join|cancel|reset|call/compare)/?"

@@ -1,4 +1,5 @@
-"""The files of kept runs over HTTP: `/runs/<id>/run.zip`. Its address outlives every session.
+"""The files of kept runs over HTTP: `/runs/<id>/run.zip` and `audio.flac`. Their addresses outlive
+every session.
 
 In: a store. Out: Starlette routes. The perimeter lets nothing else of this kind through.
 """
@@ -10,10 +11,11 @@ from starlette.routing import Route
 from maxwhisper.serving.runs import RunNotFound, RunStore
 
 ZIP_NAME = "run.zip"
+AUDIO_NAME = "audio.flac"
 
 
 def run_routes(store: RunStore) -> list[Route]:
-    """A route for the ZIP of every run in `store`."""
+    """Routes for the ZIP and the recording of every run in `store`."""
 
     def send_zip(request: Request) -> Response:  # not async: packing takes a moment, in a thread
         run_id = request.path_params["run_id"]
@@ -25,4 +27,15 @@ def run_routes(store: RunStore) -> list[Route]:
             packed, filename=f"maxwhisper-{run_id}.zip", headers={"cache-control": "no-store"}
         )
 
-    return [Route(f"/runs/{{run_id}}/{ZIP_NAME}", send_zip, methods=["GET"])]
+    def send_audio(request: Request) -> Response:
+        try:
+            audio = store.audio_path(request.path_params["run_id"])
+        except RunNotFound as error:
+            return PlainTextResponse(str(error), status_code=404)
+        # Kept by the browser: it asks again for every part a visitor jumps to.
+        return FileResponse(audio, media_type="audio/flac", headers={"cache-control": "private"})
+
+    return [
+        Route(f"/runs/{{run_id}}/{ZIP_NAME}", send_zip, methods=["GET"]),
+        Route(f"/runs/{{run_id}}/{AUDIO_NAME}", send_audio, methods=["GET"]),
+    ]

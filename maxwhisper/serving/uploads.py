@@ -6,7 +6,6 @@ samples of the last few recordings stay in memory for a repeated run, no longer 
 """
 
 import os
-import secrets
 import shutil
 import tempfile
 import threading
@@ -26,7 +25,6 @@ TIME_TO_LIVE_S = 1800.0  # longer than the longest wait in a full queue
 SWEEP_EVERY_S = 60.0
 KEPT_IN_MEMORY = 4  # decoded recordings: 600 s are 38 MB
 _PREFIX = "maxwhisper-uploads-"
-_LENT = "lent"  # sub-folder of what we give, not of what we were given
 
 
 def make_upload_folder(parent: Path | None = None) -> Path:
@@ -132,15 +130,6 @@ class Uploads:
         if not resolved.is_file():
             raise AudioError("upload_gone", "this recording was already deleted: upload it again")
         return resolved
-
-    def lend(self, path: Path, name: str) -> Path:
-        """A copy of one of our own files, called `name`, that browsers may fetch; swept as uploads
-        are, and lent anew by the next call."""
-        folder = self.root / _LENT
-        folder.mkdir(exist_ok=True)
-        unfinished = folder / f"{secrets.token_hex(8)}.part"
-        shutil.copyfile(path, unfinished)
-        return unfinished.replace(folder / name)
 
     def delete(self, path: Path) -> None:
         """Remove one upload and the folder Gradio made for it."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _WIDTH = 400  # of the drawing, about a phone's width: text keeps its size there
-_LEFT, _RIGHT = 24, 374  # of a box; beside it are the ways back and out
-_BACK_X, _OUT_X = 388, 10
+_LEFT, _RIGHT = 30, 376  # of a box; beside it are the ways back and out
+_BACK_X, _OUT_X = 388, 8
 _HEIGHT, _GAP = 66, 22  # of a box, and between two
 
 

@@ -13,7 +13,7 @@ from maxwhisper.palette import colour
 from maxwhisper.ui.words import word_key
 
 MISSING = "–"  # stands where a row has no word
-_CHUNK = 4  # differing words side by side that fit on a phone
+_CHUNK = 3  # differing words side by side that fit on a phone
 Words = tuple[str, ...]
 
 

@@ -1,19 +1,17 @@
 """The Listen & diff tab: hear the recording, follow every engine's words, see where they differ.
 
-In: the store of runs, and the folder browsers may fetch from. Out: HTML, drawn once per run
-when the tab is opened; `listen.js` moves it.
+In: the store of runs. Out: HTML, drawn once per run when the tab is opened; `listen.js` moves it.
 """
 
 import functools
 import html
 from pathlib import Path
-from urllib.parse import quote
 
 import gradio as gr
 
 from maxwhisper.serving.race import LaneResult
+from maxwhisper.serving.run_routes import AUDIO_NAME
 from maxwhisper.serving.runs import Run, RunStore
-from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.diff import Column, align, count, diff_html
 from maxwhisper.ui.doubts import legend_html, segments_html
 from maxwhisper.ui.karaoke import karaoke_html
@@ -30,7 +28,7 @@ _JS = (Path(__file__).parent / "listen.js").read_text(encoding="utf-8")
 _PICTURES_KEPT = 8  # a picture is some 50 kB of text
 
 
-def listen_tab(tab: gr.Tab, store: RunStore, uploads: Uploads, run_id: gr.State) -> None:
+def listen_tab(tab: gr.Tab, store: RunStore, run_id: gr.State) -> None:
     """Build the tab inside the current `gr.Tab`. The picture comes by itself: the words need not
     wait for it."""
 
@@ -41,8 +39,7 @@ def listen_tab(tab: gr.Tab, store: RunStore, uploads: Uploads, run_id: gr.State)
     def draw(run: Run | None) -> tuple[str, str]:
         if run is None:
             return f'<p class="before">{BEFORE}</p>', ""
-        audio = uploads.lend(store.audio_path(run.id), f"{run.id}.flac")
-        return player_html(run, f"gradio_api/file={quote(str(audio))}"), words_html(run)
+        return player_html(run), words_html(run)
 
     def draw_picture(run: Run | None) -> str:
         return picture_of(run.id) if run is not None else ""
@@ -55,14 +52,14 @@ def listen_tab(tab: gr.Tab, store: RunStore, uploads: Uploads, run_id: gr.State)
     draw_when_seen(tab, store, run_id, draw_picture, [picture])
 
 
-def player_html(run: Run, audio_url: str) -> str:
+def player_html(run: Run) -> str:
     """The recording, to be heard."""
     return (
         f"<h3>{html.escape(run.audio_name)}</h3>"
-        f'<audio controls preload="metadata" src="{html.escape(audio_url)}" '
+        f'<audio controls preload="metadata" src="runs/{run.id}/{AUDIO_NAME}" '
         'aria-label="the recording"></audio>'
-        '<p class="notice sound-gone" hidden>The sound cannot be loaded: it may be gone from the '
-        "server. Reload the page and open the run by its link.</p>"
+        '<p class="notice sound-gone" hidden>The sound cannot be loaded: the run may have been '
+        "deleted, or too old to be kept. Race again.</p>"
     )
 
 
@@ -85,7 +82,8 @@ def comparison_html(run: Run) -> str:
     """Counts and the aligned texts; without text from two rows, the sentence that says so."""
     heard = [result for result in run.results if result.transcript.text.strip()]
     silent = [r.engine for r in run.results if r not in heard]
-    note = f'<p class="hint">{html.escape(_silence(silent))}</p>' if silent else ""
+    who = "No engine found speech." if not heard else f"{' and '.join(silent)} found no speech."
+    note = f'<p class="hint">{html.escape(who)}</p>' if silent else ""
     names, rows = _rows(run, heard)
     if len(rows) < 2:
         return note + '<p class="hint">There are no two texts to compare.</p>'
@@ -108,10 +106,6 @@ def _rows(run: Run, heard: list[LaneResult]) -> tuple[list[str], list[list[str]]
         names.insert(0, SAID)
         rows.insert(0, split_words(run.reference, heard[0].transcript.language))
     return names, rows
-
-
-def _silence(engines: list[str]) -> str:
-    return f"{' and '.join(engines)} found no speech."
 
 
 def _counts(names: list[str], columns: list[Column]) -> str:

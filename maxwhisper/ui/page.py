@@ -55,7 +55,7 @@ def build_page(
                 race_tab(runner, examples, run_id)
                 race_api(runner)
             with gr.Tab("Listen & diff") as tab:
-                listen_tab(tab, runs, uploads, run_id)
+                listen_tab(tab, runs, run_id)
             with gr.Tab("Where the time goes") as tab:
                 timings_tab(tab, pool, runs, run_id)
             with gr.Tab("Components"):

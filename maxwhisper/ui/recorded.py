@@ -20,7 +20,7 @@ from maxwhisper.records import machine_line
 RESULTS = Path(__file__).parents[2] / "results"  # of the repository; a wheel has none
 _COMMAND = "python -m maxwhisper bench --output results/NAME.json"
 _NONE_YET = f"Nothing is recorded here yet. This makes a record: <code>{_COMMAND}</code>"
-_PREFERRED = "time against length"  # the figure shown first, if there is one
+_PREFERRED = "against length"  # the figure shown first, if there is one
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def badge_html(record: Mapping[str, Any]) -> str:
     return (
         f'<p class="measured"><strong>recorded on {day(record["when"])}</strong> '
         f"{html.escape(machine_line(record['machine']))} · median of {rounds} rounds · "
-        f"machine {html.escape(quality)}</p>"
+        f"noise: {html.escape(quality)}</p>"
     )
 
 

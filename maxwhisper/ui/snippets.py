@@ -5,12 +5,13 @@ In: options, a model, a file. Out: program text that names only what differs fro
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 from maxwhisper.options import TranscribeOptions
 
-_WIDTH = 64  # of a Python call; a longer one gets a line for each argument
+_WIDTH = 64  # characters of a line, about; longer calls get more lines
 
 
 def changed_options(options: TranscribeOptions) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def python_lines(model: str, file: str, options: TranscribeOptions) -> str:
 def command_line(engine: str, model: str, file: str, options: TranscribeOptions) -> str:
     """The same on the command line, with any engine."""
     flags = [f"--{name}={_flag_text(value)}" for name, value in changed_options(options).items()]
-    return shlex.join([*_program("transcribe"), file, "--engine", engine, "--model", model, *flags])
+    return _lines("transcribe", file, [f"--engine={engine}", f"--model={model}", *flags])
 
 
 def http_lines(model: str, file: str, rounds: int, options: TranscribeOptions) -> str:
@@ -60,14 +61,15 @@ def http_lines(model: str, file: str, rounds: int, options: TranscribeOptions) -
 
 def bench_line(model: str, file: str, rounds: int, options: TranscribeOptions) -> str:
     """The benchmark of all engines on `file`. It decodes greedily, as a race does."""
-    language = ["--language", options.language] if options.language else []
-    return shlex.join(
-        [*_program("bench"), file, "--models", model, "--rounds", str(rounds), *language]
-    )
+    language = [f"--language={options.language}"] if options.language else []
+    return _lines("bench", file, [f"--models={model}", f"--rounds={rounds}", *language])
 
 
-def _program(command: str) -> list[str]:
-    return ["python", "-m", "maxwhisper", command]
+def _lines(command: str, file: str, flags: Sequence[str]) -> str:
+    """A command of ours; its flags on a line of their own where one line would be too long."""
+    first = f"python -m maxwhisper {command} {shlex.quote(file)}"
+    rest = shlex.join(flags)
+    return f"{first} {rest}" if len(first) + len(rest) < _WIDTH else f"{first} \\\n  {rest}"
 
 
 def _flag_text(value: Any) -> str:

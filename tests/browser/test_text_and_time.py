@@ -80,7 +80,7 @@ def test_lines_of_the_run_can_be_copied(open_run):
     page.wait_for_function(
         "() => [...document.querySelectorAll('.copy')].some(e => /copied|Ctrl/.test(e.textContent))"
     )
-    assert "--model tiny" in page.inner_text(".code >> nth=1")
+    assert "--model=tiny" in page.inner_text(".code >> nth=1")
 
 
 def test_before_any_run_the_tabs_explain_themselves(open_page):

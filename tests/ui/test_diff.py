@@ -74,7 +74,7 @@ def test_rows_that_do_not_deviate_are_not_repeated():
 
 def test_long_differences_wrap():
     page = diff_html(["one", "two"], align(rows("a b c d e f", "u v w x y z")), " ")
-    assert re.findall(r"--columns: (\d)", page) == ["4", "2"]
+    assert re.findall(r"--columns: (\d)", page) == ["3", "3"]
 
 
 def test_words_and_names_are_no_markup():

@@ -83,7 +83,6 @@ def test_what_was_said_is_the_first_row_where_it_is_known():
 def test_nothing_from_outside_is_markup():
     texts = (f"{EVIL} \"quoted\" 'words'", "{{value}} ${value} `x`")
     run = make_run(texts=texts, reference=f"{EVIL} said", audio_name=EVIL)
-    page = player_html(run, 'x" onerror="alert(1)') + words_html(run)
+    page = player_html(run) + words_html(run)
     assert "<script" not in page
-    assert 'onerror="alert' not in page
     assert "&lt;script&gt;alert(1)" in page

@@ -122,7 +122,6 @@ def test_uploaded_file_can_be_heard_again(page, tmp_path):
         ("POST", "/gradio_api/call/v2/compare"),
         ("GET", "/gradio_api/call/receive/0123"),
         ("GET", "/runs/0123456789abcdef/run.json"),
-        ("GET", "/runs/0123456789abcdef/audio.flac"),
         ("GET", "/runs/../uploads/run.zip"),
         ("POST", "/gradio_api/process_recording"),
         ("POST", "/gradio_api/component_server"),
