@@ -131,7 +131,7 @@ class _Comparison:
         window_s = self.engine.dims.n_audio_ctx * TIME_PRECISION_S
         clip_s = len(self.waveform) / SAMPLE_RATE
         n_columns = max(1, min(N_COLUMNS, int(clip_s / TIME_PRECISION_S)))
-        names = tuple(f"{clip_s * column / n_columns:.1f} s" for column in range(n_columns))
+        names = tuple(f"{clip_s * column / n_columns:.2f} s" for column in range(n_columns))
         if got is None:
             return self._row(layer, "audio", names, ())
         n_inside = max(n_columns, round(len(want) * clip_s / window_s))
