@@ -60,9 +60,8 @@ class Trainer:
             seed = self.settings.seed * 1_000_003 + self.step
             if phase.masked:
                 mel = mask_bands(mel, torch.Generator().manual_seed(seed))
-        with torch.set_grad_enabled(phase.listens):
-            features = self.learner.encode(mel, batch.first_position)
-            phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
+        features = self.learner.encode(mel, batch.first_position)
+        phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
         losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
         loss = phase.phone_weight * phone_loss
         if phase.text_weight:
