@@ -30,7 +30,7 @@ function draw() {
     const track = find(`.track[data-engine="${CSS.escape(lane.engine)}"]`);
     const place = finished.indexOf(lane), said = lane.said.filter(s => s[0] <= clock);
     track.classList.toggle('finished', place >= 0);
-    track.querySelector('.bar i').style.width = `${100 * Math.min(clock, lane.total_s) / race.end_s}%`;
+    track.querySelector('.course i').style.width = `${100 * Math.min(clock, lane.total_s) / race.end_s}%`;
     track.querySelector('.progress').textContent = place >= 0
       ? `${PLACES[place] ?? `${place + 1}th`} · ${lane.total_s.toFixed(2)} s`
       : `${said.length} of ${lane.said.length} segments`;

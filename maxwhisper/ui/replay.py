@@ -67,6 +67,6 @@ def _track(result: LaneResult, end_s: float) -> str:
     return (
         f'<div class="track" data-engine="{name}" style="--lane: {colour(result.engine)}">'
         f'<div class="name"><strong>{name}</strong><span class="progress">{total_s:.2f} s</span>'
-        f'</div><div class="bar"><i style="width: {100 * total_s / end_s:.2f}%"></i>{ticks}</div>'
+        f'</div><div class="course"><i style="width: {100 * total_s / end_s:.2f}%"></i>{ticks}</div>'
         f'<p class="said">{text}</p></div>'
     )
