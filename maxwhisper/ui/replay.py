@@ -63,10 +63,10 @@ def _track(result: LaneResult, end_s: float) -> str:
     ticks = "".join(
         f'<b style="left: {100 * at_s / end_s:.2f}%"></b>' for at_s in result.spoken_s[:MAX_TICKS]
     )
-    text = html.escape(result.transcript.text.strip())
+    text, percent = html.escape(result.transcript.text.strip()), 100 * total_s / end_s
     return (
         f'<div class="track" data-engine="{name}" style="--lane: {colour(result.engine)}">'
         f'<div class="name"><strong>{name}</strong><span class="progress">{total_s:.2f} s</span>'
-        f'</div><div class="course"><i style="width: {100 * total_s / end_s:.2f}%"></i>{ticks}</div>'
+        f'</div><div class="course"><i style="width: {percent:.2f}%"></i>{ticks}</div>'
         f'<p class="said">{text}</p></div>'
     )
