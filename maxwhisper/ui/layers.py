@@ -28,8 +28,8 @@ from maxwhisper.ui.scores import OURS
 OWN = "A recording of my own"
 LOWEST = 1e-9  # errors below are drawn like it: a hundredth of what float32 can tell apart
 ROW_HEIGHT_PX = 22
-FRAME_HEIGHT_PX = 110  # axis, its title, margins
-MAX_TICKS = 8  # of times; every token has its own
+FRAME_HEIGHT_PX = {"audio": 110, "text": 150}  # axis, its title or its tokens, margins
+MAX_TOKEN_CHARACTERS = 12  # of a label; the whole token is in the cell's own text
 # Cividis, which every common colour vision reads alike; beyond the tolerance, vermillion.
 _WITHIN = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
 _BEYOND = "#d55e00"
@@ -151,6 +151,7 @@ def heat_map(rows: Sequence[LayerErrors]) -> go.Figure:
     blank = (None,) * len(positions)
     figure = go.Figure(
         go.Heatmap(
+            x=_columns(rows[0]),
             z=[[_shade(e, low, high) for e in row.errors] or blank for row in rows],
             y=names,
             customdata=[[f"{e:.1e}" for e in row.errors] or blank for row in rows],
@@ -172,29 +173,43 @@ def heat_map(rows: Sequence[LayerErrors]) -> go.Figure:
     )
     figure.update_layout(
         template="none",
-        height=FRAME_HEIGHT_PX + ROW_HEIGHT_PX * len(rows),  # autosize collapses to nothing
+        height=FRAME_HEIGHT_PX[rows[0].axis]
+        + ROW_HEIGHT_PX * len(rows),  # autosize collapses to nothing
         margin={"l": 8, "r": 8, "t": 24, "b": 60},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(128,128,128,0.12)",
         font={"family": "system-ui, sans-serif", "size": 13},
         dragmode=False,
     )
-    every = 1 if rows[0].axis == "text" else max(1, -(-len(positions) // MAX_TICKS))
-    ticks = list(range(0, len(positions), every))
-    figure.update_xaxes(
-        tickvals=ticks,
-        ticktext=[html.escape(positions[i].strip() or "␣") for i in ticks],
-        tickangle=0 if rows[0].axis == "audio" else -60,
-        title_text="time in the clip" if rows[0].axis == "audio" else "",
+    if rows[0].axis == "audio":
+        figure.update_xaxes(title_text="seconds into the clip")
+    else:
+        labels = [_label(token) for token in positions]
+        figure.update_xaxes(tickvals=_columns(rows[0]), ticktext=labels, tickangle=-90)
+    figure.update_xaxes(automargin=True, fixedrange=True, showgrid=False, zeroline=False)
+    figure.update_yaxes(
+        autorange="reversed",
         automargin=True,
+        dtick=1,
+        ticksuffix="  ",
         fixedrange=True,
         showgrid=False,
-        zeroline=False,
-    )
-    figure.update_yaxes(
-        autorange="reversed", automargin=True, ticksuffix="  ", fixedrange=True, showgrid=False
     )
     return figure
+
+
+def _columns(row: LayerErrors) -> list[float]:
+    """Where its cells lie: seconds of the audio, numbers of the tokens."""
+    if row.axis == "text":
+        return [float(i) for i in range(len(row.positions))]
+    return [float(position.removesuffix(" s")) for position in row.positions]
+
+
+def _label(token: str) -> str:
+    shown = token.strip() or "␣"
+    if len(shown) > MAX_TOKEN_CHARACTERS:
+        shown = f"{shown[: MAX_TOKEN_CHARACTERS - 1]}…"
+    return html.escape(shown)
 
 
 def _shade(error: float, low: float, high: float) -> float:
