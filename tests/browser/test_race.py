@@ -49,6 +49,9 @@ def test_replay_starts_all_together_and_ends_as_recorded(open_page, kept):
     assert page.inner_text("#replay .clock") == paused
     page.get_by_label("Speed").select_option("16")
     page.get_by_role("button", name="Replay").click()
+    page.wait_for_function(
+        "() => document.querySelector('#replay .progress').innerText === '3rd · 1.70 s'"
+    )
     page.wait_for_function("() => document.querySelector('.play').innerText === 'Replay'")
     assert progress(page) == ["3rd · 1.70 s", "2nd · 0.90 s", "1st · 0.70 s"]
     assert page.locator("#replay i").count() == 3, "no markup from a transcript, only the bars"
