@@ -6,8 +6,8 @@ every phone's time, and with a phone for each frame the encoder heard in minutes
 after 6, WER 46.7 % after 40). So the encoder learns phones first, the decoder then learns to read
 it on short stretches, and 30 s windows, one of which costs what eight short ones do, come last.
 
-The step from stretches to windows is the hard one. A network that read about 60 % of the words of single
-stretches (72,000 utterances, two hours on one core) heard nothing at all in them padded to 30 s: it
+The step from stretches to windows is the hard one. A network that read about 60 % of the words of
+single stretches (72,000 utterances, two hours on one core) heard nothing in them padded to 30 s: it
 had never met long silence. Ten minutes of windows with the encoder held fixed brought it to 16 %.
 """
 
