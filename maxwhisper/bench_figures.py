@@ -14,7 +14,7 @@ import plotly.io
 
 from maxwhisper.bench_report import has_numbers
 from maxwhisper.bench_summary import Run
-from maxwhisper.palette import colour, stage_colour
+from maxwhisper.palette import CLEAR, FIGURE_LAYOUT, GRID, colour, stage_colour
 from maxwhisper.records import machine_line
 
 ROW_PX = 46  # two lines of text
@@ -22,7 +22,6 @@ FRAME_PX = 110  # axis, legend and margins
 PLOT_PX = 480  # height of the figures without rows
 TALK = "talk.flac"  # the project's standard benchmark clip
 MODE_SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "star")
-_GRID = "rgba(128, 128, 128, 0.25)"
 _GREY = "#808080"
 _REST = "not told"  # time in no stage, or of an engine that tells none
 
@@ -228,23 +227,19 @@ def _is_hollow(run: Run) -> bool:
 
 
 def _fill(run: Run) -> str:
-    return "rgba(0,0,0,0)" if _is_hollow(run) else colour(run["engine"])
+    return CLEAR if _is_hollow(run) else colour(run["engine"])
 
 
 def _framed(figure: go.Figure, height_px: int) -> go.Figure:
     """Quiet axes, no background, text in whatever colour the page has."""
     figure.update_layout(
-        template="none",
+        **FIGURE_LAYOUT,
         height=height_px,
         margin={"l": 8, "r": 16, "t": 40, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 14},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
         bargap=0.3,
-        dragmode=False,
     )
-    figure.update_xaxes(gridcolor=_GRID, zeroline=False, automargin=True, fixedrange=True)
-    figure.update_yaxes(gridcolor=_GRID, zeroline=False, automargin=True, fixedrange=True)
+    figure.update_xaxes(gridcolor=GRID, zeroline=False, automargin=True, fixedrange=True)
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True, fixedrange=True)
     figure.update_yaxes(ticklabelstandoff=6)
     return figure

@@ -11,8 +11,8 @@ from typing import Any
 
 from maxwhisper.bench_report import has_numbers
 from maxwhisper.dims import CHUNK_LENGTH_S, SAMPLE_RATE
+from maxwhisper.engine import OURS
 
-OURS = "maxwhisper"
 # Seconds per second of audio may differ by so much between lengths, from a full window on.
 LINEAR_WITHIN = 0.05
 # So may memory without the samples: the log-mel of the first 30 min is kept, 58 MB at 80 mels.

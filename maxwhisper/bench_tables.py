@@ -11,7 +11,6 @@ from typing import Any
 from maxwhisper.bench_report import NOISY, QUIET, has_numbers
 from maxwhisper.bench_summary import (
     LINEAR_WITHIN,
-    OURS,
     Ratio,
     Run,
     Scaling,
@@ -19,6 +18,7 @@ from maxwhisper.bench_summary import (
     ratios,
     scaling,
 )
+from maxwhisper.engine import OURS
 from maxwhisper.errors import RecordError
 from maxwhisper.records import columns, machine_line
 

@@ -21,6 +21,7 @@ from maxwhisper.transcript import Segment, Transcript
 if TYPE_CHECKING:
     from maxwhisper.transcribe.stream import Stream
 
+OURS = "maxwhisper"  # among the names of `ENGINES`
 Waveform = npt.NDArray[np.float32]  # (n,) mono, 16 kHz, nominally in -1..1
 OnSegment = Callable[[Segment], None]
 Progress = Callable[[str], None]  # one line for people, for example "compiling graphs: 41 s"

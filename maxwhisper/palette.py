@@ -1,8 +1,20 @@
-"""Colours of engines and stages, told apart by every common colour vision, on light and on dark.
+"""Colours of engines and stages, told apart by every common colour vision, on light and on dark;
+and the look that all figures share.
 
 Source: Okabe and Ito, "Color Universal Design" (2008): blue, orange, bluish green, reddish purple.
 Colour never stands alone on the page: a name is always beside it.
 """
+
+CLEAR = "rgba(0,0,0,0)"
+GRID = "rgba(128, 128, 128, 0.25)"
+# plotly's layout of every figure: no background, and text whose colour the page's CSS chooses.
+FIGURE_LAYOUT = {
+    "template": "none",
+    "paper_bgcolor": CLEAR,
+    "plot_bgcolor": CLEAR,
+    "font": {"family": "system-ui, sans-serif", "size": 14},
+    "dragmode": False,
+}
 
 _ENGINE_COLOURS = {
     "openai-whisper": "#0072b2",

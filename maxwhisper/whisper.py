@@ -86,14 +86,13 @@ class Whisper:
         """
         if batch_size is not None:
             report = (lambda _, segment: on_segment(segment)) if on_segment else None
-            clock = StageClock()
-            waveform = _samples(audio, clock)
-            (transcript,) = self.transcribe_many(
-                [waveform], options, report, batch_size=batch_size, vad=vad, **changes
-            )
-            seconds = {**clock.seconds, **transcript.timings}
-            seconds["total"] += sum(clock.seconds.values())
-            return replace(transcript, timings=seconds)
+            try:
+                (transcript,) = self.transcribe_many(
+                    [audio], options, report, batch_size=batch_size, vad=vad, **changes
+                )
+            except SomeUnreadable as error:
+                raise error.errors[0] from None
+            return transcript
         options = (options or TranscribeOptions()).changed(changes)
         clock, start = StageClock(), time.perf_counter()
         waveform = _samples(audio, clock)

@@ -11,6 +11,7 @@ import lzma
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from maxwhisper.runtime.device import Placement
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "demo" / "graphs"
 _GRAPH_SOURCES = Path(__file__).parent.parent / "graphs"
+MEF, MANIFEST = "graphs.mef", "manifest.json"
 _PIECE = 1 << 20  # bytes unpacked at a time
 
 
@@ -72,7 +74,7 @@ def artifact_folder(key: ArtifactKey, cache_dir: Path | None = None) -> Path:
 
 def sound_artifact(folder: Path, key: ArtifactKey) -> Path:
     """Path of the .mef, or `ArtifactError` saying why there is none to trust."""
-    path, manifest_path = folder / "graphs.mef", folder / "manifest.json"
+    path, manifest_path = folder / MEF, folder / MANIFEST
     if not manifest_path.exists() or not path.exists():
         raise ArtifactError(f"no artifact yet for this network on {key.target} ({key.dtype})")
     try:
@@ -93,20 +95,20 @@ def store(write: Callable[[str], object], folder: Path, key: ArtifactKey) -> Non
     os.close(handle)
     try:
         write(temporary)
-        (folder / "manifest.json").unlink(missing_ok=True)
-        os.replace(temporary, folder / "graphs.mef")
+        (folder / MANIFEST).unlink(missing_ok=True)
+        os.replace(temporary, folder / MEF)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    manifest = {"key": key.to_dict(), "sha256": sha256(folder / "graphs.mef")}
+    manifest = {"key": key.to_dict(), "sha256": sha256(folder / MEF)}
     scratch = folder / "manifest.json.part"
     scratch.write_text(json.dumps(manifest, indent=1))
-    os.replace(scratch, folder / "manifest.json")
+    os.replace(scratch, folder / MANIFEST)
 
 
 def discard(dims: Dims, placement: Placement, cache_dir: Path | None = None) -> None:
     """Forget an artifact that loaded but computed wrong numbers."""
     folder = artifact_folder(artifact_key(dims, placement), cache_dir)
-    (folder / "manifest.json").unlink(missing_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
 
 
 def pack(folder: Path, key: ArtifactKey, out: Path) -> Path:
@@ -120,20 +122,23 @@ def pack(folder: Path, key: ArtifactKey, out: Path) -> Path:
     return packed
 
 
-def unpack(key: ArtifactKey, sources: Iterable[Path], cache_dir: Path | None = None) -> bool:
-    """Bring the artifact of `key` into the cache from the first folder of `sources` that has it;
-    False if none does. Raises `ArtifactError` for one that is damaged (xz checks its content)."""
+def unpack(key: ArtifactKey, sources: Iterable[Path], cache_dir: Path | None = None) -> Path | None:
+    """Path of the artifact of `key` in the cache, where it is unpacked once, from the first folder
+    of `sources` that has it; None if none does. Raises `ArtifactError` for one that is damaged (xz
+    checks its content)."""
+    folder = artifact_folder(key, cache_dir)
     for source in sources:
         packed = source / _packed_name(key)
         if packed.is_file():
-            folder = artifact_folder(key, cache_dir)
+            with suppress(ArtifactError):
+                return sound_artifact(folder, key)
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 store(partial(_unpack_to, packed), folder, key)
             except (lzma.LZMAError, EOFError) as error:
                 raise ArtifactError(f"{packed.name} is damaged ({error})") from error
-            return True
-    return False
+            return folder / MEF
+    return None
 
 
 def _packed_name(key: ArtifactKey) -> str:

@@ -59,8 +59,7 @@ def load_or_compile(
             why = f"the cached artifact does not load ({error})"
         for portable in _portable(key, placement, sources):
             try:
-                if unpack(portable, sources, cache_dir):
-                    path = sound_artifact(artifact_folder(portable, cache_dir), portable)
+                if path := unpack(portable, sources, cache_dir):
                     return session.compile(path)
             except (ArtifactError, RuntimeError, ValueError) as error:
                 why = f"the graphs that came for {portable.target} do not load ({error})"

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import Waveform
+from maxwhisper.engine import OURS, Waveform
 from maxwhisper.errors import EngineUnavailable, MaxWhisperError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import messages
@@ -23,7 +23,6 @@ from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import RunCancelled
 from maxwhisper.stream_options import StreamOptions
 
-ENGINE = "maxwhisper"
 MAX_LIVE_S = 120.0  # of audio: then it is somebody else's turn
 IDLE_S = 10.0  # without a sample: the visitor has gone
 STEP_S = 0.25  # of new audio, and the engine is given it; the stream collects whole hops
@@ -137,7 +136,7 @@ class LiveSession:
             note = self._view.note or "stopped"
         except MaxWhisperError as error:
             note = str(error)
-        except Exception:
+        except Exception:  # a thread that dies silently would leave its visitor waiting
             print("live session: internal error", file=sys.stderr)
             traceback.print_exc()
             note = "internal error, logged on the server"
@@ -172,7 +171,7 @@ class LiveSession:
             self._set(phase="waiting")
         with self._pool.spare_device(self._stopped.is_set):
             self._set(phase="finishing" if is_last else "listening")
-            answer = self._pool.live(ENGINE, command, self._stopped.is_set)
+            answer = self._pool.live(OURS, command, self._stopped.is_set)
         if isinstance(answer, messages.StreamHeard):
             update = answer.update
             self._set(

@@ -10,6 +10,7 @@ from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.engine import Waveform
 from maxwhisper.errors import AudioError
 from maxwhisper.mixdown import check_rate
+from maxwhisper.samples import read_samples
 
 BYTES_PER_SAMPLE = 2
 
@@ -36,5 +37,5 @@ class Microphone:
                 f"expected whole 16-bit samples at {self._rate} Hz, got {len(pcm)} bytes "
                 f"at {rate}: start again",
             )
-        chunk = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
-        return self._resampler.resample_chunk(chunk)
+        chunk = np.frombuffer(pcm, "<i2")
+        return self._resampler.resample_chunk(read_samples(chunk, 0, len(chunk)))

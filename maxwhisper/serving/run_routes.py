@@ -8,10 +8,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from maxwhisper.serving.runs import RunNotFound, RunStore
-
-ZIP_NAME = "run.zip"
-AUDIO_NAME = "audio.flac"
+from maxwhisper.serving.runs import AUDIO_NAME, ZIP_NAME, RunNotFound, RunStore
 
 
 def run_routes(store: RunStore) -> list[Route]:

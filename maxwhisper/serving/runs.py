@@ -35,7 +35,7 @@ KEEP_RUNS = 200  # with ten-minute recordings: 2 GB of FLAC at most
 SCHEMA = 1  # of run.json; a file of another one is not read
 _ID_BYTES = 12  # 96 random bits: nobody guesses a link
 _ID = re.compile(r"[A-Za-z0-9_-]{16}")
-_RECORD, _AUDIO, _ZIP = "run.json", "audio.flac", "run.zip"
+_RECORD, AUDIO_NAME, ZIP_NAME = "run.json", "audio.flac", "run.zip"
 _DAY_S = 86_400
 
 _FIELDS = {
@@ -145,7 +145,7 @@ class RunStore:
         """Keep `run` and the (n,) samples it heard, whole or not at all."""
         unfinished = self._folder / f"{run.id}.unfinished"
         unfinished.mkdir(parents=True, mode=0o700)
-        _write_flac(unfinished / _AUDIO, waveform)
+        _write_flac(unfinished / AUDIO_NAME, waveform)
         _write_record(unfinished / _RECORD, run)
         unfinished.rename(self._folder / run.id)
         self.prune()
@@ -158,7 +158,7 @@ class RunStore:
         _write_record(unfinished, run)
         os.utime(unfinished, (changed, changed))  # no younger for it
         unfinished.replace(path)
-        path.with_name(_ZIP).unlink(missing_ok=True)
+        path.with_name(ZIP_NAME).unlink(missing_ok=True)
 
     def load(self, run_id: str) -> Run:
         """The run `run_id`. Raises `RunNotFound`."""
@@ -174,18 +174,18 @@ class RunStore:
 
     def audio_path(self, run_id: str) -> Path:
         """The recording of the run: FLAC, 16 kHz, mono. Raises `RunNotFound`."""
-        return self._path(run_id, _AUDIO)
+        return self._path(run_id, AUDIO_NAME)
 
     def zip_path(self, run_id: str) -> Path:
         """Everything of the run in one file, packed when it is first asked for: every transcript as
         txt, srt, vtt, tsv and json, the recording, run.json, the chart. Raises `RunNotFound`."""
         run, audio = self.load(run_id), self.audio_path(run_id)
-        packed = audio.with_name(_ZIP)
+        packed = audio.with_name(ZIP_NAME)
         if not packed.is_file():
             unfinished = packed.with_name(f"{new_run_id()}.zip")  # two may ask at once
             with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.write(audio.with_name(_RECORD), _RECORD)
-                archive.write(audio, _AUDIO)
+                archive.write(audio, AUDIO_NAME)
                 for name, text in self._texts(run).items():
                     archive.writestr(name, text)
             unfinished.replace(packed)

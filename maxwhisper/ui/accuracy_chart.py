@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from maxwhisper.palette import colour
+from maxwhisper.palette import FIGURE_LAYOUT, GRID, colour
 from maxwhisper.ui.scores import Score
 
 HEIGHT_PX = 340
-_GRID = "rgba(128, 128, 128, 0.25)"
 _MARKS = ("circle", "square", "diamond", "cross")  # an engine each: colour never stands alone
 
 
@@ -28,18 +27,14 @@ def accuracy_chart(scores: Sequence[Score]) -> go.Figure | None:
             hovertemplate="%{x:.1f} % WER, RTFx %{y:.1f}",
         )
     figure.update_layout(
-        template="none",
+        **FIGURE_LAYOUT,
         height=HEIGHT_PX,
         margin={"l": 64, "r": 16, "t": 40, "b": 52},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 14},
         legend={"orientation": "h", "x": 0, "y": 1.16},
-        dragmode=False,
     )
     worst = max(wer for _, wer in known)
     fastest = max(score.result.rtfx for score, _ in known)
-    axis = {"gridcolor": _GRID, "zeroline": False, "fixedrange": True, "rangemode": "tozero"}
+    axis = {"gridcolor": GRID, "zeroline": False, "fixedrange": True, "rangemode": "tozero"}
     figure.update_xaxes(title_text="word error rate, %", range=[-2, max(10.0, 115 * worst)], **axis)
     figure.update_yaxes(title_text="RTFx", range=[0, 1.15 * fastest], **axis)
     return figure

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from maxwhisper.palette import colour
+from maxwhisper.palette import FIGURE_LAYOUT, GRID, colour
 from maxwhisper.ui.scores import Score, baseline_of
 
 BAR_HEIGHT_PX = 52
 FRAME_HEIGHT_PX = 76  # axis and margins
-_GRID = "rgba(128, 128, 128, 0.25)"
 
 
 def speed_chart(scores: Sequence[Score]) -> go.Figure:
@@ -47,21 +46,17 @@ def speed_chart(scores: Sequence[Score]) -> go.Figure:
             xshift=10,
         )
     figure.update_layout(
-        template="none",
+        **FIGURE_LAYOUT,
         height=FRAME_HEIGHT_PX + BAR_HEIGHT_PX * len(ranked),  # autosize collapses to nothing
         margin={"l": 8, "r": 8, "t": 8, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 14},
         bargap=0.35,
-        dragmode=False,
     )
     # Room on the right for labels, which plotly does not count when it chooses a range.
     widest = max(max(s.result.seconds) for s in ranked)
     figure.update_xaxes(
         range=[0, widest * 1.45],
         title_text="seconds",
-        gridcolor=_GRID,
+        gridcolor=GRID,
         zeroline=False,
         fixedrange=True,
         nticks=6,

@@ -15,12 +15,12 @@ from typing import Any
 
 import gradio as gr
 
+from maxwhisper.engine import OURS
 from maxwhisper.errors import OptionError
 from maxwhisper.selftest.result import CheckResult
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import RunCancelled
 from maxwhisper.ui.errors import shown_errors
-from maxwhisper.ui.scores import OURS
 
 Catalogue = Sequence[tuple[str, str, str]]  # (name, group, what it shows in one sentence)
 ALL = "all"
@@ -95,7 +95,7 @@ def components_tab(pool: EnginePool, catalogue: Catalogue, commit: str | None) -
             yield board_html(board), *_buttons(is_over=True)
         except RunCancelled:
             yield board_html(board), *_buttons(is_over=True)
-        except Exception:
+        except Exception:  # told by `shown_errors`; the buttons come back first
             yield board_html(board), *_buttons(is_over=True)
             raise
         finally:

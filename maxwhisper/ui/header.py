@@ -11,11 +11,11 @@ from typing import Any
 
 import gradio as gr
 
+from maxwhisper.engine import OURS
 from maxwhisper.palette import colour
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import Status
 from maxwhisper.ui.lanes import status_note
-from maxwhisper.ui.scores import OURS
 from maxwhisper.ui.share import address_of, share_html
 
 REFRESH_S = 3.0

@@ -10,8 +10,7 @@ import html
 from pathlib import Path
 
 from maxwhisper.records import machine_line
-from maxwhisper.serving.run_routes import ZIP_NAME
-from maxwhisper.serving.runs import Run, RunStore
+from maxwhisper.serving.runs import ZIP_NAME, Run, RunStore
 
 JS = (Path(__file__).parent / "kept.js").read_text(encoding="utf-8")
 

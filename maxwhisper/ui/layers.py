@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 
+from maxwhisper.engine import OURS
 from maxwhisper.errors import OptionError
 from maxwhisper.selftest.result import LayerErrors
 from maxwhisper.serving.pool import EnginePool
@@ -23,7 +24,6 @@ from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.components import DEVICE_QUEUE
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.examples import Example
-from maxwhisper.ui.scores import OURS
 
 OWN = "A recording of my own"
 LOWEST = 1e-9  # errors below are drawn like it: a hundredth of what float32 can tell apart
@@ -81,7 +81,7 @@ def layers_section(pool: EnginePool, uploads: Uploads, examples: Sequence[Exampl
             yield *_drawn(rows, is_over=True), *_buttons(True)
         except RunCancelled:
             yield *_drawn(rows, is_over=True, note="stopped"), *_buttons(True)
-        except Exception:
+        except Exception:  # told by `shown_errors`; the buttons come back first
             yield *_drawn(rows, is_over=True), *_buttons(True)
             raise
         finally:

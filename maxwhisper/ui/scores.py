@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maxwhisper import scoring
+from maxwhisper.engine import OURS
 from maxwhisper.serving.race import LaneResult
 
-OURS = "maxwhisper"
 REFERENCE_ENGINE = "openai-whisper"  # agreement and ×-factors are measured against it
 TIE = 1.03  # closer than 3 %: a difference that a second run may turn round
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import gradio as gr
 
+from maxwhisper.engine import OURS
 from maxwhisper.options import GREEDY
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.runs import Run, RunStore
 from maxwhisper.serving.uploads import KEPT_IN_MEMORY, MAX_AUDIO_S, TIME_TO_LIVE_S
 from maxwhisper.ui.diagram import diagram_svg
 from maxwhisper.ui.examples import Example
-from maxwhisper.ui.scores import OURS
 from maxwhisper.ui.snippets import (
     bench_line,
     changed_options,
