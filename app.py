@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parent / "examples" / "clips"
+RECORDED = Path(__file__).parent / "results" / "races"
 LOADING_BYTES = 3 * 2 * 4  # per parameter: three engines, the file and the network, float32
 
 
@@ -81,7 +82,7 @@ def main() -> None:
         dtype=arguments.dtype,
     )
     examples = load_examples(EXAMPLES)
-    runs = RunStore(cache_root() / "runs", KEEP_DAYS, KEEP_RUNS, chart_page)
+    runs = RunStore(cache_root() / "runs", KEEP_DAYS, KEEP_RUNS, chart_page, RECORDED)
     desk = LiveDesk(pool)
     routes = [*run_routes(runs), ready_route(pool), live_route(desk)]
     stop = threading.Event()

@@ -20,15 +20,38 @@ LOG_FLOOR = 1e-10  # power below this is not told apart (openai/whisper audio.py
 DYNAMIC_RANGE = 8.0  # log10 units kept below the loudest bin of the whole recording (audio.py:155)
 
 
+# Slaney's mel scale, of his Auditory Toolbox: even up to 1 kHz, then 27 mels for a factor of 6.4.
+HZ_PER_MEL = 200 / 3
+BREAK_HZ = 1000.0
+BREAK_MEL = BREAK_HZ / HZ_PER_MEL
+LOG_STEP = np.log(6.4) / 27
+
+
 @functools.cache
 def mel_filters(n_mels: int) -> Float32:
     """Slaney-style mel filterbank, (n_mels, 201), 0..8 kHz, area-normalised.
 
-    Computed by librosa, which also made the table that openai-whisper ships (audio.py:92-107).
+    Bit for bit what librosa gives, which made the table that openai-whisper ships
+    (audio.py:92-107); tests/test_mel.py compares them. Importing librosa itself costs seconds and
+    90 MB.
     """
-    import librosa
+    corners = _hz(np.linspace(0.0, _mel(SAMPLE_RATE / 2), n_mels + 2))
+    bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
+    rising = (bins - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
+    falling = (corners[2:, None] - bins) / (corners[2:] - corners[1:-1])[:, None]
+    triangles = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    area = 2.0 / (corners[2:] - corners[:-2])
+    return (triangles * area[:, None]).astype(np.float32)
 
-    return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=n_mels).astype(np.float32)
+
+def _mel(hz: float) -> float:
+    """Frequency at or above the break, in mels."""
+    return float(BREAK_MEL + np.log(hz / BREAK_HZ) / LOG_STEP)
+
+
+def _hz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    above = BREAK_HZ * np.exp(LOG_STEP * (mels - BREAK_MEL))
+    return np.where(mels >= BREAK_MEL, above, HZ_PER_MEL * mels)
 
 
 @functools.cache

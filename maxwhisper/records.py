@@ -27,6 +27,12 @@ def machine_line(machine: Mapping[str, Any]) -> str:
     return f"{machine.get('cpu')}, {machine.get('threads')} threads, {gpus} · commit {commit}"
 
 
+def device_name(machine: Mapping[str, Any]) -> str:
+    """What the network ran on: the GPUs, or the processor."""
+    gpus = [gpu["name"] for gpu in machine.get("gpus", ())]
+    return ", ".join(gpus) or machine.get("cpu") or "unknown machine"
+
+
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """One line a row: the first column to the left, numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import fake_lanes
 import numpy as np
+from fake_runs import make_run, waveform
 
 MACHINE = {
     "cpu": "Test CPU",
@@ -57,7 +58,11 @@ def served_page(monkeypatch, folder: Path):
     ]
     uploads = Uploads(folder / "uploads")
     pool = EnginePool(tuple(fake_lanes.ENGINES), ("demo", "tiny"))
-    runs = RunStore(folder / "runs", keep_days=7, keep_runs=20, draw=chart_page)
+    came = folder / "came"
+    if not came.exists():
+        recorded = make_run(("a race that came", "with the page"), audio_name="A recorded clip")
+        RunStore(came, keep_days=7, keep_runs=20).save(recorded, waveform())
+    runs = RunStore(folder / "runs", keep_days=7, keep_runs=20, draw=chart_page, recorded=came)
     desk = LiveDesk(pool)
     routes = [*run_routes(runs), ready_route(pool), live_route(desk)]
     page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE, runs, desk)

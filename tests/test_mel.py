@@ -1,10 +1,10 @@
-"""Framing in parts: any stretch of hops is that of the whole, reflected ends included."""
+"""The filterbank is librosa's; any stretch of hops is that of the whole, reflection included."""
 
 import numpy as np
 import pytest
 
-from maxwhisper.dims import HOP_LENGTH, N_FFT
-from maxwhisper.mel import hop_blocks, n_frames
+from maxwhisper.dims import HOP_LENGTH, N_FFT, SAMPLE_RATE
+from maxwhisper.mel import hop_blocks, mel_filters, n_frames
 
 
 def whole(waveform, padding):
@@ -12,6 +12,13 @@ def whole(waveform, padding):
     padded = np.pad(np.pad(waveform, (0, padding)), N_FFT // 2, mode="reflect")
     rows = n_frames(waveform, padding) + 2
     return padded[: rows * HOP_LENGTH].reshape(rows, HOP_LENGTH)
+
+
+@pytest.mark.parametrize("n_mels", [80, 128])
+def test_filters_are_librosas_bit_for_bit(n_mels):
+    librosa = pytest.importorskip("librosa")
+    want = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=n_mels)
+    np.testing.assert_array_equal(mel_filters(n_mels), want)
 
 
 @pytest.mark.parametrize("padding", [0, 1, 480])

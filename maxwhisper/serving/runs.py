@@ -13,6 +13,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,8 @@ def new_run_id() -> str:
 
 class RunStore:
     """The runs in `folder`, which is made with the first one: the newest `keep_runs` of the last
-    `keep_days`. `draw` gives a run's chart as a page of its own, for the ZIP."""
+    `keep_days`. `draw` gives a run's chart as a page of its own, for the ZIP. `recorded` is a
+    folder of runs that came with the page: they stay, and nothing is written there."""
 
     def __init__(
         self,
@@ -135,11 +137,22 @@ class RunStore:
         keep_days: int,
         keep_runs: int,
         draw: Callable[[Run], str] | None = None,
+        recorded: Path | None = None,
     ) -> None:
         self.keep_days = keep_days
         self.keep_runs = keep_runs
         self._folder = folder
         self._draw = draw
+        self._recorded = recorded
+
+    def recorded(self) -> list[Run]:
+        """The runs that came with the page, the longest recording first; one of another version of
+        the record is left out."""
+        runs = []
+        for path in self._recorded.glob(f"*/{_RECORD}") if self._recorded else ():
+            with suppress(RunNotFound):
+                runs.append(self.load(path.parent.name))
+        return sorted(runs, key=lambda run: -run.audio_s)
 
     def save(self, run: Run, waveform: Waveform) -> None:
         """Keep `run` and the (n,) samples it heard, whole or not at all."""
@@ -152,6 +165,8 @@ class RunStore:
 
     def amend(self, run: Run) -> None:
         """Keep a changed record of a run whose recording is kept already. Raises `RunNotFound`."""
+        if self.is_recorded(run.id):
+            raise RunNotFound("This race came with the page: it cannot be changed here.")
         path = self._path(run.id, _RECORD)
         changed = path.stat().st_mtime
         unfinished = path.with_name(f"{new_run_id()}.json")
@@ -180,7 +195,8 @@ class RunStore:
         """Everything of the run in one file, packed when it is first asked for: every transcript as
         txt, srt, vtt, tsv and json, the recording, run.json, the chart. Raises `RunNotFound`."""
         run, audio = self.load(run_id), self.audio_path(run_id)
-        packed = audio.with_name(ZIP_NAME)
+        packed = self._folder / run_id / ZIP_NAME
+        packed.parent.mkdir(parents=True, exist_ok=True)  # of a recorded run there is no folder yet
         if not packed.is_file():
             unfinished = packed.with_name(f"{new_run_id()}.zip")  # two may ask at once
             with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -192,7 +208,9 @@ class RunStore:
         return packed
 
     def delete(self, run_id: str) -> None:
-        """Forget the run. Raises `RunNotFound`."""
+        """Forget the run. Raises `RunNotFound`, also for one that came with the page."""
+        if self.is_recorded(run_id):
+            raise RunNotFound("This race came with the page: it cannot be deleted here.")
         shutil.rmtree(self._path(run_id, _RECORD).parent)
 
     def prune(self) -> None:
@@ -209,6 +227,8 @@ class RunStore:
         """A file of the run; no path is made of anything that is not an id."""
         if not _ID.fullmatch(run_id):
             raise RunNotFound("This link names no run: was it cut off when it was copied?")
+        if self._recorded and self.is_recorded(run_id):
+            return self._recorded / run_id / name
         path = self._folder / run_id / name
         too_old = _changed(path.with_name(_RECORD)) < time.time() - self.keep_days * _DAY_S
         if too_old or not path.is_file():
@@ -217,6 +237,14 @@ class RunStore:
                 f"the last {self.keep_runs} runs at most. Race again."
             )
         return path
+
+    def is_recorded(self, run_id: str) -> bool:
+        """True for a run that came with the page."""
+        return (
+            self._recorded is not None
+            and _ID.fullmatch(run_id) is not None
+            and (self._recorded / run_id / _RECORD).is_file()
+        )
 
     def _texts(self, run: Run) -> dict[str, str]:
         texts = {

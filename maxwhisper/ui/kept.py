@@ -9,8 +9,9 @@ import datetime
 import html
 from pathlib import Path
 
-from maxwhisper.records import machine_line
+from maxwhisper.records import device_name, machine_line
 from maxwhisper.serving.runs import ZIP_NAME, Run, RunStore
+from maxwhisper.ui.recorded import day
 
 JS = (Path(__file__).parent / "kept.js").read_text(encoding="utf-8")
 
@@ -22,15 +23,19 @@ def kept_html(run: Run | None, store: RunStore) -> str:
     """Link and download; nothing where there is no run, or none worth keeping."""
     if run is None or not run.results:
         return ""
-    days, runs = store.keep_days, store.keep_runs
+    lasting = (
+        f"The link works for {store.keep_days} days, for the last {store.keep_runs} races at most. "
+        "Who has it sees the texts and hears the recording; nobody else does."
+    )
+    if store.is_recorded(run.id):
+        lasting = "This race came with the page: its link works as long as the page is there."
     return (
         '<section class="kept" aria-label="Keep this race"><h3>Keep it</h3><div class="row">'
         f'<input type="text" readonly class="address" value="?run={run.id}"'
         f' aria-label="Link to this race"><button type="button" class="copy">Copy link</button>'
         f'<a class="download" href="runs/{run.id}/{ZIP_NAME}" download="maxwhisper-{run.id}.zip">'
         "Download everything (ZIP)</a></div>"
-        f'<p class="hint">The link works for {days} days, for the last {runs} races at '
-        "most. Who has it sees the texts and hears the recording; nobody else does. In the ZIP: "
+        f'<p class="hint">{lasting} In the ZIP: '
         "each transcript as txt, srt, vtt, tsv and json, the recording, the chart, and run.json "
         "with everything measured.</p></section>"
     )
@@ -45,6 +50,11 @@ def recorded_html(run: Run) -> str:
         f"measured now. “{html.escape(run.audio_name)}”, {run.audio_s:.1f} s · model "
         f"{html.escape(run.model)} · {rounds} · {html.escape(machine_line(run.machine))}</p>"
     )
+
+
+def recorded_name(run: Run) -> str:
+    """What a button for a stored race says: the recording, the hardware, the day."""
+    return f"{run.audio_name} · {run.audio_s:.0f} s · {device_name(run.machine)}, {day(run.when)}"
 
 
 def problem_html(message: str) -> str:

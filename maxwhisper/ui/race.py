@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.checkpoint import DEFAULT_MODEL, about
-from maxwhisper.serving.runs import RunNotFound
+from maxwhisper.serving.runs import Run, RunNotFound
 from maxwhisper.ui import kept, replay
 from maxwhisper.ui.errors import in_words, shown_errors
 from maxwhisper.ui.examples import Example
@@ -59,9 +59,21 @@ def race_tab(runner: Runner, examples: Sequence[Example], run_id: gr.State) -> N
         note = f"{about(DEFAULT_MODEL)} {_OTHER_MODELS if len(models) > 1 else ''}"
         gr.HTML(f'<p class="notice"><strong>Weights:</strong> {html.escape(note)}</p>')
     inputs = race_inputs(runner.uploads, models, examples)
+    recorded = _recorded_buttons(runner)
     results = _results(runner, run_id)
     _wire_run(runner, inputs, results)
+    _wire_recorded(runner, recorded, results)
     _wire_kept(runner, inputs, results)
+
+
+def _recorded_buttons(runner: Runner) -> list[tuple[gr.Button, Run]]:
+    """One for each race that came with the page: a show goes on without time, GPU or network."""
+    runs = runner.runs.recorded()
+    if not runs:
+        return []
+    with gr.Row(elem_classes="recorded-races", elem_id="recorded-races"):
+        gr.HTML('<p class="hint">Or watch a race that was recorded earlier:</p>')
+        return [(gr.Button(kept.recorded_name(run), size="sm", min_width=240), run) for run in runs]
 
 
 def _results(runner: Runner, run_id: gr.State) -> Results:
@@ -102,6 +114,19 @@ def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
         start, inputs.values, [*results.all, *buttons], concurrency_id=RACE_QUEUE, **_QUIET
     )
     inputs.stop.click(halt, None, [inputs.stop], **_QUIET)
+
+
+def _wire_recorded(
+    runner: Runner, recorded: Sequence[tuple[gr.Button, Run]], results: Results
+) -> None:
+    for button, run in recorded:
+
+        @shown_errors
+        def show(wanted: str = run.id) -> tuple[Any, ...]:
+            run = runner.runs.load(wanted)
+            return _draw(runner, view_of(run, runner.pool.names, is_recorded=True), None)
+
+        button.click(show, None, results.all, **_QUIET)
 
 
 def _wire_kept(runner: Runner, inputs: Inputs, results: Results) -> None:

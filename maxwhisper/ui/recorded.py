@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 
 from maxwhisper import bench_figures, bench_report
 from maxwhisper.errors import RecordError
-from maxwhisper.records import machine_line
+from maxwhisper.records import device_name, machine_line
 
 RESULTS = Path(__file__).parents[2] / "results"  # of the repository; a wheel has none
 _COMMAND = "python -m maxwhisper bench --output results/NAME.json"
@@ -34,7 +34,7 @@ class Figure:
     @property
     def name(self) -> str:
         """What a visitor chooses it by."""
-        return f"{self.caption} · {_device(self.record)}, {self.record['when'][:10]}"
+        return f"{self.caption} · {device_name(self.record['machine'])}, {self.record['when'][:10]}"
 
 
 class Records:
@@ -85,8 +85,3 @@ def day(when: str) -> str:
 def _heading(note: str) -> str:
     hint = "Figures of the benchmark records in this repository; choose one."
     return f'<h3>Recorded benchmarks</h3><p class="hint">{note or hint}</p>'
-
-
-def _device(record: Mapping[str, Any]) -> str:
-    gpus = [gpu["name"] for gpu in record["machine"]["gpus"]]
-    return ", ".join(gpus) or record["machine"]["cpu"] or "unknown machine"

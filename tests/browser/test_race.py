@@ -57,6 +57,19 @@ def test_replay_starts_all_together_and_ends_as_recorded(open_page, kept):
     assert page.locator("#replay i").count() == 3, "no markup from a transcript, only the bars"
 
 
+def test_a_race_that_came_with_the_page_is_shown_with_its_provenance(open_page):
+    page = open_page()
+    page.get_by_role("button", name="A recorded clip · 4 s · Test CPU, 2 January 2026").click()
+    page.wait_for_selector("#replay .progress")
+    assert "Recorded on 02 January 2026" in page.inner_text("#banner")
+    assert "as long as the page" in page.inner_text("#kept")
+    assert "a race that came" in page.inner_text("#lane-maxwhisper")
+    assert not page.locator("#forget").is_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download everything").click()
+    assert "run.json" in zipfile.ZipFile(download.value.path()).namelist()
+
+
 def test_replay_is_moved_by_keys_and_told_to_screen_readers(open_page, kept):
     page = open_run(open_page, kept)
     position = page.get_by_label("Seconds since the start")

@@ -56,6 +56,30 @@ def test_samples_beyond_full_scale_are_clipped_not_wrapped(store):
     assert store.waveform(run.id)[1] < -0.99
 
 
+def test_runs_that_came_with_the_page_stay_as_they_are(store, tmp_path):
+    """Whatever their age; their ZIP is packed elsewhere, because their folder may be read-only."""
+    came = RunStore(tmp_path / "came", keep_days=500, keep_runs=9)
+    long, short = kept(came, audio_s=20.0), kept(came, audio_s=1.0)
+    for run in (long, short):
+        age(came, run, days=400)
+    (came.audio_path(long.id).parent.parent / "stray").mkdir()
+    before = sorted(path.relative_to(tmp_path) for path in (tmp_path / "came").rglob("*"))
+    page = RunStore(tmp_path / "runs", 7, 3, recorded=tmp_path / "came")
+    mine = kept(page)
+    assert page.recorded() == [long, short]
+    assert page.load(long.id) == long
+    assert page.waveform(long.id).shape == waveform().shape
+    assert zipfile.ZipFile(page.zip_path(long.id)).testzip() is None
+    with pytest.raises(RunNotFound, match="cannot be deleted"):
+        page.delete(long.id)
+    with pytest.raises(RunNotFound, match="cannot be changed"):
+        page.amend(long)
+    page.prune()
+    assert before == sorted(path.relative_to(tmp_path) for path in (tmp_path / "came").rglob("*"))
+    page.delete(mine.id)
+    assert store.recorded() == []
+
+
 @pytest.mark.parametrize(
     "run_id", ["", "..", "../../etc/passwd", "a" * 15, "a" * 17, "a" * 15 + "/", "a" * 15 + "\n"]
 )

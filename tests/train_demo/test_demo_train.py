@@ -12,22 +12,25 @@ from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.dims import Dims
 from maxwhisper.errors import CheckpointError
 from tools.train_demo import card, export, goals, train
+from tools.train_demo.batches import Part, batches, collate
 from tools.train_demo.corpus import Corpus
+from tools.train_demo.memory import Memory
 from tools.train_demo.model import Vocabulary, used_tokens
-from tools.train_demo.settings import PRESETS, Phase, Settings
+from tools.train_demo.phones import UNLABELLED
+from tools.train_demo.settings import PRESETS, Mix, Phase, Settings
 from tools.train_demo.train import LOG, Budget, Run, learning_rate, phase_at
 from tools.train_demo.trainer import Trainer
 from tools.train_demo.warm_start import CHECKPOINT
-from tools.train_demo.windows import Style
+from tools.train_demo.windows import Composer, Style
 
 TINY = Dims(80, 1500, 32, 2, 1, 51_864, 448, 32, 2, 1)
 STEPS = 24
 
 
 def settings():
-    style = Style(None, 6, distorted=0.2)
-    hear = Phase("hear", 0.5, style, 8, 1.0, 0.0, 5e-3, 5e-3)
-    read = Phase("read", 0.5, style, 8, 0.3, 1.0, 5e-3, 1e-3)
+    mixes = (Mix(Style(None, 6, distorted=0.2), 8),)
+    hear = Phase("hear", 0.5, mixes, 1.0, 0.0, 5e-3, 5e-3)
+    read = Phase("read", 0.5, mixes, 0.3, 1.0, 5e-3, 1e-3)
     return Settings(
         TINY, (hear, read), workers=0, warm_up_steps=3, log_steps=4, evaluate_utterances=1
     )
@@ -81,10 +84,12 @@ def test_the_losses_fall(finished):
 
 
 def test_word_error_rate_is_logged(finished):
-    (entry,) = [entry for entry in log(finished) if "wer" in entry]
-    assert entry["set"] == "seen"
-    assert entry["wer"] >= 0
-    assert len(entry["heard"]) == 1
+    entries = [entry for entry in log(finished) if "wer" in entry]
+    assert [entry["in_windows"] for entry in entries] == [False, True]
+    for entry in entries:
+        assert entry["set"] == "seen"
+        assert entry["wer"] >= 0
+        assert len(entry["heard"]) == 1
 
 
 def test_a_run_in_sessions_of_one_step_ends_the_same(start, finished, tmp_path, monkeypatch):
@@ -99,6 +104,38 @@ def test_a_run_in_sessions_of_one_step_ends_the_same(start, finished, tmp_path, 
     )
     for name, tensor in one.items():
         torch.testing.assert_close(other[name], tensor, rtol=0, atol=0)
+
+
+def test_windows_read_again_leave_the_encoder_as_it_is(corpus, tokenizer):
+    vocabulary = Vocabulary(TINY.n_vocab, used_tokens(tokenizer, corpus.texts))
+    trainer = Trainer(settings(), vocabulary, torch.device("cpu"))
+    phase = replace(settings().phases[1], phone_weight=0.0, rereads=4)
+    before = {name: t.clone() for name, t in trainer.learner.whisper.state_dict().items()}
+    parts = [Part(1.0, Composer(corpus, tokenizer, Style(2, 2)), 2)]
+    source = batches(parts, vocabulary, seed=0, first=0, workers=0)
+    losses = [float(trainer.train_on(next(source), phase, 3e-3)["text_loss"]) for _ in range(12)]
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+    for name, tensor in trainer.learner.whisper.state_dict().items():
+        assert torch.equal(tensor, before[name]) is name.startswith("encoder."), name
+
+
+def test_a_window_in_memory_is_what_was_heard(corpus, tokenizer):
+    vocabulary = Vocabulary(TINY.n_vocab, used_tokens(tokenizer, corpus.texts))
+    composer = Composer(corpus, tokenizer, Style(2, 2))
+    batch = collate(composer.batch(3, np.random.default_rng(0)), vocabulary)
+    features = torch.arange(3 * 100 * 4).reshape(3, 100, 4) / 100
+    memory = Memory(seed=0)
+    memory.add(features, batch)
+    drawn = memory.draw(5)
+    assert drawn.features.shape == (5, 100, 4)
+    for row, kept in enumerate(drawn.features):
+        (which,) = [i for i in range(3) if torch.equal(features[i].half(), kept)]
+        said = batch.targets[which] != UNLABELLED
+        drawn_said = drawn.targets[row] != UNLABELLED
+        assert torch.equal(drawn.targets[row][drawn_said], batch.targets[which][said])
+        n = int(torch.nonzero(drawn_said)[-1]) + 1
+        assert torch.equal(drawn.rows[row, :n], batch.rows[which, :n])
+        assert torch.equal(drawn.heard_at[row, :n], batch.heard_at[which, :n])
 
 
 def test_another_network_does_not_resume(start, finished, tokenizer):
@@ -133,7 +170,9 @@ def test_export_loads_with_the_trained_probabilities(exported, start, finished, 
     with torch.no_grad():
         features = trainer.learner.encode(mel, torch.zeros(1, dtype=torch.long))
         rows = torch.from_numpy(trainer.vocabulary.rows(tokens))
-        trained = trainer.learner.logits(trainer.learner.states(rows, features)[0]).log_softmax(-1)
+        trained = trainer.learner.logits(
+            trainer.learner.states(rows, features, torch.zeros(1, dtype=torch.long))[0]
+        ).log_softmax(-1)
         full = to_openai(checkpoint)(mel, torch.from_numpy(tokens)).log_softmax(-1)
     used = torch.from_numpy(trainer.vocabulary.tokens)
     torch.testing.assert_close(full[..., used], trained[..., :-1], atol=0.02, rtol=0)

@@ -6,11 +6,11 @@ import pytest
 from maxwhisper.decoding.rules import FORBIDDEN, TimestampRules
 from maxwhisper.dims import N_SAMPLES, SAMPLE_RATE
 from tools.train_demo import labels
-from tools.train_demo.batches import batches, collate
+from tools.train_demo.batches import Part, batches, collate
 from tools.train_demo.labels import Spoken
 from tools.train_demo.model import Vocabulary, used_tokens
 from tools.train_demo.phones import SILENCE, UNLABELLED
-from tools.train_demo.placing import POSITION
+from tools.train_demo.placing import POSITION, place
 from tools.train_demo.windows import N_POSITIONS, Composer, Style
 
 WINDOW = Style(30, 15)
@@ -102,7 +102,7 @@ def test_no_speech_windows_are_silence_for_the_encoder(windows, tokenizer):
 
 def test_single_utterances_lie_anywhere_with_their_times(corpus, tokenizer):
     composer = Composer(corpus, tokenizer, SHORT)
-    positions = set()
+    positions, firsts = set(), set()
     for seed in range(30):
         example = composer.utterance(seed, np.random.default_rng(seed))
         positions.add(example.first_position)
@@ -112,7 +112,10 @@ def test_single_utterances_lie_anywhere_with_their_times(corpus, tokenizer):
         if tokens[0] >= tokenizer.timestamp_begin:
             first = np.flatnonzero(example.phones != SILENCE)[0] + example.first_position
             assert abs(tokens[0] - tokenizer.timestamp_begin - first) <= 1
+        firsts.add(example.first_token)
     assert len(positions) > 20
+    assert len(firsts) > 10
+    assert max(firsts) <= labels.MAX_PROMPT
 
 
 def test_examples_depend_on_the_generator_alone(corpus, tokenizer):
@@ -126,13 +129,39 @@ def test_examples_depend_on_the_generator_alone(corpus, tokenizer):
 
 
 def test_prompts_are_cut_as_decoding_cuts_them(tokenizer):
-    made = labels.for_speech(tokenizer, tokenizer.encode(" Hi."), [5] * 500)
+    said = labels.untimed(tokenizer, [Spoken("Hi.", 0, 1)])
+    made = labels.for_speech(tokenizer, said, [5] * 500)
     assert made.inputs.index(tokenizer.sot) == 1 + labels.MAX_PROMPT
 
 
 def test_a_cut_segment_is_its_start_alone(tokenizer):
-    tokens = labels.timestamped(tokenizer, [Spoken("Hi.", 0.5, 1.0), Spoken("Bye.", 29.5, None)])
-    assert tokenizer.decode_with_timestamps(tokens) == "<|0.50|> Hi.<|1.00|><|29.50|>"
+    body = labels.timestamped(tokenizer, [Spoken("Hi.", 0.5, 1.0), Spoken("Bye.", 29.5, None)])
+    assert tokenizer.decode_with_timestamps(body.tokens) == "<|0.50|> Hi.<|1.00|><|29.50|>"
+
+
+def test_words_are_heard_where_their_phones_are(corpus, tokenizer):
+    """Against the times of the synthesisers that say where their words are."""
+    errors_s = []
+    for index in range(len(corpus)):
+        utterance = corpus[index]
+        if len(utterance.words) < 2:
+            continue
+        one = place(utterance, 0, 1.0)
+        seconds = tuple((one.sounds / SAMPLE_RATE).tolist())
+        segment = Spoken(one.text, seconds[0], seconds[-1], seconds)
+        body = labels.timestamped(tokenizer, [segment])
+        begins = [tokenizer.decode([token]).startswith(" ") for token in body.tokens]
+        middles = utterance.words.mean(axis=1) / SAMPLE_RATE
+        firsts = np.flatnonzero(begins)
+        assert len(firsts) == len(middles)
+        errors_s += list(abs(np.array(body.heard_at)[firsts] * 0.02 - middles))
+    assert len(errors_s) > 10
+    assert np.mean(errors_s) < 0.12
+
+
+def test_without_phones_tokens_are_spread_over_the_segment(tokenizer):
+    body = labels.timestamped(tokenizer, [Spoken("one two", 1.0, 2.0)])
+    assert body.heard_at == pytest.approx([50, 62.5, 87.5, 100])
 
 
 def test_spelling_keeps_the_text(tokenizer):
@@ -144,10 +173,12 @@ def test_spelling_keeps_the_text(tokenizer):
 
 def test_batches_are_the_same_from_any_start(corpus, tokenizer):
     vocabulary = Vocabulary(tokenizer.n_vocab, used_tokens(tokenizer, corpus.texts))
-    composer = Composer(corpus, tokenizer, SHORT)
-    early = batches(composer, vocabulary, 4, seed=3, first=0, workers=0)
+    parts = [
+        Part(share, Composer(corpus, tokenizer, SHORT), size) for share, size in ((1, 2), (2, 3))
+    ]
+    early = batches(parts, vocabulary, seed=3, first=0, workers=0)
     next(early)
-    late = batches(composer, vocabulary, 4, seed=3, first=1, workers=0)
+    late = batches(parts, vocabulary, seed=3, first=1, workers=0)
     for a, b in zip(next(early), next(late), strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 

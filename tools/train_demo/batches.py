@@ -28,6 +28,7 @@ class Batch(NamedTuple):
     content: Tensor  # (B,) samples
     loudest: Tensor  # (B,) log10 power
     first_position: Tensor  # (B,)
+    first_token: Tensor  # (B,)
     phones: Tensor  # (B, n / 320)
     rows: Tensor  # (B, L)
     targets: Tensor  # (B, L)
@@ -49,6 +50,7 @@ def collate(examples: list[Example], vocabulary: Vocabulary) -> Batch:
         content=torch.tensor([example.content for example in examples]),
         loudest=torch.tensor([example.loudest for example in examples]),
         first_position=torch.tensor([example.first_position for example in examples]),
+        first_token=torch.tensor([example.first_token for example in examples]),
         phones=torch.from_numpy(
             _padded([example.phones for example in examples], n // POSITION, UNLABELLED)
         ),
@@ -75,27 +77,36 @@ def _padded(
     return padded
 
 
+class Part(NamedTuple):
+    """A share of a phase's batches: who makes them, and how many examples are in one."""
+
+    share: float
+    composer: Composer
+    size: int
+
+
 class _Steps(Dataset[Batch]):
     """Batch `step`, made from a generator seeded with it."""
 
-    def __init__(self, composer: Composer, vocabulary: Vocabulary, size: int, seed: int) -> None:
-        self.composer, self.vocabulary = composer, vocabulary
-        self.size, self.seed = size, seed
+    def __init__(self, parts: Sequence[Part], vocabulary: Vocabulary, seed: int) -> None:
+        self.parts, self.vocabulary, self.seed = parts, vocabulary, seed
+        self.shares = np.array([part.share for part in parts]) / sum(part.share for part in parts)
 
     def __len__(self) -> int:
         return _LAST_STEP
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.seed, step))
-        return collate(self.composer.batch(self.size, rng), self.vocabulary)
+        part = self.parts[int(rng.choice(len(self.parts), p=self.shares))]
+        return collate(part.composer.batch(part.size, rng), self.vocabulary)
 
 
 def batches(
-    composer: Composer, vocabulary: Vocabulary, size: int, seed: int, first: int, workers: int
+    parts: Sequence[Part], vocabulary: Vocabulary, seed: int, first: int, workers: int
 ) -> Iterator[Batch]:
     """Batches from step `first` on, without end; `workers` 0: made in this process."""
     loader = DataLoader(
-        _Steps(composer, vocabulary, size, seed),
+        _Steps(parts, vocabulary, seed),
         batch_size=None,
         sampler=range(first, _LAST_STEP),
         num_workers=workers,

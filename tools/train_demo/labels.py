@@ -8,7 +8,8 @@ one to say next (targets). Source of the format: Whisper paper, section 2.3.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+
+import numpy as np
 
 from maxwhisper.dims import TIME_PRECISION_S
 from maxwhisper.tokenizer import Tokenizer
@@ -20,19 +21,31 @@ MAX_PROMPT = 223  # tokens: n_text_ctx // 2 - 1, as the decoder cuts it (decodin
 
 @dataclass(frozen=True)
 class Spoken:
-    """A segment: seconds from the start of the window; `end_s` is None where the window cuts it."""
+    """A segment: seconds from the start of the window; `end_s` is None where the window cuts it.
+
+    `sounds` are the times of its phones in seconds, where they are known.
+    """
 
     text: str
     start_s: float
     end_s: float | None
+    sounds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Body:
+    """What is said after <|startoftranscript|>, and the audio position (20 ms) where each token is
+    heard, about; NOWHERE where that is not known."""
+
+    tokens: list[int]
+    heard_at: list[float]
 
 
 @dataclass(frozen=True)
 class Labels:
     """`targets[i]` follows `inputs[: i + 1]`; UNLABELLED where nothing is to be learnt.
 
-    `heard_at[i]` is the audio position (20 ms) where target i is heard, about: a token's share of
-    its segment's time. NOWHERE where that is not known.
+    `heard_at[i]` is the audio position (20 ms) where target i is heard, as in `Body`.
     """
 
     inputs: tuple[int, ...]
@@ -44,18 +57,47 @@ def timestamp(tokenizer: Tokenizer, seconds: float) -> int:
     return tokenizer.timestamp_begin + round(seconds / TIME_PRECISION_S)
 
 
-def timestamped(
-    tokenizer: Tokenizer, segments: Sequence[Spoken], rare: Iterable[str] = ()
-) -> list[int]:
+def timestamped(tokenizer: Tokenizer, segments: Sequence[Spoken], rare: Iterable[str] = ()) -> Body:
     """<|start|> text <|end|> for each segment; a cut one is its start alone, so that the next
-    window begins there."""
-    tokens: list[int] = []
+    window begins there. Timestamps are heard at their time."""
+    body = Body([], [])
     for segment in segments:
-        tokens.append(timestamp(tokenizer, segment.start_s))
+        _add_timestamp(body, tokenizer, segment.start_s)
         if segment.end_s is not None:
-            tokens += spelled(tokenizer, segment.text, rare)
-            tokens.append(timestamp(tokenizer, segment.end_s))
-    return tokens
+            _add_text(body, tokenizer, segment, rare)
+            _add_timestamp(body, tokenizer, segment.end_s)
+    return body
+
+
+def untimed(tokenizer: Tokenizer, segments: Sequence[Spoken], rare: Iterable[str] = ()) -> Body:
+    """<|notimestamps|> and the texts of all segments, of which none is cut."""
+    body = Body([tokenizer.no_timestamps], [NOWHERE])
+    for segment in segments:
+        _add_text(body, tokenizer, segment, rare)
+    return body
+
+
+def _add_timestamp(body: Body, tokenizer: Tokenizer, seconds: float) -> None:
+    body.tokens.append(timestamp(tokenizer, seconds))
+    body.heard_at.append(seconds / TIME_PRECISION_S)
+
+
+def _add_text(body: Body, tokenizer: Tokenizer, segment: Spoken, rare: Iterable[str]) -> None:
+    """Tokens share the phones in proportion to their letters, about one phone each."""
+    assert segment.end_s is not None
+    tokens = spelled(tokenizer, segment.text, rare)
+    n_sounds = [_n_sounds(tokenizer.decode([token])) for token in tokens]
+    middles = np.cumsum(n_sounds) - np.asarray(n_sounds) / 2
+    times = segment.sounds or (segment.start_s, segment.end_s)
+    share = np.linspace(0, sum(n_sounds), len(times))
+    seconds = np.interp(middles, share, times)
+    body.tokens.extend(tokens)
+    body.heard_at.extend((seconds / TIME_PRECISION_S).tolist())
+
+
+def _n_sounds(written: str) -> float:
+    """About how many phones are read for a token: one for a letter, four for a digit."""
+    return sum(4.0 if c in "0123456789$%" else 1.0 if c.isalpha() else 0.1 for c in written)
 
 
 def spelled(tokenizer: Tokenizer, text: str, rare: Iterable[str]) -> list[int]:
@@ -82,29 +124,13 @@ def rare_words(texts: Iterable[str], n_common: int = 1000) -> frozenset[str]:
     return frozenset(counts) - {word for word, _ in counts.most_common(n_common)}
 
 
-def for_speech(tokenizer: Tokenizer, body: Sequence[int], prompt: Sequence[int] = ()) -> Labels:
-    """Labels of a window with speech; `body` is timestamped text, or <|notimestamps|> and text.
-
-    `prompt` is the text before, which is read and not learnt.
-    """
+def for_speech(tokenizer: Tokenizer, body: Body, prompt: Sequence[int] = ()) -> Labels:
+    """Labels of a window with speech. `prompt` is the text before, which is read and not learnt."""
     before = [tokenizer.sot_prev, *prompt[-MAX_PROMPT:]] if prompt else []
-    said = [tokenizer.sot, *body, tokenizer.eot]
+    said = [tokenizer.sot, *body.tokens, tokenizer.eot]
     targets = [UNLABELLED] * len(before) + said[1:]
-    times = [NOWHERE] * len(before) + _heard_at(said[1:], tokenizer)
+    times = [NOWHERE] * len(before) + [*body.heard_at, NOWHERE]
     return Labels((*before, *said[:-1]), tuple(targets), tuple(times))
-
-
-def _heard_at(tokens: Sequence[int], tokenizer: Tokenizer) -> list[float]:
-    """Timestamps at their time, the text of a closed segment spread evenly over it."""
-    positions = [token - tokenizer.timestamp_begin for token in tokens]
-    times = [float(position) if position >= 0 else NOWHERE for position in positions]
-    stamps = [i for i, position in enumerate(positions) if position >= 0]
-    for first, last in pairwise(stamps):
-        n = last - first
-        for i in range(first + 1, last):
-            share = (i - first - 0.5) / (n - 1)
-            times[i] = positions[first] + share * (positions[last] - positions[first])
-    return times
 
 
 def for_no_speech(tokenizer: Tokenizer, first: int, prompt: Sequence[int] = ()) -> Labels:

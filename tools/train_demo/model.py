@@ -22,8 +22,9 @@ from tools.train_demo.phones import PHONES, UNLABELLED
 EMBEDDING = "decoder.token_embedding.weight"
 
 
-# How near is near: a token's place is guessed from its share of the segment, 0.3 s off or so.
-NEAR_POSITIONS = 15.0  # of 20 ms; the standard deviation of a bell curve
+# How near is near: a token's place is guessed from its letters and the phones' times. Of 6,207 last
+# tokens of words, the mean error was 0.06 s, the 90th percentile 0.13 s.
+NEAR_POSITIONS = 10.0  # of 20 ms; the standard deviation of a bell curve
 
 
 class Vocabulary:
@@ -117,11 +118,16 @@ class Learner(nn.Module):
             x = block(x)
         return encoder.ln_post(x)
 
-    def states(self, rows: Tensor, features: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def states(
+        self, rows: Tensor, features: Tensor, first_token: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
         """Decoder states (B, L, C) before the output layer, and where the first head of every layer
-        but the first quarter listens: attention (B, L, S) each."""
+        but the first quarter listens: attention (B, L, S) each. Text b begins at position
+        `first_token[b]`."""
         decoder = self.whisper.decoder
-        x = decoder.token_embedding(rows) + decoder.positional_embedding[: rows.shape[1]]
+        places = first_token[:, None] + torch.arange(rows.shape[1], device=rows.device)
+        places = places.clamp(max=len(decoder.positional_embedding) - 1)
+        x = decoder.token_embedding(rows) + decoder.positional_embedding[places]
         x = x.to(features.dtype)
         attention = []
         blocks = cast(Sequence[ResidualAttentionBlock], decoder.blocks)
@@ -152,7 +158,12 @@ class Learner(nn.Module):
         return loss, right
 
     def text_loss(
-        self, features: Tensor, rows: Tensor, targets: Tensor, heard_at: Tensor
+        self,
+        features: Tensor,
+        rows: Tensor,
+        targets: Tensor,
+        heard_at: Tensor,
+        first_token: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Cross entropy per token that is to be said, and -log of how much the guided heads listen
         to where it is heard.
@@ -161,7 +172,7 @@ class Learner(nn.Module):
         the decoder.
         """
         said = targets != UNLABELLED
-        states, attention = self.states(rows, features)
+        states, attention = self.states(rows, features, first_token)
         text_loss = functional.cross_entropy(self.logits(states[said]), targets[said])
         known = heard_at >= 0
         positions = torch.arange(features.shape[1], device=features.device)

@@ -19,11 +19,13 @@ POSITION = HOP_LENGTH * INPUT_STRIDE  # samples per audio position: 20 ms
 @dataclass(frozen=True)
 class Placed:
     """`phones` are those of the positions from `start` on; `speech_start` and `speech_end` are
-    without the synthesiser's silence; `speech_end` may lie beyond the window."""
+    without the synthesiser's silence; `speech_end` may lie beyond the window. `sounds` are
+    the middles of the phones that are no silence."""
 
     text: str
     samples: augment.Samples
     phones: npt.NDArray[np.int16]
+    sounds: npt.NDArray[np.float64]
     start: int
     speech_start: int
     speech_end: int
@@ -42,10 +44,15 @@ def place(utterance: Utterance, start: int, speed: float) -> Placed:
         text=utterance.text,
         samples=augment.at_level(samples, 0.5),
         phones=utterance.phones[which].astype(np.int16),
+        sounds=start + _middles(ends)[sounding],
         start=start,
         speech_start=start + int(ends[first - 1] if first else 0),
         speech_end=start + int(min(ends[last], len(samples))),
     )
+
+
+def _middles(ends: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return (np.concatenate([[0.0], ends[:-1]]) + ends) / 2
 
 
 def as_float(samples: npt.NDArray[np.int16]) -> augment.Samples:

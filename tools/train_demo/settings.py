@@ -3,12 +3,13 @@
 Why these phases, in this order: a Whisper trained on text alone learnt nothing in half an hour on
 two cores (WER 102 %), because a sentence says nearly nothing about 150 frames. A synthesiser knows
 every phone's time, and with a phone for each frame the encoder heard in minutes (82 % of frames
-after 6, WER 46.7 % after 40). So the encoder learns phones first, the decoder then learns to read
-it on short stretches, and 30 s windows, one of which costs what eight short ones do, come last.
+after 6, WER 46.7 % after 40). So the encoder learns phones first, and the decoder then learns to
+read it on single utterances.
 
-The step from stretches to windows is the hard one. A network that read about 60 % of the words of
-single stretches (72,000 utterances, two hours on one core) heard nothing in them padded to 30 s: it
-had never met long silence. Ten minutes of windows with the encoder held fixed brought it to 16 %.
+The step from there to windows is the hard one. A network that read about 60 % of the words of
+single utterances heard nothing in them padded to 30 s: it had never met long silence. So it meets
+every length in turns, and a text may begin at any of the decoder's positions from the start. A
+second of sound costs the same in every length: windows full of speech are no dearer.
 """
 
 from dataclasses import dataclass, replace
@@ -19,19 +20,29 @@ from tools.train_demo.windows import Style
 
 
 @dataclass(frozen=True)
+class Mix:
+    """A style, how many examples make a batch, and its share of the batches."""
+
+    style: Style
+    batch: int
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
 class Phase:
     """`share` of the run; losses are weighted and added; a weight of 0 skips that loss's work."""
 
     name: str
     share: float
-    style: Style
-    batch: int
+    mixes: tuple[Mix, ...]
     phone_weight: float
     text_weight: float
     peak_rate: float  # learning rate after warm-up, which falls over the phase by a cosine
     final_rate: float
     place_weight: float = 0.1  # of where the decoder listens
     masked: bool = True  # bands of the log-mel hidden, as in SpecAugment
+    # Not 0: the encoder stays as it is, and for each window it hears the decoder reads so many.
+    rereads: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,23 +61,33 @@ class Settings:
     evaluate_utterances: int = 40  # of each held-out set
 
     def warm(self) -> "Settings":
-        """For a network that hears already: no phase of phones alone, and half the peak rates (a
-        guess, not measured)."""
+        """For a network that hears already: no phase of phones alone, and half the rates (at full
+        rates it forgot much of what it knew)."""
         reading = (phase for phase in self.phases if phase.text_weight)
-        halved = tuple(replace(phase, peak_rate=phase.peak_rate / 2) for phase in reading)
+        halved = tuple(
+            replace(phase, peak_rate=phase.peak_rate / 2, final_rate=phase.final_rate / 2)
+            for phase in reading
+        )
         return replace(self, phases=halved)
 
 
-def phases(batch_short: int, batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
-    """hear: phones alone. read: text of single utterances. join: several, in 10 s, with prompts.
-    window: as at work, 30 s."""
-    hear, read = Style(None, 6, distorted=0.15), Style(None, 6, spell, distorted=0.15)
-    join, window = Style(10, 9, distorted=0.3), Style(30, 15, distorted=0.5)
+def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
+    """hear: phones alone. read: text of single utterances. mix: all lengths in turns. window: as at
+    work, 30 s mostly. Every batch has about as much sound as `batch_window` windows."""
+    hear = Mix(Style(None, 6, distorted=0.15), batch_window * 8)
+    read = Mix(Style(None, 6, spell, distorted=0.15), batch_window * 8)
+    short, join, window = (
+        Mix(Style(None, 6, distorted=0.3), batch_window * 8),
+        Mix(Style(10, 9, distorted=0.3, full=0.6), batch_window * 3),
+        Mix(Style(30, 15, distorted=0.3, full=0.6), batch_window),
+    )
+    mixed = (replace(short, share=0.25), replace(join, share=0.35), replace(window, share=0.4))
+    last = (replace(short, share=0.1), replace(join, share=0.2), replace(window, share=0.7))
     return (
-        Phase("hear", 0.06, hear, batch_short, 1.0, 0.0, rate, rate, masked=False),
-        Phase("read", 0.57, read, batch_short, 0.3, 1.0, rate, rate / 4, 0.5, masked=False),
-        Phase("join", 0.14, join, batch_window * 3, 0.3, 1.0, rate / 2, rate / 4, 1.0, False),
-        Phase("window", 0.23, window, batch_window, 0.3, 1.0, rate / 2, rate / 100, 1.0, False),
+        Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, masked=False),
+        Phase("read", 0.3, (read,), 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
+        Phase("mix", 0.4, mixed, 0.3, 1.0, rate, rate / 2, 1.0, masked=False),
+        Phase("window", 0.25, last, 0.3, 1.0, rate / 2, rate / 100, 1.0, masked=False),
     )
 
 
@@ -79,14 +100,12 @@ PRESETS = {
     # Proves that everything runs end to end, in a minute; learns next to nothing.
     "toy": Settings(
         Dims(80, 1500, 64, 2, 2, 51_864, 448, 64, 2, 2),
-        phases(8, 1, spell=0.5, rate=2e-3),
+        phases(1, spell=0.5, rate=2e-3),
         workers=0,
         warm_up_steps=10,
         log_steps=10,
         evaluate_utterances=4,
     ),
-    "cpu": Settings(DIMS, phases(16, 2, spell=0.0, rate=2e-3), workers=1, evaluate_utterances=40),
-    "gpu": Settings(
-        DIMS, phases(512, 64, spell=0.3, rate=2e-3), workers=15, evaluate_utterances=200
-    ),
+    "cpu": Settings(DIMS, phases(2, spell=0.0, rate=2e-3), workers=1, evaluate_utterances=40),
+    "gpu": Settings(DIMS, phases(64, spell=0.3, rate=2e-3), workers=15, evaluate_utterances=200),
 }

@@ -8,6 +8,7 @@ numbers; with --minutes the schedule follows the clock, so that it ends on time 
 """
 
 import argparse
+import itertools
 import json
 import math
 import time
@@ -20,7 +21,7 @@ import torch
 
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
 from tools.train_demo import text
-from tools.train_demo.batches import Batch, batches
+from tools.train_demo.batches import Batch, Part, batches
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.listen import held_out_wer
 from tools.train_demo.model import Vocabulary, used_tokens
@@ -109,9 +110,12 @@ class Run:
 
     def _batches(self, phase: Phase) -> Iterator[Batch]:
         trainer = self.trainer
-        composer = Composer(self.train, self.tokenizer, phase.style)
         seed, workers = trainer.settings.seed, trainer.settings.workers
-        return batches(composer, trainer.vocabulary, phase.batch, seed, trainer.step, workers)
+        parts = [
+            Part(mix.share, Composer(self.train, self.tokenizer, mix.style), mix.batch)
+            for mix in phase.mixes
+        ]
+        return batches(parts, trainer.vocabulary, seed, trainer.step, workers)
 
     def _log(
         self, phase: Phase, progress: float, rate: float, sums: list[dict[str, torch.Tensor]]
@@ -128,16 +132,17 @@ class Run:
         if not phase.text_weight:
             return
         trainer = self.trainer
-        for name, corpus in self.held_out.items():
+        for name, in_windows in itertools.product(self.held_out, (False, True)):
             wer, heard = held_out_wer(
                 trainer.learner,
                 trainer.vocabulary,
                 self.tokenizer,
-                corpus,
+                self.held_out[name],
                 self.evaluate_utterances,
-                in_windows=phase.style.window_s == 30,
+                in_windows,
             )
-            self._write({"phase": phase.name, "set": name, "wer": round(wer, 4), "heard": heard})
+            where = {"set": name, "in_windows": in_windows}
+            self._write({"phase": phase.name, **where, "wer": round(wer, 4), "heard": heard})
 
     def _write(self, entry: dict[str, Any]) -> None:
         trainer = self.trainer

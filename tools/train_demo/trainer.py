@@ -13,6 +13,7 @@ import torch
 from tools.train_demo import warm_start
 from tools.train_demo.batches import Batch
 from tools.train_demo.features import log_mel, mask_bands
+from tools.train_demo.memory import Heard, Memory
 from tools.train_demo.model import Learner, Vocabulary
 from tools.train_demo.settings import Phase, Settings
 
@@ -29,6 +30,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.learner.parameters(), betas=settings.betas, weight_decay=settings.weight_decay
         )
+        self.memories: dict[int, Memory] = {}  # by the length of their windows
         self.step, self.phase, self.phase_step = 0, 0, 0
         self.spent_s, self.examples, self.audio_s = 0.0, 0, 0.0
         self.began_with: str | None = None  # what `begin_from` took; None: random weights
@@ -55,22 +57,42 @@ class Trainer:
         return {name: value.detach() for name, value in losses.items()}
 
     def _losses(self, batch: Batch, phase: Phase) -> dict[str, torch.Tensor]:
+        if phase.rereads:
+            with torch.no_grad():
+                features = self._features(batch, phase)
+            memory = self.memories.setdefault(features.shape[1], Memory(self.settings.seed))
+            memory.add(features, batch)
+            heard = memory.draw(len(batch.samples) * phase.rereads)
+            features = heard.features.to(torch.float32)
+            return self._with_text({}, phase, features, heard)
+        features = self._features(batch, phase)
+        phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
+        losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
+        losses["loss"] = phase.phone_weight * phone_loss
+        return self._with_text(losses, phase, features, batch) if phase.text_weight else losses
+
+    def _features(self, batch: Batch, phase: Phase) -> torch.Tensor:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             mel = log_mel(batch.samples.float() / 32768, batch.content, batch.loudest.float())
             seed = self.settings.seed * 1_000_003 + self.step
             if phase.masked:
                 mel = mask_bands(mel, torch.Generator().manual_seed(seed))
-        features = self.learner.encode(mel, batch.first_position)
-        phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
-        losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
-        loss = phase.phone_weight * phone_loss
-        if phase.text_weight:
-            text_loss, place_loss = self.learner.text_loss(
-                features, batch.rows, batch.targets, batch.heard_at
-            )
-            losses |= {"text_loss": text_loss, "place_loss": place_loss}
-            loss = loss + phase.text_weight * text_loss + phase.place_weight * place_loss
-        return {**losses, "loss": loss}
+        return self.learner.encode(mel, batch.first_position)
+
+    def _with_text(
+        self,
+        losses: dict[str, torch.Tensor],
+        phase: Phase,
+        features: torch.Tensor,
+        labels: Batch | Heard,
+    ) -> dict[str, torch.Tensor]:
+        """`losses` and those of the decoder's texts over `features`."""
+        text_loss, place_loss = self.learner.text_loss(
+            features, labels.rows, labels.targets, labels.heard_at, labels.first_token
+        )
+        loss = phase.text_weight * text_loss + phase.place_weight * place_loss
+        loss = loss + losses.get("loss", 0.0)
+        return {**losses, "text_loss": text_loss, "place_loss": place_loss, "loss": loss}
 
     def save(self, path: Path) -> None:
         """Write the whole state beside `path`, then put it in its place."""

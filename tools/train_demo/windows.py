@@ -5,7 +5,7 @@ In: a `Corpus`, a `Style`, a generator. Out: `Example`, the same for the same ge
 often anything happens in a window; how it sounds is in `augment`, what is written in `labels`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,7 @@ from maxwhisper.dims import N_SAMPLES, SAMPLE_RATE
 from maxwhisper.tokenizer import Tokenizer
 from tools.train_demo import augment, labels
 from tools.train_demo.corpus import Corpus
-from tools.train_demo.labels import Labels, Spoken
+from tools.train_demo.labels import MAX_PROMPT, Labels, Spoken
 from tools.train_demo.phones import SILENCE
 from tools.train_demo.placing import POSITION, Placed, as_float, place
 
@@ -29,7 +29,6 @@ NO_SPEECH = 0.10
 WITHOUT_TIMESTAMPS = 0.15
 PROMPTED = 0.15
 ONE_VOICE = 0.7
-FULL = 0.3  # speech up to the end of the window; else one to four utterances
 CUT = 0.6  # of the full ones: the last utterance is cut by the end
 SILENT_PADDING = 0.25  # zeros in the sound where it ends early; else zeros in the log-mel
 ELSEWHERE_LOUDER = 0.3  # part of a longer recording that has a louder place
@@ -40,13 +39,15 @@ class Style:
     """What a phase of training is shown.
 
     `window_s` None: one utterance and little else, anywhere among the encoder's positions, which
-    costs a tenth of a window of 30 s.
+    costs a tenth of a window of 30 s. There, half the decoder's positions are those after a text
+    of random length, so that all are learnt before long texts come.
     """
 
     window_s: float | None
     max_utterance_s: float
     spelled: float = 0.0  # share of examples whose rare words are spelled in letters
     distorted: float = 0.75  # share of examples through `augment.distort`
+    full: float = 0.3  # share of windows with speech up to their end; else one to four utterances
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Example:
     """`samples` (n,) int16, as a file holds them; `phones` (n // 320,) int16, one per position.
 
     `content` samples are sound, the rest is padding; `loudest` is the log10 power of the loudest
-    bin elsewhere in the recording; `first_position` is where in the encoder the example begins.
+    bin elsewhere in the recording; `first_position` is where in the encoder the example begins,
+    `first_token` where in the decoder.
     """
 
     samples: npt.NDArray[np.int16]
@@ -63,6 +65,7 @@ class Example:
     content: int
     loudest: float
     first_position: int
+    first_token: int = 0
 
 
 class Composer:
@@ -101,13 +104,16 @@ class Composer:
         position = int(rng.integers(0, N_POSITIONS - n // POSITION + 1))
         if rng.random() < NO_SPEECH / 3:
             return self._no_speech(n, rng, position)
-        return self._example([placed], n, n, rng, position, prompt=[])
+        example = self._example([placed], n, n, rng, position, prompt=[])
+        if rng.random() < 0.5:
+            return example
+        return replace(example, first_token=int(rng.integers(0, MAX_PROMPT)))
 
     def window(self, n: int, rng: Rng) -> Example:
         """Up to `n` samples of utterances and pauses, or of no speech at all."""
         if rng.random() < NO_SPEECH:
             return self._no_speech(n, rng)
-        full, voices = rng.random() < FULL, self._voices(rng)
+        full, voices = rng.random() < self.style.full, self._voices(rng)
         wanted = 10_000 if full else int(rng.integers(1, 5))
         placed: list[Placed] = []
         at = self._opening(rng)
@@ -153,15 +159,13 @@ class Composer:
     ) -> Labels:
         is_cut = placed[-1].speech_end > n
         rare = self.rare if rng.random() < self.style.spelled else frozenset()
-        if not is_cut and rng.random() < WITHOUT_TIMESTAMPS:
-            text = " ".join(one.text for one in placed)
-            body = [self.tokenizer.no_timestamps, *labels.spelled(self.tokenizer, text, rare)]
-        else:
-            body = labels.timestamped(self.tokenizer, self._segments(placed, n, position), rare)
+        without = not is_cut and rng.random() < WITHOUT_TIMESTAMPS
+        write = labels.untimed if without else labels.timestamped
+        body = write(self.tokenizer, self._segments(placed, n, position), rare)
         return labels.for_speech(self.tokenizer, body, prompt)
 
     def _segments(self, placed: list[Placed], n: int, position: int) -> list[Spoken]:
-        def seconds(sample: int) -> float:
+        def seconds(sample: float) -> float:
             return (sample + position * POSITION) / SAMPLE_RATE
 
         return [
@@ -169,6 +173,7 @@ class Composer:
                 one.text,
                 seconds(one.speech_start),
                 seconds(one.speech_end) if one.speech_end <= n else None,
+                tuple(seconds(middle) for middle in one.sounds.tolist()),
             )
             for one in placed
         ]
@@ -222,7 +227,7 @@ class Composer:
             return self.tokenizer.encode(" " + " ".join(texts))
         times = np.sort(rng.uniform(0, 30, 2 * len(texts))).reshape(-1, 2)
         segments = [Spoken(text, a, b) for text, (a, b) in zip(texts, times, strict=True)]
-        return labels.timestamped(self.tokenizer, segments)
+        return labels.timestamped(self.tokenizer, segments).tokens
 
     def _distort(self, samples: Samples, rng: Rng) -> Samples:
         if rng.random() > self.style.distorted:

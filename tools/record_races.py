@@ -1,0 +1,87 @@
+"""Races that come with the page: runs the bundled clips through all engines and keeps what was
+measured in results/races, where the page offers it as a recorded race.
+
+In: titles of clips. Out: a folder for each, replacing that of the same clip on the same hardware.
+The recording in it is a link to the clip, which is the same samples.
+
+`python -m tools.record_races "Plain speech" "A talk" --rounds 3`
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from app import EXAMPLES, RECORDED
+from maxwhisper import machine
+from maxwhisper.checkpoint import DEFAULT_MODEL
+from maxwhisper.engine import ENGINES
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.records import device_name
+from maxwhisper.serving.pool import EnginePool
+from maxwhisper.serving.runs import Run, RunStore
+from maxwhisper.serving.uploads import Uploads
+from maxwhisper.ui.examples import Example, load_examples
+from maxwhisper.ui.race_run import Request, Runner, Source
+
+FOREVER = 10**6  # days, and runs
+
+
+def main() -> None:
+    clips = {clip.title: clip for clip in load_examples(EXAMPLES)}
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("titles", nargs="+", choices=sorted(clips), metavar="title")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+
+    pool = EnginePool(
+        sorted(ENGINES, key="maxwhisper".__eq__), [options.model], device=options.device
+    )
+    store = RunStore(RECORDED, FOREVER, FOREVER)
+    with tempfile.TemporaryDirectory() as folder:
+        runner = Runner(pool, Uploads(Path(folder)), store, machine.describe())
+        pool.start()
+        try:
+            for title in options.titles:
+                record(runner, clips[title], options.model, options.rounds)
+        finally:
+            pool.close()
+
+
+def record(runner: Runner, clip: Example, model: str, rounds: int) -> None:
+    """Race once, as a visitor would; the program ends where an engine fails or says nothing."""
+    while not all(status.is_settled for status in runner.pool.statuses().values()):
+        time.sleep(0.1)
+    source = Source(clip.path, is_upload=False, name=clip.title)
+    options = TranscribeOptions(temperature=0.0, language="en")
+    *_, last = runner.run("record", Request(source, model, options, clip.text, rounds))
+    run = last.run
+    if run is None or run.refused or any(not r.transcript.text.strip() for r in run.results):
+        if run is not None and run.results:
+            runner.runs.delete(run.id)
+        refused = run.refused if run is not None else last.problem
+        sys.exit(f"{clip.title}: expected a text of every engine, got {refused or 'an empty one'}")
+    for earlier in Path(RECORDED).iterdir():
+        if earlier.name != run.id and is_earlier(earlier, runner.runs, run):
+            shutil.rmtree(earlier)
+    audio = runner.runs.audio_path(run.id)
+    audio.unlink()
+    audio.symlink_to(os.path.relpath(clip.path, audio.parent))
+    medians = {r.engine: round(sorted(r.seconds)[len(r.seconds) // 2], 3) for r in run.results}
+    print(f"{audio.parent}: {clip.title}, {medians}", flush=True)
+
+
+def is_earlier(folder: Path, store: RunStore, run: Run) -> bool:
+    """Of the same clip, model and hardware as `run`."""
+    before = store.load(folder.name)
+    same = (before.audio_name, before.model, device_name(before.machine))
+    return same == (run.audio_name, run.model, device_name(run.machine))
+
+
+if __name__ == "__main__":
+    main()
