@@ -8,7 +8,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 REQUIREMENTS := requirements.txt $(if $(shell command -v nvidia-smi 2>/dev/null),requirements-gpu.txt)
 
-.PHONY: app test lint bench selftest clips slides compile artifacts clean
+.PHONY: app test lint bench selftest clips slides races compile artifacts clean
 
 app: $(VENV)/.installed
 	$(PY) app.py $(ARGS)
@@ -32,6 +32,10 @@ clips: $(VENV)/.installed
 
 slides: $(VENV)/.installed
 	$(PY) -m tools.slides $(wildcard results/*.json) $(ARGS)
+
+# Races that the page offers as recorded ones: three rounds of three clips on this machine.
+races: $(VENV)/.installed
+	$(PY) -m tools.record_races "Plain speech" "Two voices" "Talk" $(ARGS)
 
 # For this very processor: faster than what the package brings, which runs on any of its class.
 compile: $(VENV)/.installed

@@ -13,17 +13,15 @@ import plotly.graph_objects as go
 import plotly.io
 
 from maxwhisper.bench_report import has_numbers
-from maxwhisper.bench_summary import Run
+from maxwhisper.bench_summary import UNTOLD, Run, main_clip, stages
 from maxwhisper.palette import CLEAR, FIGURE_LAYOUT, GRID, colour, stage_colour
 from maxwhisper.records import machine_line
 
 ROW_PX = 46  # two lines of text
 FRAME_PX = 110  # axis, legend and margins
 PLOT_PX = 480  # height of the figures without rows
-TALK = "talk.flac"  # the project's standard benchmark clip
 MODE_SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "star")
 _GREY = "#808080"
-_REST = "not told"  # time in no stage, or of an engine that tells none
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>maxwhisper, measured</title>
@@ -66,7 +64,7 @@ def figures(record: Mapping[str, Any]) -> Iterator[tuple[str, go.Figure]]:
         runs = [run for run in record["runs"] if run["model"] == model and has_numbers(run)]
         if not runs:
             continue
-        clip = _main_clip(runs)
+        clip = main_clip(runs)
         on_clip = [run for run in runs if run["clip"] == clip]
         yield f"{model}, {clip}: times real time, range over the rounds", speed_figure(on_clip)
         yield f"{model}, {clip}: where the time goes", stage_figure(on_clip)
@@ -114,8 +112,8 @@ def speed_figure(runs: Sequence[Run]) -> go.Figure:
 def stage_figure(runs: Sequence[Run]) -> go.Figure:
     """Seconds of each engine on one clip, mode by mode, by stage as far as the engine tells."""
     ranked = _ranked(runs)
-    parts = [_stages(run) for run in ranked]
-    names = dict.fromkeys(name for part in parts for name in part if name != _REST)
+    parts = [stages(run) for run in ranked]
+    names = dict.fromkeys(name for part in parts for name in part if name != UNTOLD)
     figure = go.Figure(
         [
             go.Bar(
@@ -126,7 +124,7 @@ def stage_figure(runs: Sequence[Run]) -> go.Figure:
                 marker_color=stage_colour(name),
                 hovertemplate=f"%{{y}}, {name}: %{{x:.3f}} s<extra></extra>",
             )
-            for name in [*names, _REST]
+            for name in [*names, UNTOLD]
         ]
     )
     _framed(figure, FRAME_PX + ROW_PX * len(ranked))
@@ -193,19 +191,6 @@ def _ranked(runs: Sequence[Run]) -> list[Run]:
     """First mode on top, in each mode the fastest; plotly draws upwards."""
     modes = list(dict.fromkeys(run["mode"] for run in runs))
     return sorted(runs, key=lambda run: (-modes.index(run["mode"]), -run["median_s"]))
-
-
-def _main_clip(runs: Sequence[Run]) -> str:
-    """The clip that most engines and modes have done; of those the talk, or the longest."""
-    clips = [run["clip"] for run in runs]
-    lengths = {run["clip"]: run["audio_s"] for run in runs}
-    return max(lengths, key=lambda c: (clips.count(c), c == TALK, lengths[c]))
-
-
-def _stages(run: Run) -> dict[str, float]:
-    """Seconds per stage, and what is left of the median."""
-    told = {name: s for name, s in run["stages"].items() if name != "total"}
-    return told | {_REST: max(0.0, run["median_s"] - sum(told.values()))}
 
 
 def _lane(run: Run) -> str:

@@ -19,6 +19,9 @@ LINEAR_WITHIN = 0.05
 FLAT_WITHIN = 0.10
 SAMPLE_BYTES = 4  # float32
 
+TALK = "talk.flac"  # the project's standard benchmark clip
+UNTOLD = "not told"  # time in no stage, or of an engine that tells none
+
 Run = Mapping[str, Any]
 
 
@@ -143,3 +146,16 @@ def _work_s(run: Run, is_fixed: bool) -> float:
 def _without_samples(run: Run) -> int | None:
     peak = run["host_peak_bytes"]
     return None if peak is None else peak - round(run["audio_s"] * SAMPLE_RATE) * SAMPLE_BYTES
+
+
+def main_clip(runs: Sequence[Run]) -> str:
+    """The clip that most engines and modes have done; of those the talk, or the longest."""
+    clips = [run["clip"] for run in runs]
+    lengths = {run["clip"]: run["audio_s"] for run in runs}
+    return max(lengths, key=lambda c: (clips.count(c), c == TALK, lengths[c]))
+
+
+def stages(run: Run) -> dict[str, float]:
+    """Seconds per stage, and what is left of the median."""
+    told = {name: s for name, s in run["stages"].items() if name != "total"}
+    return told | {UNTOLD: max(0.0, run["median_s"] - sum(told.values()))}

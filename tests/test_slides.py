@@ -13,7 +13,7 @@ from scripted_subject import MIB, contestant
 from maxwhisper import bench, bench_report
 from maxwhisper.bench import Plan
 from maxwhisper.bench_cases import Clip, Mode, Model
-from maxwhisper.bench_summary import ratios, scaling
+from maxwhisper.bench_summary import ratios, scaling, stages
 from maxwhisper.cli import build_parser
 from maxwhisper.options import GREEDY
 from maxwhisper.records import machine_line
@@ -23,7 +23,6 @@ sys.path.insert(0, str(ROOT))  # tools is no part of the installed package
 
 from maxwhisper.ui.diagram import STEPS  # noqa: E402
 from tools.slides import __main__, results  # noqa: E402
-from tools.slides.charts import stages  # noqa: E402
 from tools.slides.deck import deck  # noqa: E402
 
 EVALUATION = {
@@ -157,7 +156,7 @@ def test_bars_are_as_long_as_their_numbers(record, page):
 def test_stages_fill_the_median(record):
     run = next(run for run in record["runs"] if run["seconds"])
     assert stages({**run, "median_s": 1.0}) == pytest.approx(
-        {"mel": 0.1, "decode": 0.2, "other": 0.7}
+        {"mel": 0.1, "decode": 0.2, "not told": 0.7}
     )
 
 

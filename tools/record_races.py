@@ -4,7 +4,7 @@ measured in results/races, where the page offers it as a recorded race.
 In: titles of clips. Out: a folder for each, replacing that of the same clip on the same hardware.
 The recording in it is a link to the clip, which is the same samples.
 
-`python -m tools.record_races "Plain speech" "A talk" --rounds 3`
+`python -m tools.record_races "Plain speech" "Talk" --rounds 3`
 """
 
 import argparse

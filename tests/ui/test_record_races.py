@@ -65,6 +65,8 @@ def test_an_engine_that_fails_leaves_no_record(runner, clip, monkeypatch, tmp_pa
     """One engine refuses, two say something: such a race is kept for a visitor, not for a show."""
     crash = functools.partial(TranscribeOptions, initial_prompt="crash")
     monkeypatch.setattr(record_races, "TranscribeOptions", crash)
-    with pytest.raises(SystemExit, match="A clip: expected a text of every engine, got .*maxwhisper"):
+    with pytest.raises(
+        SystemExit, match=r"A clip: expected a text of every engine, got .*maxwhisper"
+    ):
         record_races.record(runner, clip, "demo", rounds=1)
     assert list(tmp_path.glob("races/*")) == []

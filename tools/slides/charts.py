@@ -5,11 +5,9 @@ In: runs of one model on one clip. Out: HTML. Bars are drawn from the numbers be
 
 from collections.abc import Sequence
 
-from maxwhisper.bench_summary import Run
+from maxwhisper.bench_summary import UNTOLD, Run, stages
 from maxwhisper.palette import colour, stage_colour
 from tools.slides.markup import percent, seconds, text, times
-
-REST = "other"  # time in no stage, or of an engine that does not tell its stages
 
 
 def lane(run: Run) -> str:
@@ -42,7 +40,7 @@ def stage_bars(runs: Sequence[Run]) -> str:
     ranked = sorted(runs, key=lambda run: run["median_s"])
     longest = ranked[-1]["median_s"]
     parts = [stages(run) for run in ranked]
-    names = [*dict.fromkeys(name for part in parts for name in part if name != REST), REST]
+    names = [*dict.fromkeys(name for part in parts for name in part if name != UNTOLD), UNTOLD]
     rows = [
         f'<li><span class="lane">{lane(run)}</span><span class="track">'
         + "".join(
@@ -57,16 +55,3 @@ def stage_bars(runs: Sequence[Run]) -> str:
         f'<li><i style="background:{stage_colour(name)}"></i>{text(name)}</li>' for name in names
     )
     return f'<ol class="bars stages">{"".join(rows)}</ol><ul class="key">{key}</ul>'
-
-
-def stages(run: Run) -> dict[str, float]:
-    """Seconds per stage, and what is left of the median."""
-    told = {name: s for name, s in run["stages"].items() if name != "total"}
-    return told | {REST: max(0.0, run["median_s"] - sum(told.values()))}
-
-
-def main_clip(runs: Sequence[Run]) -> str:
-    """The clip that most engines and modes have done; of those the longest."""
-    clips = [run["clip"] for run in runs]
-    lengths = {run["clip"]: run["audio_s"] for run in runs}
-    return max(lengths, key=lambda clip: (clips.count(clip), lengths[clip]))

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from maxwhisper.bench_report import NOISY, has_numbers
-from maxwhisper.bench_summary import Ratio, Scaling, ratios, scaling
+from maxwhisper.bench_summary import Ratio, Scaling, main_clip, ratios, scaling
 from maxwhisper.engine import OURS
 from maxwhisper.records import machine_line
-from tools.slides.charts import main_clip, speed_bars, stage_bars
+from tools.slides.charts import speed_bars, stage_bars
 from tools.slides.markup import (
     command,
     count,
