@@ -17,6 +17,8 @@ from tools.train_demo.labels import NOWHERE
 from tools.train_demo.phones import UNLABELLED
 
 CAPACITY = 8000  # windows; at width 192 and 30 s each takes 576 kB
+FRESH_CAPACITY = 600  # while the encoder learns, which would hear older ones otherwise by now
+LEAST_WINDOW_S = 10.0  # single utterances have too many lengths to meet in a batch
 
 
 class Heard(NamedTuple):
@@ -30,9 +32,10 @@ class Heard(NamedTuple):
 
 
 class Memory:
-    """The last `CAPACITY` windows of one length."""
+    """The last `capacity` windows of one length."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, capacity: int, seed: int) -> None:
+        self._capacity = capacity
         self._windows: list[Heard] = []
         self._added = 0
         self._rng = np.random.default_rng(seed)
@@ -42,16 +45,16 @@ class Memory:
         for row, targets in enumerate(batch.targets):
             length = int(torch.nonzero(targets != UNLABELLED)[-1]) + 1
             window = Heard(
-                features[row].half(),
+                features[row].detach().half(),
                 batch.rows[row, :length],
                 targets[:length],
                 batch.heard_at[row, :length],
                 batch.first_token[row],
             )
-            if len(self._windows) < CAPACITY:
+            if len(self._windows) < self._capacity:
                 self._windows.append(window)
             else:
-                self._windows[self._added % CAPACITY] = window
+                self._windows[self._added % self._capacity] = window
             self._added += 1
 
     def draw(self, count: int) -> Heard:

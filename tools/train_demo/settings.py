@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from maxwhisper.checkpoint.bundled import DIMS
 from maxwhisper.dims import Dims
+from tools.train_demo.memory import LEAST_WINDOW_S
 from tools.train_demo.windows import Style
 
 
@@ -41,8 +42,17 @@ class Phase:
     final_rate: float
     place_weight: float = 0.1  # of where the decoder listens
     masked: bool = True  # bands of the log-mel hidden, as in SpecAugment
-    # Not 0: the encoder stays as it is, and for each window it hears the decoder reads so many.
-    rereads: int = 0
+    rereads: int = 0  # for each window that is heard the decoder reads so many, heard before
+    encoder_learns: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a phase in which some batches would teach nothing."""
+        is_remembered = all((mix.style.window_s or 0) >= LEAST_WINDOW_S for mix in self.mixes)
+        if not self.encoder_learns and not (self.rereads and is_remembered):
+            raise ValueError(
+                f"{self.name}: expected rereads of windows of {LEAST_WINDOW_S} s or more where the "
+                "encoder does not learn"
+            )
 
 
 @dataclass(frozen=True)
@@ -72,22 +82,31 @@ class Settings:
 
 
 def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
-    """hear: phones alone. read: text of single utterances. mix: all lengths in turns. window: as at
-    work, 30 s mostly. Every batch has about as much sound as `batch_window` windows."""
+    """hear: phones alone. read: text of single utterances. mix: all lengths in turns. reread: the
+    decoder alone, over windows kept in memory. window: as at work, 30 s mostly.
+
+    Every batch has about as much sound as `batch_window` windows.
+    """
     hear = Mix(Style(None, 6, distorted=0.15), batch_window * 8)
     read = Mix(Style(None, 6, spell, distorted=0.15), batch_window * 8)
-    short, join, window = (
-        Mix(Style(None, 6, distorted=0.3), batch_window * 8),
-        Mix(Style(10, 9, distorted=0.3, full=0.6), batch_window * 3),
-        Mix(Style(30, 15, distorted=0.3, full=0.6), batch_window),
-    )
-    mixed = (replace(short, share=0.25), replace(join, share=0.35), replace(window, share=0.4))
-    last = (replace(short, share=0.1), replace(join, share=0.2), replace(window, share=0.7))
+    short = Mix(Style(None, 6, distorted=0.3), batch_window * 8)
+    join = Mix(Style(10, 9, distorted=0.3, full=0.7), batch_window * 3)
+    window = Mix(Style(30, 15, distorted=0.3, full=0.7), batch_window)
+
+    def turns(shorts: float, joins: float, windows: float) -> tuple[Mix, ...]:
+        shares = ((short, shorts), (join, joins), (window, windows))
+        return tuple(replace(mix, share=share) for mix, share in shares if share)
+
     return (
         Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, masked=False),
-        Phase("read", 0.3, (read,), 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
-        Phase("mix", 0.4, mixed, 0.3, 1.0, rate, rate / 2, 1.0, masked=False),
-        Phase("window", 0.25, last, 0.3, 1.0, rate / 2, rate / 100, 1.0, masked=False),
+        Phase("read", 0.35, (read,), 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
+        Phase("mix", 0.20, turns(0.35, 0.35, 0.3), 0.4, 1.0, rate / 2, rate / 10, 1.0, False),
+        Phase(
+            "reread", 0.10, turns(0, 0.35, 0.65), 0.0, 1.0, rate / 2, rate / 2, 1.0, False, 4, False
+        ),
+        Phase(
+            "window", 0.30, turns(0.15, 0.3, 0.55), 0.4, 1.0, rate / 2, rate / 100, 1.0, False, 3
+        ),
     )
 
 
