@@ -156,7 +156,7 @@ def test_components_run_on_demand(open_page):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, 1280, 1920])
 def test_every_tab_fits_and_reads(open_page, width, theme):
     page = open_page(width=width, theme=theme)
     run_clip(page)

@@ -17,7 +17,6 @@ from tools.train_demo.labels import NOWHERE
 from tools.train_demo.phones import UNLABELLED
 
 CAPACITY = 8000  # windows; at width 192 and 30 s each takes 576 kB
-FRESH_CAPACITY = 600  # while the encoder learns, which would hear older ones otherwise by now
 LEAST_WINDOW_S = 10.0  # single utterances have too many lengths to meet in a batch
 
 
@@ -32,10 +31,9 @@ class Heard(NamedTuple):
 
 
 class Memory:
-    """The last `capacity` windows of one length."""
+    """The last `CAPACITY` windows of one length."""
 
-    def __init__(self, capacity: int, seed: int) -> None:
-        self._capacity = capacity
+    def __init__(self, seed: int) -> None:
         self._windows: list[Heard] = []
         self._added = 0
         self._rng = np.random.default_rng(seed)
@@ -45,16 +43,16 @@ class Memory:
         for row, targets in enumerate(batch.targets):
             length = int(torch.nonzero(targets != UNLABELLED)[-1]) + 1
             window = Heard(
-                features[row].detach().half(),
+                features[row].half(),
                 batch.rows[row, :length],
                 targets[:length],
                 batch.heard_at[row, :length],
                 batch.first_token[row],
             )
-            if len(self._windows) < self._capacity:
+            if len(self._windows) < CAPACITY:
                 self._windows.append(window)
             else:
-                self._windows[self._added % self._capacity] = window
+                self._windows[self._added % CAPACITY] = window
             self._added += 1
 
     def draw(self, count: int) -> Heard:

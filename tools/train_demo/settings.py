@@ -42,16 +42,15 @@ class Phase:
     final_rate: float
     place_weight: float = 0.1  # of where the decoder listens
     masked: bool = True  # bands of the log-mel hidden, as in SpecAugment
-    rereads: int = 0  # for each window that is heard the decoder reads so many, heard before
-    encoder_learns: bool = True
+    # Not 0: the encoder stays as it is, and for each window it hears the decoder reads so many.
+    rereads: int = 0
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` for a phase in which some batches would teach nothing."""
-        is_remembered = all((mix.style.window_s or 0) >= LEAST_WINDOW_S for mix in self.mixes)
-        if not self.encoder_learns and not (self.rereads and is_remembered):
+        """Raises `ValueError` for rereads of what cannot be put into batches again."""
+        if self.rereads and any((mix.style.window_s or 0) < LEAST_WINDOW_S for mix in self.mixes):
             raise ValueError(
-                f"{self.name}: expected rereads of windows of {LEAST_WINDOW_S} s or more where the "
-                "encoder does not learn"
+                f"{self.name}: expected windows of {LEAST_WINDOW_S} s or more where they are read "
+                "again"
             )
 
 
@@ -101,12 +100,8 @@ def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
         Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, masked=False),
         Phase("read", 0.35, (read,), 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
         Phase("mix", 0.20, turns(0.35, 0.35, 0.3), 0.4, 1.0, rate / 2, rate / 10, 1.0, False),
-        Phase(
-            "reread", 0.10, turns(0, 0.35, 0.65), 0.0, 1.0, rate / 2, rate / 2, 1.0, False, 4, False
-        ),
-        Phase(
-            "window", 0.30, turns(0.15, 0.3, 0.55), 0.4, 1.0, rate / 2, rate / 100, 1.0, False, 3
-        ),
+        Phase("reread", 0.10, turns(0, 0.35, 0.65), 0.0, 1.0, rate / 2, rate / 2, 1.0, False, 4),
+        Phase("window", 0.30, turns(0.1, 0.25, 0.65), 0.4, 1.0, rate / 2, rate / 100, 2.0, False),
     )
 
 

@@ -14,7 +14,7 @@ from maxwhisper.dims import SAMPLE_RATE
 from tools.train_demo import warm_start
 from tools.train_demo.batches import Batch
 from tools.train_demo.features import log_mel, mask_bands
-from tools.train_demo.memory import CAPACITY, FRESH_CAPACITY, LEAST_WINDOW_S, Heard, Memory
+from tools.train_demo.memory import Heard, Memory
 from tools.train_demo.model import Learner, Vocabulary
 from tools.train_demo.settings import Phase, Settings
 
@@ -58,28 +58,20 @@ class Trainer:
         return {name: value.detach() for name, value in losses.items()}
 
     def _losses(self, batch: Batch, phase: Phase) -> dict[str, torch.Tensor]:
-        losses: dict[str, torch.Tensor] = {}
-        with torch.set_grad_enabled(phase.encoder_learns):
-            features = self._features(batch, phase)
-        if phase.encoder_learns:
-            phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
-            losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
-            losses["loss"] = phase.phone_weight * phone_loss
-            if phase.text_weight:
-                losses = self._with_text(losses, phase, features, batch)
-        if phase.rereads and batch.samples.shape[1] >= LEAST_WINDOW_S * SAMPLE_RATE:
-            heard = self._remembered(features, batch, phase)
-            again = self._with_text({}, phase, heard.features.float(), heard)
-            losses |= {f"{name}_again": loss for name, loss in again.items() if name != "loss"}
-            losses["loss"] = again["loss"] + losses.get("loss", 0.0)
-        return losses
+        if phase.rereads:
+            heard = self._remembered(batch, phase)
+            return self._with_text({}, phase, heard.features.float(), heard)
+        features = self._features(batch, phase)
+        phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
+        losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
+        losses["loss"] = phase.phone_weight * phone_loss
+        return self._with_text(losses, phase, features, batch) if phase.text_weight else losses
 
-    def _remembered(self, features: torch.Tensor, batch: Batch, phase: Phase) -> Heard:
-        """Add a batch to the memory; `rereads` times as many windows from there."""
-        if features.shape[1] not in self.memories:
-            capacity = FRESH_CAPACITY if phase.encoder_learns else CAPACITY
-            self.memories[features.shape[1]] = Memory(capacity, self.settings.seed)
-        memory = self.memories[features.shape[1]]
+    def _remembered(self, batch: Batch, phase: Phase) -> Heard:
+        """Hear a batch, keep it, and give `rereads` times as many windows heard before."""
+        with torch.no_grad():
+            features = self._features(batch, phase)
+        memory = self.memories.setdefault(features.shape[1], Memory(self.settings.seed))
         memory.add(features, batch)
         return memory.draw(len(batch.samples) * phase.rereads)
 
