@@ -100,6 +100,14 @@ class GreedyLoop:
             self._step()
         return self._written.get()[:, first : first + n_steps], self._sums.get()[:, 0]
 
+    def verify_capture(self) -> bool:
+        """Execute the step once more and compare its kernel launches with the captured ones; False
+        where none is captured. Raises `RuntimeError` where they differ. Spoils the state: `begin`
+        comes next."""
+        if self._is_captured:
+            self._model.debug_verify_replay(self.cache.batch, *self._inputs())
+        return self._is_captured
+
     def close(self) -> None:
         """Give back what a capture holds."""
         if self._is_captured:
@@ -107,16 +115,7 @@ class GreedyLoop:
             self._is_captured = False
 
     def _step(self) -> None:
-        inputs = (
-            self._position.buffer,
-            self._written.buffer,
-            self._last.buffer,
-            self._sums.buffer,
-            self._forbidden.buffer,
-            self._bounds.buffer,
-            *self._cross_kv,
-            *self.cache.buffers,
-        )
+        inputs = self._inputs()
         if self._is_captured:
             self._model.replay(self.cache.batch, *inputs)
         else:
@@ -126,6 +125,18 @@ class GreedyLoop:
             self._position.set(self.cache.length)
         elif self._may_capture:
             self._capture(inputs)
+
+    def _inputs(self) -> tuple[Buffer, ...]:
+        return (
+            self._position.buffer,
+            self._written.buffer,
+            self._last.buffer,
+            self._sums.buffer,
+            self._forbidden.buffer,
+            self._bounds.buffer,
+            *self._cross_kv,
+            *self.cache.buffers,
+        )
 
     def _capture(self, inputs: Sequence[Buffer]) -> None:
         """Record the step that has just been executed; without success, go on executing."""

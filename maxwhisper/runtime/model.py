@@ -131,6 +131,11 @@ class MaxNetwork:
             self._greedy = GreedyLoop(self.models[GREEDY_STEP], self._dims, self.placement, cache)
         return self._greedy
 
+    def verify_capture(self) -> bool:
+        """Is the greedy step captured, and does it launch what an executed one launches? Call after
+        a greedy transcription. Raises `RuntimeError` where the two differ."""
+        return self._greedy is not None and self._greedy.verify_capture()
+
     def run(self, graph: str, *inputs: Buffer) -> Buffer:
         """Execute a graph that has one output."""
         return self.models[graph].execute(*inputs)[0]
