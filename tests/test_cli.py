@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 WITH_FAKES = (
     "import sys; sys.path.insert(0, 'tests')\n"
     "import fake_engines, maxwhisper.engine\n"
-    "maxwhisper.engine.ENGINES = fake_engines.ENGINES\n"
+    "sequential = {'sequential': fake_engines.TROUBLED['sequential']}\n"
+    "maxwhisper.engine.ENGINES = fake_engines.ENGINES | sequential\n"
     "from maxwhisper.cli import main; sys.exit(main(sys.argv[1:]))\n"
 )
 
@@ -360,10 +361,11 @@ def test_clock_time(seconds, text):
     assert writers.clock_time(seconds) == text
 
 
-def test_only_maxwhisper_takes_batches(clip):
-    run = run_with_fakes("transcribe", clip, "--engine", "plain", "--batch_size", "4")
-    assert run.returncode == 1
-    assert run.stderr.endswith("plain does not take batch_size: leave it out\n")
+@pytest.mark.parametrize(("engine", "code"), [("plain", 0), ("sequential", 1)])
+def test_batches_are_asked_of_any_engine_which_may_refuse(clip, engine, code):
+    run = run_with_fakes("transcribe", clip, "--engine", engine, "--batch_size", "4")
+    assert run.returncode == code
+    assert run.stderr.endswith("sequential has no batches\n") is (code == 1)
 
 
 def test_batches_and_voice_activity_reach_the_engine():

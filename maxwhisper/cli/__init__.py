@@ -85,12 +85,12 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
         "--batch_size",
         type=_positive,
         metavar="N",
-        help="decode so many windows together, cut in pauses (maxwhisper alone)",
+        help="decode so many windows together, cut in pauses (not openai-whisper)",
     )
     parser.add_argument(
         "--vad",
         action="store_true",
-        help="read only where somebody speaks; batches do anyway (maxwhisper alone)",
+        help="read only where somebody speaks; batches do anyway (not openai-whisper)",
     )
     add_output_flags(parser)
     add_option_flags(parser)

@@ -91,12 +91,10 @@ def _outputs(args: argparse.Namespace, options: TranscribeOptions) -> Outputs:
 
 
 def mode_of(args: argparse.Namespace) -> dict[str, Any]:
-    """What only maxwhisper's `transcribe` takes; empty where nothing of it is asked for."""
+    """How `Engine.transcribe` is to read, beyond the options; empty where nothing is asked for. An
+    engine that cannot says so itself."""
     mode: dict[str, Any] = {"batch_size": args.batch_size} if args.batch_size else {}
-    mode |= {"vad": True} if args.vad else {}
-    if mode and args.engine != "maxwhisper":
-        raise OptionError(f"{args.engine} does not take {' or '.join(mode)}: leave it out")
-    return mode
+    return mode | ({"vad": True} if args.vad else {})
 
 
 def _transcribe(

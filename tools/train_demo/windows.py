@@ -16,7 +16,7 @@ from maxwhisper.tokenizer import Tokenizer
 from tools.train_demo import augment, labels
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.labels import MAX_PROMPT, Labels, Spoken
-from tools.train_demo.phones import SILENCE
+from tools.train_demo.phones import SILENCE, UNLABELLED
 from tools.train_demo.placing import POSITION, Placed, as_float, place
 
 Rng = np.random.Generator
@@ -38,9 +38,9 @@ ELSEWHERE_LOUDER = 0.3  # part of a longer recording that has a louder place
 class Style:
     """What a phase of training is shown.
 
-    `window_s` None: one utterance and little else, anywhere among the encoder's positions, which
-    costs a tenth of a window of 30 s. There, half the decoder's positions are those after a text
-    of random length, so that all are learnt before long texts come.
+    `window_s` None: one utterance and little else, which costs a tenth of a window of 30 s. What is
+    shorter than 30 s lies anywhere among the encoder's positions and, half of the time, of the
+    decoder's, so that all are learnt before long windows and texts come.
     """
 
     window_s: float | None
@@ -104,15 +104,14 @@ class Composer:
         position = int(rng.integers(0, N_POSITIONS - n // POSITION + 1))
         if rng.random() < NO_SPEECH / 3:
             return self._no_speech(n, rng, position)
-        example = self._example([placed], n, n, rng, position, prompt=[])
-        if rng.random() < 0.5:
-            return example
-        return replace(example, first_token=int(rng.integers(0, MAX_PROMPT)))
+        return _shifted(self._example([placed], n, n, rng, position, prompt=[]), rng)
 
     def window(self, n: int, rng: Rng) -> Example:
-        """Up to `n` samples of utterances and pauses, or of no speech at all."""
+        """Up to `n` samples of utterances and pauses, or of no speech at all. Less than 30 s lie
+        anywhere in the encoder: what is learnt in them holds for every place of a full window."""
+        position = int(rng.integers(0, N_POSITIONS - n // POSITION + 1))
         if rng.random() < NO_SPEECH:
-            return self._no_speech(n, rng)
+            return self._no_speech(n, rng, position)
         full, voices = rng.random() < self.style.full, self._voices(rng)
         wanted = 10_000 if full else int(rng.integers(1, 5))
         placed: list[Placed] = []
@@ -125,9 +124,10 @@ class Composer:
             placed = [one for one in placed if one.speech_end <= n]
         placed = [one for one in placed if one.speech_start + POSITION < n]
         if not placed:
-            return self._no_speech(n, rng)
+            return self._no_speech(n, rng, position)
         end = placed[-1].start + len(placed[-1].samples) + int(rng.uniform(0, 1) * SAMPLE_RATE)
-        return self._example(placed, n, min(n, end), rng, 0, self._prompt(rng))
+        example = self._example(placed, n, min(n, end), rng, position, self._prompt(rng))
+        return _shifted(example, rng) if n < N_SAMPLES else example
 
     def _example(
         self,
@@ -238,6 +238,13 @@ class Composer:
             voices = [as_float(self.corpus[int(i)].samples) for i in others]
             background = augment.babble(voices, len(samples), rng)
         return augment.distort(samples, rng, background)
+
+
+def _shifted(example: Example, rng: Rng) -> Example:
+    """Half of the time, a text that begins anywhere in the decoder; never one with a prompt."""
+    if rng.random() < 0.5 or example.labels.targets[0] == UNLABELLED:
+        return example
+    return replace(example, first_token=int(rng.integers(0, MAX_PROMPT)))
 
 
 def _elsewhere(rng: Rng, share: float) -> float:
