@@ -237,11 +237,13 @@ def test_a_run_begins_with_earlier_weights(source, request, start, finished, tok
     heads = [t.learner.phone_head.weight for t in (earlier, trainer)]
     assert torch.equal(*heads) is (source == "finished")
     assert (trainer.step, trainer.spent_s) == (0, 0)
+    assert trainer.first_batch == (STEPS if source == "finished" else 0)
     assert [phase.name for phase in trainer.settings.phases] == ["read"]
     trainer.save(tmp_path / CHECKPOINT)
     resumed = Trainer(settings(), vocabulary, torch.device("cpu"))
     resumed.resume(tmp_path / CHECKPOINT)
     assert resumed.began_with == trainer.began_with
+    assert resumed.first_batch == trainer.first_batch
     assert resumed.settings == trainer.settings
 
 

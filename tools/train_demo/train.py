@@ -115,7 +115,8 @@ class Run:
             Part(mix.share, Composer(self.train, self.tokenizer, mix.style), mix.batch)
             for mix in phase.mixes
         ]
-        return batches(parts, trainer.vocabulary, seed, trainer.step, workers)
+        first = trainer.first_batch + trainer.step
+        return batches(parts, trainer.vocabulary, seed, first, workers)
 
     def _log(
         self, phase: Phase, progress: float, rate: float, sums: list[dict[str, torch.Tensor]]

@@ -18,7 +18,7 @@ from tools.train_demo.memory import Heard, Memory
 from tools.train_demo.model import Learner, Vocabulary
 from tools.train_demo.settings import Phase, Settings
 
-COUNTERS = ("step", "phase", "phase_step", "spent_s", "examples", "audio_s")
+COUNTERS = ("step", "first_batch", "phase", "phase_step", "spent_s", "examples", "audio_s")
 
 
 class Trainer:
@@ -34,6 +34,7 @@ class Trainer:
         self.memories: dict[int, Memory] = {}  # by the length of their windows
         self.step, self.phase, self.phase_step = 0, 0, 0
         self.spent_s, self.examples, self.audio_s = 0.0, 0, 0.0
+        self.first_batch = 0  # after those of the run that this one began with
         self.began_with: str | None = None  # what `begin_from` took; None: random weights
 
     def train_on(self, batch: Batch, phase: Phase, rate: float) -> dict[str, torch.Tensor]:
@@ -144,6 +145,7 @@ class Trainer:
         self.learner.load(start.weights, self.vocabulary)
         if start.phone_head:
             self.learner.phone_head.load_state_dict(start.phone_head)
+        self.first_batch = start.n_batches
         self._go_on_warm(start.name)
 
     def _go_on_warm(self, began_with: str) -> None:

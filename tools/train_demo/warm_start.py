@@ -23,12 +23,14 @@ CHECKPOINT = "checkpoint.pt"
 @dataclass(frozen=True)
 class Start:
     """`phone_head` is None for an exported folder, which has none: it is learnt again, within some
-    dozens of steps. `name` goes into the record of the run."""
+    dozens of steps. `name` goes into the record of the run. `n_batches` have been seen: the same
+    seed gives the same ones again, and a loss on what is known by heart says nothing."""
 
     name: str
     dims: Dims
     weights: Mapping[str, npt.NDArray[np.floating[Any]]]
     phone_head: dict[str, torch.Tensor] | None
+    n_batches: int
 
 
 def read(folder: Path) -> Start:
@@ -37,9 +39,12 @@ def read(folder: Path) -> Start:
     if not run.is_file():
         checkpoint = read_hf_folder(folder)
         name = f"{checkpoint.name}, sha256 {checkpoint.digest}"
-        return Start(name, checkpoint.dims, checkpoint.weights, None)
+        return Start(name, checkpoint.dims, checkpoint.weights, None, 0)
     state = torch.load(run, map_location="cpu", weights_only=True)
     learner, vocabulary = restored(state)
-    name = f"the run {folder.resolve().name}, step {state['counters']['step']}"
+    counters = state["counters"]
+    name = f"the run {folder.resolve().name}, step {counters['step']}"
+    n_batches = counters.get("first_batch", 0) + counters["step"]
     weights = canonical_weights(learner, vocabulary)
-    return Start(name, Dims(**state["dims"]), weights, learner.phone_head.state_dict())
+    phone_head = learner.phone_head.state_dict()
+    return Start(name, Dims(**state["dims"]), weights, phone_head, n_batches)
