@@ -15,7 +15,7 @@ from tools.train_demo import card, export, goals, train
 from tools.train_demo.batches import Part, batches, collate
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.memory import Memory
-from tools.train_demo.model import Vocabulary, used_tokens
+from tools.train_demo.model import RAW_EMBEDDING, Vocabulary, used_tokens
 from tools.train_demo.phones import UNLABELLED
 from tools.train_demo.settings import PRESETS, Mix, Phase, Settings
 from tools.train_demo.train import LOG, Budget, Run, learning_rate, phase_at
@@ -186,6 +186,21 @@ def test_export_loads_with_the_trained_probabilities(exported, start, finished, 
     torch.testing.assert_close(unused, trained[..., -1].exp(), atol=0.01, rtol=0.02)
 
 
+def test_rows_of_timestamps_change_slowly(exported, start, finished, tokenizer):
+    """Each is a mean over its neighbours, in the exported embedding as in training."""
+    embedding = load(exported).weights["decoder.token_embedding.weight"].astype(np.float32)
+    decoder = start(finished).trainer.learner.whisper.decoder
+    rows = embedding[tokenizer.timestamp_begin :]
+    np.testing.assert_allclose(
+        rows, decoder.token_embedding.weight[-1502:-1].detach(), atol=1e-3, rtol=1e-3
+    )
+    raw = decoder.token_embedding.parametrizations.weight.original[-1502:-1].detach().numpy()
+    assert np.abs(np.diff(rows, axis=0)).mean() < 0.2 * np.abs(np.diff(raw, axis=0)).mean()
+    middle = np.exp(-0.5 * (np.arange(-12, 13) / 4) ** 2)
+    want = (middle / middle.sum()) @ raw[700 - 12 : 700 + 13]
+    np.testing.assert_allclose(rows[700], want, atol=1e-3, rtol=1e-3)
+
+
 def test_rows_of_unused_tokens_are_one(exported, start, finished):
     embedding = load(exported).weights["decoder.token_embedding.weight"]
     vocabulary = start(finished).trainer.vocabulary
@@ -226,11 +241,12 @@ def test_a_run_begins_with_earlier_weights(source, request, start, finished, tok
     trainer = Trainer(settings(), vocabulary, torch.device("cpu"))
     trainer.begin_from(request.getfixturevalue(source))
     kept = np.intersect1d(vocabulary.tokens, earlier.vocabulary.tokens)
+    kept = kept[kept < tokenizer.timestamp_begin]  # timestamps are smoothed once more
     assert 0 < len(kept) < len(vocabulary.tokens)
     rows = [t.vocabulary.rows(kept) for t in (earlier, trainer)]
     old, new = (t.learner.whisper.state_dict() for t in (earlier, trainer))
     near = {"atol": 0, "rtol": 0} if source == "finished" else {"atol": 1e-3, "rtol": 1e-3}
-    name = "decoder.token_embedding.weight"
+    name = RAW_EMBEDDING
     torch.testing.assert_close(new.pop(name)[rows[1]], old.pop(name)[rows[0]], **near)
     for name, tensor in old.items():
         torch.testing.assert_close(new[name], tensor, **near)
