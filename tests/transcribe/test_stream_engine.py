@@ -15,7 +15,9 @@ CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 SPOKEN = [c for c in json.loads((CLIPS / "clips.json").read_text()) if c["text"]]
 RATE = 16_000
 GOAL = 0.98  # of the words of the offline text
-HEARS = 0.5  # word error rate above which a checkpoint's text says nothing about streaming
+# Word error rate above which a checkpoint's text says nothing about streaming: what is misheard
+# differs by chance where less of it is known.
+HEARS = 0.1
 
 
 def live(engine, waveform, chunk, how=None):
