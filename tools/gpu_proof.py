@@ -10,7 +10,6 @@ silence. Engines are known through their protocol, but for the captured step, wh
 
 import argparse
 import functools
-import json
 import os
 import sys
 import tempfile
@@ -25,8 +24,10 @@ from app import EXAMPLES
 from maxwhisper import audio, bench, bench_cases, bench_report, bench_summary, checkpoint, machine
 from maxwhisper.bench_lane import Entrant
 from maxwhisper.cli.bench import BATCH_SIZE, TOKENS
+from maxwhisper.cli.output import json_text, progress, write_file
 from maxwhisper.engine import ENGINES, OURS, Engine, load_engine
 from maxwhisper.options import GREEDY
+from maxwhisper.parity.compare import TOLERANCES
 from maxwhisper.profile import profile
 from maxwhisper.runtime.greedy import NO_CAPTURE
 from maxwhisper.selftest.checks import run_checks
@@ -36,7 +37,6 @@ from maxwhisper.ui.examples import load_examples
 SCHEMA = 1
 DTYPES = ("float32", "bfloat16", "float16")
 MODELS = ("demo", "random:tiny", "random:small", "random:large-v3-turbo")
-LOGPROB_TOLERANCE = 1e-3  # mean log-probability of a segment, two devices in float32
 OPTIONS = GREEDY.changed({"language": "en"})
 
 Load = Callable[[str, str, str], Engine]  # engine, device, precision
@@ -117,11 +117,11 @@ class Proof:
                     "why": f"{minutes:g} minutes are over",
                 }
             else:
-                print(name, file=sys.stderr, flush=True)
+                progress(name)
                 entry = attempt(functools.partial(step, self))
             entry["seconds"] = round(time.monotonic() - begun_s, 3)
             record["steps"][name] = entry
-            write(self.folder / "proof.json", record)
+            write_file(self.folder / "proof.json", json_text(record))
         return record
 
 
@@ -175,7 +175,7 @@ def texts(proof: Proof) -> Mapping[str, Any]:
             is_equal = same_words if name == "faster-whisper" else same_tokens
             is_empty = bool(said) and not transcript.text.strip()
             apart = logprobs_apart(mine, transcript) if same_tokens else None
-            is_near = apart is None or apart <= LOGPROB_TOLERANCE
+            is_near = apart is None or apart <= TOLERANCES["avg_logprob"]
             is_right = dtype != "float32" or (is_equal and is_near)
             rows.append(
                 {
@@ -232,10 +232,16 @@ def _timed(proof: Proof, samples: Any) -> tuple[Any, tuple[Transcript, float]]:
     return engine, (transcript, transcript.timings["decode"])
 
 
+@functools.cache
+def talk() -> bench_cases.Clip:
+    """The project's standard clip; it is there, nothing is made in the folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        return bench_cases.find_clip("talk", Path(folder))
+
+
 def timings(proof: Proof) -> Mapping[str, Any]:
     """The harness, all engines, sequential and batched; the goals judged from its record."""
-    with tempfile.TemporaryDirectory() as folder:
-        clip = bench_cases.find_clip("talk", Path(folder))
+    clip = talk()
     plan = bench.Plan(
         [bench_cases.find_model(name, TOKENS) for name in proof.models],
         [bench_cases.find_mode(key, "en", BATCH_SIZE) for key in ("greedy", "batched")],
@@ -246,10 +252,10 @@ def timings(proof: Proof) -> Mapping[str, Any]:
     record = bench.run(
         plan,
         lambda model: bench.load_contestants(entrants, model, proof.device, proof.cache_dir),
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
+        progress=progress,
     )
     bench_report.validate(record)
-    write(proof.folder / "bench.json", record)
+    write_file(proof.folder / "bench.json", json_text(record))
     return {
         "status": status(not bench_report.failed(record)),
         "noise": record["aa"]["verdict"],
@@ -259,8 +265,7 @@ def timings(proof: Proof) -> Mapping[str, Any]:
 
 def profiles(proof: Proof) -> Mapping[str, Any]:
     """Where our time goes, model by model, sequential and batched."""
-    with tempfile.TemporaryDirectory() as folder:
-        clip = bench_cases.find_clip("talk", Path(folder))
+    clip = talk()
     found = {}
     for name in proof.models:
         model = bench_cases.find_model(name, TOKENS)
@@ -289,11 +294,6 @@ def summary(record: Mapping[str, Any]) -> Iterator[str]:
         for goal in entry.get("goals", ()):
             word = {None: "not measured", True: "met", False: "MISSED"}[goal["met"]]
             yield f"         {goal['goal']}: {goal['value']}, {word}"
-
-
-def write(path: Path, record: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -66,13 +66,13 @@ def record(runner: Runner, clip: Example, model: str, rounds: int) -> None:
             runner.runs.delete(run.id)
         refused = run.refused if run is not None else last.problem
         sys.exit(f"{clip.title}: expected a text of every engine, got {refused or 'an empty one'}")
-    for earlier in Path(RECORDED).iterdir():
+    for earlier in RECORDED.iterdir():
         if earlier.name != run.id and is_earlier(earlier, runner.runs, run):
             shutil.rmtree(earlier)
     audio = runner.runs.audio_path(run.id)
     audio.unlink()
     audio.symlink_to(os.path.relpath(clip.path, audio.parent))
-    medians = {r.engine: round(sorted(r.seconds)[len(r.seconds) // 2], 3) for r in run.results}
+    medians = {result.engine: round(result.median_s, 3) for result in run.results}
     print(f"{audio.parent}: {clip.title}, {medians}", flush=True)
 
 

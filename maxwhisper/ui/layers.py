@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 
 from maxwhisper.engine import OURS
 from maxwhisper.errors import OptionError
+from maxwhisper.palette import FIGURE_LAYOUT
 from maxwhisper.selftest.result import LayerErrors
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import RunCancelled
@@ -172,14 +173,12 @@ def heat_map(rows: Sequence[LayerErrors]) -> go.Figure:
         )
     )
     figure.update_layout(
-        template="none",
+        FIGURE_LAYOUT,
         height=FRAME_HEIGHT_PX[rows[0].axis]
         + ROW_HEIGHT_PX * len(rows),  # autosize collapses to nothing
         margin={"l": 8, "r": 8, "t": 24, "b": 60},
-        paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(128,128,128,0.12)",
-        font={"family": "system-ui, sans-serif", "size": 13},
-        dragmode=False,
+        font_size=13,
     )
     if rows[0].axis == "audio":
         figure.update_xaxes(title_text="seconds into the clip")

@@ -5,6 +5,7 @@ In: a `Runner`, the bundled clips. Builds components and wires them: what is ask
 """
 
 import dataclasses
+import functools
 import html
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -120,29 +121,26 @@ def _wire_recorded(
     runner: Runner, recorded: Sequence[tuple[gr.Button, Run]], results: Results
 ) -> None:
     for button, run in recorded:
+        button.click(functools.partial(_opened, runner, run.id), None, results.all, **_QUIET)
 
-        @shown_errors
-        def show(wanted: str = run.id) -> tuple[Any, ...]:
-            run = runner.runs.load(wanted)
-            return _draw(runner, view_of(run, runner.pool.names, is_recorded=True), None)
 
-        button.click(show, None, results.all, **_QUIET)
+@shown_errors
+def _opened(runner: Runner, wanted: str) -> tuple[Any, ...]:
+    """A stored race as values for `Results.all`, or why there is none."""
+    try:
+        view = view_of(runner.runs.load(wanted), runner.pool.names, is_recorded=True)
+    except RunNotFound as error:
+        view = View({name: Lane(name) for name in runner.pool.names}, problem=str(error))
+    return _draw(runner, view, None)
 
 
 def _wire_kept(runner: Runner, inputs: Inputs, results: Results) -> None:
     """What can be done with a race that is over: open it by its link, score it against what was
     said, forget it."""
 
-    @shown_errors
     def open_link(request: gr.Request) -> tuple[Any, ...]:
         wanted = request.query_params.get("run", "")
-        if not wanted:
-            return (gr.skip(),) * len(results.all)
-        try:
-            view = view_of(runner.runs.load(wanted), runner.pool.names, is_recorded=True)
-        except RunNotFound as error:
-            view = View({name: Lane(name) for name in runner.pool.names}, problem=str(error))
-        return _draw(runner, view, None)
+        return _opened(runner, wanted) if wanted else (gr.skip(),) * len(results.all)
 
     @shown_errors
     def rescore(
