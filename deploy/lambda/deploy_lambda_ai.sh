@@ -378,7 +378,7 @@ No certificate to be had: --internal-ca"
   local file event answer api=https://$domain/gradio_api
   capture file '["FILE"]' page -F "files=@$CLIP" "$api/upload"
   capture event '{"event_id":"EVENT"}' page -H 'content-type: application/json' \
-    -d "{\"data\":[{\"path\":${file//[\[\]]/},\"meta\":{\"_type\":\"gradio.FileData\"}},\"\",\"en\",\"\",1]}" \
+    -d "{\"data\":[{\"path\":${file//[\[\]]/},\"meta\":{\"_type\":\"gradio.FileData\"}},\"\",\"en\",\"\",1,false]}" \
     "$api/call/compare"
   event=${event#*\"event_id\":\"}
   capture answer 'event: complete' page "$api/call/compare/${event%%\"*}"

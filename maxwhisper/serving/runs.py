@@ -32,11 +32,13 @@ from maxwhisper.serving.race import LaneResult
 from maxwhisper.transcript import Transcript
 
 KEEP_DAYS = 7
+PASSING_S = 3600  # a run that its visitor does not want kept, where no page told us it was closed
 KEEP_RUNS = 200  # with ten-minute recordings: 2 GB of FLAC at most
 SCHEMA = 1  # of run.json; a file of another one is not read
 _ID_BYTES = 12  # 96 random bits: nobody guesses a link
 _ID = re.compile(r"[A-Za-z0-9_-]{16}")
 _RECORD, AUDIO_NAME, ZIP_NAME = "run.json", "audio.flac", "run.zip"
+_PASSING = "passing"  # an empty file in the folder of a run that is not to be kept
 _DAY_S = 86_400
 
 _FIELDS = {
@@ -154,10 +156,13 @@ class RunStore:
                 runs.append(self.load(path.parent.name))
         return sorted(runs, key=lambda run: -run.audio_s)
 
-    def save(self, run: Run, waveform: Waveform) -> None:
-        """Keep `run` and the (n,) samples it heard, whole or not at all."""
+    def save(self, run: Run, waveform: Waveform, *, is_passing: bool = False) -> None:
+        """Keep `run` and the (n,) samples it heard, whole or not at all; a passing one for
+        `PASSING_S` at most, until whoever saved it deletes it."""
         unfinished = self._folder / f"{run.id}.unfinished"
         unfinished.mkdir(parents=True, mode=0o700)
+        if is_passing:
+            (unfinished / _PASSING).touch()
         _write_flac(unfinished / AUDIO_NAME, waveform)
         _write_record(unfinished / _RECORD, run)
         unfinished.rename(self._folder / run.id)
@@ -214,13 +219,13 @@ class RunStore:
         shutil.rmtree(self._path(run_id, _RECORD).parent)
 
     def prune(self) -> None:
-        """Remove what is older than `keep_days`, then the oldest above `keep_runs`."""
-        oldest = time.time() - self.keep_days * _DAY_S
+        """Remove what is older than `keep_days`, or passing and older than `PASSING_S`, then the
+        oldest above `keep_runs`."""
         folders = self._folder.iterdir() if self._folder.is_dir() else ()
         by_age = sorted((_changed(folder), folder) for folder in folders)
         n_above = max(0, len(by_age) - self.keep_runs)
         for position, (changed, folder) in enumerate(by_age):
-            if changed < oldest or position < n_above:
+            if self._is_too_old(folder, changed) or position < n_above:
                 shutil.rmtree(folder, ignore_errors=True)  # another process may be removing it
 
     def _path(self, run_id: str, name: str) -> Path:
@@ -230,13 +235,20 @@ class RunStore:
         if self._recorded and self.is_recorded(run_id):
             return self._recorded / run_id / name
         path = self._folder / run_id / name
-        too_old = _changed(path.with_name(_RECORD)) < time.time() - self.keep_days * _DAY_S
-        if too_old or not path.is_file():
+        if self._is_too_old(path.parent, _changed(path.parent)) or not path.is_file():
             raise RunNotFound(
                 f"This run is not kept any more: links work for {self.keep_days} days, "
                 f"the last {self.keep_runs} runs at most. Race again."
             )
         return path
+
+    def _is_too_old(self, folder: Path, changed: float) -> bool:
+        lifetime_s = PASSING_S if (folder / _PASSING).exists() else self.keep_days * _DAY_S
+        return changed < time.time() - lifetime_s
+
+    def is_passing(self, run_id: str) -> bool:
+        """True for a run whose visitor does not want it kept."""
+        return _ID.fullmatch(run_id) is not None and (self._folder / run_id / _PASSING).exists()
 
     def is_recorded(self, run_id: str) -> bool:
         """True for a run that came with the page."""

@@ -98,8 +98,11 @@ class Uploads:
         """Samples of a recording, float32 mono 16 kHz, (n,). The file of an upload is deleted,
         whether it decodes or not. Raises `AudioError`."""
         with self._decoded_lock:
-            if path in self._decoded:
-                return self._decoded[path].waveform
+            known = self._decoded.get(path)
+        if known is not None:
+            if is_upload:  # the same recording, sent once more
+                self.delete(path)
+            return known.waveform
         source = self.check_inside(path) if is_upload else path
         try:
             waveform = decode_in_child(source, max_seconds=MAX_AUDIO_S)
@@ -118,6 +121,11 @@ class Uploads:
             while len(self._decoded) > KEPT_IN_MEMORY:
                 del self._decoded[next(iter(self._decoded))]
         return waveform
+
+    def forget(self, path: Path) -> None:
+        """Keep the samples of a recording no longer."""
+        with self._decoded_lock:
+            self._decoded.pop(path, None)
 
     def check_inside(self, path: str | Path) -> Path:
         """Return `path` resolved. Raises `AudioError` unless it is a file in this folder: a payload

@@ -10,13 +10,18 @@ import html
 from pathlib import Path
 
 from maxwhisper.records import device_name, machine_line
-from maxwhisper.serving.runs import ZIP_NAME, Run, RunStore
+from maxwhisper.serving.runs import PASSING_S, ZIP_NAME, Run, RunStore
 from maxwhisper.ui.recorded import day
 
 JS = (Path(__file__).parent / "kept.js").read_text(encoding="utf-8")
 
 # Who opens a link should see the race it is about, not the form above it.
 SHOW_JS = "watch('value', () => element.querySelector('.recorded, .problem')?.scrollIntoView())"
+
+_IN_THE_ZIP = (
+    "In the ZIP: each transcript as txt, srt, vtt, tsv and json, the recording, the chart, and "
+    "run.json with everything measured."
+)
 
 
 def kept_html(run: Run | None, store: RunStore) -> str:
@@ -27,17 +32,28 @@ def kept_html(run: Run | None, store: RunStore) -> str:
         f"The link works for {store.keep_days} days, for the last {store.keep_runs} races at most. "
         "Who has it sees the texts and hears the recording; nobody else does."
     )
+    if store.is_passing(run.id):
+        return (
+            '<section class="kept" aria-label="This race is not kept"><h3>Not kept</h3>'
+            f'<div class="row">{_download(run)}</div><p class="hint">You chose not to keep this '
+            "race: texts and recording are deleted from this server when you close or reload the "
+            f"page, after {PASSING_S // 60} minutes at the latest. {_IN_THE_ZIP}</p></section>"
+        )
     if store.is_recorded(run.id):
         lasting = "This race came with the page: its link works as long as the page is there."
     return (
         '<section class="kept" aria-label="Keep this race"><h3>Keep it</h3><div class="row">'
         f'<input type="text" readonly class="address" value="?run={run.id}"'
         f' aria-label="Link to this race"><button type="button" class="copy">Copy link</button>'
+        f"{_download(run)}</div>"
+        f'<p class="hint">{lasting} {_IN_THE_ZIP}</p></section>'
+    )
+
+
+def _download(run: Run) -> str:
+    return (
         f'<a class="download" href="runs/{run.id}/{ZIP_NAME}" download="maxwhisper-{run.id}.zip">'
-        "Download everything (ZIP)</a></div>"
-        f'<p class="hint">{lasting} In the ZIP: '
-        "each transcript as txt, srt, vtt, tsv and json, the recording, the chart, and run.json "
-        "with everything measured.</p></section>"
+        "Download everything (ZIP)</a>"
     )
 
 

@@ -65,6 +65,11 @@ def build_page(
                 live_tab(desk, uploads, examples)
             with gr.Tab("Use it") as tab:
                 use_it_tab(tab, pool, machine, examples, runs, run_id)
+
+        def leave(request: gr.Request) -> None:
+            runner.leave(str(request.session_hash))
+
+        page.unload(leave)
     return page.queue(api_open=False, max_size=MAX_WAITING, default_concurrency_limit=1)
 
 

@@ -29,15 +29,18 @@ def race_api(runner: Runner) -> None:
         language: str = "en",
         reference: str = "",
         rounds: int = 1,
+        keep: bool = True,
     ) -> dict[str, Any]:
         """Run every engine on an uploaded recording. An empty `model` is the page's default, an
         empty `language` is detected, `reference` is what was said and gives word error rates;
-        `rounds` 1 to 5. Returns the run, its scores by engine, the verdict in sentences, and the
-        query that opens it on the page."""
+        `rounds` 1 to 5; without `keep`, nothing stays on the server. Returns the run, its scores by
+        engine, the verdict in sentences, and the query that opens it on the page."""
         sent: Any = recording  # gradio passes on what came, whatever the annotations say
         texts = (model, language, reference)
         if not all(isinstance(text, str) for text in texts) or not isinstance(rounds, int):
             raise OptionError("expected model, language and reference as texts, rounds as a number")
+        if not isinstance(keep, bool):
+            raise OptionError(f"expected keep as true or false, got {keep!r:.20}")
         if not isinstance(sent, dict) or not isinstance(sent.get("path"), str):
             raise AudioError("not_an_upload", "expected an uploaded recording: upload it first")
         checked = runner.uploads.check_inside(sent["path"])
@@ -47,16 +50,21 @@ def race_api(runner: Runner) -> None:
             TranscribeOptions(temperature=0.0, language=language or None),
             reference,
             rounds,
+            keep,
         )
-        *_, last = runner.run(secrets.token_hex(8), request)
-        return answer(last)
+        session = secrets.token_hex(8)
+        try:
+            *_, last = runner.run(session, request)
+        finally:
+            runner.leave(session)
+        return answer(last, has_link=keep)
 
     # gradio exports `api` by a way that type checkers do not follow
     gr.api(compare, api_name=COMPARE, concurrency_id=RACE_QUEUE)  # type: ignore[attr-defined]
 
 
-def answer(view: View) -> dict[str, Any]:
-    """A finished race, JSON-ready."""
+def answer(view: View, *, has_link: bool) -> dict[str, Any]:
+    """A finished race, JSON-ready; `has_link` when it was kept."""
     assert view.run is not None, "the last view of a race has its run"
     scores = {
         score.engine: {
@@ -69,7 +77,7 @@ def answer(view: View) -> dict[str, Any]:
         }
         for score in scores_of(view.run)
     }
-    link = f"?run={view.run.id}" if view.run.results else None
+    link = f"?run={view.run.id}" if has_link and view.run.results else None
     return {
         "run": view.run.to_dict(),
         "scores": scores,

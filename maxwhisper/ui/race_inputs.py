@@ -35,13 +35,14 @@ class Inputs:
     source: gr.State
     reference: gr.Textbox
     rounds: gr.Radio
+    keep: gr.Checkbox
     settings: list[gr.components.Component]
     run: gr.Button
     stop: gr.Button
 
     @property
     def values(self) -> list[gr.components.Component]:
-        return [self.source, self.reference, self.rounds, *self.settings]
+        return [self.source, self.reference, self.rounds, self.keep, *self.settings]
 
 
 def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Example]) -> Inputs:
@@ -66,14 +67,22 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
         rounds = gr.Radio(
             list(range(1, MAX_ROUNDS + 1)), value=1, label="Rounds", elem_id="rounds", min_width=220
         )
+        keep = gr.Checkbox(
+            True,
+            label="Keep it under a link",
+            info="Else it is deleted, recording and all, when you close the page.",
+            elem_id="keep",
+            min_width=220,
+        )
     _wire(uploads, audio, list(zip(clips, examples, strict=True)), [source, reference, run])
-    return Inputs(source, reference, rounds, settings, run, stop)
+    return Inputs(source, reference, rounds, keep, settings, run, stop)
 
 
 def request_from(
     source: Source | None,
     reference: str | None,  # gradio sends None for a text box nobody touched
     rounds: float,
+    keep: bool,
     model: str,
     language: str,
     task: str,
@@ -90,7 +99,7 @@ def request_from(
         condition_on_previous_text=condition,
         initial_prompt=(prompt or "").strip() or None,
     )
-    return Request(source, model, options, reference or "", int(rounds))
+    return Request(source, model, options, reference or "", int(rounds), keep)
 
 
 def _recorder() -> gr.Audio:

@@ -4,6 +4,7 @@ One `Runner` per page. It owns the runs that can be stopped, turns race events i
 what is finished.
 """
 
+import contextlib
 import datetime
 import itertools
 import threading
@@ -18,7 +19,7 @@ from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import race
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.runs import Run, RunStore, new_run_id
+from maxwhisper.serving.runs import Run, RunNotFound, RunStore, new_run_id
 from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.lanes import Lane, status_note
 from maxwhisper.ui.run_view import View, view_of
@@ -46,6 +47,7 @@ class Request:
     options: TranscribeOptions
     reference: str = ""  # what was said, "" when unknown
     rounds: int = 1
+    is_kept: bool = True  # under a link; else until the page is closed
 
     def validate(self) -> Source:
         """Return the recording to run, or raise `OptionError`: a payload may carry anything."""
@@ -71,12 +73,21 @@ class Runner:
         self.runs = runs
         self._machine = machine
         self._running: dict[str, threading.Event] = {}
+        self._passing: dict[str, list[tuple[str, Path]]] = {}  # by session: runs, recordings
         self._turn = itertools.count()  # rotates the order of engines from run to run
 
     def stop(self, session: str) -> None:
         """Ask the run of `session`, if there is one, to stop."""
         if session in self._running:
             self._running[session].set()
+
+    def leave(self, session: str) -> None:
+        """The page of `session` is closed: stop its run, delete those that are not to be kept."""
+        self.stop(session)
+        for run_id, path in self._passing.pop(session, []):
+            self.uploads.forget(path)
+            with contextlib.suppress(RunNotFound):  # deleted before, by hand or by age
+                self.runs.delete(run_id)
 
     def run(self, session: str, request: Request) -> Iterator[View]:
         """Decode, race, score, keep; the last view `is_over`. Raises `MaxWhisperError`. Closing
@@ -95,7 +106,9 @@ class Runner:
             run = self._describe(view, results, request, waveform.size)
             finished = view_of(run, self.pool.names)
             if results:  # a race without any is not worth a link
-                self.runs.save(run, waveform)
+                self.runs.save(run, waveform, is_passing=not request.is_kept)
+                if not request.is_kept:
+                    self._passing.setdefault(session, []).append((run.id, source.path))
             yield finished
         finally:
             cancelled.set()

@@ -45,7 +45,7 @@ def command_line(engine: str, model: str, file: str, options: TranscribeOptions)
 
 def http_lines(model: str, file: str, rounds: int, options: TranscribeOptions) -> str:
     """The whole comparison, asked of a page like this one: send the file, start, wait for JSON."""
-    arguments = json.dumps([model, options.language or "", "", rounds])
+    arguments = json.dumps([model, options.language or "", "", rounds, True])
     before = '{"data": [{"path": "'
     after = '", "meta": {"_type": "gradio.FileData"}}, ' + f"{arguments.removeprefix('[')}}}"
     body = f'{shlex.quote(before)}"$FILE"{shlex.quote(after)}'

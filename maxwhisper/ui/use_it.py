@@ -176,7 +176,8 @@ def _privacy(about: About) -> list[str]:
         f"Samples of the last {KEPT_IN_MEMORY} recordings stay in memory, so that a run can be "
         f"repeated, for about {minutes} minutes.",
         f"A finished run, its sound included, is kept for {about.keep_days} days, the last "
-        f"{about.keep_runs} runs at most; only who has its link can open it.",
+        f"{about.keep_runs} runs at most; only who has its link can open it. One that is not to be "
+        "kept is deleted when its page is closed.",
         "No analytics, no run history.",
     ]
 

@@ -1,6 +1,7 @@
 """What is done with a race that is over, in a real browser: replay, score, download, share."""
 
 import json
+import time
 import zipfile
 
 import pytest
@@ -170,6 +171,25 @@ def test_a_race_is_deleted_by_who_ran_it(open_page, served):
     assert runs.audio_path(run_id).is_file()
     page.get_by_role("button", name="Delete this race").click()
     page.wait_for_selector("#kept .address", state="detached")
+    with pytest.raises(Exception, match="not kept any more"):
+        runs.load(run_id)
+
+
+def test_a_race_not_to_be_kept_goes_with_its_page(open_page, served):
+    page, runs = open_page(), served[3]
+    page.get_by_label("Keep it under a link").uncheck()
+    run_clip(page)
+    page.wait_for_selector("#kept .download")
+    assert page.locator("#kept .address").count() == 0
+    assert "deleted from this server when you close" in page.inner_text("#kept")
+    run_id = page.get_attribute("#kept .download", "href").split("/")[-2]
+    page.get_by_role("tab", name="Listen & diff").click()
+    page.wait_for_selector("#listen audio")
+    assert runs.audio_path(run_id).is_file()
+    page.close()
+    deadline = time.monotonic() + 30
+    while runs.is_passing(run_id) and time.monotonic() < deadline:
+        time.sleep(0.2)
     with pytest.raises(Exception, match="not kept any more"):
         runs.load(run_id)
 

@@ -107,6 +107,23 @@ def test_old_runs_are_gone_before_anyone_swept(store):
         store.load(run.id)
 
 
+def test_a_passing_run_is_gone_within_the_hour(store, tmp_path):
+    run, other = make_run(), kept(store)
+    store.save(run, waveform(), is_passing=True)
+    assert (store.is_passing(run.id), store.is_passing(other.id)) == (True, False)
+    store.amend(run)
+    for days, is_there in ((0.9 / 24, True), (1.1 / 24, False)):
+        age(store, run, days)
+        age(store, other, days)
+        if is_there:
+            assert store.load(run.id) == run
+        else:
+            with pytest.raises(RunNotFound):
+                store.load(run.id)
+    store.prune()
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {other.id}
+
+
 def test_sweeping_removes_the_old_and_the_oldest(store, tmp_path):
     runs = [kept(store) for _ in range(3)]
     age(store, runs[0], 8)

@@ -31,6 +31,17 @@ def test_upload_is_decoded_once_and_deleted(uploads):
     assert waveform.shape == (8000,)
     assert list(uploads.root.iterdir()) == []
     assert uploads.waveform(path, is_upload=True) is waveform  # a repeated run
+    assert upload(uploads) == path, "the same recording, sent once more"
+    assert uploads.waveform(path, is_upload=True) is waveform
+    assert list(uploads.root.iterdir()) == []
+
+
+def test_a_recording_to_be_forgotten_leaves_memory(uploads):
+    path = upload(uploads)
+    uploads.waveform(path, is_upload=True)
+    uploads.forget(path)
+    with pytest.raises(AudioError, match="already deleted"):
+        uploads.waveform(path, is_upload=True)
 
 
 def test_bundled_clip_stays_where_it_is(uploads, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from fake_page import served_page, write_wav
 from fake_runs import make_run, waveform
 
-from maxwhisper.serving.runs import Run
+from maxwhisper.serving.runs import Run, RunNotFound
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def post(address, data):
 def test_a_program_gets_the_whole_comparison(page, tmp_path):
     address, uploads, _, runs = page
     clip = upload(address, write_wav(tmp_path / "voice.wav", 2.0))
-    event, (answer,) = post(address, [clip, "", "en", "the quick brown fox", 2])
+    event, (answer,) = post(address, [clip, "", "en", "the quick brown fox", 2, True])
     assert event == "complete"
     run = Run.from_dict(answer["run"])
     assert {result.engine for result in run.results} == set(answer["scores"])
@@ -56,18 +56,31 @@ def test_a_program_gets_the_whole_comparison(page, tmp_path):
     assert not list(uploads.root.rglob("voice.wav")), "deleted as soon as it was decoded"
 
 
+def test_nothing_stays_of_a_race_that_is_not_to_be_kept(page, tmp_path):
+    address, uploads, _, runs = page
+    clip = upload(address, write_wav(tmp_path / "voice.wav", 2.0))
+    event, (answer,) = post(address, [clip, "", "en", "", 1, False])
+    assert event == "complete"
+    assert answer["run"]["results"]
+    assert answer["link"] is None
+    with pytest.raises(RunNotFound):
+        runs.load(answer["run"]["id"])
+    assert not list(uploads.root.rglob("voice.wav"))
+
+
 def test_the_endpoint_describes_itself(page):
     described = httpx.get(f"{page[0]}gradio_api/info").json()["named_endpoints"]
     names = [p["parameter_name"] for p in described["/compare"]["parameters"]]
-    assert names == ["recording", "model", "language", "reference", "rounds"]
+    assert names == ["recording", "model", "language", "reference", "rounds", "keep"]
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["", "en", "", 6], "rounds must lie in 1..5, got 6"),
-        (["huge", "en", "", 1], "unknown model 'huge'"),
-        (["", "en", "x" * 20_001, 1], "expected at most 20000 characters"),
+        (["", "en", "", 6, True], "rounds must lie in 1..5, got 6"),
+        (["huge", "en", "", 1, True], "unknown model 'huge'"),
+        (["", "en", "x" * 20_001, 1, True], "expected at most 20000 characters"),
+        (["", "en", "", 1, "no"], "expected keep as true or false, got 'no'"),
     ],
 )
 def test_impossible_settings_are_refused_in_words(page, tmp_path, settings, message):
@@ -78,7 +91,8 @@ def test_impossible_settings_are_refused_in_words(page, tmp_path, settings, mess
 
 
 @pytest.mark.parametrize(
-    "data", [[None, "", "en", "", 1], [{}, "", "en", "", 1], [{"x": 1}, 3, None, "", "two"]]
+    "data",
+    [[None, "", "en", "", 1, True], [{}, "", "en", "", 1, True], [{"x": 1}, 3, None, "", "two", 1]],
 )
 def test_nonsense_is_refused_in_words_and_logs_nothing(page, data, capfd):
     assert post(page[0], data)[0] == "error"
@@ -88,7 +102,7 @@ def test_nonsense_is_refused_in_words_and_logs_nothing(page, data, capfd):
 @pytest.mark.parametrize("path", ["/etc/hostname", "http://127.0.0.1:9/x.wav"])
 def test_no_file_but_an_upload_is_compared(page, path):
     recording = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    assert post(page[0], [recording, "", "en", "", 1])[0] == 403
+    assert post(page[0], [recording, "", "en", "", 1, True])[0] == 403
 
 
 def test_the_zip_is_served_and_an_unknown_one_is_not(page):

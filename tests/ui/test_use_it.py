@@ -106,7 +106,7 @@ def test_the_http_lines_send_what_the_endpoint_takes(tmp_path):
     body = json.loads(next(line for line in call.splitlines() if line.startswith("{")))
     recording, *arguments = body["data"]
     assert recording == {"path": "/tmp/u/a.flac", "meta": {"_type": "gradio.FileData"}}
-    assert arguments == ["it's", "de", "", 3]
+    assert arguments == ["it's", "de", "", 3, True]
     assert fetch.splitlines()[-1].endswith("/gradio_api/call/compare/e1")
 
 
