@@ -16,6 +16,7 @@ from tools.train_demo.batches import Batch
 from tools.train_demo.features import log_mel, mask_bands
 from tools.train_demo.memory import Heard, Memory
 from tools.train_demo.model import Learner, Vocabulary
+from tools.train_demo.optimizer import Optimizer
 from tools.train_demo.settings import Phase, Settings
 
 COUNTERS = ("step", "first_batch", "phase", "phase_step", "spent_s", "examples", "audio_s")
@@ -28,9 +29,7 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.settings, self.vocabulary, self.device = settings, vocabulary, device
         self.learner = Learner(settings.dims, vocabulary).to(device)
-        self.optimizer = torch.optim.AdamW(
-            self.learner.parameters(), betas=settings.betas, weight_decay=settings.weight_decay
-        )
+        self.optimizer = Optimizer(self.learner, settings.betas, settings.weight_decay)
         self.memories: dict[int, Memory] = {}  # by the length of their windows
         self.step, self.phase, self.phase_step = 0, 0, 0
         self.spent_s, self.examples, self.audio_s = 0.0, 0, 0.0
@@ -39,19 +38,17 @@ class Trainer:
 
     def train_on(self, batch: Batch, phase: Phase, rate: float) -> dict[str, torch.Tensor]:
         """One step; its losses, still on the device."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         batch = batch.to(self.device)
         is_gpu = self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=is_gpu):
             losses = self._losses(batch, phase)
         loss = losses["loss"]
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(
             self.learner.parameters(), self.settings.clip_norm, error_if_nonfinite=True
         )
-        self.optimizer.step()
+        self.optimizer.step(rate)
         self.step += 1
         self.phase_step += 1
         self.examples += len(batch.samples)
