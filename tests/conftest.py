@@ -74,3 +74,22 @@ def openai_model(checkpoint):
     from maxwhisper.checkpoint.convert import to_openai
 
     return to_openai(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def official():
+    """official(name): OpenAI's checkpoint as an engine, or a skip that says how to get it."""
+    import maxwhisper
+    from maxwhisper import checkpoint as checkpoints
+
+    loaded = {}
+
+    def load(name):
+        on_disk = {row.name for row in checkpoints.available() if row.on_disk}
+        if name not in on_disk:
+            pytest.skip(f"{name} is not on disk: `python -m maxwhisper transcribe --model {name}`")
+        if name not in loaded:
+            loaded[name] = maxwhisper.load(name, device="cpu")
+        return loaded[name]
+
+    return load

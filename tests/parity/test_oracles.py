@@ -6,52 +6,14 @@ CTranslate2 test_transformers.py, mlx-examples whisper/test.py; all float32 on a
 
 import numpy as np
 import pytest
+from one_window import decode, encode
 
-import maxwhisper
-from maxwhisper import checkpoint as checkpoints
-from maxwhisper.clock import StageClock
 from maxwhisper.decoding.language import detect_language
-from maxwhisper.decoding.window import decode_windows
-from maxwhisper.dims import N_FRAMES, N_SAMPLES
-from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import get_tokenizer
-from maxwhisper.transcribe.segments import Window
-from maxwhisper.transcribe.sequential import padded_window
 
 pytestmark = pytest.mark.weights
 
 QUILTER, JFK, LS = "core/mr_quilter_ct2.npy", "core/jfk_ct2.npy", "core/ls_test.flac"
-
-
-@pytest.fixture(scope="module")
-def official():
-    """official(name): the engine, or a skip that says how to get the weights."""
-    loaded = {}
-
-    def load(name):
-        on_disk = {row.name for row in checkpoints.available() if row.on_disk}
-        if name not in on_disk:
-            pytest.skip(f"{name} is not on disk: `python -m maxwhisper transcribe --model {name}`")
-        if name not in loaded:
-            loaded[name] = maxwhisper.load(name, device="cpu")
-        return loaded[name]
-
-    return load
-
-
-def encode(engine, waveform, silence=True):
-    """One window, padded with true silence, or with zeros in the log-mel domain."""
-    mel = engine.network.log_mel(waveform, N_SAMPLES)
-    if silence:
-        return engine.network.encode(mel[:N_FRAMES][None])
-    window = Window(0, min(N_FRAMES, len(mel) - N_FRAMES))
-    return engine.network.encode(padded_window(mel, window)[None])
-
-
-def decode(engine, encoded, **options):
-    options = TranscribeOptions(**{"language": "en", "temperature": 0.0, **options})
-    tokenizer = get_tokenizer(engine.dims, language="en")
-    return decode_windows(engine.network, encoded, 1, tokenizer, options, (), StageClock())[0]
 
 
 def test_tiny_logits(official, recording):

@@ -1,0 +1,85 @@
+"""docs/peers.md tells the truth: the tests it names exist, and wait for what it says."""
+
+import ast
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PEERS = Path(__file__).parent
+PAGE = (ROOT / "docs" / "peers.md").read_text()
+
+
+class Row(NamedTuple):
+    """A line of a table: their test, what it asks, names of ours, what became of it."""
+
+    theirs: str
+    asks: str
+    ours: tuple[str, ...]
+    state: str
+
+
+def rows():
+    found = []
+    for line in PAGE.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and cells[0] not in ("their test", "---"):
+            theirs, asks, ours, state = cells
+            found.append(Row(theirs, asks, tuple(re.findall(r"`([^`]+)`", ours)), state))
+    return found
+
+
+def functions_of(path):
+    """{name: does it wait for weights?} of the test functions in a file."""
+    module = ast.parse(path.read_text())
+    all_wait = any(
+        isinstance(node, ast.Assign)
+        and ast.unparse(node.targets[0]) == "pytestmark"
+        and "mark.weights" in ast.unparse(node.value)
+        for node in module.body
+    )
+    return {
+        node.name: all_wait or any(ast.unparse(d) == "pytest.mark.weights" for d in decorators)
+        for node in module.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        for decorators in [node.decorator_list]
+    }
+
+
+def waits_for_weights(name):
+    """Does the test `tests/…::test_…` wait for weights? An error if there is no such test."""
+    path, _, function = name.partition("::")
+    return functions_of(ROOT / path)[function]
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row.theirs)
+def test_a_row_is_true(row):
+    assert row.asks
+    kind, _, reason = row.state.partition(": ")
+    assert kind in ("passes", "needs weights", "not applicable")
+    assert bool(reason) is (kind == "not applicable")
+    assert row.ours or kind == "not applicable"
+    waiting = {name: waits_for_weights(name) for name in row.ours}
+    if kind != "not applicable":
+        assert set(waiting.values()) == {kind == "needs weights"}, waiting
+
+
+def test_every_test_on_the_page_exists():
+    """In the paragraphs too."""
+    named = re.findall(r"tests/[\w/]+\.py(?:::\w+)?", PAGE)
+    assert len(named) > 100
+    for name in named:
+        path, _, function = name.partition("::")
+        assert (ROOT / path).is_file(), name
+        assert not function or function in functions_of(ROOT / path), name
+
+
+def test_every_peer_test_is_on_the_page():
+    named = {name for row in rows() for name in row.ours}
+    for path in sorted(PEERS.glob("test_*.py")):
+        if path != Path(__file__):
+            ours = {f"tests/peers/{path.name}::{name}" for name in functions_of(path)}
+            assert ours
+            assert ours <= named, sorted(ours - named)
