@@ -12,16 +12,13 @@ from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.dims import Dims
 from maxwhisper.errors import CheckpointError
 from tools.train_demo import card, export, goals, train
-from tools.train_demo.batches import Part, batches, collate
 from tools.train_demo.corpus import Corpus
-from tools.train_demo.memory import Memory
 from tools.train_demo.model import RAW_EMBEDDING, Vocabulary, used_tokens
-from tools.train_demo.phones import UNLABELLED
 from tools.train_demo.settings import PRESETS, Mix, Phase, Settings
 from tools.train_demo.train import LOG, Budget, Run, learning_rate, phase_at
 from tools.train_demo.trainer import Trainer
 from tools.train_demo.warm_start import CHECKPOINT
-from tools.train_demo.windows import Composer, Style
+from tools.train_demo.windows import Style
 
 TINY = Dims(80, 1500, 32, 2, 1, 51_864, 448, 32, 2, 1)
 STEPS = 24
@@ -104,44 +101,6 @@ def test_a_run_in_sessions_of_one_step_ends_the_same(start, finished, tmp_path, 
     )
     for name, tensor in one.items():
         torch.testing.assert_close(other[name], tensor, rtol=0, atol=0)
-
-
-def test_windows_read_again_leave_the_encoder_as_it_is(corpus, tokenizer):
-    vocabulary = Vocabulary(TINY.n_vocab, used_tokens(tokenizer, corpus.texts))
-    trainer = Trainer(settings(), vocabulary, torch.device("cpu"))
-    style = Style(10, 2)
-    phase = replace(settings().phases[1], mixes=(Mix(style, 2),), rereads=3)
-    before = {name: t.clone() for name, t in trainer.learner.whisper.state_dict().items()}
-    parts = [Part(1.0, Composer(corpus, tokenizer, style), 2)]
-    source = batches(parts, vocabulary, seed=0, first=0, workers=0)
-    losses = [float(trainer.train_on(next(source), phase, 3e-3)["text_loss"]) for _ in range(12)]
-    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
-    for name, tensor in trainer.learner.whisper.state_dict().items():
-        assert torch.equal(tensor, before[name]) is name.startswith("encoder."), name
-
-
-def test_single_utterances_are_not_read_again():
-    with pytest.raises(ValueError, match=r"expected windows of 10\.0 s"):
-        replace(settings().phases[1], rereads=3)
-
-
-def test_a_window_in_memory_is_what_was_heard(corpus, tokenizer):
-    vocabulary = Vocabulary(TINY.n_vocab, used_tokens(tokenizer, corpus.texts))
-    composer = Composer(corpus, tokenizer, Style(2, 2))
-    batch = collate(composer.batch(3, np.random.default_rng(0)), vocabulary)
-    features = torch.arange(3 * 100 * 4).reshape(3, 100, 4) / 100
-    memory = Memory(seed=0)
-    memory.add(features, batch)
-    drawn = memory.draw(5)
-    assert drawn.features.shape == (5, 100, 4)
-    for row, kept in enumerate(drawn.features):
-        (which,) = [i for i in range(3) if torch.equal(features[i].half(), kept)]
-        said = batch.targets[which] != UNLABELLED
-        drawn_said = drawn.targets[row] != UNLABELLED
-        assert torch.equal(drawn.targets[row][drawn_said], batch.targets[which][said])
-        n = int(torch.nonzero(drawn_said)[-1]) + 1
-        assert torch.equal(drawn.rows[row, :n], batch.rows[which, :n])
-        assert torch.equal(drawn.heard_at[row, :n], batch.heard_at[which, :n])
 
 
 def test_another_network_does_not_resume(start, finished, tokenizer):

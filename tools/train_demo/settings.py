@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 from maxwhisper.checkpoint.bundled import DIMS
 from maxwhisper.dims import Dims
-from tools.train_demo.memory import LEAST_WINDOW_S
 from tools.train_demo.windows import Style
 
 
@@ -42,16 +41,6 @@ class Phase:
     final_rate: float
     place_weight: float = 0.1  # of where the decoder listens
     masked: bool = True  # bands of the log-mel hidden, as in SpecAugment
-    # Not 0: the encoder stays as it is, and for each window it hears the decoder reads so many.
-    rereads: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises `ValueError` for rereads of what cannot be put into batches again."""
-        if self.rereads and any((mix.style.window_s or 0) < LEAST_WINDOW_S for mix in self.mixes):
-            raise ValueError(
-                f"{self.name}: expected windows of {LEAST_WINDOW_S} s or more where they are read "
-                "again"
-            )
 
 
 @dataclass(frozen=True)
@@ -81,8 +70,8 @@ class Settings:
 
 
 def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
-    """hear: phones alone. read: text of single utterances. mix: all lengths in turns. reread: the
-    decoder alone, over windows kept in memory. window: as at work, 30 s mostly.
+    """hear: phones alone. read: text of single utterances. mix: all lengths in turns. window: as
+    at work, 30 s mostly.
 
     Every batch has about as much sound as `batch_window` windows.
     """
@@ -98,10 +87,9 @@ def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
 
     return (
         Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, masked=False),
-        Phase("read", 0.35, (read,), 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
-        Phase("mix", 0.20, turns(0.35, 0.35, 0.3), 0.4, 1.0, rate / 2, rate / 10, 1.0, False),
-        Phase("reread", 0.10, turns(0, 0.35, 0.65), 0.0, 1.0, rate / 2, rate / 2, 1.0, False, 4),
-        Phase("window", 0.30, turns(0.1, 0.25, 0.65), 0.4, 1.0, rate / 2, rate / 100, 2.0, False),
+        Phase("read", 0.25, (read,), 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
+        Phase("mix", 0.40, turns(0.3, 0.4, 0.3), 0.4, 1.0, rate / 2, rate / 5, 1.0, False),
+        Phase("window", 0.30, turns(0.15, 0.3, 0.55), 0.4, 1.0, rate / 3, rate / 100, 1.0, False),
     )
 
 

@@ -14,7 +14,6 @@ from maxwhisper.dims import SAMPLE_RATE
 from tools.train_demo import warm_start
 from tools.train_demo.batches import Batch
 from tools.train_demo.features import log_mel, mask_bands
-from tools.train_demo.memory import Heard, Memory
 from tools.train_demo.model import Learner, Vocabulary
 from tools.train_demo.optimizer import Optimizer
 from tools.train_demo.settings import Phase, Settings
@@ -30,7 +29,6 @@ class Trainer:
         self.settings, self.vocabulary, self.device = settings, vocabulary, device
         self.learner = Learner(settings.dims, vocabulary).to(device)
         self.optimizer = Optimizer(self.learner, settings.betas, settings.weight_decay)
-        self.memories: dict[int, Memory] = {}  # by the length of their windows
         self.step, self.phase, self.phase_step = 0, 0, 0
         self.spent_s, self.examples, self.audio_s = 0.0, 0, 0.0
         self.first_batch = 0  # after those of the run that this one began with
@@ -56,22 +54,17 @@ class Trainer:
         return {name: value.detach() for name, value in losses.items()}
 
     def _losses(self, batch: Batch, phase: Phase) -> dict[str, torch.Tensor]:
-        if phase.rereads:
-            heard = self._remembered(batch, phase)
-            return self._with_text({}, phase, heard.features.float(), heard)
         features = self._features(batch, phase)
         phone_loss, phone_accuracy = self.learner.phone_loss(features, batch.phones)
+        loss = phase.phone_weight * phone_loss
         losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
-        losses["loss"] = phase.phone_weight * phone_loss
-        return self._with_text(losses, phase, features, batch) if phase.text_weight else losses
-
-    def _remembered(self, batch: Batch, phase: Phase) -> Heard:
-        """Hear a batch, keep it, and give `rereads` times as many windows heard before."""
-        with torch.no_grad():
-            features = self._features(batch, phase)
-        memory = self.memories.setdefault(features.shape[1], Memory(self.settings.seed))
-        memory.add(features, batch)
-        return memory.draw(len(batch.samples) * phase.rereads)
+        if phase.text_weight:
+            text_loss, place_loss = self.learner.text_loss(
+                features, batch.rows, batch.targets, batch.heard_at, batch.first_token
+            )
+            loss = loss + phase.text_weight * text_loss + phase.place_weight * place_loss
+            losses |= {"text_loss": text_loss, "place_loss": place_loss}
+        return {**losses, "loss": loss}
 
     def _features(self, batch: Batch, phase: Phase) -> torch.Tensor:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
@@ -80,21 +73,6 @@ class Trainer:
             if phase.masked:
                 mel = mask_bands(mel, torch.Generator().manual_seed(seed))
         return self.learner.encode(mel, batch.first_position)
-
-    def _with_text(
-        self,
-        losses: dict[str, torch.Tensor],
-        phase: Phase,
-        features: torch.Tensor,
-        labels: Batch | Heard,
-    ) -> dict[str, torch.Tensor]:
-        """`losses` and those of the decoder's texts over `features`."""
-        text_loss, place_loss = self.learner.text_loss(
-            features, labels.rows, labels.targets, labels.heard_at, labels.first_token
-        )
-        loss = phase.text_weight * text_loss + phase.place_weight * place_loss
-        loss = loss + losses.get("loss", 0.0)
-        return {**losses, "text_loss": text_loss, "place_loss": place_loss, "loss": loss}
 
     def save(self, path: Path) -> None:
         """Write the whole state beside `path`, then put it in its place."""
