@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maxwhisper import machine
+from maxwhisper import machine, roofline
 from maxwhisper.bench_cases import Job
 from maxwhisper.bench_process import measure
 from maxwhisper.engine import Engine
@@ -34,9 +34,10 @@ PER_OP_GPU = (
 )
 
 
-def profile(engine: Engine, job: Job) -> dict[str, Any]:
-    """Stages, graphs, Python's share and its slowest functions. Raises `OptionError` for an engine
-    without graphs to meter."""
+def profile(engine: Engine, job: Job, *, with_ceilings: bool = False) -> dict[str, Any]:
+    """Stages, graphs, Python's share and its slowest functions; `with_ceilings`, also how near our
+    engine comes to what its device can do. Raises `OptionError` for an engine without graphs to
+    meter."""
     if not shows_graphs(engine):
         raise OptionError(f"{engine.info.name} shows no graphs to meter: profile maxwhisper")
     measure(engine, job)
@@ -56,7 +57,15 @@ def profile(engine: Engine, job: Job) -> dict[str, Any]:
         "outside_limit": OUTSIDE_LIMIT,
         "functions": _slowest_functions(engine, job),
         "per_op": PER_OP_CPU if engine.info.device == "cpu" else PER_OP_GPU,
+        **(_against_ceilings(engine) if with_ceilings else {}),
     }
+
+
+def _against_ceilings(engine: Any) -> dict[str, Any]:
+    from maxwhisper.runtime.ceilings import measure_ceilings
+
+    ceilings = measure_ceilings(engine.network.placement).to_dict()
+    return {"ceilings": ceilings, "roofline": roofline.roofline(engine, ceilings)}
 
 
 def table(record: Mapping[str, Any]) -> str:
@@ -82,6 +91,7 @@ def table(record: Mapping[str, Any]) -> str:
         columns([("stage", "seconds", "share"), *stages]),
         columns([("graph", "runs", "mean ms", "seconds", "share"), *graphs]),
         [f"outside graphs: {outside:.1%}, {verdict} the limit of {record['outside_limit']:.0%}"],
+        *([roofline.lines(record)] if "roofline" in record else []),
         columns([("Python function, under its profiler", "calls", "own s"), *functions]),
         [record["per_op"]],
     ]

@@ -68,6 +68,11 @@ def add_profile_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clip", nargs="?", default="talk", metavar="CLIP", help="as for bench")
     parser.add_argument("--mode", default="greedy", metavar="A", help="greedy, beam5 or batched")
     _add_mode_flags(parser)
+    parser.add_argument(
+        "--ceilings",
+        action="store_true",
+        help="measure what the device can do, and how near encoder and decoder step come to it",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the JSON here too")
 
 
@@ -166,7 +171,7 @@ def profile(args: argparse.Namespace, out: TextIO) -> int:
         progress=progress,
     )
     record = {"clip": clip.name, "mode": mode.name, "model": model.name}
-    record |= profile(loaded, bench_cases.make_job(mode, model, clip))
+    record |= profile(loaded, bench_cases.make_job(mode, model, clip), with_ceilings=args.ceilings)
     if args.output is not None:
         write_file(args.output, json_text(record))
     answer(out, args.json, record, [table(record)])
