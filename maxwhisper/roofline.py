@@ -86,7 +86,7 @@ def lines(record: Mapping[str, Any]) -> list[str]:
         )
     return [
         *columns(rows),
-        f"the most, as one large product of MAX reaches here: {most['flops_per_s'] / 1e9:.0f} "
+        f"the most, measured on this device: {most['flops_per_s'] / 1e9:.0f} "
         f"GFLOP and {most['bytes_per_s'] / 1e9:.1f} GB a second",
     ]
 

@@ -68,9 +68,8 @@ def test_the_bundled_network_stays_below_such_ceilings(engine):
     assert "1000 GFLOP and 1000.0 GB a second" in text
 
 
-@pytest.mark.slow
 def test_ceilings_are_measured_on_the_device():
-    """Compiles a product. No core does less than 0.1 or more than 1000 GFLOP a second."""
+    """No core does less than 0.1 or more than 1000 GFLOP a second."""
     found = measure_ceilings(choose("cpu"), matrix=(512, 1024), rows=64)
     assert 1e8 < found.flops_per_s < 1e12
     assert 1e8 < found.bytes_per_s < 1e13

@@ -12,7 +12,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.errors import OptionError
+from maxwhisper.options import FALLBACK, TranscribeOptions
 from maxwhisper.stream_options import StreamOptions
 from maxwhisper.writers import FORMATS, LineOptions
 
@@ -25,7 +26,7 @@ HELP = {
     "patience": "beam search patience, at least 1 candidate a beam",
     "length_penalty": "exponent that favours longer candidates (default: by mean log-probability)",
     "sample_len": "most tokens sampled per window (default: half the text context)",
-    "prefix": "text that the first window's transcript begins with",
+    "prefix": "text that every window begins with, left out of the result",
     "suppress_tokens": "comma list of token ids never sampled; -1 is the non-speech symbols",
     "suppress_blank": "no blank at the beginning of a window",
     "without_timestamps": "decode windows without timestamp tokens",
@@ -94,8 +95,9 @@ def add_option_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--temperature_increment_on_fallback",
         type=_or_none(float),
+        default=argparse.SUPPRESS,  # None, said aloud, is no fallback
         metavar="X",
-        help="fall back from --temperature to 1.0 in these steps (default: no fallback)",
+        help="fall back from --temperature, or from 0, to 1.0 in these steps; None: do not",
     )
 
 
@@ -103,9 +105,9 @@ def options_from(args: argparse.Namespace) -> TranscribeOptions:
     """The validated options of a parsed command line; raises `OptionError`."""
     names = [field.name for field in fields(TranscribeOptions)]
     options = TranscribeOptions(**{name: getattr(args, name) for name in names})
-    step = args.temperature_increment_on_fallback
-    if step is not None and isinstance(options.temperature, float):
-        options = replace(options, temperature=_fallback(options.temperature, step))
+    if "temperature_increment_on_fallback" in args:
+        steps = _fallback(options.temperature, args.temperature_increment_on_fallback)
+        options = replace(options, temperature=steps)
     return options.validate()
 
 
@@ -138,11 +140,18 @@ def _add_flags(
         )
 
 
-def _fallback(first: float, step: float) -> tuple[float, ...]:
-    """Temperatures from `first` up to 1.0 inclusive; `first` alone where the step leads nowhere."""
-    if step <= 0:
+def _fallback(first: float | tuple[float, ...], step: float | None) -> tuple[float, ...]:
+    """Temperatures from `first`, 0 by default, up to 1.0 inclusive; `first` alone where the step
+    leads nowhere. Raises `OptionError` where they are listed already."""
+    first = 0.0 if first == FALLBACK else first
+    if isinstance(first, tuple):
+        raise OptionError(
+            "temperature_increment_on_fallback begins at one --temperature: give no list"
+        )
+    if step is None or step <= 0:
         return (first,)
-    return tuple(round(first + i * step, 6) for i in range(int((1.0 - first) / step + 1e-6) + 1))
+    n_steps = max(0, int((1.0 - first) / step + 1e-6))
+    return tuple(round(first + i * step, 6) for i in range(n_steps + 1))
 
 
 def _reader(hint: Any) -> Callable[[str], Any]:

@@ -5,6 +5,8 @@ followed to the letter, ties included: candidates are keyed by their tokens, so 
 collapse in the first step; sorting is stable; what has ended is never replaced.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from maxwhisper.decoding.protocols import Float32, Int64
@@ -43,6 +45,8 @@ class BeamSearch:
                 if len(ended) >= self._most_ended:
                     break
                 ended[tokens] = score
+            if len(ended) >= self._most_ended:  # whatever other windows still have to say
+                self._fill_up(ended, [(tokens, score) for tokens, score, _ in live[n_live:]])
         return Move(
             np.array([tokens for tokens, _, _ in live], np.int64),
             np.array([score for _, score, _ in live], np.float32),
@@ -70,23 +74,24 @@ class BeamSearch:
     ) -> tuple[tuple[Candidate, ...], ...]:
         """The ended ones; where they are fewer than `beam_size`, live ones too, best first."""
         size = self.group_size
-        found = []
+        texts = [tuple(tokens) for tokens in sampled.tolist()]
+        live = list(zip(texts, sum_logprobs.tolist(), strict=True))
         for window, ended in enumerate(self._ended):
-            texts = dict(ended)
-            first = window * size
-            for beam in np.argsort(sum_logprobs[first : first + size])[::-1]:
-                if len(texts) >= size:
-                    break
-                texts[(*sampled[first + beam].tolist(), self._eot)] = float(
-                    sum_logprobs[first + beam]
-                )
-            found.append(
-                tuple(
-                    Candidate(before_eot(np.array(tokens, np.int64), self._eot), score)
-                    for tokens, score in texts.items()
-                )
+            self._fill_up(ended, live[window * size : (window + 1) * size])
+        return tuple(
+            tuple(
+                Candidate(before_eot(np.array(tokens, np.int64), self._eot), score)
+                for tokens, score in ended.items()
             )
-        return tuple(found)
+            for ended in self._ended
+        )
+
+    def _fill_up(self, ended: dict[Tokens, float], live: Sequence[tuple[Tokens, float]]) -> None:
+        """Add live texts as they are, best first, of equals the last, up to `beam_size` in all."""
+        for tokens, score in sorted(live, key=lambda text: text[1])[::-1]:
+            if len(ended) >= self.group_size:
+                break
+            ended[(*tokens, self._eot)] = score
 
 
 def _largest(logits: Float32, count: int) -> list[int]:

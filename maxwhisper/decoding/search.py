@@ -14,7 +14,7 @@ import numpy as np
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.protocols import Decoder, Float32, GreedyDecoder, Int64
 from maxwhisper.decoding.rules import Rule, greedy_rules, log_sum_exp
-from maxwhisper.errors import NumericError
+from maxwhisper.errors import NumericError, OptionError
 from maxwhisper.tokenizer import Tokenizer
 
 
@@ -121,7 +121,7 @@ def search(
 ) -> SearchResult:
     """Sample until the strategy is done, `sample_len` is reached or the context is full.
 
-    Raises `NumericError` when the network gives NaN.
+    Raises `NumericError` when the network gives NaN, `OptionError` when the rules leave no token.
     """
     with clock.stage("prefill"):
         prompt = np.tile(np.array(initial_tokens, np.int64), (n_windows, 1))
@@ -167,11 +167,16 @@ def _alone(
 
 
 def _filtered(logits: Float32, sampled: Int64, rules: Sequence[Rule]) -> Float32:
-    """A copy that every rule has passed."""
+    """A copy that every rule has passed. Raises `OptionError` where nothing is left of a row."""
     _refuse_nan(logits)
     logits = logits.copy()
     for rule in rules:
         rule.apply(logits, sampled)
+    if np.isneginf(logits.max(axis=1)).any():
+        raise OptionError(
+            "expected a token that may come next, but all are forbidden: suppress_tokens must "
+            "leave some"
+        )
     return logits
 
 

@@ -124,6 +124,7 @@ class NetworkListener:
         if is_silence(result, self.options):
             return Hypothesis((), (), window.end)
         closed, seek = window_segments(result, window, self._tokenizer, first_id=0)
+        seek = min(seek, window.end)  # a text may be said to end in the padding after the window
         unclosed = open_segment(result, closed, window, self._tokenizer)
         segments = self._with_words(without_empty([*closed, *unclosed]), encoded, window)
         if seek <= window.seek:  # no progress: as in the sequential mode

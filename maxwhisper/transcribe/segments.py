@@ -86,8 +86,10 @@ def without_empty(segments: Sequence[Segment]) -> list[Segment]:
 
 
 def _positions(piece: Sequence[int], tokenizer: Tokenizer) -> tuple[int, int]:
-    """Timestamp positions (0.02 s each) at both ends of a closed segment."""
-    return piece[0] - tokenizer.timestamp_begin, piece[-1] - tokenizer.timestamp_begin
+    """Timestamp positions (0.02 s each) at both ends of a closed segment. Without timestamp rules
+    it may begin with text: at the window's start (the reference takes the text for a time)."""
+    begin = tokenizer.timestamp_begin
+    return max(0, piece[0] - begin), piece[-1] - begin
 
 
 def _last_position(tokens: Sequence[int], tokenizer: Tokenizer) -> int | None:

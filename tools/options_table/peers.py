@@ -1,0 +1,59 @@
+"""The engines it is compared with, up to the call of their own `transcribe`.
+
+Out: the arguments of that call, which is not made. What the libraries do with them is theirs; what
+they are known to ignore, `baselines` refuses.
+"""
+
+from typing import Any, cast, get_type_hints
+
+import torch
+
+from baselines.faster_options import batch_arguments, sequential_arguments
+from baselines.openai_engine import OpenAIEngine
+from maxwhisper.engine import Engine, EngineInfo
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.vad import VadOptions
+from tools.options_table.entries import Absent, Settings, checkpoint, others, part, recording
+
+_INFO = EngineInfo("", "", "", "", "", dtype="float32")
+
+
+class RecordingModel:
+    """Stands for `whisper.model.Whisper`; `asked` is what it was called with."""
+
+    asked: Any = None
+
+    def transcribe(self, waveform: object, **arguments: Any) -> dict[str, Any]:
+        self.asked = arguments, torch.initial_seed()
+        return {"text": "", "language": "en", "segments": []}
+
+
+def openai(settings: Settings, seed: int) -> Any:
+    options, mode = _asked(settings)
+    model = RecordingModel()
+    OpenAIEngine(cast(Any, model), _INFO, checkpoint()).transcribe(recording(), options, **mode)
+    return model.asked
+
+
+def faster(settings: Settings, seed: int) -> Any:
+    options, mode = _asked(settings)
+    arguments = sequential_arguments(options, checkpoint().dims, mode["vad"])
+    if mode["batch_size"] is not None:
+        arguments |= batch_arguments(options, audio_s=1.0, **mode)
+    return arguments
+
+
+def _asked(settings: Settings) -> tuple[TranscribeOptions, dict[str, Any]]:
+    """Options and mode as `Engine.transcribe` takes them. No other engine has a live mode, and none
+    is told how to look for speech."""
+    if part(settings, "stream"):
+        raise Absent
+    if part(settings, "vad") and VadOptions not in _kinds("vad"):
+        raise Absent
+    mode = {name: settings.get(name) for name in ("batch_size", "vad")}
+    return TranscribeOptions().changed(others(settings, *mode)), mode
+
+
+def _kinds(parameter: str) -> tuple[type, ...]:
+    kinds: tuple[type, ...] = get_type_hints(Engine.transcribe)[parameter].__args__
+    return kinds
