@@ -33,6 +33,9 @@ BATCHED_UNSUPPORTED = frozenset(
         "initial_prompt",  # it would prompt every window, not the first alone
     }
 )
+# Its batched pipeline judges no window. The defaults pass, so that all engines can have the same
+# options, and None, which asks for just that.
+BATCHED_UNREAD = ("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold")
 _SUPPORTED = frozenset(field.name for field in fields(TranscribeOptions)) - UNSUPPORTED
 
 
@@ -90,9 +93,13 @@ def batch_arguments(
 
     The pipeline decodes every window once and keeps what `no_speech_threshold` would skip: finding
     speech is what comes before it. Raises `OptionError` for the options in `BATCHED_UNSUPPORTED`,
-    for temperatures to fall back to, and for clips beside speech detection.
+    for thresholds of one's own, for temperatures to fall back to, and for clips beside speech
+    detection.
     """
     options.require_supported(f"{NAME} in batches", _SUPPORTED - BATCHED_UNSUPPORTED)
+    for name in BATCHED_UNREAD:
+        if getattr(options, name) not in (None, getattr(TranscribeOptions, name)):
+            raise OptionError(f"{NAME} in batches judges no window: leave {name} alone, or at None")
     if len(options.temperatures) > 1:
         raise OptionError(f"{NAME} in batches does not fall back: give one temperature")
     arguments: dict[str, Any] = {"batch_size": batch_size, "vad_filter": vad is not False}

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from baselines.faster_options import BATCHED_UNREAD, batch_arguments
 from maxwhisper.cli import build_parser
 from maxwhisper.cli.flags import options_from
 from maxwhisper.errors import OptionError
-from maxwhisper.options import FALLBACK, TranscribeOptions
+from maxwhisper.options import FALLBACK, GREEDY, TranscribeOptions
 from maxwhisper.stream_options import StreamOptions
 from maxwhisper.vad import VadOptions
 from maxwhisper.whisper import Whisper
@@ -68,6 +69,15 @@ def test_an_option_that_gets_lost_is_found(monkeypatch, name):
     assert table.cell(row, rows.SEQUENTIAL) == "yes"
     monkeypatch.setattr(Whisper, "transcribe", forgetful)
     assert table.cell(row, rows.SEQUENTIAL) == "ignored"
+
+
+@pytest.mark.parametrize("name", BATCHED_UNREAD)
+def test_what_faster_whisper_would_ignore_in_batches_is_refused(name):
+    """Its pipeline takes these thresholds and reads none of them."""
+    for value in (getattr(TranscribeOptions, name), None):
+        batch_arguments(GREEDY.changed({name: value}), 8, None, 10.0)
+    with pytest.raises(OptionError, match=f"leave {name} alone"):
+        batch_arguments(GREEDY.changed({name: 0.5}), 8, None, 10.0)
 
 
 @pytest.mark.parametrize(

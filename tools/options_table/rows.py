@@ -90,6 +90,8 @@ SEQUENTIAL, BATCHED, STREAM = "sequential", "batched", "stream"
 COMMAND_LINE, API = "command line", "HTTP API"
 OPENAI, FASTER = "openai-whisper", "faster-whisper"
 
+# Accepted, and rightly without effect: there is nothing else.
+ALWAYS_SO = {("condition_on_previous_text", BATCHED), ("word_timestamps", STREAM)}
 # (row or group, column) -> why not, in five words.
 WHY = {
     ("condition_on_previous_text", BATCHED): "no window follows another",

@@ -2,7 +2,7 @@
 
 `yes`: the option made a difference, to what the decoder is asked or to what an engine is given.
 `refused`: it raised. `n/a`: there is no place for it. An option that is accepted and changes
-nothing is `ignored`, unless what it asks for is always so: those are in `rows.WHY`.
+nothing is `ignored`, unless what it asks for is always so: those are in `rows.ALWAYS_SO`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ from tools.options_table.entries import (
 )
 from tools.options_table.peers import faster, openai
 from tools.options_table.rows import (
+    ALWAYS_SO,
     API,
     BATCHED,
     COMMAND_LINE,
@@ -62,6 +63,7 @@ holds this page to it. Options are fields of `TranscribeOptions`; those of `VadO
 Columns: `transcribe(audio)`, `transcribe(audio, batch_size=…)`, `stream()`; the command
 `transcribe`, and `live` for the options of live audio; the page's `compare`, which a program calls
 over HTTP; and the two other engines, window after window, with our names for their options.
+Arguments that `compare` has no parameter for are dropped by Gradio before it sees them.
 """
 
 
@@ -80,12 +82,12 @@ def _table(rows: Sequence[Row]) -> str:
 def cell(row: Row, column: str) -> str:
     """`yes`, or why not."""
     answer, reason = ask(row, COLUMNS[column])
-    if answer == YES:
-        return YES
+    if answer == IGNORED and (row.name, column) in ALWAYS_SO:
+        answer = ABSENT
+    if answer in (YES, IGNORED):
+        return answer
     why = reason or WHY.get((row.name, column)) or WHY_ALL.get((row.group, column))
-    if why is None:
-        return IGNORED if answer == IGNORED else f"{answer}: ?"
-    return f"{ABSENT if answer == IGNORED else answer}: {why}"
+    return f"{answer}: {why}" if why else answer
 
 
 def ask(row: Row, entry: Ask) -> tuple[str, str]:
