@@ -70,7 +70,7 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
         keep = gr.Checkbox(
             True,
             label="Keep it under a link",
-            info="Else it is deleted, recording and all, when you close the page.",
+            info="Else it is deleted when you close the page.",
             elem_id="keep",
             min_width=220,
         )
