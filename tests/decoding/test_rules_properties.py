@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import properties
 from whisper.decoding import ApplyTimestampRules
 
 from maxwhisper.decoding.rules import (
@@ -45,14 +46,6 @@ VOCABULARY = SimpleNamespace(
 )
 NEVER_SAID = {7, 8, 9, 10, 11}  # what `suppress_tokens` adds by itself
 
-# The same examples every time, however slow the machine is.
-properties = settings(
-    max_examples=100,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 limits = st.none() | st.integers(0, 11)  # some past the last timestamp
 
 

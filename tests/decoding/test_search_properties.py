@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from properties import properties
 from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
 
 from maxwhisper.clock import StageClock
@@ -24,15 +25,6 @@ from maxwhisper.errors import OptionError
 N_TEXT, NO_SPEECH, EOT, SOT, N_VOCAB = 5, 5, 6, 7, 8
 VOCABULARY = SimpleNamespace(n_vocab=N_VOCAB, eot=EOT, sot=SOT, no_speech=NO_SPEECH)
 N_POSITIONS = 3  # after which the tables begin again
-
-# The same examples every time, however slow the machine is.
-properties = settings(
-    max_examples=100,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 
 
 def whole_logits(n_windows, n_levels, share_gone, eot_bias, seed):

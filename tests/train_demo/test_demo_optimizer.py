@@ -54,12 +54,12 @@ def test_the_loss_falls_and_a_tower_without_gradients_stays():
     weight = towers.decoder["blocks"][0].weight
     first, before = float(towers.loss()), weight.detach().clone()
     for _ in range(20):
-        optimizer.zero_grad()
+        towers.zero_grad()
         towers.loss(["encoder"]).backward()
         optimizer.step(0.2)
     assert torch.equal(weight, before)
     for _ in range(100):
-        optimizer.zero_grad()
+        towers.zero_grad()
         towers.loss().backward()
         optimizer.step(0.2)
     assert float(towers.loss()) < first / 4
@@ -74,7 +74,7 @@ def test_saved_momenta_go_on_as_if_nothing_had_been():
             if is_saved and step == 3:
                 state, optimizer = optimizer.state_dict(), optimizer_of(towers)
                 optimizer.load_state_dict(state)
-            optimizer.zero_grad()
+            towers.zero_grad()
             towers.loss().backward()
             optimizer.step(0.05)
         states.append(towers.state_dict())

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from properties import properties
 
 from maxwhisper.decoding.alignment import WordTiming
 from maxwhisper.decoding.window import WindowResult
@@ -33,14 +34,6 @@ WORDS = TOKENIZER.encode(" one two. three")
 HOP = 160  # samples of a frame
 HEADS = ((0, 0),)
 
-# The same examples every time, however slow the machine is.
-properties = settings(
-    max_examples=100,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 
 # The fixture that replaces `speech_spans` does so for every example anew.
 fixture_stays = settings(

@@ -69,13 +69,6 @@ class Optimizer:
             matrix.mul_(1 - rate * self._weight_decay)
             _lying(matrix).sub_(move)
 
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        self._adam.zero_grad(set_to_none=True)
-        for stack in self._stacks:
-            for matrix in stack.matrices:
-                matrix.grad = None
-
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` continues from."""
         momenta = [stack.momentum for stack in self._stacks]

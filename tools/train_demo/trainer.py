@@ -41,7 +41,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=is_gpu):
             losses = self._losses(batch, phase)
         loss = losses["loss"]
-        self.optimizer.zero_grad()
+        self.learner.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(
             self.learner.parameters(), self.settings.clip_norm, error_if_nonfinite=True
