@@ -10,13 +10,24 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.errors import AudioError, OptionError
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import GREEDY
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.race import RACE_QUEUE
 from maxwhisper.ui.race_run import Request, Runner, Source
 from maxwhisper.ui.run_view import View, scores_of
 
 COMPARE = "compare"  # its name in addresses
+_TEXT, _YES_NO = (str, "a text"), (bool, "true or false")
+# What the page's settings have beside the language, and what a program must send for it.
+OPTIONS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "task": _TEXT,
+    "beam_size": (int, "a whole number"),
+    "temperature": ((int, float), "one number"),
+    "without_timestamps": _YES_NO,
+    "word_timestamps": _YES_NO,
+    "condition_on_previous_text": _YES_NO,
+    "initial_prompt": _TEXT,
+}
 
 
 def race_api(runner: Runner) -> None:
@@ -30,11 +41,15 @@ def race_api(runner: Runner) -> None:
         reference: str = "",
         rounds: int = 1,
         keep: bool = True,
+        options: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Run every engine on an uploaded recording. An empty `model` is the page's default, an
         empty `language` is detected, `reference` is what was said and gives word error rates;
-        `rounds` 1 to 5; without `keep`, nothing stays on the server. Returns the run, its scores by
-        engine, the verdict in sentences, and the query that opens it on the page."""
+        `rounds` 1 to 5; without `keep`, nothing stays on the server. `options` are those of the
+        transcription that the page's settings have, by openai-whisper's names: task, beam_size
+        (1 to 10), temperature (one number, 0 to 1), without_timestamps, word_timestamps,
+        condition_on_previous_text, initial_prompt. Returns the run, its scores by engine, the
+        verdict in sentences, and the query that opens it on the page."""
         sent: Any = recording  # gradio passes on what came, whatever the annotations say
         texts = (model, language, reference)
         if not all(isinstance(text, str) for text in texts) or not isinstance(rounds, int):
@@ -47,7 +62,7 @@ def race_api(runner: Runner) -> None:
         request = Request(
             Source(checked, is_upload=True, name=checked.name),
             model or runner.pool.models[0],
-            TranscribeOptions(temperature=0.0, language=language or None),
+            GREEDY.changed({"language": language or None, **_known(options or {})}),
             reference,
             rounds,
             keep,
@@ -61,6 +76,22 @@ def race_api(runner: Runner) -> None:
 
     # gradio exports `api` by a way that type checkers do not follow
     gr.api(compare, api_name=COMPARE, concurrency_id=RACE_QUEUE)  # type: ignore[attr-defined]
+
+
+def _known(options: Any) -> dict[str, Any]:
+    """The options of a program. Raises `OptionError` for one that a race has no setting for, and
+    for a value of another kind."""
+    if not isinstance(options, dict):
+        raise OptionError(f"expected options as an object by name, got {options!r:.20}")
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise OptionError(
+                f"a race has no option called {name!r:.40}: choose from {', '.join(OPTIONS)}"
+            )
+        kinds, words = OPTIONS[name]
+        if not isinstance(value, kinds):
+            raise OptionError(f"expected {name} as {words}, got {value!r:.20}")
+    return options
 
 
 def answer(view: View, *, has_link: bool) -> dict[str, Any]:

@@ -14,11 +14,11 @@ import gradio as gr
 
 from maxwhisper.checkpoint import available
 from maxwhisper.languages import LANGUAGES
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import FALLBACK, TranscribeOptions
 from maxwhisper.serving.uploads import MAX_AUDIO_S, Uploads
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.examples import Example
-from maxwhisper.ui.race_run import MAX_ROUNDS, Request, Source
+from maxwhisper.ui.race_run import MAX_BEAM_SIZE, MAX_ROUNDS, Request, Source
 
 _INTRO = "Record yourself, upload a file, or take one of these clips."
 _INSECURE_NOTE = (
@@ -86,16 +86,22 @@ def request_from(
     model: str,
     language: str,
     task: str,
+    beam_size: float,  # 1 is greedy
+    temperature: float,
     timestamps: bool,
+    word_timestamps: bool,
     condition: bool,
     prompt: str | None,
 ) -> Request:
-    """The values of `Inputs.values` as a request."""
+    """The values of `Inputs.values` as a request. One temperature, never a fallback: every engine
+    decodes each window once."""
     options = TranscribeOptions(
-        temperature=0.0,  # nothing random: equal work for every engine
         language=language or None,
         task=task,
+        beam_size=None if beam_size == 1 else int(beam_size),
+        temperature=float(temperature),
         without_timestamps=not timestamps,
+        word_timestamps=word_timestamps,
         condition_on_previous_text=condition,
         initial_prompt=(prompt or "").strip() or None,
     )
@@ -124,7 +130,7 @@ def _clip_buttons(examples: Sequence[Example]) -> list[gr.Button]:
     )
     with gr.Row(elem_classes="clips"):
         return [
-            gr.Button(f"{clip.title} · {clip.duration_s:.0f} s\n{clip.description}", min_width=140)
+            gr.Button(f"{clip.title}\n{clip.duration_s:.0f} s · {clip.description}", min_width=140)
             for clip in examples
         ]
 
@@ -142,10 +148,18 @@ def _settings(models: Sequence[str]) -> list[gr.components.Component]:
             )
             task = gr.Dropdown(["transcribe", "translate"], value="transcribe", label="Task")
         with gr.Row():
+            beams = [("1: greedy", 1), *((str(n), n) for n in range(2, MAX_BEAM_SIZE + 1))]
+            beam_size = gr.Dropdown(beams, value=1, label="Beam size", elem_id="beam-size")
+            temperatures = [("0: nothing is random", 0.0), *((str(t), t) for t in FALLBACK[1:])]
+            temperature = gr.Dropdown(
+                temperatures, value=0.0, label="Temperature", elem_id="temperature"
+            )
+        with gr.Row():
             timestamps = gr.Checkbox(True, label="Timestamps")
+            words = gr.Checkbox(False, label="Times of words")
             condition = gr.Checkbox(True, label="Condition on previous text")
         prompt = gr.Textbox(label="Initial prompt", placeholder="Names and spellings to expect")
-    return [model, language, task, timestamps, condition, prompt]
+    return [model, language, task, beam_size, temperature, timestamps, words, condition, prompt]
 
 
 def _model_choices(models: Sequence[str]) -> list[tuple[str, str]]:

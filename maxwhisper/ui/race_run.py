@@ -25,6 +25,8 @@ from maxwhisper.ui.lanes import Lane, status_note
 from maxwhisper.ui.run_view import View, view_of
 
 MAX_ROUNDS = 5
+MAX_BEAM_SIZE = 10  # every beam keeps a decoder's cache of its own, in each engine
+MAX_TEMPERATURE = 1.0  # above, Whisper itself never samples
 MAX_TEXT_CHARACTERS = 20_000  # of a pasted reference or a prompt
 REDRAW_S = 0.12  # lanes are redrawn at most this often: every redraw goes over the network
 
@@ -54,8 +56,13 @@ class Request:
         if self.source is None:
             raise OptionError("Choose a recording first: upload, record, or take a clip.")
         self.options.validate()
-        if not 1 <= self.rounds <= MAX_ROUNDS:
-            raise OptionError(f"rounds must lie in 1..{MAX_ROUNDS}, got {self.rounds}")
+        for name, value, least, most in (
+            ("rounds", self.rounds, 1, MAX_ROUNDS),
+            ("beam_size", self.options.beam_size or 1, 1, MAX_BEAM_SIZE),
+            ("temperature", max(self.options.temperatures), 0, MAX_TEMPERATURE),
+        ):
+            if not least <= value <= most:
+                raise OptionError(f"{name} must lie in {least}..{most:g}, got {value}")
         longest = max(len(self.reference), len(self.options.initial_prompt or ""))
         if longest > MAX_TEXT_CHARACTERS:
             raise OptionError(f"expected at most {MAX_TEXT_CHARACTERS} characters, got {longest}")

@@ -82,6 +82,11 @@ def day(when: str) -> str:
     return f"{date.day} {date:%B %Y}"
 
 
+def moment(when: str) -> str:
+    """The day and the minute of an ISO time in UTC."""
+    return f"{day(when)}, {datetime.fromisoformat(when):%H:%M} UTC"
+
+
 def _heading(note: str) -> str:
     hint = "Figures of the benchmark records in this repository; choose one."
     return f'<h3>Recorded benchmarks</h3><p class="hint">{note or hint}</p>'

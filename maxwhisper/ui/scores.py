@@ -136,6 +136,11 @@ def _doubts(scores: Sequence[Score], devices: dict[str, str]) -> list[str]:
             + ", ".join(f"{s.engine} on {devices.get(s.engine, 'unknown')}" for s in scores)
             + "."
         )
+    if any(segment.temperature for s in scores for segment in s.result.transcript.segments):
+        sentences.append(
+            "Sampled, at a temperature above 0: each engine drew its own words, "
+            "so texts and times differ by chance."
+        )
     if min(len(s.result.seconds) for s in scores) == 1:
         sentences.append("One round: choose more for a median with its range.")
     return sentences

@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import GREEDY, TranscribeOptions
 
+_DEFAULTS = TranscribeOptions()
 _WIDTH = 64  # characters of a line, about; longer calls get more lines
 
 
-def changed_options(options: TranscribeOptions) -> dict[str, Any]:
-    """The options that differ from their defaults."""
+def changed_options(
+    options: TranscribeOptions, usual: TranscribeOptions = _DEFAULTS
+) -> dict[str, Any]:
+    """The options that differ from the `usual` ones."""
     values = {field.name: getattr(options, field.name) for field in fields(options)}
-    defaults = {field.name: field.default for field in fields(options)}
-    return {name: value for name, value in values.items() if value != defaults[name]}
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
 def python_lines(model: str, file: str, options: TranscribeOptions) -> str:
@@ -44,8 +46,10 @@ def command_line(engine: str, model: str, file: str, options: TranscribeOptions)
 
 
 def http_lines(model: str, file: str, rounds: int, options: TranscribeOptions) -> str:
-    """The whole comparison, asked of a page like this one: send the file, start, wait for JSON."""
-    arguments = json.dumps([model, options.language or "", "", rounds, True])
+    """The whole comparison, asked of a page like this one: send the file, start, wait for JSON.
+    A race is greedy unless it is told otherwise."""
+    named = {n: v for n, v in changed_options(options, GREEDY).items() if n != "language"}
+    arguments = json.dumps([model, options.language or "", "", rounds, True, named])
     before = '{"data": [{"path": "'
     after = '", "meta": {"_type": "gradio.FileData"}}, ' + f"{arguments.removeprefix('[')}}}"
     body = f'{shlex.quote(before)}"$FILE"{shlex.quote(after)}'
@@ -60,9 +64,12 @@ def http_lines(model: str, file: str, rounds: int, options: TranscribeOptions) -
 
 
 def bench_line(model: str, file: str, rounds: int, options: TranscribeOptions) -> str:
-    """The benchmark of all engines on `file`. It decodes greedily, as a race does."""
-    language = [f"--language={options.language}"] if options.language else []
-    return _lines("bench", file, [f"--models={model}", f"--rounds={rounds}", *language])
+    """The benchmark of all engines on `file`, greedily or with five beams: a benchmark has no other
+    settings."""
+    flags = [f"--models={model}", f"--rounds={rounds}"]
+    flags += [f"--language={options.language}"] if options.language else []
+    flags += ["--modes=beam5"] if options.beam_size else []
+    return _lines("bench", file, flags)
 
 
 def _lines(command: str, file: str, flags: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from maxwhisper.serving.runs import Run, RunStore
 from maxwhisper.serving.uploads import KEPT_IN_MEMORY, MAX_AUDIO_S, TIME_TO_LIVE_S
 from maxwhisper.ui.diagram import diagram_svg
 from maxwhisper.ui.examples import Example
+from maxwhisper.ui.recorded import moment
 from maxwhisper.ui.snippets import (
     bench_line,
     changed_options,
@@ -33,8 +34,8 @@ _BEFORE = "Race a recording first, and these lines become those of your run."
 _FAIRNESS = (
     "The recording is decoded once, by us; every engine gets the same 16 kHz samples.",
     "All engines compute with the same weights, converted from one checkpoint.",
-    "Greedy decoding for all: temperature 0, no beam, no fallback, no voice-activity filter; "
-    "language, task, timestamps, conditioning and prompt as chosen on the Race tab.",
+    "The same decoding for all: greedy, or with the beams or the temperature chosen on the Race "
+    "tab, like every other setting; no fallback, no voice-activity filter, no batches.",
     "Engines run one after the other, each alone in a process of its own; which one begins changes "
     "from run to run.",
     "The clock is the engine’s own process, around the transcription alone: loading, compiling, "
@@ -109,7 +110,7 @@ def _lines(run: Run | None, about: About) -> str:
         + _code("Python", python_lines(model, file, options))
         + _code("Command line", command_line(OURS, model, file, options))
         + _code("HTTP: all engines, as JSON", http_lines(model, file, rounds, options))
-        + _code("This benchmark, on your machine", bench_line(model, file, rounds, options))
+        + _code("A benchmark, on your machine", bench_line(model, file, rounds, options))
     )
 
 
@@ -138,7 +139,7 @@ def _settings(run: Run | None) -> str:
         "model": run.model,
         "rounds": run.rounds,
         "recording": f"{run.audio_name}, {run.audio_s:.1f} s",
-        "measured": run.when,
+        "measured": moment(run.when),
         **{
             name: f"{info.version}, {info.device}, {info.dtype}"
             for name, info in run.engines.items()
@@ -187,7 +188,7 @@ def _hardware(machine: Mapping[str, Any]) -> list[str]:
         f"{machine['cpu'] or 'unknown CPU'}, {machine['threads']} threads",
         *(gpu["name"] for gpu in machine["gpus"]),
         f"{machine['os']}, Python {machine['python']}",
-        f"commit {machine['commit'] or 'unknown'}",
+        f"commit {(machine['commit'] or 'unknown')[:10]}",
     ]
 
 

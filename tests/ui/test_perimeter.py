@@ -185,7 +185,7 @@ def test_config_tells_nothing_but_the_page(page):
 
 def test_run_without_a_recording_is_an_answer_not_a_crash(page):
     client, _, _ = page
-    data = [None, "", 1, True, "tiny", "en", "transcribe", True, True, ""]
+    data = [None, "", 1, True, "tiny", "en", "transcribe", 1, 0.0, True, False, True, ""]
     result = call(client, "start", data)
     assert not result["success"]
     assert result["output"]["error"] == "Choose a recording first: upload, record, or take a clip."

@@ -9,6 +9,7 @@ import pytest
 from fake_page import served_page, write_wav
 from fake_runs import make_run, waveform
 
+from maxwhisper.options import GREEDY
 from maxwhisper.serving.runs import Run, RunNotFound
 
 
@@ -42,7 +43,7 @@ def post(address, data):
 def test_a_program_gets_the_whole_comparison(page, tmp_path):
     address, uploads, _, runs = page
     clip = upload(address, write_wav(tmp_path / "voice.wav", 2.0))
-    event, (answer,) = post(address, [clip, "", "en", "the quick brown fox", 2, True])
+    event, (answer,) = post(address, [clip, "", "en", "the quick brown fox", 2, True, {}])
     assert event == "complete"
     run = Run.from_dict(answer["run"])
     assert {result.engine for result in run.results} == set(answer["scores"])
@@ -56,10 +57,32 @@ def test_a_program_gets_the_whole_comparison(page, tmp_path):
     assert not list(uploads.root.rglob("voice.wav")), "deleted as soon as it was decoded"
 
 
+OPTIONS = {
+    "task": "translate",
+    "beam_size": 5,
+    "temperature": 0.0,
+    "without_timestamps": True,
+    "word_timestamps": True,
+    "condition_on_previous_text": False,
+    "initial_prompt": "refuse",
+}
+
+
+def test_every_engine_gets_the_options_and_one_may_refuse_them(page, tmp_path):
+    clip = upload(page[0], write_wav(tmp_path / "voice.wav"))
+    event, (answer,) = post(page[0], [clip, "", "de", "", 1, True, OPTIONS])
+    assert event == "complete"
+    asked = answer["run"]["options"]
+    assert asked == GREEDY.changed({"language": "de", **OPTIONS}).to_dict()
+    assert set(answer["run"]["refused"]) == {"openai-whisper", "faster-whisper", "maxwhisper"}
+    for engine, reason in answer["run"]["refused"].items():
+        assert reason == f"{engine}: does not support initial_prompt: leave it empty"
+
+
 def test_nothing_stays_of_a_race_that_is_not_to_be_kept(page, tmp_path):
     address, uploads, _, runs = page
     clip = upload(address, write_wav(tmp_path / "voice.wav", 2.0))
-    event, (answer,) = post(address, [clip, "", "en", "", 1, False])
+    event, (answer,) = post(address, [clip, "", "en", "", 1, False, {}])
     assert event == "complete"
     assert answer["run"]["results"]
     assert answer["link"] is None
@@ -71,16 +94,23 @@ def test_nothing_stays_of_a_race_that_is_not_to_be_kept(page, tmp_path):
 def test_the_endpoint_describes_itself(page):
     described = httpx.get(f"{page[0]}gradio_api/info").json()["named_endpoints"]
     names = [p["parameter_name"] for p in described["/compare"]["parameters"]]
-    assert names == ["recording", "model", "language", "reference", "rounds", "keep"]
+    assert names == ["recording", "model", "language", "reference", "rounds", "keep", "options"]
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["", "en", "", 6, True], "rounds must lie in 1..5, got 6"),
-        (["huge", "en", "", 1, True], "unknown model 'huge'"),
-        (["", "en", "x" * 20_001, 1, True], "expected at most 20000 characters"),
-        (["", "en", "", 1, "no"], "expected keep as true or false, got 'no'"),
+        (["", "en", "", 6, True, {}], "rounds must lie in 1..5, got 6"),
+        (["huge", "en", "", 1, True, {}], "unknown model 'huge'"),
+        (["", "en", "x" * 20_001, 1, True, {}], "expected at most 20000 characters"),
+        (["", "en", "", 1, "no", {}], "expected keep as true or false, got 'no'"),
+        (["", "en", "", 1, True, {"beam_size": 11}], "beam_size must lie in 1..10, got 11"),
+        (["", "en", "", 1, True, {"beam_size": "5"}], "expected beam_size as a whole number"),
+        (["", "en", "", 1, True, {"temperature": 1.5}], "temperature must lie in 0..1, got 1.5"),
+        (["", "en", "", 1, True, {"temperature": [0, 1]}], "expected temperature as one number"),
+        (["", "en", "", 1, True, {"task": "sing"}], "task must be 'transcribe' or 'translate'"),
+        (["", "en", "", 1, True, {"vad": True}], "a race has no option called 'vad': choose from"),
+        (["", "en", "", 1, True, ["task"]], "expected options as an object"),
     ],
 )
 def test_impossible_settings_are_refused_in_words(page, tmp_path, settings, message):
@@ -92,7 +122,11 @@ def test_impossible_settings_are_refused_in_words(page, tmp_path, settings, mess
 
 @pytest.mark.parametrize(
     "data",
-    [[None, "", "en", "", 1, True], [{}, "", "en", "", 1, True], [{"x": 1}, 3, None, "", "two", 1]],
+    [
+        [None, "", "en", "", 1, True, {}],
+        [{}, "", "en", "", 1, True, {}],
+        [{"x": 1}, 3, None, "", "two", 1, 0],
+    ],
 )
 def test_nonsense_is_refused_in_words_and_logs_nothing(page, data, capfd):
     assert post(page[0], data)[0] == "error"
@@ -102,7 +136,7 @@ def test_nonsense_is_refused_in_words_and_logs_nothing(page, data, capfd):
 @pytest.mark.parametrize("path", ["/etc/hostname", "http://127.0.0.1:9/x.wav"])
 def test_no_file_but_an_upload_is_compared(page, path):
     recording = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    assert post(page[0], [recording, "", "en", "", 1, True])[0] == 403
+    assert post(page[0], [recording, "", "en", "", 1, True, {}])[0] == 403
 
 
 def test_the_zip_is_served_and_an_unknown_one_is_not(page):

@@ -10,8 +10,8 @@ from maxwhisper.ui.scores import score, verdict
 SAME_DEVICE = dict.fromkeys(("openai-whisper", "faster-whisper", "maxwhisper"), "cpu float32")
 
 
-def lane(engine, *seconds, text=" a short clip", disturbed_by=()):
-    segment = Segment(0, 0, 0.0, 2.0, text, (1, 2, 3), 0.0, 0.0, 1.0, 0.0)
+def lane(engine, *seconds, text=" a short clip", disturbed_by=(), temperature=0.0):
+    segment = Segment(0, 0, 0.0, 2.0, text, (1, 2, 3), temperature, 0.0, 1.0, 0.0)
     return LaneResult(engine, Transcript(text, "en", (segment,), 2.0), seconds, disturbed_by)
 
 
@@ -104,3 +104,9 @@ def test_chart_is_sorted_labelled_and_has_a_height():
     ]
     assert figure.data[0].error_x.array == pytest.approx((0.0, 0.2, 0.0))
     assert figure.layout.height > 200
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.4])
+def test_words_drawn_by_chance_are_called_so(temperature):
+    said = judge(lane("openai-whisper", 2.0), lane("maxwhisper", 1.0, temperature=temperature))
+    assert any("drew its own words" in sentence for sentence in said) is (temperature > 0)

@@ -18,7 +18,7 @@ from maxwhisper import graphs
 from maxwhisper.cli import build_parser
 from maxwhisper.cli.flags import options_from
 from maxwhisper.options import GREEDY, TranscribeOptions
-from maxwhisper.ui import snippets
+from maxwhisper.ui import race_api, snippets
 from maxwhisper.ui.diagram import STEPS, diagram_svg
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.use_it import About, use_it_html
@@ -76,14 +76,10 @@ def test_only_what_differs_is_named():
 
 
 def test_the_benchmark_line_is_one_of_ours():
-    line = snippets.bench_line("tiny", "a b.flac", 4, TranscribeOptions(language="de"))
+    line = snippets.bench_line("tiny", "a b.flac", 4, TranscribeOptions(language="de", beam_size=5))
     args = build_parser().parse_args(arguments_of(line))
-    assert (args.clips, args.models, args.rounds, args.language) == (
-        ["a b.flac"],
-        ["tiny"],
-        4,
-        "de",
-    )
+    asked = (args.clips, args.models, args.rounds, args.language, args.modes)
+    assert asked == (["a b.flac"], ["tiny"], 4, "de", ["beam5"])
 
 
 def test_the_http_lines_send_what_the_endpoint_takes(tmp_path):
@@ -95,7 +91,8 @@ def test_the_http_lines_send_what_the_endpoint_takes(tmp_path):
         '*FileData*) echo \'{"event_id":"e1"}\';; *) echo done;; esac\n'
     )
     curl.chmod(0o755)
-    lines = snippets.http_lines("it's", "a b.flac", 3, TranscribeOptions(language="de"))
+    options = GREEDY.changed({"language": "de", "beam_size": 5, "initial_prompt": NASTY})
+    lines = snippets.http_lines("it's", "a b.flac", 3, options)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG": str(tmp_path / "log")}
     answer = subprocess.run(
         ["bash", "-ec", lines], env=environment, capture_output=True, text=True, check=True
@@ -106,7 +103,9 @@ def test_the_http_lines_send_what_the_endpoint_takes(tmp_path):
     body = json.loads(next(line for line in call.splitlines() if line.startswith("{")))
     recording, *arguments = body["data"]
     assert recording == {"path": "/tmp/u/a.flac", "meta": {"_type": "gradio.FileData"}}
-    assert arguments == ["it's", "de", "", 3, True]
+    named = {"beam_size": 5, "initial_prompt": NASTY}
+    assert arguments == ["it's", "de", "", 3, True, named]
+    assert set(named) < set(race_api.OPTIONS)
     assert fetch.splitlines()[-1].endswith("/gradio_api/call/compare/e1")
 
 

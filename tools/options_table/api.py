@@ -16,6 +16,7 @@ from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.runs import RunStore
 from maxwhisper.serving.status import Cancelled, TimedTranscript
 from maxwhisper.serving.uploads import Uploads
+from maxwhisper.ui.race_api import COMPARE, OPTIONS
 from tools.options_table.entries import Absent, Settings
 
 
@@ -40,8 +41,7 @@ class RecordingPool(EnginePool):
 
 
 class Endpoint:
-    """`parameters` are those that it describes itself with, `always` what an engine is given if
-    nothing is asked for."""
+    """`always` is what an engine is given if nothing is asked for."""
 
     def __init__(self, folder: Path) -> None:
         from maxwhisper.ui.page import build_page
@@ -49,15 +49,13 @@ class Endpoint:
         self._folder, self._pool = folder, RecordingPool([OURS], ["demo"])
         runs, desk = RunStore(folder / "runs", 1, 1), LiveDesk(self._pool)
         page = build_page(self._pool, [], [], Uploads(folder), describe(), runs, desk)
-        described = page.get_api_info()["named_endpoints"]["/compare"]
-        self.parameters = {entry["parameter_name"] for entry in described["parameters"]}
-        self._compare: Any = next(f.fn for f in page.fns.values() if f.api_name == "compare")
+        self._compare: Any = next(f.fn for f in page.fns.values() if f.api_name == COMPARE)
         self.always = self.ask().to_dict()
 
-    def ask(self, **values: Any) -> TranscribeOptions:
+    def ask(self, language: str = "en", **options: Any) -> TranscribeOptions:
         """The options that an engine is given."""
         upload = shutil.copy(EXAMPLES / "plain.flac", self._folder)
-        self._compare({"path": str(upload)}, **values)
+        self._compare({"path": str(upload)}, language=language, options=options)
         return self._pool.asked
 
 
@@ -68,8 +66,8 @@ def endpoint() -> Endpoint:
 
 def api(settings: Settings, seed: int) -> TranscribeOptions:
     """What an engine is given. What is always so need not be asked for."""
-    door = endpoint()
-    values = {name: value for name, value in settings.items() if name in door.parameters}
+    door, taken = endpoint(), {"language", *OPTIONS}
+    values = {name: value for name, value in settings.items() if name in taken}
     for name in reversed(list(settings)):  # the option in question comes last
         if name not in values and name not in door.always:
             raise Absent

@@ -63,7 +63,8 @@ holds this page to it. Options are fields of `TranscribeOptions`; those of `VadO
 Columns: `transcribe(audio)`, `transcribe(audio, batch_size=…)`, `stream()`; the command
 `transcribe`, and `live` for the options of live audio; the page's `compare`, which a program calls
 over HTTP; and the two other engines, window after window, with our names for their options.
-Arguments that `compare` has no parameter for are dropped by Gradio before it sees them.
+`compare` takes `language` as a parameter of its own and the others in its `options`, where it
+refuses a name that it has no setting for.
 """
 
 
