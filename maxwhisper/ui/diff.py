@@ -116,16 +116,27 @@ def _difference(names: Sequence[str], columns: Sequence[Column], joiner: str) ->
 
 
 def _grid(names: Sequence[str], columns: Sequence[Column]) -> str:
-    """A few columns: a line for the first row, and one for each row that deviates from it."""
+    """A few columns: a line for the first row, and one for each text that deviates from it, with
+    the names of all rows that have it."""
     cells = "".join(_cell(column.words[0], "first") for column in columns) + "<b></b>"
-    for row, name in enumerate(names):
+    deviating: dict[tuple[str | None, ...], list[int]] = {}
+    for row in range(1, len(names)):
         if any(column.differs_from_first(row) for column in columns):
-            for column in columns:
-                kind = f"odd row{row}" if column.differs_from_first(row) else "same"
-                cells += _cell(column.words[row], kind)
-            cells += f"<b>{html.escape(name.removesuffix('-whisper'))}</b>"
+            deviating.setdefault(tuple(column.words[row] for column in columns), []).append(row)
+    for rows in deviating.values():
+        for column in columns:
+            kind = f"odd row{rows[0]}" if column.differs_from_first(rows[0]) else "same"
+            cells += _cell(column.words[rows[0]], kind)
+        cells += f"<b>{_short(names, rows)}</b>"
     lanes = "".join(f"--lane{row}: {colour(name)};" for row, name in enumerate(names))
     return f'<span class="grid" style="--columns: {len(columns)};{lanes}">{cells}</span>'
+
+
+def _short(names: Sequence[str], rows: Sequence[int]) -> str:
+    """The names of some rows, as short as they can be told apart."""
+    if len(rows) == len(names) - 1 > 2:
+        return f"all {len(rows)}"
+    return html.escape(", ".join(names[row].removesuffix("-whisper") for row in rows))
 
 
 def _cell(word: str | None, kind: str) -> str:

@@ -5,13 +5,12 @@ In: a `Run`. Out: HTML, every string of it escaped; `kept.js` writes the whole a
 it. No gradio.
 """
 
-import datetime
 import html
 from pathlib import Path
 
 from maxwhisper.records import device_name, machine_line
 from maxwhisper.serving.runs import PASSING_S, ZIP_NAME, Run, RunStore
-from maxwhisper.ui.recorded import day
+from maxwhisper.ui.recorded import day, moment
 
 JS = (Path(__file__).parent / "kept.js").read_text(encoding="utf-8")
 
@@ -59,10 +58,9 @@ def _download(run: Run) -> str:
 
 def recorded_html(run: Run) -> str:
     """What a stored race was measured on, and that it is not being measured now."""
-    when = datetime.datetime.fromisoformat(run.when)
     rounds = f"{run.rounds} rounds" if run.rounds > 1 else "one round"
     return (
-        f'<p class="recorded"><strong>Recorded on {when:%d %B %Y, %H:%M} UTC</strong>, not '
+        f'<p class="recorded"><strong>Recorded on {moment(run.when)}</strong>, not '
         f"measured now. “{html.escape(run.audio_name)}”, {run.audio_s:.1f} s · model "
         f"{html.escape(run.model)} · {rounds} · {html.escape(machine_line(run.machine))}</p>"
     )

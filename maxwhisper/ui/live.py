@@ -87,7 +87,7 @@ def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> N
 
 
 def _clip_button(example: Example) -> gr.Button:
-    return gr.Button(f"▶ {example.title} · {example.duration_s:.0f} s", size="sm", min_width=140)
+    return gr.Button(f"▶ {example.title}\n{example.duration_s:.0f} s", size="sm", min_width=140)
 
 
 def _wire_microphone(desk: LiveDesk, speak: gr.HTML, language: gr.Dropdown, shown: gr.HTML) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.checkpoint import DEFAULT_MODEL, about
+from maxwhisper.engine import ENGINES
 from maxwhisper.serving.runs import Run, RunNotFound
 from maxwhisper.ui import kept, replay
 from maxwhisper.ui.errors import in_words, shown_errors
@@ -198,6 +199,8 @@ def _verdict_html(sentences: Sequence[str]) -> str:
     if not sentences:
         return '<div class="verdict" aria-live="polite"></div>'
     first, *rest = [html.escape(sentence) for sentence in sentences]
+    for name in ENGINES:  # a name is not broken at its hyphen
+        first = first.replace(name, f'<span class="name">{name}</span>')
     return (
         f'<div class="verdict" aria-live="polite"><p class="lead">{first}</p>'
         f"<ul>{''.join(f'<li>{sentence}</li>' for sentence in rest)}</ul></div>"

@@ -62,7 +62,7 @@ def test_a_race_that_came_with_the_page_is_shown_with_its_provenance(open_page):
     page = open_page()
     page.get_by_role("button", name="A recorded clip · 4 s · Test CPU, 2 January 2026").click()
     page.wait_for_selector("#replay .progress")
-    assert "Recorded on 02 January 2026" in page.inner_text("#banner")
+    assert "Recorded on 2 January 2026" in page.inner_text("#banner")
     assert "as long as the page" in page.inner_text("#kept")
     assert "a race that came" in page.inner_text("#lane-maxwhisper")
     assert not page.locator("#forget").is_visible()

@@ -72,6 +72,14 @@ def test_rows_that_do_not_deviate_are_not_repeated():
     assert "<b>three</b>" not in page
 
 
+def test_rows_that_deviate_alike_share_a_line():
+    said, *names = ["what was said", "openai-whisper", "faster-whisper", "maxwhisper"]
+    page = diff_html([said, *names], align(rows("a b", "a c", "a c", "a d")), " ")
+    assert re.findall(r"<b>([^<]+)</b>", page) == ["openai, faster", "maxwhisper"]
+    page = diff_html([said, *names], align(rows("a b", "a c", "a c", "a c")), " ")
+    assert re.findall(r"<b>([^<]+)</b>", page) == ["all 3"]
+
+
 def test_long_differences_wrap():
     page = diff_html(["one", "two"], align(rows("a b c d e f", "u v w x y z")), " ")
     assert re.findall(r"--columns: (\d)", page) == ["3", "3"]

@@ -90,7 +90,7 @@ def test_replay_has_no_markup_of_strangers_and_no_flood_of_ticks():
 
 def test_a_stored_run_says_when_where_and_that_it_is_not_now():
     banner = recorded_html(make_run(audio_name=EVIL, model=EVIL, machine={"cpu": EVIL}))
-    assert "Recorded on 02 January 2026, 03:04 UTC</strong>, not measured now" in banner
+    assert "Recorded on 2 January 2026, 03:04 UTC</strong>, not measured now" in banner
     assert banner.count("&lt;img") == 3
     assert "<img" not in banner + problem_html(EVIL)
 
