@@ -27,6 +27,7 @@ from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import DeviceError, EngineUnavailable
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript, Word
+from maxwhisper.vad import VadOptions
 
 # In the order they need each other, from the wheel that requirements-gpu.txt names.
 _CUBLAS_LIBRARIES = ("libcublasLt.so.12", "libcublas.so.12")
@@ -47,7 +48,7 @@ class FasterEngine:
         on_segment: OnSegment | None = None,
         *,
         batch_size: int | None = None,
-        vad: bool | None = None,
+        vad: VadOptions | bool | None = None,
     ) -> Transcript:
         """See `Engine.transcribe`. Segments are reported as each window, or batch, is done.
 

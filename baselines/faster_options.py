@@ -4,14 +4,17 @@ In: options. Out: keywords that make the library do what the options mean in ope
 is ignored: what it lacks, or does otherwise, raises. Knows no model and no audio.
 """
 
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from typing import Any
+
+from faster_whisper.vad import VadOptions as PeerVadOptions
 
 from maxwhisper.dims import CHUNK_LENGTH_S, Dims
 from maxwhisper.errors import OptionError
 from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.vad import VadOptions
 
 NAME = "faster-whisper"
 
@@ -40,15 +43,17 @@ _SUPPORTED = frozenset(field.name for field in fields(TranscribeOptions)) - UNSU
 
 
 def sequential_arguments(
-    options: TranscribeOptions, dims: Dims, vad: bool | None = None
+    options: TranscribeOptions, dims: Dims, vad: VadOptions | bool | None = None
 ) -> dict[str, Any]:
     """Keywords of `WhisperModel.transcribe` that mean what the options mean in the reference.
 
-    Raises `OptionError` for the options in `UNSUPPORTED`, and for `sample_len` beside anything that
-    prompts a window.
+    Raises `OptionError` for the options in `UNSUPPORTED`, for `sample_len` beside anything that
+    prompts a window, and for clips beside speech detection, which would not happen then.
     """
     options.validate().require_supported(NAME, _SUPPORTED)
     clips = options.clip_timestamps
+    if vad and clips != TranscribeOptions.clip_timestamps:
+        raise OptionError(f"{NAME} takes clip_timestamps only where no speech is looked for")
     return {
         "language": spoken_language(dims, options.language, options.task),
         "task": options.task,
@@ -83,11 +88,12 @@ def sequential_arguments(
         "clip_timestamps": clips if isinstance(clips, str) else list(clips),
         "max_new_tokens": _max_new_tokens(options, dims),
         "vad_filter": bool(vad),
+        "vad_parameters": _vad_parameters(vad) if isinstance(vad, VadOptions) else None,
     }
 
 
 def batch_arguments(
-    options: TranscribeOptions, batch_size: int, vad: bool | None, audio_s: float
+    options: TranscribeOptions, batch_size: int, vad: VadOptions | bool | None, audio_s: float
 ) -> dict[str, Any]:
     """Keywords of `BatchedInferencePipeline.transcribe` beside the sequential ones.
 
@@ -103,6 +109,9 @@ def batch_arguments(
     if len(options.temperatures) > 1:
         raise OptionError(f"{NAME} in batches does not fall back: give one temperature")
     arguments: dict[str, Any] = {"batch_size": batch_size, "vad_filter": vad is not False}
+    if isinstance(vad, VadOptions):  # a chunk of more than a window would lose its end
+        most_s = min(vad.max_speech_duration_s, CHUNK_LENGTH_S)
+        arguments["vad_parameters"] = _vad_parameters(replace(vad, max_speech_duration_s=most_s))
     clips = options.clip_timestamps
     if clips == "0":
         return arguments | {"clip_timestamps": None}
@@ -111,6 +120,11 @@ def batch_arguments(
     ends = [*clips[1::2], audio_s]  # the last clip may have no end
     spans = zip(clips[::2], ends, strict=False)
     return arguments | {"clip_timestamps": [{"start": a, "end": b} for a, b in spans]}
+
+
+def _vad_parameters(vad: VadOptions) -> PeerVadOptions:
+    """The same names and meanings. No mapping: of one, batches drop `max_speech_duration_s`."""
+    return PeerVadOptions(**asdict(vad.validate()))
 
 
 def _max_new_tokens(options: TranscribeOptions, dims: Dims) -> int | None:

@@ -24,6 +24,7 @@ from maxwhisper.errors import DeviceError, OptionError
 from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript, Word
+from maxwhisper.vad import VadOptions
 
 NAME = "openai-whisper"
 # Options of faster-whisper, which this library has no name for.
@@ -55,7 +56,7 @@ class OpenAIEngine:
         on_segment: OnSegment | None = None,
         *,
         batch_size: int | None = None,
-        vad: bool | None = None,
+        vad: VadOptions | bool | None = None,
     ) -> Transcript:
         """See `Engine.transcribe`. Segments are reported with times and text alone.
 

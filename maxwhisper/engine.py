@@ -17,6 +17,7 @@ from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.stream_options import StreamOptions
 from maxwhisper.transcript import Segment, Transcript
+from maxwhisper.vad import VadOptions
 
 if TYPE_CHECKING:
     from maxwhisper.transcribe.stream import Stream
@@ -55,13 +56,13 @@ class Engine(Protocol):
         on_segment: OnSegment | None = None,
         *,
         batch_size: int | None = None,
-        vad: bool | None = None,
+        vad: VadOptions | bool | None = None,
     ) -> Transcript:
         """Transcribe `waveform` (float32, mono, 16 kHz).
 
         `on_segment` is called with each segment as soon as it is final. With a `batch_size`, so
-        many windows are decoded together. `vad`: is speech looked for first? If not said, only in
-        batches. Raises `OptionError` for what this engine cannot honour.
+        many windows are decoded together. `vad`: is speech looked for first, and how? If not said,
+        only in batches. Raises `OptionError` for what this engine cannot honour.
         """
         ...
 

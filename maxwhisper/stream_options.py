@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from maxwhisper.dims import CHUNK_LENGTH_S
 from maxwhisper.errors import OptionError
+from maxwhisper.vad import VadOptions
 
 SHORTEST_HOP_S = 0.1  # a syllable; less new audio tells nothing new
+LAG_S = 0.1  # so long speech has gone on when its detection notices
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class StreamOptions:
     hop_s: float = 1.0  # this much new audio, and the window is heard again
     window_s: float = CHUNK_LENGTH_S  # most audio heard at once; less costs less, and knows less
     pause_s: float = 0.5  # a pause this long commits what was said before it
-    vad: bool = True  # look for speech first, and decode nothing where there is none
+    vad: VadOptions | bool = True  # look for speech, so, and decode nothing where there is none
     keep_up: bool = False  # of several hops that come at once, hear the last alone
 
     def validate(self) -> "StreamOptions":
@@ -27,4 +29,30 @@ class StreamOptions:
             )
         if not self.pause_s > 0:
             raise OptionError(f"pause_s must be above 0, got {self.pause_s}")
+        if self.vad:
+            self._validate_speech()
         return self
+
+    def _validate_speech(self) -> None:
+        longest_s = self.speech.validate().max_speech_duration_s
+        if longest_s != VadOptions.max_speech_duration_s:
+            raise OptionError(
+                f"max_speech_duration_s has no place in live audio, where window_s bounds what is "
+                f"heard at once: leave it at {VadOptions.max_speech_duration_s}, got {longest_s}"
+            )
+        if not self.lead_s + SHORTEST_HOP_S <= self.window_s:
+            raise OptionError(
+                f"window_s must hold {SHORTEST_HOP_S} s more than what is kept before speech "
+                f"({self.lead_s:g} s, from speech_pad_ms and min_speech_duration_ms), "
+                f"got {self.window_s}"
+            )
+
+    @property
+    def speech(self) -> VadOptions:
+        """How speech is looked for, where it is."""
+        return self.vad if isinstance(self.vad, VadOptions) else VadOptions()
+
+    @property
+    def lead_s(self) -> float:
+        """Kept of the audio before speech is noticed: its padding, and what of it has gone by."""
+        return LAG_S + (self.speech.speech_pad_ms + self.speech.min_speech_duration_ms) / 1000

@@ -55,9 +55,9 @@ class VadOptions:
             if value is not None and not 0 <= value <= 1:
                 raise OptionError(f"{name} must lie in 0..1, got {value}")
         for name in ("min_speech_duration_ms", "min_silence_duration_ms", "speech_pad_ms"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise OptionError(f"{name} must be 0 or more, got {getattr(self, name)}")
-        if self.max_speech_duration_s * 1000 <= 2 * self.speech_pad_ms:
+        if not self.max_speech_duration_s * 1000 > 2 * self.speech_pad_ms:
             raise OptionError(
                 f"max_speech_duration_s must exceed the padding on both sides "
                 f"({2 * self.speech_pad_ms} ms), got {self.max_speech_duration_s}"
@@ -69,6 +69,10 @@ class VadOptions:
         if self.neg_threshold is not None:
             return self.neg_threshold
         return max(self.threshold - 0.15, 0.01)
+
+
+# In batches: pauses between phrases, not only between paragraphs, as in faster-whisper's pipeline.
+PAUSES = VadOptions(min_silence_duration_ms=160)
 
 
 class Span(NamedTuple):
@@ -135,8 +139,8 @@ class _Silero:
 class VoiceMonitor:
     """The same network over a recording that is still being made, chunk after chunk.
 
-    `speech_end` is the sample after the last block with speech, 0 if there was none. Speech begins
-    at `threshold` and goes on, as in `spans_of`, while it stays above the lower one.
+    `speech_end` is the sample after the last block with speech, 0 if there was none. What begins
+    speech, interrupts it, ends it and is too short for it is as in `spans_of`; no speech is split.
     """
 
     def __init__(self, options: VadOptions | None = None) -> None:
@@ -144,7 +148,8 @@ class VoiceMonitor:
         self._network = _Silero()
         self._samples = np.zeros(CONTEXT_SAMPLES, np.float32)  # context, then what makes no block
         self._n_blocks = 0
-        self._is_speech = False
+        self._start: int | None = None  # of the speech that is open
+        self._pause: int | None = None  # where it paused, if it has not gone on since
         self.speech_end = 0
 
     def hear(self, samples: Float32) -> Float32:
@@ -156,12 +161,22 @@ class VoiceMonitor:
         self._samples = self._samples[len(blocks) * BLOCK_SAMPLES :]
         probabilities = self._network(blocks)
         for probability in probabilities:
-            self._n_blocks += 1
-            low, high = self._options.silence_threshold, self._options.threshold
-            self._is_speech = probability >= (low if self._is_speech else high)
-            if self._is_speech:
-                self.speech_end = self._n_blocks * BLOCK_SAMPLES
+            self._take(probability)
         return probabilities
+
+    def _take(self, probability: float | np.float32) -> None:
+        """The probability of the next block."""
+        options, here = self._options, self._n_blocks * BLOCK_SAMPLES
+        self._n_blocks += 1
+        if probability >= options.threshold:
+            self._start, self._pause = here if self._start is None else self._start, None
+        elif self._start is not None and probability < options.silence_threshold:
+            self._pause = here if self._pause is None else self._pause
+            if here - self._pause >= SAMPLE_RATE * options.min_silence_duration_ms / 1000:
+                self._start = self._pause = None
+        end, least = here + BLOCK_SAMPLES, SAMPLE_RATE * options.min_speech_duration_ms / 1000
+        if self._start is not None and self._pause is None and end - self._start > least:
+            self.speech_end = end
 
 
 def spans_of(probabilities: Sequence[float] | Float32, n: int, options: VadOptions) -> list[Span]:

@@ -30,7 +30,7 @@ from maxwhisper.transcribe.listening import NetworkListener
 from maxwhisper.transcribe.packing import speech_clips
 from maxwhisper.transcribe.stream import Stream
 from maxwhisper.transcript import Transcript
-from maxwhisper.vad import VadOptions, VoiceMonitor
+from maxwhisper.vad import PAUSES, VadOptions, VoiceMonitor
 
 Audio = str | Path | bytes | Waveform
 
@@ -135,7 +135,7 @@ class Whisper:
 
         waveforms = (samples(index, audio) for index, audio in enumerate(audios))
         if not isinstance(vad, VadOptions):
-            vad = None if vad is False else batched.PAUSES
+            vad = None if vad is False else PAUSES
         transcripts = batched.transcribe_batch(
             self.network,
             waveforms,
@@ -164,7 +164,7 @@ class Whisper:
         """
         options, how = (options or TranscribeOptions()).changed(changes), how or StreamOptions()
         listener = NetworkListener(self.network, options, self.checkpoint.alignment_heads)
-        return Stream(listener, how, VoiceMonitor() if how.vad else None)
+        return Stream(listener, how, VoiceMonitor(how.validate().speech) if how.vad else None)
 
 
 def _samples(audio: Audio, clock: StageClock) -> Waveform:

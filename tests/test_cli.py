@@ -6,7 +6,7 @@ import subprocess
 import sys
 import types
 import wave
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import fake_engines
@@ -19,6 +19,7 @@ from maxwhisper.cli import flags
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.selftest.result import CheckResult
+from maxwhisper.vad import PAUSES, VadOptions
 
 ROOT = Path(__file__).parents[1]
 WITH_FAKES = (
@@ -375,4 +376,12 @@ def test_batches_and_voice_activity_reach_the_engine():
         return mode_of(cli.build_parser().parse_args(["transcribe", "a.wav", *flags]))
 
     assert asked() == {}
-    assert asked("--batch_size", "4", "--vad") == {"batch_size": 4, "vad": True}
+    assert asked("--vad") == {"vad": True}
+    assert asked("--batch_size", "4") == {"batch_size": 4, "vad": True}
+    how = ("--vad_threshold", "0.7", "--vad_neg_threshold", "None")
+    assert asked("--vad", *how) == {"vad": VadOptions(threshold=0.7)}
+    assert asked("--batch_size", "4", *how)["vad"] == replace(PAUSES, threshold=0.7)
+    with pytest.raises(OptionError, match="--vad_threshold, --vad_neg_threshold: no speech is"):
+        asked(*how)
+    with pytest.raises(OptionError, match=r"threshold must lie in 0\.\.1, got 2"):
+        asked("--vad", "--vad_threshold", "2")

@@ -9,7 +9,9 @@ import pytest
 from scripted_listener import RATE, ScriptedListener, ScriptedVoice, ramp, script
 
 from maxwhisper.cli import live, main
+from maxwhisper.stream_options import StreamOptions
 from maxwhisper.transcribe.stream import Stream
+from maxwhisper.vad import VadOptions
 
 WORDS = script(["Good morning, all.", "I shall be brief"], pause_s=3.0)
 
@@ -76,6 +78,15 @@ def test_json_is_one_object_a_line(engine, speak, capfd):
     assert (engine.how.hop_s, engine.options.language) == (0.5, "en")
 
 
+def test_speech_is_looked_for_as_the_flags_say(engine, speak):
+    speak(1)
+    assert main(["live", "-", "--vad_threshold", "0.7", "--vad_speech_pad_ms", "100"]) == 0
+    assert engine.how == StreamOptions(vad=VadOptions(threshold=0.7, speech_pad_ms=100))
+    speak(1)
+    assert main(["live", "-", "--vad", "False"]) == 0
+    assert engine.how == StreamOptions(vad=False)
+
+
 def test_half_a_sample_at_the_end_is_said_so(engine, speak, capfd):
     speak(1, rest=b"\x01")
     assert main(["live", "-"]) == 0
@@ -101,6 +112,8 @@ def test_seconds_are_numbers(capsys):
         (["none.wav"], "none.wav"),
         (["-", "--hop_s", "0"], "hop_s"),
         (["-", "--pause_s", "0"], "pause_s"),
+        (["-", "--vad", "False", "--vad_threshold", "0.7"], "--vad_threshold"),
+        (["-", "--vad_max_speech_duration_s", "9"], "max_speech_duration_s has no place in live"),
     ],
 )
 def test_errors_are_one_line(engine, speak, capfd, arguments, message):

@@ -118,6 +118,8 @@ def test_padding_meets_half_way_and_stays_inside():
         {"min_silence_duration_ms": -1},
         {"speech_pad_ms": -1},
         {"max_speech_duration_s": 0.8},
+        {"max_speech_duration_s": float("nan")},
+        {"min_silence_duration_ms": float("nan")},
     ],
 )
 def test_impossible_options_are_refused(option):
@@ -147,6 +149,31 @@ def test_a_monitor_hears_what_the_whole_recording_says():
     assert len(found) == len(waveform) // vad.BLOCK_SAMPLES
     speech = speech_spans(waveform, VadOptions(speech_pad_ms=0, min_silence_duration_ms=100))
     assert abs(monitor.speech_end - speech[-1].end) <= vad.BLOCK_SAMPLES
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        VadOptions(),
+        VadOptions(min_silence_duration_ms=100, min_speech_duration_ms=300),
+        VadOptions(threshold=0.8, neg_threshold=0.2, min_speech_duration_ms=1500),
+        VadOptions(threshold=0.3, neg_threshold=0.1, min_silence_duration_ms=0),
+    ],
+)
+def test_what_counts_as_speech_is_the_same_to_a_monitor(options, monkeypatch):
+    """At any moment: where the last span would end if nothing but silence came."""
+    random = np.random.default_rng(11)
+    for _ in range(2):
+        probabilities = 0.5 + 0.5 * np.sin(np.cumsum(random.normal(0, 0.4, 150)))
+        coming = iter(probabilities)
+        monkeypatch.setattr(vad, "_Silero", lambda found=coming: lambda _: [next(found)])
+        monitor = VoiceMonitor(options)
+        for n in range(1, len(probabilities) + 1):
+            monitor.hear(np.zeros(vad.BLOCK_SAMPLES, np.float32))
+            silence = np.zeros(int(options.min_silence_duration_ms / 32) + 2)
+            then = np.concatenate([probabilities[:n], silence])
+            spans = spans_of(then, len(then) * vad.BLOCK_SAMPLES, options)
+            assert monitor.speech_end == (spans[-1].end if spans else 0)
 
 
 def test_a_monitor_hears_no_speech_in_silence():

@@ -14,7 +14,12 @@ from pathlib import Path
 from maxwhisper import engine
 from maxwhisper.cli import commands
 from maxwhisper.cli.bench import add_bench_flags, add_profile_flags, bench, profile
-from maxwhisper.cli.flags import add_option_flags, add_output_flags, add_stream_flags
+from maxwhisper.cli.flags import (
+    add_option_flags,
+    add_output_flags,
+    add_stream_flags,
+    add_vad_flags,
+)
 from maxwhisper.cli.live import live
 from maxwhisper.cli.output import answer_stream, report
 from maxwhisper.cli.transcribe import transcribe
@@ -92,6 +97,7 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read only where somebody speaks; batches do anyway (not openai-whisper)",
     )
+    add_vad_flags(parser)
     add_output_flags(parser)
     add_option_flags(parser)
 
@@ -102,6 +108,7 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
     )
     _add_model_flags(parser)
     add_stream_flags(parser)
+    add_vad_flags(parser)
     add_option_flags(parser)
 
 

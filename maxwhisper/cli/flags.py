@@ -1,5 +1,5 @@
-"""Command-line flags for every field of `TranscribeOptions`, of `LineOptions` and of
-`StreamOptions`, named as the fields are: the first two as openai-whisper's own flags.
+"""Command-line flags for every field of `TranscribeOptions`, `LineOptions`, `StreamOptions` and,
+with `vad_` before it, `VadOptions`: the first two are openai-whisper's own flags.
 
 The fields are the source: their names, types and defaults become flags, and a field without a help
 line here fails at once. In: an argument parser. Out: validated options.
@@ -15,6 +15,7 @@ from typing import Any
 from maxwhisper.errors import OptionError
 from maxwhisper.options import FALLBACK, TranscribeOptions
 from maxwhisper.stream_options import StreamOptions
+from maxwhisper.vad import VadOptions
 from maxwhisper.writers import FORMATS, LineOptions
 
 HELP = {
@@ -64,6 +65,16 @@ STREAM_HELP = {
     "pause_s": "a pause of so many seconds commits what was said before it (default 0.5)",
     "vad": "look for speech first, and decode nothing where there is none (default True)",
     "keep_up": "of several hops that come at once, hear only the last (default False)",
+}
+
+VAD_PREFIX = "vad_"
+VAD_HELP = {
+    "threshold": "32 ms this probable begin speech (default 0.5)",
+    "neg_threshold": "32 ms less probable may end it (default: 0.15 below --vad_threshold)",
+    "min_speech_duration_ms": "shorter speech is thrown away (default 0)",
+    "max_speech_duration_s": "longer speech is split; not in live audio (default: it is not)",
+    "min_silence_duration_ms": "a shorter pause ends no speech (default 2000, in batches 160)",
+    "speech_pad_ms": "kept of the pauses around speech (default 400)",
 }
 
 
@@ -119,22 +130,47 @@ def add_stream_flags(parser: argparse.ArgumentParser) -> None:
 
 def stream_options_from(args: argparse.Namespace) -> StreamOptions:
     """The validated stream options of a parsed command line; raises `OptionError`."""
-    names = [field.name for field in fields(StreamOptions)]
-    return StreamOptions(**{name: getattr(args, name) for name in names}).validate()
+    values = {field.name: getattr(args, field.name) for field in fields(StreamOptions)}
+    values["vad"] = vad_from(args, is_on=args.vad, defaults=VadOptions())
+    return StreamOptions(**values).validate()
+
+
+def add_vad_flags(parser: argparse.ArgumentParser) -> None:
+    """Add one flag for each field of `VadOptions`; one that is not given leaves no attribute."""
+    group = parser.add_argument_group("how speech is looked for, as faster-whisper names it")
+    _add_flags(group, VadOptions, VAD_HELP, VAD_PREFIX, has_defaults=False)
+
+
+def vad_from(args: argparse.Namespace, is_on: bool, defaults: VadOptions) -> VadOptions | bool:
+    """`is_on`, or how speech is looked for where the command line says more than that.
+
+    Raises `OptionError` where it does, but nothing is looked for.
+    """
+    said = {
+        field.name: getattr(args, f"{VAD_PREFIX}{field.name}")
+        for field in fields(VadOptions)
+        if f"{VAD_PREFIX}{field.name}" in args
+    }
+    if said and not is_on:
+        flags = ", ".join(f"--{VAD_PREFIX}{name}" for name in said)
+        raise OptionError(f"{flags}: no speech is looked for without --vad, so give it as well")
+    return replace(defaults, **said).validate() if said else is_on
 
 
 def _add_flags(
     group: "argparse._ArgumentGroup",
-    options: type[TranscribeOptions] | type[LineOptions] | type[StreamOptions],
+    options: type[TranscribeOptions | LineOptions | StreamOptions | VadOptions],
     texts: dict[str, str],
+    prefix: str = "",
+    has_defaults: bool = True,
 ) -> None:
     """One flag a field; `texts` must have a line for each."""
     hints = typing.get_type_hints(options)
     for field in fields(options):
         group.add_argument(
-            f"--{field.name}",
+            f"--{prefix}{field.name}",
             type=_reader(hints[field.name]),
-            default=field.default,
+            default=field.default if has_defaults else argparse.SUPPRESS,
             metavar=_metavar(hints[field.name]),
             help=texts[field.name].replace("%", "%%"),
         )

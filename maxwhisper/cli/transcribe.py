@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from maxwhisper.cli.commands import load_engine
-from maxwhisper.cli.flags import line_options_from, options_from
+from maxwhisper.cli.flags import line_options_from, options_from, vad_from
 from maxwhisper.cli.output import json_text, progress, report, write_file
 from maxwhisper.engine import Engine, Waveform
 from maxwhisper.errors import AudioError, OptionError, OutputError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript
+from maxwhisper.vad import PAUSES, VadOptions
 from maxwhisper.writers import ALL, LineOptions, clock_time, extension, render
 
 
@@ -93,8 +94,10 @@ def _outputs(args: argparse.Namespace, options: TranscribeOptions) -> Outputs:
 def mode_of(args: argparse.Namespace) -> dict[str, Any]:
     """How `Engine.transcribe` is to read, beyond the options; empty where nothing is asked for. An
     engine that cannot says so itself."""
-    mode: dict[str, Any] = {"batch_size": args.batch_size} if args.batch_size else {}
-    return mode | ({"vad": True} if args.vad else {})
+    in_batches = args.batch_size is not None  # where speech is looked for unasked
+    vad = vad_from(args, args.vad or in_batches, PAUSES if in_batches else VadOptions())
+    mode: dict[str, Any] = {"batch_size": args.batch_size} if in_batches else {}
+    return mode | ({"vad": vad} if vad else {})
 
 
 def _transcribe(

@@ -31,11 +31,9 @@ from maxwhisper.transcribe.segments import Window, ends_in_single_timestamp, win
 from maxwhisper.transcribe.silence import is_silence, seek_after_words
 from maxwhisper.transcribe.word_times import add_word_times, text_tokens
 from maxwhisper.transcript import Segment, Transcript
-from maxwhisper.vad import VadOptions, speech_spans
+from maxwhisper.vad import PAUSES, VadOptions, speech_spans
 
 BATCH_SIZE = 8  # windows, as in faster-whisper's batched pipeline
-# Pauses between phrases, not only between paragraphs: as in faster-whisper's batched pipeline.
-PAUSES = VadOptions(min_silence_duration_ms=160)
 
 # They steer how one window follows another, or judge silences that are not even read here.
 UNSUPPORTED = {"hallucination_silence_threshold", "prompt_reset_on_temperature"}
@@ -75,6 +73,8 @@ def transcribe_batch(
     taken one by one, when a batch has room for more, and let go of when they are read.
     """
     check_options(options, batch_size, heads)
+    if vad is not None:
+        vad.validate()
     reader = _Reader(network, options, vad, heads)
     recordings: list[Recording] = []
     coming = iter(waveforms)

@@ -24,10 +24,6 @@ from maxwhisper.transcribe.agreement import agreed, covered
 from maxwhisper.transcribe.listening import Hypothesis, Listener
 from maxwhisper.transcript import Segment, Transcript, Word
 
-LEAD_SAMPLES = SAMPLE_RATE // 2  # 0.5 s kept before speech: its detection lags by 0.1 s
-# After a silence this long a new window begins: where faster-whisper's VAD parts speech (vad.py).
-PARTING_SAMPLES = 2 * SAMPLE_RATE
-
 
 class Voice(Protocol):
     """Says where speech was last heard; `vad.VoiceMonitor`, or a script in tests."""
@@ -69,6 +65,7 @@ class Stream:
         self._options = (options or StreamOptions()).validate()
         self._listener, self._voice = listener, voice
         self._hop = _whole_frames(self._options.hop_s)
+        self._lead = _whole_frames(self._options.lead_s)
         self._buffer = np.zeros(_whole_frames(self._options.window_s), np.float32)
         self._start = 0  # of the window, which the buffer holds from here to `_received`
         self._received = 0
@@ -149,13 +146,14 @@ class Stream:
 
     def _rest(self) -> None:
         """Nobody spoke since everything was committed: forget the window after a while."""
-        silence = self._received - self._speech_end
-        if self._said and silence < PARTING_SAMPLES and not self._is_full:
+        silence_ms = (self._received - self._speech_end) / SAMPLE_RATE * 1000
+        is_parted = silence_ms >= self._options.speech.min_silence_duration_ms
+        if self._said and not is_parted and not self._is_full:
             return
         if self._hypothesis is not None:
             self._listener.remember([*self._hypothesis.closed, *self._hypothesis.open])
         self._hypothesis, self._said = None, []
-        self._move_to(max(self._start, self._settled, self._received - LEAD_SAMPLES))
+        self._move_to(max(self._start, self._settled, self._received - self._lead))
 
     def _hear(self, is_last: bool = False) -> list[Word]:
         """Hear the window and commit what two hearings agree on, or all that a pause ends."""

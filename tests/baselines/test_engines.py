@@ -1,11 +1,12 @@
 """Both baselines on the same random weights: equal tokens, loud refusals, honest absence."""
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from baselines.faster_options import batch_arguments, sequential_arguments
 from baselines.openai_lines import SegmentLines
 from maxwhisper.bench_cases import Clip, Model, find_mode, make_job
 from maxwhisper.bench_process import measure
@@ -15,6 +16,7 @@ from maxwhisper.engine import load_engine
 from maxwhisper.errors import DeviceError, EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.selftest.numpy_network import NumpyNetwork
+from maxwhisper.vad import VadOptions
 from maxwhisper.whisper import Whisper
 
 pytest.importorskip("whisper")
@@ -219,6 +221,24 @@ def test_batches_find_speech_themselves_and_refuse_what_they_would_ignore(engine
     ):
         with pytest.raises(OptionError, match=complaint):
             faster.transcribe(clip, replace(OPTIONS, **change), batch_size=2)
+
+
+def test_how_speech_is_looked_for_reaches_faster_whisper_and_is_refused_by_the_other(engines, clip):
+    how = VadOptions(0.7, 0.2, 100, 20.0, 500, 50)
+    arguments = sequential_arguments(OPTIONS, EN, how)
+    assert arguments["vad_filter"]
+    assert asdict(arguments["vad_parameters"]) == asdict(how)
+    assert sequential_arguments(OPTIONS, EN, True)["vad_parameters"] is None
+    for longest_s in (20.0, float("inf")):
+        how = replace(how, max_speech_duration_s=longest_s)
+        given = batch_arguments(OPTIONS, 2, how, 33.0)["vad_parameters"]
+        assert asdict(given) == asdict(replace(how, max_speech_duration_s=min(longest_s, 30)))
+    with pytest.raises(OptionError, match=r"threshold must lie in 0\.\.1"):
+        engines[1].transcribe(clip, OPTIONS, vad=VadOptions(threshold=2))
+    with pytest.raises(OptionError, match="clip_timestamps only where no speech is looked for"):
+        engines[1].transcribe(clip, replace(OPTIONS, clip_timestamps="0,5"), vad=how)
+    with pytest.raises(OptionError, match="openai-whisper has no speech detection"):
+        engines[0].transcribe(clip, OPTIONS, vad=how)
 
 
 def test_sample_len_beside_a_prompt_is_refused(engines, clip):

@@ -21,6 +21,7 @@ from hearing_network import (
 from maxwhisper.errors import OptionError
 from maxwhisper.transcribe import batched
 from maxwhisper.transcribe.batched import transcribe_batch
+from maxwhisper.vad import VadOptions
 
 
 @pytest.fixture(autouse=True)
@@ -219,6 +220,11 @@ def test_what_it_cannot_do_is_refused(option):
 def test_a_batch_has_a_window():
     with pytest.raises(OptionError, match="batch_size must be at least 1"):
         transcribe_batch(HearingNetwork(), [], FREE, batch_size=0)
+
+
+def test_padding_is_not_negative():
+    with pytest.raises(OptionError, match="speech_pad_ms must be 0 or more"):
+        transcribe_batch(HearingNetwork(), [], FREE, vad=VadOptions(speech_pad_ms=-5))
 
 
 def test_word_times_need_alignment_heads():

@@ -135,11 +135,20 @@ def test_words_need_alignment_heads():
 
 
 def test_the_facade_looks_for_speech_unless_told_otherwise(monkeypatch):
-    monkeypatch.setattr(whisper, "VoiceMonitor", FlawlessVoice)
+    how = VadOptions(threshold=0.7)
+    asked = []
+
+    def monitor(options):
+        asked.append(options)
+        return FlawlessVoice()
+
+    monkeypatch.setattr(whisper, "VoiceMonitor", monitor)
     network = HearingNetwork()
     model = Whisper(SimpleNamespace(alignment_heads=HEADS), network)
     model.stream(FREE).feed(np.zeros(20 * RATE, np.float32))
     assert network.prompts == []
+    model.stream(FREE, StreamOptions(vad=how))
+    assert asked == [VadOptions(), how]
     stream = model.stream(FREE, StreamOptions(hop_s=5.0, vad=False), language="en")
     stream.feed(speech([20] * 30))
     assert len(network.prompts) == 3

@@ -10,7 +10,8 @@ from scripted_listener import RATE, Said, ScriptedListener, ScriptedVoice, ramp,
 
 from maxwhisper.errors import AudioError, OptionError
 from maxwhisper.stream_options import StreamOptions
-from maxwhisper.transcribe.stream import LEAD_SAMPLES, Stream
+from maxwhisper.transcribe.stream import Stream
+from maxwhisper.vad import VadOptions
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 SENTENCES = [" ".join(f"w{n}" for n in range(first, first + 9)) for first in range(0, 180, 9)]
@@ -125,7 +126,7 @@ def test_a_pause_commits_and_what_follows_costs_nothing():
     assert all((update.tentative, update.lag_s) == ("", 0.0) for update in silent)
     assert not [end for _, end in listener.windows if 3 <= end <= 61]
     later = [begin for begin, _ in listener.windows if begin > 3]
-    assert min(later) >= words[3].start - LEAD_SAMPLES / RATE - 1.0  # a hop
+    assert min(later) >= words[3].start - StreamOptions().lead_s - 1.0  # a hop
     remembered = [word.strip(" .") for word in listener.remembered]
     assert remembered == [said.text for said in words]
 
@@ -200,9 +201,38 @@ def test_samples_are_checked():
         stream.feed(np.full(10, np.nan, np.float32))
 
 
+def test_how_much_is_kept_before_speech_and_when_it_parts():
+    words = script(["one two", "three four", "five six"], pause_s=1.2, lead_s=5.0)
+    for pad_ms in (0.0, 1000.0):
+        how = StreamOptions(hop_s=0.25, vad=VadOptions(speech_pad_ms=pad_ms))
+        listener, _, transcript = run(words, 12, options=how)
+        first, kept_s = listener.windows[0][0], words[0].start - pad_ms / 1000
+        assert kept_s - how.hop_s - 0.11 < first <= kept_s
+        assert transcript.text == " one two three four five six"
+        assert len({begin for begin, _ in listener.windows}) == 1, "shorter pauses than 2 s"
+    parting = StreamOptions(hop_s=0.25, vad=VadOptions(min_silence_duration_ms=800))
+    listener, _, transcript = run(words, 12, options=parting)
+    assert transcript.text == " one two three four five six"
+    assert len({begin for begin, _ in listener.windows}) == 3
+
+
 @pytest.mark.parametrize(
-    "options", [{"hop_s": 0.0}, {"hop_s": 5.0, "window_s": 4.0}, {"window_s": 31.0}, {"pause_s": 0}]
+    "options",
+    [
+        {"hop_s": 0.0},
+        {"hop_s": 5.0, "window_s": 4.0},
+        {"window_s": 31.0},
+        {"pause_s": 0},
+        {"window_s": 0.5, "hop_s": 0.5},  # silence alone would fill it
+        {"window_s": 6.0, "vad": VadOptions(speech_pad_ms=5900)},
+        {"window_s": 6.0, "vad": VadOptions(min_speech_duration_ms=5900)},
+        {"max_speech_duration_s": 9.0},
+        {"threshold": 1.5},
+    ],
 )
 def test_impossible_options_are_refused(options):
-    with pytest.raises(OptionError, match=next(iter(options))):
+    name = next(iter(options))
+    if name not in StreamOptions.__dataclass_fields__:
+        options = {"vad": VadOptions(**options)}
+    with pytest.raises(OptionError, match=name):
         Stream(ScriptedListener([]), StreamOptions(**options))

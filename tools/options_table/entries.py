@@ -100,11 +100,15 @@ def batched(settings: Settings, seed: int) -> Any:
 
 
 def stream(settings: Settings, seed: int) -> Any:
-    """Without speech detection unless asked for, as above. All of the sound comes at once."""
+    """Without speech detection unless asked for, as above. All of the sound comes at once. How
+    speech is looked for shows in silence, which takes shorter hops."""
     model, network = whisper(seed)
-    vad = settings.get("vad", False)
-    how = StreamOptions(**{"hop_s": 5.0, "window_s": 10.0, "vad": vad, **part(settings, "stream")})
-    changes = others({n: v for n, v in settings.items() if n != "vad"}, "stream")
+    vad = voice({"vad": False, **settings})
+    hop_s = 1.0 if isinstance(vad, VadOptions) else 5.0
+    how = StreamOptions(
+        **{"hop_s": hop_s, "window_s": 10.0, "vad": vad, **part(settings, "stream")}
+    )
+    changes = others(settings, "vad", "stream")
     live = model.stream(how=how, **changes)
     update = live.feed(recording()[: LIVE_S * SAMPLE_RATE])
     return network.asked, update.committed, update.tentative, heard(live.finish())
@@ -113,8 +117,9 @@ def stream(settings: Settings, seed: int) -> Any:
 def command_line(settings: Settings, seed: int) -> Any:
     """Options and mode as `transcribe` gives them to an engine, and as `live` does."""
     command = "live" if part(settings, "stream") else "transcribe"
-    flags = []
-    for name, value in others(settings).items():
+    flags = ["--vad"] if part(settings, "vad") else []
+    for name, value in settings.items():
+        name = name.removeprefix("stream.").replace(".", "_")
         if name == "vad" and command == "transcribe":
             flags += ["--vad"] if value else []
         else:

@@ -4,16 +4,23 @@ Out: the arguments of that call, which is not made. What the libraries do with t
 they are known to ignore, `baselines` refuses.
 """
 
-from typing import Any, cast, get_type_hints
+from typing import Any, cast
 
 import torch
 
 from baselines.faster_options import batch_arguments, sequential_arguments
 from baselines.openai_engine import OpenAIEngine
-from maxwhisper.engine import Engine, EngineInfo
+from maxwhisper.engine import EngineInfo
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.vad import VadOptions
-from tools.options_table.entries import Absent, Settings, checkpoint, others, part, recording
+from tools.options_table.entries import (
+    Absent,
+    Settings,
+    checkpoint,
+    others,
+    part,
+    recording,
+    voice,
+)
 
 _INFO = EngineInfo("", "", "", "", "", dtype="float32")
 
@@ -44,16 +51,8 @@ def faster(settings: Settings, seed: int) -> Any:
 
 
 def _asked(settings: Settings) -> tuple[TranscribeOptions, dict[str, Any]]:
-    """Options and mode as `Engine.transcribe` takes them. No other engine has a live mode, and none
-    is told how to look for speech."""
+    """Options and mode as `Engine.transcribe` takes them. No other engine has a live mode."""
     if part(settings, "stream"):
         raise Absent
-    if part(settings, "vad") and VadOptions not in _kinds("vad"):
-        raise Absent
-    mode = {name: settings.get(name) for name in ("batch_size", "vad")}
+    mode = {"batch_size": settings.get("batch_size"), "vad": voice(settings)}
     return TranscribeOptions().changed(others(settings, *mode)), mode
-
-
-def _kinds(parameter: str) -> tuple[type, ...]:
-    kinds: tuple[type, ...] = get_type_hints(Engine.transcribe)[parameter].__args__
-    return kinds

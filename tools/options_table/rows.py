@@ -78,7 +78,7 @@ READING = (
     Row("vad.neg_threshold", 0.001, _SPEECH),
     Row("vad.min_speech_duration_ms", 5000.0, _SPEECH),
     Row("vad.max_speech_duration_s", 3.0, _SPEECH),
-    Row("vad.min_silence_duration_ms", 100.0, _SPEECH),
+    Row("vad.min_silence_duration_ms", 4000.0, _SPEECH),
     Row("vad.speech_pad_ms", 100.0, _SPEECH),
     Row("stream.hop_s", 4.0),
     Row("stream.window_s", 20.0),
@@ -114,6 +114,7 @@ WHY = {
     ("carry_initial_prompt", FASTER): "it has none",
     ("seed", FASTER): "seeds each thread once",
     ("hallucination_silence_threshold", FASTER): "leaves out a rule",
+    ("vad.max_speech_duration_s", STREAM): "window_s bounds it",
     ("batch_size", SEQUENTIAL): "makes it the batched mode",
     ("batch_size", STREAM): "one window at a time",
     ("batch_size", API): "one window at a time",
@@ -126,11 +127,8 @@ WHY = {
 }
 # The same for all rows of a group that have no reason of their own.
 WHY_ALL = {
-    ("vad", STREAM): "speech detection by its defaults",
-    ("vad", COMMAND_LINE): "--vad by its defaults",
     ("vad", API): "everything is read",
     ("vad", OPENAI): "it has none",
-    ("vad", FASTER): "on or off alone",
     **{
         ("stream", column): "for live audio alone"
         for column in (SEQUENTIAL, BATCHED, API, OPENAI, FASTER)
