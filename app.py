@@ -59,6 +59,7 @@ def main() -> None:
     from maxwhisper import machine, selftest
     from maxwhisper.engine import ENGINES
     from maxwhisper.paths import cache_root
+    from maxwhisper.serving.fair_use import FairUse, Limits
     from maxwhisper.serving.live import LiveDesk
     from maxwhisper.serving.live_routes import live_route
     from maxwhisper.serving.pool import EnginePool
@@ -67,9 +68,12 @@ def main() -> None:
     from maxwhisper.serving.runs import KEEP_DAYS, KEEP_RUNS, RunStore
     from maxwhisper.serving.uploads import Uploads, make_upload_folder
 
+    fair = FairUse(Limits.from_environment())
     uploads = Uploads(make_upload_folder())
     os.environ["GRADIO_TEMP_DIR"] = str(uploads.root)  # both are read when gradio is imported
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    if "SPACE_ID" in os.environ:  # nobody but the Space's own proxy, which names the visitor
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")  # read by uvicorn
     from maxwhisper.ui.examples import load_examples
     from maxwhisper.ui.page import build_page, serve_page
     from maxwhisper.ui.run_view import chart_page
@@ -89,12 +93,13 @@ def main() -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
     try:
-        page = build_page(pool, examples, selftest.catalog(), uploads, hardware, runs, desk)
+        page = build_page(pool, examples, selftest.catalog(), uploads, hardware, runs, desk, fair)
         address = serve_page(
             page,
             uploads,
             examples,
             routes,
+            fair,
             host=arguments.host,
             port=arguments.port,
             share=arguments.share,

@@ -32,12 +32,13 @@ def write_wav(path: Path, seconds: float = 1.0) -> Path:
 
 
 @contextlib.contextmanager
-def served_page(monkeypatch, folder: Path):
+def served_page(monkeypatch, folder: Path, **limits):
     """Serve the page; yields (address, uploads, pool, runs) with every engine ready. Served from
-    the same folder again, it still has its runs."""
+    the same folder again, it still has its runs. `limits` hold for visitors from elsewhere."""
     (folder / "uploads").mkdir(exist_ok=True)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    from maxwhisper.serving.fair_use import FairUse, Limits
     from maxwhisper.serving.live import LiveDesk
     from maxwhisper.serving.live_routes import live_route
     from maxwhisper.serving.pool import EnginePool
@@ -65,8 +66,9 @@ def served_page(monkeypatch, folder: Path):
     runs = RunStore(folder / "runs", keep_days=7, keep_runs=20, draw=chart_page, recorded=came)
     desk = LiveDesk(pool)
     routes = [*run_routes(runs), ready_route(pool), live_route(desk)]
-    page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE, runs, desk)
-    address = serve_page(page, uploads, examples, routes, host="127.0.0.1", port=_free_port())
+    fair = FairUse(Limits(**limits))
+    page = build_page(pool, examples, fake_lanes.CATALOGUE, uploads, MACHINE, runs, desk, fair)
+    address = serve_page(page, uploads, examples, routes, fair, host="127.0.0.1", port=_free_port())
     try:
         pool.start()
         fake_lanes.wait_until(lambda: all(s.phase == "ready" for s in pool.statuses().values()))

@@ -21,6 +21,7 @@ from maxwhisper.checkpoint import DEFAULT_MODEL
 from maxwhisper.engine import ENGINES
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.records import device_name
+from maxwhisper.serving.fair_use import FairUse, Limits
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.runs import Run, RunStore
 from maxwhisper.serving.uploads import Uploads
@@ -44,7 +45,8 @@ def main() -> None:
     )
     store = RunStore(RECORDED, FOREVER, FOREVER)
     with tempfile.TemporaryDirectory() as folder:
-        runner = Runner(pool, Uploads(Path(folder)), store, machine.describe())
+        fair = FairUse(Limits())
+        runner = Runner(pool, Uploads(Path(folder)), store, machine.describe(), fair)
         pool.start()
         try:
             for title in options.titles:

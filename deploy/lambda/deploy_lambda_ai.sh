@@ -275,6 +275,8 @@ StartLimitIntervalSec=0
 User=$ACCOUNT
 WorkingDirectory=$APP
 Environment=HOME=$STATE MAXWHISPER_CACHE=$STATE/cache PYTHONUNBUFFERED=1
+# What one visitor may have of the page, if not the defaults; kept by updates.
+EnvironmentFile=-$STATE/page.env
 # The device files, which only root may make; missing after a restart until somebody asks.
 ExecStartPre=-+/usr/bin/nvidia-modprobe -u -c=0
 ExecStart=$PY app.py --host 127.0.0.1 --port $PORT --device gpu$(printf -- ' --model %s' "${models[@]}")

@@ -1,4 +1,5 @@
-"""The guard in front of every request: an allow-list of routes, body limits, no foreign file paths.
+"""The guard in front of every request: an allow-list of routes, body limits, no foreign file paths,
+and no more than its share for any visitor.
 
 A pure ASGI middleware (plus `/healthz`), so it needs neither gradio nor FastAPI. Gradio 6.31 has
 many more routes than this page uses (`/process_recording` runs ffmpeg for anyone, `/file=http...`
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from maxwhisper.serving.fair_use import FairUse, TooMuch
+
 MAX_UPLOAD_BYTES = 26 * 1024 * 1024  # a 25 MB file and its multipart frame
 MAX_SOUND_BYTES = 4 * 1024 * 1024  # 20 s at 96 kHz: a browser that stood still sends it at once
 MAX_JSON_BYTES = 256 * 1024  # a click carries names and settings: a few kB
@@ -22,6 +25,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Waiting = Callable[[Any, str], int | None]
 
 _SESSION = r"[A-Za-z0-9_-]{1,64}"
 _READ = re.compile(
@@ -48,11 +52,15 @@ class Refusal(Exception):
 
 
 class Perimeter:
-    """ASGI middleware around `app`; `uploads` is the only folder that payloads may point into."""
+    """ASGI middleware around `app`; `uploads` is the only folder that payloads may point into.
+    `waiting` says of a payload and a visitor how many races of theirs wait, None where the payload
+    asks for none."""
 
-    def __init__(self, app: App, uploads: Path) -> None:
+    def __init__(self, app: App, uploads: Path, fair: FairUse, waiting: Waiting) -> None:
         self._app = app
         self._uploads = uploads
+        self._fair = fair
+        self._waiting = waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,13 +90,19 @@ class Perimeter:
             return receive
         if method != "POST" or not _WRITE.fullmatch(path):
             raise Refusal(404, "not found")
+        visitor = (scope.get("client") or ("", 0))[0]
         if path.rstrip("/").endswith("/upload"):
+            _shared(self._fair.upload, visitor)
             return _bounded(receive, MAX_UPLOAD_BYTES)
         if path.startswith("/live/"):
             return _replay(await _read_all(_bounded(receive, MAX_SOUND_BYTES)), receive)
         body = await _read_all(_bounded(receive, MAX_JSON_BYTES))
-        for file_path in _file_paths(_parse(body)):
+        payload = _parse(body)
+        for file_path in _file_paths(payload):
             self._check_file(file_path)
+        n_waiting = self._waiting(payload, visitor)
+        if n_waiting is not None:
+            _shared(self._fair.wait, visitor, n_waiting)
         return _replay(body, receive)
 
     def _check_file(self, path: str) -> None:
@@ -99,6 +113,14 @@ class Perimeter:
             inside = False
         if not inside or "://" in path:
             raise Refusal(403, "this file is not an upload of yours")
+
+
+def _shared(ask: Callable[..., None], *what: Any) -> None:
+    """Ask for a share of the page; too much is refused."""
+    try:
+        ask(*what)
+    except TooMuch as refused:
+        raise Refusal(429, str(refused)) from None
 
 
 def _parse(body: bytes) -> Any:
@@ -159,7 +181,9 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _answer(send: Send, status: int, text: str) -> None:
-    body = text.encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+    kind, body = b"text/plain; charset=utf-8", text.encode()
+    if status == 429:  # gradio's script shows a visitor the `detail` of a refusal
+        kind, body = b"application/json", json.dumps({"detail": text}).encode()
+    headers = [(b"content-type", kind), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

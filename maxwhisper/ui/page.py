@@ -4,6 +4,7 @@ In: engines, clips, checks, the machine's description. Out: a running server. `a
 parts together.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from maxwhisper.serving.fair_use import FairUse
 from maxwhisper.serving.live import LiveDesk
 from maxwhisper.serving.perimeter import Perimeter
 from maxwhisper.serving.pool import EnginePool
@@ -23,7 +25,7 @@ from maxwhisper.ui.header import header
 from maxwhisper.ui.layers import layers_section
 from maxwhisper.ui.listen import listen_tab
 from maxwhisper.ui.live import live_tab
-from maxwhisper.ui.race import race_tab
+from maxwhisper.ui.race import RACE_QUEUE, race_tab
 from maxwhisper.ui.race_api import race_api
 from maxwhisper.ui.race_run import Runner
 from maxwhisper.ui.theme import CSS, theme
@@ -43,15 +45,16 @@ def build_page(
     machine: Mapping[str, Any],
     runs: RunStore,
     desk: LiveDesk,
+    fair: FairUse,
 ) -> gr.Blocks:
     """Describe the page; nothing runs yet. `machine` is `maxwhisper.machine.describe()`, `runs`
-    keeps finished races, `desk` has the live session."""
+    keeps finished races, `desk` has the live session, `fair` every visitor's share."""
     with gr.Blocks(title="maxwhisper", analytics_enabled=False, fill_width=True) as page:
         run_id = gr.State("")  # of the race that every tab speaks about; "" before the first
         header(page, pool, machine)
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Race"):
-                runner = Runner(pool, uploads, runs, machine)
+                runner = Runner(pool, uploads, runs, machine, fair)
                 race_tab(runner, examples, run_id)
                 race_api(runner)
             with gr.Tab("Listen & diff") as tab:
@@ -64,7 +67,7 @@ def build_page(
             with gr.Tab("Live"):
                 live_tab(desk, uploads, examples)
             with gr.Tab("Use it") as tab:
-                use_it_tab(tab, pool, machine, examples, runs, run_id)
+                use_it_tab(tab, pool, machine, examples, runs, run_id, fair.limits)
 
         def leave(request: gr.Request) -> None:
             runner.leave(str(request.session_hash))
@@ -73,11 +76,23 @@ def build_page(
     return page.queue(api_open=False, max_size=MAX_WAITING, default_concurrency_limit=1)
 
 
+def races_waiting(page: gr.Blocks, payload: Any, visitor: str) -> int | None:
+    """How many races of `visitor` wait in the queue; None if `payload` does not ask for a race. Of
+    the named endpoints, whose payloads name no function, `compare` alone passes the perimeter."""
+    index = payload.get("fn_index") if isinstance(payload, dict) else None
+    if index is not None and getattr(page.fns.get(index), "concurrency_id", None) != RACE_QUEUE:
+        return None
+    queue = page._queue.event_queue_per_concurrency_id.get(RACE_QUEUE)
+    addresses = [event.request.client for event in queue.queue] if queue else []
+    return sum(address is not None and address.host == visitor for address in addresses)
+
+
 def serve_page(
     page: gr.Blocks,
     uploads: Uploads,
     examples: Sequence[Example],
     routes: Sequence[Route],
+    fair: FairUse,
     *,
     host: str,
     port: int,
@@ -105,7 +120,14 @@ def serve_page(
         state_session_capacity=MAX_SESSIONS,
         allowed_paths=sorted({str(example.path.parent) for example in examples}),
         app_kwargs={
-            "middleware": [Middleware(Perimeter, uploads=uploads.root)],
+            "middleware": [
+                Middleware(
+                    Perimeter,
+                    uploads=uploads.root,
+                    fair=fair,
+                    waiting=functools.partial(races_waiting, page),
+                )
+            ],
             "routes": list(routes),
         },
         theme=theme(),

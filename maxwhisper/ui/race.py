@@ -98,7 +98,7 @@ def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
 
     @shown_errors
     def start(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
-        asked = request_from(*values)
+        asked = dataclasses.replace(request_from(*values), visitor=request.client.host)
         try:
             for view in runner.run(str(request.session_hash), asked):
                 yield (*_draw(runner, view, asked.source), *_buttons(view.is_over))

@@ -36,6 +36,7 @@ def race_api(runner: Runner) -> None:
     @shown_errors
     def compare(
         recording: gr.FileData,
+        asker: gr.Request,
         model: str = "",
         language: str = "en",
         reference: str = "",
@@ -66,6 +67,7 @@ def race_api(runner: Runner) -> None:
             reference,
             rounds,
             keep,
+            asker.client.host,
         )
         session = secrets.token_hex(8)
         try:

@@ -18,6 +18,7 @@ from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import race
+from maxwhisper.serving.fair_use import HERE, FairUse
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.runs import Run, RunNotFound, RunStore, new_run_id
 from maxwhisper.serving.uploads import Uploads
@@ -50,6 +51,7 @@ class Request:
     reference: str = ""  # what was said, "" when unknown
     rounds: int = 1
     is_kept: bool = True  # under a link; else until the page is closed
+    visitor: str = HERE  # an address
 
     def validate(self) -> Source:
         """Return the recording to run, or raise `OptionError`: a payload may carry anything."""
@@ -73,8 +75,14 @@ class Runner:
     """Runs races on `pool`, one stoppable run per session."""
 
     def __init__(
-        self, pool: EnginePool, uploads: Uploads, runs: RunStore, machine: Mapping[str, Any]
+        self,
+        pool: EnginePool,
+        uploads: Uploads,
+        runs: RunStore,
+        machine: Mapping[str, Any],
+        fair: FairUse,
     ) -> None:
+        self.fair = fair
         self.pool = pool
         self.uploads = uploads
         self.runs = runs
@@ -106,6 +114,7 @@ class Runner:
         try:
             yield view
             waveform = self.uploads.waveform(source.path, is_upload=source.is_upload)
+            self.fair.hear(request.visitor, request.rounds * waveform.size / SAMPLE_RATE)
             work = race.Race(
                 waveform, request.options, request.model, request.rounds, next(self._turn)
             )

@@ -13,6 +13,7 @@ import gradio as gr
 
 from maxwhisper.engine import OURS
 from maxwhisper.options import GREEDY
+from maxwhisper.serving.fair_use import Limits
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.runs import Run, RunStore
 from maxwhisper.serving.uploads import KEPT_IN_MEMORY, MAX_AUDIO_S, TIME_TO_LIVE_S
@@ -60,6 +61,7 @@ class About:
     examples: Sequence[Example]
     keep_days: int
     keep_runs: int
+    limits: Limits
 
 
 def use_it_tab(
@@ -69,9 +71,10 @@ def use_it_tab(
     examples: Sequence[Example],
     store: RunStore,
     run_id: gr.State,
+    limits: Limits,
 ) -> None:
     """Build the tab inside the current `gr.Tab`."""
-    about = About(pool.models, machine, examples, store.keep_days, store.keep_runs)
+    about = About(pool.models, machine, examples, store.keep_days, store.keep_runs, limits)
     area = gr.HTML("", js_on_load=_JS, elem_id="use-it")
     draw_when_seen(tab, store, run_id, lambda run: use_it_html(run, about), [area])
 
@@ -164,9 +167,21 @@ def _pairs(values: Mapping[str, Any]) -> str:
 def _limits(about: About) -> list[str]:
     return [
         f"{MAX_AUDIO_S / 60:.0f} minutes and 25 MB a recording; one run at a time, eight may wait.",
+        *_shares(about.limits),
         f"Models on offer: {', '.join(about.models)}.",
         "No speaker labels, no addresses to fetch, no batch of files.",
     ]
+
+
+def _shares(limits: Limits) -> list[str]:
+    """What each visitor may have of the page; nothing where nothing is limited."""
+    shares = (
+        (limits.waiting, "races waiting in the queue"),
+        (limits.minutes, "minutes of sound an hour, counted in every round"),
+        (limits.uploads, "recordings sent an hour"),
+    )
+    parts = [f"{most:g} {what}" for most, what in shares if most]
+    return [f"For each visitor, at most: {'; '.join(parts)}."] if parts else []
 
 
 def _privacy(about: About) -> list[str]:

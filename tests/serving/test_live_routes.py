@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.serving.fair_use import FairUse, Limits
 from maxwhisper.serving.live import LiveDesk
 from maxwhisper.serving.live_routes import live_route
 from maxwhisper.serving.perimeter import MAX_SOUND_BYTES, Perimeter
@@ -19,7 +20,8 @@ SECOND = np.zeros(48_000, "<i2").tobytes()
 
 
 def client(tmp_path, *routes):
-    return TestClient(Perimeter(Starlette(routes=list(routes)), tmp_path))
+    fair = FairUse(Limits())
+    return TestClient(Perimeter(Starlette(routes=list(routes)), tmp_path, fair, lambda *_: None))
 
 
 def test_samples_reach_the_session_of_their_token_alone(make_pool, tmp_path):

@@ -29,9 +29,9 @@ def upload(address, path):
     return {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
 
 
-def post(address, data):
+def post(address, data, headers=None):
     """Ask for a comparison; returns the last event's name and its data."""
-    with httpx.Client(base_url=address, timeout=60) as client:
+    with httpx.Client(base_url=address, timeout=60, headers=headers) as client:
         asked = client.post("gradio_api/call/compare", json={"data": data})
         if asked.status_code != 200:
             return asked.status_code, None

@@ -9,6 +9,7 @@ import pytest
 from fake_page import MACHINE, write_wav
 
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.serving.fair_use import FairUse, Limits
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.runs import RunStore
 from maxwhisper.serving.uploads import Uploads
@@ -25,7 +26,7 @@ def runner(monkeypatch, tmp_path):
     pool = EnginePool(tuple(fake_lanes.ENGINES), ("demo",))
     store = RunStore(tmp_path / "races", record_races.FOREVER, record_races.FOREVER)
     pool.start()
-    yield Runner(pool, Uploads(tmp_path), store, MACHINE)
+    yield Runner(pool, Uploads(tmp_path), store, MACHINE, FairUse(Limits()))
     pool.close()
 
 

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from maxwhisper.serving.fair_use import FairUse, Limits
+
 
 @pytest.mark.parametrize(
     ("tunnel", "address"), [("https://x.example", "https://x.example"), (None, "http://127.0.0.1")]
@@ -20,6 +22,7 @@ def test_the_page_is_shared_only_when_asked(tmp_path, share, tunnel, address):
 
     uploads = SimpleNamespace(root=tmp_path)
     page = SimpleNamespace(launch=launch)
-    got = serve_page(page, uploads, [], [], host="127.0.0.1", port=1, share=share)
+    fair = FairUse(Limits())
+    got = serve_page(page, uploads, [], [], fair, host="127.0.0.1", port=1, share=share)
     assert asked["share"] is share
     assert got == (address if share else "http://127.0.0.1")

@@ -18,6 +18,7 @@ from maxwhisper import graphs
 from maxwhisper.cli import build_parser
 from maxwhisper.cli.flags import options_from
 from maxwhisper.options import GREEDY, TranscribeOptions
+from maxwhisper.serving.fair_use import Limits
 from maxwhisper.ui import race_api, snippets
 from maxwhisper.ui.diagram import STEPS, diagram_svg
 from maxwhisper.ui.examples import Example
@@ -26,7 +27,7 @@ from maxwhisper.ui.use_it import About, use_it_html
 ROOT = Path(__file__).parents[2]
 EVIL = "<script>alert(1)</script>"
 NASTY = 'it\'s "$(rm x)" `y` \\ \n<b>'
-ABOUT = About(("demo", "tiny"), MACHINE, (), 7, 20)
+ABOUT = About(("demo", "tiny"), MACHINE, (), 7, 20, Limits())
 OPTIONS = (
     GREEDY,
     TranscribeOptions(),
@@ -127,7 +128,7 @@ def test_the_tab_shows_the_runs_own_settings_escaped():
 
 def test_a_bundled_clip_is_named_by_its_file_in_the_repository():
     clip = Example(ROOT / "examples" / "clips" / "plain.flac", "Plain speech", "", 10.0, "")
-    about = About(("demo",), MACHINE, (clip,), 7, 20)
+    about = About(("demo",), MACHINE, (clip,), 7, 20, Limits())
     page = use_it_html(make_run(audio_name="Plain speech"), about)
     assert "examples/clips/plain.flac" in page
 
@@ -137,6 +138,7 @@ def test_before_any_run_the_lines_are_those_of_the_defaults():
     assert "Race a recording first" in page
     assert "--model=demo --language=en --temperature=0.0" in page
     assert "MIT licence" in page
+    assert "For each visitor, at most: 2 races waiting in the queue; 60 minutes of sound" in page
 
 
 def test_every_graph_is_drawn_under_its_name():

@@ -6,11 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
 from app import EXAMPLES
 from maxwhisper.engine import OURS, OnSegment, Waveform
 from maxwhisper.errors import EngineUnavailable
 from maxwhisper.machine import describe
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.serving.fair_use import FairUse, Limits
 from maxwhisper.serving.live import LiveDesk
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.runs import RunStore
@@ -48,14 +51,16 @@ class Endpoint:
 
         self._folder, self._pool = folder, RecordingPool([OURS], ["demo"])
         runs, desk = RunStore(folder / "runs", 1, 1), LiveDesk(self._pool)
-        page = build_page(self._pool, [], [], Uploads(folder), describe(), runs, desk)
+        fair = FairUse(Limits())
+        page = build_page(self._pool, [], [], Uploads(folder), describe(), runs, desk, fair)
         self._compare: Any = next(f.fn for f in page.fns.values() if f.api_name == COMPARE)
         self.always = self.ask().to_dict()
 
     def ask(self, language: str = "en", **options: Any) -> TranscribeOptions:
         """The options that an engine is given."""
         upload = shutil.copy(EXAMPLES / "plain.flac", self._folder)
-        self._compare({"path": str(upload)}, language=language, options=options)
+        asker = gr.Request(client={"host": "127.0.0.1"})
+        self._compare({"path": str(upload)}, asker, language=language, options=options)
         return self._pool.asked
 
 
