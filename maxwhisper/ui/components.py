@@ -5,9 +5,9 @@ result on this server. Grey means "not run" and nothing else; only a check that 
 green. The error layer by layer, below the board, is `layers`.
 """
 
+import functools
 import html
 import math
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ from maxwhisper.engine import OURS
 from maxwhisper.errors import OptionError
 from maxwhisper.selftest.result import CheckResult
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.status import RunCancelled
+from maxwhisper.serving.status import Cancelled
 from maxwhisper.ui.errors import shown_errors
+from maxwhisper.ui.stoppable import DEVICE_QUEUE, Shown, Stoppable
 
 Catalogue = Sequence[tuple[str, str, str]]  # (name, group, what it shows in one sentence)
 ALL = "all"
-DEVICE_QUEUE = "device"  # of everything on this tab that needs the device: one at a time
 # The bar spans errors from a millionth of the tolerance to ten times it.
 _DECADES_BELOW, _DECADES_ABOVE = 6, 1
 MARK_PERCENT = 100 * _DECADES_BELOW / (_DECADES_BELOW + _DECADES_ABOVE)  # where the tolerance is
@@ -69,7 +69,7 @@ class Board:
 
 def components_tab(pool: EnginePool, catalogue: Catalogue, commit: str | None) -> None:
     """Build the board inside the current `gr.Blocks`."""
-    board, running = Board(catalogue, commit), dict[str, threading.Event]()
+    board = Board(catalogue, commit)
     gr.HTML(
         '<p class="hint">Each check runs one part of maxwhisper, now, on the device named above, '
         "and measures how far it is from an independent truth. The bar is logarithmic: it begins "
@@ -81,46 +81,32 @@ def components_tab(pool: EnginePool, catalogue: Catalogue, commit: str | None) -
     # Drawn by a function: every visitor starts with what others have run.
     shown = gr.HTML(lambda: board_html(board), js_on_load=_JS, elem_id="board")
 
-    def work(choice: str, session: str) -> Iterator[tuple[Any, ...]]:
+    runs = Stoppable(run, stop)
+
+    def work(choice: str, cancelled: Cancelled) -> Iterator[Shown]:
         pending = board.names(choice)
         if not pending:
             raise OptionError(f"no check is called {choice!r}: run all of them")
-        cancelled = running[session] = threading.Event()
-        try:
-            yield board_html(board, pending), *_buttons(is_over=False)
-            for result in pool.selftest(OURS, pending, cancelled.is_set):
-                board.record(result)
-                pending.remove(result.name)
-                yield board_html(board, pending), *_buttons(is_over=False)
-            yield board_html(board), *_buttons(is_over=True)
-        except RunCancelled:
-            yield board_html(board), *_buttons(is_over=True)
-        except Exception:  # told by `shown_errors`; the buttons come back first
-            yield board_html(board), *_buttons(is_over=True)
-            raise
-        finally:
-            cancelled.set()
+        yield (board_html(board, pending),)
+        for result in pool.selftest(OURS, pending, cancelled):
+            board.record(result)
+            pending.remove(result.name)
+            yield (board_html(board, pending),)
+
+    def over(_note: str) -> Shown:
+        return (board_html(board),)
 
     @shown_errors
-    def run_all(request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        yield from work(ALL, str(request.session_hash))
+    def run_all(request: gr.Request) -> Iterator[Shown]:
+        yield from runs.steps(request, functools.partial(work, ALL), over)
 
     @shown_errors
-    def run_some(event: gr.EventData, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        yield from work(str(event.choice), str(request.session_hash))
+    def run_some(event: gr.EventData, request: gr.Request) -> Iterator[Shown]:
+        yield from runs.steps(request, functools.partial(work, str(event.choice)), over)
 
-    def halt(request: gr.Request) -> None:
-        if cancelled := running.get(str(request.session_hash)):
-            cancelled.set()
-
-    outputs = [shown, run, stop]
+    outputs = [shown, *runs.buttons]
     run.click(run_all, None, outputs, concurrency_id=DEVICE_QUEUE, **_QUIET)
     shown.click(run_some, None, outputs, concurrency_id=DEVICE_QUEUE, **_QUIET)
-    stop.click(halt, None, None, **_QUIET)
-
-
-def _buttons(is_over: bool) -> tuple[Any, Any]:
-    return gr.Button(interactive=is_over), gr.Button(interactive=not is_over)
 
 
 def board_html(board: Board, pending: Sequence[str] = ()) -> str:

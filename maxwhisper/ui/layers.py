@@ -7,7 +7,6 @@ along the text, that fill while the engine's process compares. What is compared,
 
 import html
 import math
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from maxwhisper.errors import OptionError
 from maxwhisper.palette import FIGURE_LAYOUT
 from maxwhisper.selftest.result import LayerErrors
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.status import RunCancelled
+from maxwhisper.serving.status import Cancelled
 from maxwhisper.serving.uploads import Uploads
-from maxwhisper.ui.components import DEVICE_QUEUE
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.examples import Example
+from maxwhisper.ui.stoppable import DEVICE_QUEUE, Shown, Stoppable
 
 OWN = "A recording of my own"
 LOWEST = 1e-9  # errors below are drawn like it: a hundredth of what float32 can tell apart
@@ -67,40 +66,29 @@ def layers_section(pool: EnginePool, uploads: Uploads, examples: Sequence[Exampl
         gr.Plot(show_label=False, container=False, visible=False, elem_id=f"layers-{axis}")
         for axis in ("audio", "text")
     )
-    running: dict[str, threading.Event] = {}
+    runs = Stoppable(run, stop)
 
     @shown_errors
-    def compare(chosen: str, path: str | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        cancelled = running[str(request.session_hash)] = threading.Event()
+    def compare(chosen: str, path: str | None, request: gr.Request) -> Iterator[Shown]:
         rows: list[LayerErrors] = []
-        try:
-            yield summary_html(rows, is_over=False, note="reading"), None, None, *_buttons(False)
-            waveform = _waveform(uploads, titles.get(chosen), path)
-            for row in pool.layers(OURS, waveform, cancelled.is_set):
-                rows.append(row)
-                yield *_drawn(rows, is_over=False), *_buttons(False)
-            yield *_drawn(rows, is_over=True), *_buttons(True)
-        except RunCancelled:
-            yield *_drawn(rows, is_over=True, note="stopped"), *_buttons(True)
-        except Exception:  # told by `shown_errors`; the buttons come back first
-            yield *_drawn(rows, is_over=True), *_buttons(True)
-            raise
-        finally:
-            cancelled.set()
 
-    def halt(request: gr.Request) -> None:
-        if cancelled := running.get(str(request.session_hash)):
-            cancelled.set()
+        def work(cancelled: Cancelled) -> Iterator[Shown]:
+            yield summary_html(rows, is_over=False, note="reading"), None, None
+            waveform = _waveform(uploads, titles.get(chosen), path)
+            for row in pool.layers(OURS, waveform, cancelled):
+                rows.append(row)
+                yield _drawn(rows, is_over=False)
+
+        yield from runs.steps(request, work, lambda note: _drawn(rows, is_over=True, note=note))
 
     choice.change(lambda chosen: gr.Audio(visible=chosen == OWN), [choice], [own], **_QUIET)
     run.click(
         compare,
         [choice, own],
-        [said, audio, text, run, stop],
+        [said, audio, text, *runs.buttons],
         concurrency_id=DEVICE_QUEUE,
         **_QUIET,
     )
-    stop.click(halt, None, None, **_QUIET)
 
 
 def _waveform(uploads: Uploads, example: Example | None, path: str | None) -> Any:
@@ -109,10 +97,6 @@ def _waveform(uploads: Uploads, example: Example | None, path: str | None) -> An
     if path is None:
         raise OptionError("Choose a recording first: upload or record one, or take a clip.")
     return uploads.waveform(Path(path), is_upload=True)
-
-
-def _buttons(is_over: bool) -> tuple[Any, Any]:
-    return gr.Button(interactive=is_over), gr.Button(interactive=not is_over)
 
 
 def _drawn(rows: Sequence[LayerErrors], is_over: bool, note: str = "") -> tuple[Any, Any, Any]:

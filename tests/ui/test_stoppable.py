@@ -1,0 +1,70 @@
+"""Run and Stop give themselves back whatever becomes of the work."""
+
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from maxwhisper.serving.status import RunCancelled
+from maxwhisper.ui.stoppable import Stoppable
+
+ANNA, BORIS = (SimpleNamespace(session_hash=name) for name in ("anna", "boris"))
+
+
+@pytest.fixture
+def runs():
+    with gr.Blocks():
+        return Stoppable(gr.Button("Run"), gr.Button("Stop"))
+
+
+def counting(cancelled):
+    for n in range(3):
+        if cancelled():
+            raise RunCancelled
+        yield (n,)
+
+
+def seen(shown):
+    """What is drawn, and whether Run and Stop can be pressed."""
+    *drawn, run, stop = shown
+    return *drawn, run.interactive, stop.interactive
+
+
+def test_steps_then_what_is_over(runs):
+    steps = list(map(seen, runs.steps(ANNA, counting, lambda note: (f"over{note}",))))
+    assert steps == [*((n, False, True) for n in range(3)), ("over", True, False)]
+
+
+@pytest.mark.parametrize(("who", "n_steps"), [(ANNA, 2), (BORIS, 4)])
+def test_stop_ends_the_run_of_its_own_session(runs, who, n_steps):
+    steps = runs.steps(ANNA, counting, lambda note: (note,))
+    shown = [next(steps)]
+    runs._halt(who)
+    shown += steps
+    assert len(shown) == n_steps
+    assert seen(shown[-1]) == ("stopped" if who is ANNA else "", True, False)
+
+
+def test_an_error_comes_after_the_buttons(runs):
+    def failing(cancelled):
+        yield (0,)
+        raise KeyError("why")
+
+    steps = runs.steps(ANNA, failing, lambda note: ("over",))
+    assert seen(next(steps)) == (0, False, True)
+    assert seen(next(steps)) == ("over", True, False)
+    with pytest.raises(KeyError, match="why"):
+        next(steps)
+
+
+def test_a_reader_who_leaves_stops_the_work(runs):
+    stopped = []
+
+    def work(cancelled):
+        stopped.append(cancelled)
+        yield (0,)
+
+    steps = runs.steps(ANNA, work, lambda note: ())
+    next(steps)
+    steps.close()
+    assert stopped[0]()
