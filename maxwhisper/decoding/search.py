@@ -146,7 +146,9 @@ def search(
                 break
             if going_alone is not None:
                 sampled, sum_logprobs = going_alone(sampled, sum_logprobs, most)
-                _refuse_nan(sum_logprobs)
+                if (lost := np.isnan(sum_logprobs)).any():
+                    _refuse_dead_ends(sampled[lost], rules, tokenizer.n_vocab)
+                    _refuse_nan(sum_logprobs)
                 break
             if move.sources is not None:
                 decoder.select(move.sources)
@@ -178,6 +180,13 @@ def _filtered(logits: Float32, sampled: Int64, rules: Sequence[Rule]) -> Float32
             "leave some"
         )
     return logits
+
+
+def _refuse_dead_ends(sampled: Int64, rules: Sequence[Rule], n_vocab: int) -> None:
+    """Raise `OptionError` where the rules leave no token after the first few of `sampled` (R, n),
+    whatever the logits: the log-probability of nothing is NaN on a device."""
+    for n in range(1, sampled.shape[1]):
+        _filtered(np.zeros((len(sampled), n_vocab), np.float32), sampled[:, :n], rules)
 
 
 def _refuse_nan(numbers: Float32) -> None:

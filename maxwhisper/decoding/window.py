@@ -135,7 +135,7 @@ def initial_tokens(
         else tokenizer.sot_sequence
     )
     most = dims.n_text_ctx // 2 - 1
-    hotwords = _encoded(tokenizer, options.hotwords)[:most] if options.prefix is None else []
+    hotwords = _encoded(tokenizer, options.hotwords)[:most]
     n_prompt = most - len(hotwords)
     before = [*hotwords, *(prompt[-n_prompt:] if n_prompt else ())]
     prefix = _encoded(tokenizer, options.prefix)
@@ -145,7 +145,7 @@ def initial_tokens(
 
 
 def _encoded(tokenizer: Tokenizer, text: str | None) -> list[int]:
-    return tokenizer.encode(" " + text.strip()) if text is not None else []
+    return tokenizer.encode(" " + text.strip()) if text else []
 
 
 def sample_len(options: TranscribeOptions, dims: Dims) -> int:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from maxwhisper.clock import StageClock
+from maxwhisper.decoding.rules import SuppressTokens, TimestampRules
 from maxwhisper.decoding.search import Candidate, Sampling, likeliest
 from maxwhisper.decoding.search import search as run_search
 from maxwhisper.decoding.window import compression_ratio, initial_tokens, sample_len
 from maxwhisper.dims import Dims
-from maxwhisper.errors import NumericError
+from maxwhisper.errors import NumericError, OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import get_tokenizer
 
@@ -174,6 +175,38 @@ def test_nan_logits_are_an_error_that_says_what_to_do():
         )  # fmt: skip
 
 
+class AloneDecoder(ScriptedDecoder):
+    """Goes on by itself, into what `lost` says of its rows: sums that are no numbers."""
+
+    lost = ()
+
+    def greedy(self, sampled, sum_logprobs, rules, most):
+        sums = np.where(np.isin(np.arange(len(sampled)), self.lost), np.nan, 0)
+        return np.pad(sampled, ((0, 0), (0, 3)), constant_values=5), sums.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "error"),
+    [(range(TOKENIZER.timestamp_begin), OptionError), ((TOKENIZER.no_speech,), NumericError)],
+)
+def test_no_token_left_and_no_number_are_told_apart_on_a_device_too(forbidden, error):
+    """After a timestamp text must follow: if all of it is forbidden, nothing can."""
+    rules = (
+        SuppressTokens(tuple(forbidden)),
+        TimestampRules(TOKENIZER.eot, TOKENIZER.no_timestamps, TOKENIZER.timestamp_begin, None),
+    )
+    decoder = AloneDecoder([[TOKENIZER.timestamp_begin]] * 2)
+
+    def run():
+        first, strategy = (TOKENIZER.sot,), Sampling(TOKENIZER.eot)
+        run_search(decoder, first, 2, strategy, rules, TOKENIZER, 9, 448, StageClock())
+
+    run()
+    decoder.lost = (1,)
+    with pytest.raises(error):
+        run()
+
+
 def test_hotwords_share_the_prompts_room():
     def first(prompt, **changes):
         return initial_tokens(TOKENIZER, TranscribeOptions(**changes), prompt, DIMS)
@@ -184,9 +217,7 @@ def test_hotwords_share_the_prompts_room():
     assert full[1 : 1 + len(words)] == words
     assert len(full) == 1 + 223 + 1
     assert full[-2] == 299
-    # As in faster-whisper, a prefix takes the place of hotwords.
-    prefix = tuple(TOKENIZER.encode(" And so"))
-    assert first((), hotwords="kernel", prefix="And so") == (TOKENIZER.sot, *prefix)
+    assert first((), hotwords="", prefix="") == (TOKENIZER.sot,)  # no text is no tokens
 
 
 def test_initial_tokens():
