@@ -64,8 +64,11 @@ def sequential_arguments(
         "suppress_tokens": _suppress_tokens(options.suppress_tokens),
         "suppress_blank": options.suppress_blank,
         "without_timestamps": options.without_timestamps,
-        # 0 and None switch the limit off in the reference, where 0 would force <|0.00|> here.
-        "max_initial_timestamp": options.max_initial_timestamp or CHUNK_LENGTH_S,
+        # 0 and None switch the limit off in the reference, where 0 would force <|0.00|> here; so
+        # does more than a window.
+        "max_initial_timestamp": min(
+            options.max_initial_timestamp or CHUNK_LENGTH_S, CHUNK_LENGTH_S
+        ),
         "compression_ratio_threshold": options.compression_ratio_threshold,
         "log_prob_threshold": options.logprob_threshold,
         "no_speech_threshold": options.no_speech_threshold,

@@ -44,12 +44,42 @@ def test_changes_are_checked_by_name():
         ({"length_penalty": 1.5}, "length_penalty"),
         ({"temperature": -1.0}, "temperature"),
         ({"temperature": ()}, "temperature"),
+        ({"temperature": (0.0, float("inf"))}, "temperature"),
+        ({"temperature": (0.0, float("nan"))}, "temperature"),
         ({"max_initial_timestamp": -0.1}, "max_initial_timestamp"),
+        ({"max_initial_timestamp": float("inf")}, "max_initial_timestamp"),
+        ({"compression_ratio_threshold": float("nan")}, "compression_ratio_threshold"),
+        ({"logprob_threshold": float("nan")}, "logprob_threshold"),
+        ({"no_speech_threshold": float("nan")}, "no_speech_threshold"),
+        ({"prompt_reset_on_temperature": float("nan")}, "prompt_reset_on_temperature"),
+        ({"beam_size": 2, "patience": float("inf")}, "patience"),
+        ({"repetition_penalty": float("inf")}, "repetition_penalty"),
+        ({"seed": -1}, "seed"),
+        ({"language_detection_threshold": -0.1}, "language_detection_threshold"),
+        ({"language_detection_threshold": 1.1}, "language_detection_threshold"),
+        ({"hallucination_silence_threshold": -1.0}, "hallucination_silence_threshold"),
+        ({"hotwords": "kernel", "prefix": "And so"}, "hotwords and prefix both begin a window"),
     ],
 )
 def test_impossible_values(changes, reason):
     with pytest.raises(OptionError, match=reason):
         TranscribeOptions(**changes).validate()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compression_ratio_threshold": -1.0},  # every window falls back
+        {"logprob_threshold": 1.0},
+        {"no_speech_threshold": -1.0},  # every doubtful window is silence
+        {"max_initial_timestamp": 31.0},  # no limit
+        {"hallucination_silence_threshold": 0.0},
+        {"hotwords": "kernel", "prefix": ""},  # no prefix
+    ],
+    ids=str,
+)
+def test_what_the_reference_gives_a_meaning_is_possible(changes):
+    assert TranscribeOptions(**changes).validate() == TranscribeOptions(**changes)
 
 
 def test_unsupported_means_different_from_the_default():

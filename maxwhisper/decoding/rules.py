@@ -190,9 +190,12 @@ def suppressed_tokens(tokenizer: Tokenizer, request: str | Sequence[int]) -> tup
         raise OptionError(
             f"suppress_tokens must be comma-separated token ids, got {request!r}"
         ) from None
-    tokens = {token for token in ids if token >= 0}
-    if any(token >= tokenizer.n_vocab for token in tokens):
-        raise OptionError(f"suppress_tokens: ids end at {tokenizer.n_vocab - 1}, got {request!r}")
+    if any(not -1 <= token < tokenizer.n_vocab for token in ids):
+        raise OptionError(
+            f"suppress_tokens: ids lie in 0..{tokenizer.n_vocab - 1}, or -1 for the non-speech "
+            f"symbols, got {request!r}"
+        )
+    tokens = set(ids) - {-1}
     if -1 in ids:
         tokens.update(tokenizer.non_speech_tokens)
     tokens.update(

@@ -118,7 +118,7 @@ def test_suppressed_ids_equal_openai_whisper(tokenizer, openai_tokenizer, reques
     assert suppressed_tokens(tokenizer, request_) == task._get_suppress_tokens()
 
 
-@pytest.mark.parametrize("request_", ["a", "1,,2", "99999"])
+@pytest.mark.parametrize("request_", ["a", "1,,2", "99999", "-1,-5", (-2,)])
 def test_impossible_suppression_is_refused(tokenizer, request_):
     with pytest.raises(OptionError, match="suppress_tokens"):
         suppressed_tokens(tokenizer, request_)

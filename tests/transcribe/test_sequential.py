@@ -146,7 +146,7 @@ def test_a_window_that_does_not_move_on_is_left(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "option", [{"task": "dance"}, {"sample_len": 0}, {"max_initial_timestamp": 31.0}]
+    "option", [{"task": "dance"}, {"sample_len": 0}, {"max_initial_timestamp": -1.0}]
 )
 def test_impossible_values_are_refused(option):
     with pytest.raises(OptionError, match=next(iter(option))):
