@@ -1,12 +1,14 @@
 """Sentences: cleaned so that writing and speech agree, split for good, sayable by the rules."""
 
 import random
+import re
 
 import pytest
 
 from maxwhisper.scoring import normalize
 from tools.train_demo import text
 from tools.train_demo.phrases import fill, number_words, ordinal_words, phrases, year_words
+from tools.train_demo.scenes import rules, scenes
 
 
 @pytest.mark.parametrize(
@@ -116,3 +118,37 @@ def test_phrases_hold_no_token_that_decoding_suppresses(tokenizer):
         assert not suppressed & set(tokenizer.encode(" " + written)), written
         assert not any(character.isdigit() for character in said), said
         assert "{" not in written + said
+
+
+def test_no_sentence_quotes_an_example_clip():
+    said = "The kettle was already singing when she opened the kitchen door."
+    pairs = [
+        (said, ""),
+        ("When she OPENED the kitchen, he left.", ""),
+        ("She opened the door.", ""),
+    ]
+    assert text.not_quoting(pairs, [said]) == [pairs[2]]
+    assert said in " ".join(text.clip_texts())
+
+
+def test_every_rule_of_the_scenes_is_there_and_is_used():
+    used = set(re.findall(r"\{(\w+)\}", str(rules())))
+    assert used | {"sentence"} == set(rules())
+
+
+def test_scenes_are_sentences_and_repeat_for_a_seed():
+    told = list(scenes(random.Random(0), 500))
+    assert told == list(scenes(random.Random(0), 500))
+    assert len(set(told)) > 450
+    for sentence in told:
+        assert sentence[0].isupper()
+        assert sentence[-1] in ".?"
+        assert "{" not in sentence
+        assert not re.search(r"\b[Aa] [aeiou]", sentence)
+
+
+def test_plurals_of_things_are_spelled():
+    texts = " ".join(written for written, _ in phrases(random.Random(0), 3000))
+    assert "countries" in texts
+    assert "boxes" in texts
+    assert not re.search(r"countrys|boxs|glasss|storys", texts)

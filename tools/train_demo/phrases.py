@@ -8,6 +8,8 @@ network sees each of the 900 three-digit tokens too seldom to learn it.
 import random
 from collections.abc import Callable, Iterator
 
+from tools.train_demo.grammar import third_or_plural
+
 Slot = tuple[str, str]  # written, spoken
 
 # Lists of single words, by name.
@@ -82,14 +84,14 @@ _TEMPLATES = (
     "I think {person} {did} it because the {thing} was {kind}.",
     "Please put the {kind} {thing} on the {thing}.",
     "There is a {thing} in the {kind} {thing}, isn't there?",
-    "What would you do with {number} {kind} {thing}s?",
-    "We have {number} {thing}s and {number} {thing}s.",
+    "What would you do with {number} {kind} {things}?",
+    "We have {number} {things} and {number} {things}.",
     "It costs {money}, not {money}.",
     "The price fell by {percent} in {year}.",
     "Call me at {digits}.",
     "The number is {digits}.",
     "Room {number}, on the {ordinal} floor.",
-    "They counted {big} {thing}s.",
+    "They counted {big} {things}.",
     "{number}, {number}, {number}, {number}.",
     "The train leaves at {time}, from platform {number}.",
     "Let's meet at {time} on {day}.",
@@ -238,6 +240,7 @@ _SLOTS: dict[str, Callable[[random.Random], Slot]] = {
     "person": _one_of(_PEOPLE),
     "when": _one_of(_WHEN),
     **{n: _one_of(_WORDS[n]) for n in ("measure", "place", "surname", "day", "did", "thing")},
+    "things": _one_of([third_or_plural(thing) for thing in _WORDS["thing"]]),
     "kind": _one_of(_WORDS["kind"]),
 }
 

@@ -1,8 +1,9 @@
 """What the synthesisers are to say: sentences as Whisper writes them, and as they are read aloud.
 
 Owns what a usable sentence is and which 500 or so are never trained on. In: WordNet's data files
-(Debian package wordnet-base, licence WordNet3.0: use for any purpose), the sentences of `phrases`
-and of `grammar`. Out: one JSON line per sentence. Knows nothing of sound.
+(Debian package wordnet-base, licence WordNet3.0: use for any purpose), the sentences of `phrases`,
+`grammar` and `scenes`, and the texts of the example clips, to leave them out. Out: one JSON line
+per sentence. Knows nothing of sound.
 
 `python -m tools.train_demo.text sentences.jsonl`
 """
@@ -22,12 +23,16 @@ from maxwhisper.checkpoint.bundled import DIMS
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
 from tools.train_demo.grammar import Grammar
 from tools.train_demo.phrases import phrases
+from tools.train_demo.scenes import scenes
 
 WORDNET = Path("/usr/share/wordnet")
+CLIPS = Path("examples/clips")
 HELD_OUT = 0.0025  # share of all sentences, chosen by hash: about 500
 N_PHRASES = 80_000
 N_GRAMMAR = 120_000
+N_SCENES = 60_000
 LEAST_COUNT = 8  # of a token, to be worth a row
+QUOTED = 5  # words in a row that no sentence shares with an example clip
 LEAST_WORD_COUNT = 12  # of a word, in what we generate: the stated domain is common words
 SHORTEST, LONGEST = 12, 140  # letters: about 1 s to 10 s of speech
 
@@ -138,6 +143,18 @@ def known_words(
     return [pair for pair in pairs if words.issuperset(_LETTERS.findall(pair[0].lower()))]
 
 
+def not_quoting(pairs: Iterable[tuple[str, str]], quoted: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs that share no five words in a row with the texts of `quoted`: what the example clips
+    say shall be heard, not known."""
+    there = {words for text in quoted for words in _in_a_row(text)}
+    return [pair for pair in pairs if there.isdisjoint(_in_a_row(pair[0]))]
+
+
+def _in_a_row(text: str) -> set[tuple[str, ...]]:
+    words = _LETTERS.findall(text.lower())
+    return {tuple(words[start : start + QUOTED]) for start in range(len(words) - QUOTED + 1)}
+
+
 def split_key(text: str) -> str:
     """sha256 of the letters and digits alone: casing and punctuation make no new sentence."""
     letters = re.sub(r"[^a-z0-9]", "", text.lower())
@@ -154,6 +171,12 @@ def split(pairs: Iterable[tuple[str, str]], share: float = HELD_OUT) -> list[Sen
     """Drop repetitions, hold out the `share` of smallest hash; sorted by hash."""
     by_key = {split_key(text): (text, spoken) for text, spoken in pairs}
     return [Sentence(*by_key[key], is_held_out(key, share)) for key in sorted(by_key)]
+
+
+def clip_texts(folder: Path = CLIPS) -> list[str]:
+    """What is said in the example clips."""
+    clips = json.loads((folder / "clips.json").read_text("utf-8"))
+    return [clip["text"] for clip in clips]
 
 
 def write(sentences: Iterable[Sentence], path: Path) -> None:
@@ -175,9 +198,11 @@ def main() -> None:
     dictionary = ((text, text) for text in wordnet_sentences())
     made = phrases(random.Random(0), N_PHRASES)
     grammar = Grammar(WORDNET, _UNWELCOME).sentences(random.Random(0), N_GRAMMAR)
-    formed = ((text, text) for text in grammar if LONGEST >= len(text) >= SHORTEST)
+    told = scenes(random.Random(0), N_SCENES)
+    formed = ((text, text) for text in (*grammar, *told) if LONGEST >= len(text) >= SHORTEST)
     pairs = common_words((*made, *formed), LEAST_WORD_COUNT)
     pairs += known_words(dictionary, pairs)
+    pairs = not_quoting(pairs, clip_texts())
     sentences = split(familiar(pairs, get_tokenizer(DIMS)))
     write(sentences, path)
     words = {word for sentence in sentences for word in sentence.text.lower().split()}
