@@ -17,6 +17,11 @@ from maxwhisper.decoding.rules import Rule, greedy_rules, log_sum_exp
 from maxwhisper.errors import NumericError, OptionError
 from maxwhisper.tokenizer import Tokenizer
 
+NO_NUMBERS = (
+    "expected numbers from the network, got NaN logits: this precision overflows on this device, "
+    "load the model with dtype='float32'"
+)
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -146,9 +151,9 @@ def search(
                 break
             if going_alone is not None:
                 sampled, sum_logprobs = going_alone(sampled, sum_logprobs, most)
-                if (lost := np.isnan(sum_logprobs)).any():
+                if (lost := ~np.isfinite(sum_logprobs)).any():
                     _refuse_dead_ends(sampled[lost], rules, tokenizer.n_vocab)
-                    _refuse_nan(sum_logprobs)
+                    raise NumericError(NO_NUMBERS)
                 break
             if move.sources is not None:
                 decoder.select(move.sources)
@@ -169,8 +174,10 @@ def _alone(
 
 
 def _filtered(logits: Float32, sampled: Int64, rules: Sequence[Rule]) -> Float32:
-    """A copy that every rule has passed. Raises `OptionError` where nothing is left of a row."""
-    _refuse_nan(logits)
+    """A copy that every rule has passed. Raises `OptionError` where nothing is left of a row,
+    `NumericError` for NaN."""
+    if np.isnan(logits).any():
+        raise NumericError(NO_NUMBERS)
     logits = logits.copy()
     for rule in rules:
         rule.apply(logits, sampled)
@@ -184,17 +191,10 @@ def _filtered(logits: Float32, sampled: Int64, rules: Sequence[Rule]) -> Float32
 
 def _refuse_dead_ends(sampled: Int64, rules: Sequence[Rule], n_vocab: int) -> None:
     """Raise `OptionError` where the rules leave no token after the first few of `sampled` (R, n),
-    whatever the logits: the log-probability of nothing is NaN on a device."""
+    whatever the logits. A device goes on then, with a sum of log-probabilities that is not finite:
+    the CPU's is infinite."""
     for n in range(1, sampled.shape[1]):
         _filtered(np.zeros((len(sampled), n_vocab), np.float32), sampled[:, :n], rules)
-
-
-def _refuse_nan(numbers: Float32) -> None:
-    if np.isnan(numbers).any():
-        raise NumericError(
-            "expected numbers from the network, got NaN logits: this precision overflows on this "
-            "device, load the model with dtype='float32'"
-        )
 
 
 def _probability(logits: Float32, token: int) -> float:

@@ -176,20 +176,21 @@ def test_nan_logits_are_an_error_that_says_what_to_do():
 
 
 class AloneDecoder(ScriptedDecoder):
-    """Goes on by itself, into what `lost` says of its rows: sums that are no numbers."""
+    """Goes on by itself; in the end its second row has this sum."""
 
-    lost = ()
+    last_sum = 0.0
 
     def greedy(self, sampled, sum_logprobs, rules, most):
-        sums = np.where(np.isin(np.arange(len(sampled)), self.lost), np.nan, 0)
-        return np.pad(sampled, ((0, 0), (0, 3)), constant_values=5), sums.astype(np.float32)
+        sums = np.array([0, self.last_sum], np.float32)
+        return np.pad(sampled, ((0, 0), (0, 3)), constant_values=5), sums
 
 
+@pytest.mark.parametrize("last_sum", [math.nan, math.inf])
 @pytest.mark.parametrize(
     ("forbidden", "error"),
     [(range(TOKENIZER.timestamp_begin), OptionError), ((TOKENIZER.no_speech,), NumericError)],
 )
-def test_no_token_left_and_no_number_are_told_apart_on_a_device_too(forbidden, error):
+def test_no_token_left_and_no_number_are_told_apart_on_a_device_too(forbidden, error, last_sum):
     """After a timestamp text must follow: if all of it is forbidden, nothing can."""
     rules = (
         SuppressTokens(tuple(forbidden)),
@@ -202,7 +203,7 @@ def test_no_token_left_and_no_number_are_told_apart_on_a_device_too(forbidden, e
         run_search(decoder, first, 2, strategy, rules, TOKENIZER, 9, 448, StageClock())
 
     run()
-    decoder.lost = (1,)
+    decoder.last_sum = last_sum
     with pytest.raises(error):
         run()
 

@@ -12,6 +12,7 @@ from maxwhisper.decoding.rules import build_rules, greedy_rules
 from maxwhisper.decoding.search import Sampling
 from maxwhisper.decoding.window import decode_windows
 from maxwhisper.dims import N_FRAMES, N_SAMPLES
+from maxwhisper.errors import OptionError
 from maxwhisper.options import GREEDY
 from maxwhisper.tokenizer import get_tokenizer
 
@@ -113,6 +114,16 @@ def test_windows_are_those_of_the_twin(engine, tokenizer, changes, figure):
         assert (got.tokens, got.text) == (want.tokens, want.text)
     errors = [abs(a.avg_logprob - b.avg_logprob) for a, b in zip(*results, strict=True)]
     figure(max(errors), 1e-4, f"greedy step, avg_logprob of windows, {changes}")
+
+
+def test_no_token_left_is_the_same_error(engine, tokenizer):
+    """A timestamp may open a window, and then nothing may follow it."""
+    network = engine.network
+    encoded = network.encode(np.zeros((1, N_FRAMES, engine.dims.n_mels), np.float32))
+    options = GREEDY.changed({"suppress_tokens": tuple(range(tokenizer.timestamp_begin))})
+    for each in (Twin(network), network):
+        with pytest.raises(OptionError, match="suppress_tokens must leave some"):
+            decode_windows(each, encoded, 1, tokenizer, options, (), StageClock())
 
 
 def test_other_rules_stay_on_the_host(tokenizer):
