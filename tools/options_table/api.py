@@ -4,9 +4,8 @@ import functools
 import shutil
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
-
-import gradio as gr
 
 from app import EXAMPLES
 from maxwhisper.engine import OURS, OnSegment, Waveform
@@ -59,7 +58,7 @@ class Endpoint:
     def ask(self, language: str = "en", **options: Any) -> TranscribeOptions:
         """The options that an engine is given."""
         upload = shutil.copy(EXAMPLES / "plain.flac", self._folder)
-        asker = gr.Request(client={"host": "127.0.0.1"})
+        asker = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"))
         self._compare({"path": str(upload)}, asker, language=language, options=options)
         return self._pool.asked
 
