@@ -1,4 +1,5 @@
-"""How live audio is cut up for transcription. What is asked of the text is in `options`."""
+"""How live audio is cut up for transcription, and how speech is looked for in it. What is asked of
+the text is in `options`."""
 
 from dataclasses import dataclass
 
@@ -12,12 +13,12 @@ LAG_S = 0.1  # so long speech has gone on when its detection notices
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """Seconds of audio, not of waiting."""
+    """Seconds of audio, not of waiting. Pauses are known where speech is looked for."""
 
     hop_s: float = 1.0  # this much new audio, and the window is heard again
     window_s: float = CHUNK_LENGTH_S  # most audio heard at once; less costs less, and knows less
     pause_s: float = 0.5  # a pause this long commits what was said before it
-    vad: VadOptions | bool = True  # look for speech, so, and decode nothing where there is none
+    vad: VadOptions | bool = True  # True, or how: look for speech, and decode nothing else
     keep_up: bool = False  # of several hops that come at once, hear the last alone
 
     def validate(self) -> "StreamOptions":
@@ -31,9 +32,12 @@ class StreamOptions:
             raise OptionError(f"pause_s must be above 0, got {self.pause_s}")
         if self.vad:
             self._validate_speech()
+        elif self.pause_s != StreamOptions.pause_s:
+            raise OptionError("pause_s needs vad: without it no pause is known")
         return self
 
     def _validate_speech(self) -> None:
+        """Raise `OptionError` for speech detection that makes no sense while the audio comes."""
         longest_s = self.speech.validate().max_speech_duration_s
         if longest_s != VadOptions.max_speech_duration_s:
             raise OptionError(

@@ -79,6 +79,7 @@ class Whisper:
         `options` and keyword `changes` are fields of `TranscribeOptions`. Windows follow one
         another as in openai-whisper; with a `batch_size`, so many are decoded together. `vad`: is
         speech looked for first, so that nothing else is read? If not said, only in batches.
+        Without them every stretch of speech is read as a clip of its own: docs/options.md says why.
         `timings` of the result are seconds per stage, `audio` (reading and resampling a file) among
         them, and `total` for all of it. Raises `AudioError` for a recording that cannot be read,
         `OptionError` for an option that cannot be honoured, `EngineUnavailable` where what `vad`
@@ -159,8 +160,9 @@ class Whisper:
     ) -> Stream:
         """Live transcription: `feed` it samples as they come, then `finish` it.
 
-        `options` and `changes` as in `transcribe`; `how` says how audio is cut up. One stream at a
-        time, and no `transcribe` in between feeds from another thread. Raises as `transcribe`.
+        `options` and `changes` as in `transcribe`; `how` says how audio is cut up and speech
+        looked for. One stream at a time, and no `transcribe` in between feeds from another thread.
+        Raises as `transcribe`.
         """
         options, how = (options or TranscribeOptions()).changed(changes), how or StreamOptions()
         listener = NetworkListener(self.network, options, self.checkpoint.alignment_heads)

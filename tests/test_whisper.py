@@ -65,6 +65,29 @@ def test_silence_is_not_read_one_by_one_either(whisper, vad):
     assert transcript.timings["vad"] > 0
 
 
+def test_an_end_told_late_is_not_put_after_the_silence():
+    """In faster-whisper, which joins the stretches of speech, it is."""
+    from faster_whisper.transcribe import restore_speech_timestamps
+
+    late_s, silence_s = 0.1, 90.0
+
+    class Late(HearingNetwork):
+        def heard(self, numbers):
+            *tokens, end = super().heard(numbers)
+            return [*tokens, end + round(late_s / 0.02)]
+
+    whisper = Whisper(SimpleNamespace(alignment_heads=((0, 0),)), Late())
+    waveform = speech([100, 20, round(silence_s * 100), 20])
+    (_, (_, _, end_s), *_), how = true_times(waveform), VadOptions(speech_pad_ms=0)
+    ends = [end for _, _, end in heard(whisper.transcribe(waveform, FREE, vad=how))]
+    assert ends[1] == pytest.approx(end_s + late_s)
+    spans = runs(waveform, how)
+    told_s = (spans[0].end - spans[0].start) / 16_000 + late_s
+    segment = SimpleNamespace(start=0.0, end=told_s, words=None)
+    (theirs,) = restore_speech_timestamps([segment], [s._asdict() for s in spans], 16_000)
+    assert theirs.end == pytest.approx(end_s + late_s + silence_s)
+
+
 def test_a_recording_without_speech_is_not_read(whisper):
     transcript = whisper.transcribe(np.zeros(16_000 * 60, np.float32), FREE, vad=True)
     assert (transcript.text, transcript.segments, whisper.network.batches) == ("", (), [])

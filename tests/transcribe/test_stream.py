@@ -223,6 +223,7 @@ def test_how_much_is_kept_before_speech_and_when_it_parts():
         {"hop_s": 5.0, "window_s": 4.0},
         {"window_s": 31.0},
         {"pause_s": 0},
+        {"pause_s": 1.0, "vad": False},
         {"window_s": 0.5, "hop_s": 0.5},  # silence alone would fill it
         {"window_s": 6.0, "vad": VadOptions(speech_pad_ms=5900)},
         {"window_s": 6.0, "vad": VadOptions(min_speech_duration_ms=5900)},

@@ -67,11 +67,23 @@ over HTTP; and the two other engines, window after window, with our names for th
 refuses a name that it has no setting for.
 """
 
+ON_VAD = """
+## What `vad` reads
+
+Window after window, every stretch of speech is a clip of its own: no window reaches over a silence
+that was left out, so all times are the recording's. faster-whisper joins the stretches, reads on
+over the joints, and maps the times back. Its windows are fuller. But Whisper's times err, and a
+segment often ends with the start of the next: an end that is told later than the padding lasts
+falls behind the joint, and is put after the silence, seconds or minutes late. So we do not join.
+Where many stretches are short, `batch_size` reads those that lie within 30 s in one window, the
+pauses between them included, and its times need no mapping either.
+"""
+
 
 def page() -> str:
     """The whole of docs/options.md."""
     tables = (("Options of a transcription", OPTIONS), ("How sound is read", READING))
-    return HEAD + "".join(f"\n## {title}\n\n{_table(rows)}" for title, rows in tables)
+    return HEAD + "".join(f"\n## {title}\n\n{_table(rows)}" for title, rows in tables) + ON_VAD
 
 
 def _table(rows: Sequence[Row]) -> str:
