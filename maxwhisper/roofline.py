@@ -35,14 +35,14 @@ def window_flops(dims: Dims) -> int:
     return convolutions + dims.n_audio_layer * layer + dims.n_text_layer * cross_kv
 
 
-def step_bytes(dims: Dims, itemsize: int, batch: int, n_tokens: int) -> int:
+def step_bytes(dims: Dims, matrix_itemsize: int, itemsize: int, batch: int, n_tokens: int) -> int:
     """What a step must read when every row holds `n_tokens`: weights once, keys and values of the
     text and of the audio for each row."""
     width = dims.n_text_state
     # self-attention 4 C², cross-attention's query and out 2 C², the MLP 8 C²
     weights = dims.n_text_layer * 14 * width**2 + dims.n_vocab * width
     kept = dims.n_text_layer * 2 * (n_tokens + dims.n_audio_ctx) * width
-    return itemsize * (weights + batch * kept)
+    return matrix_itemsize * weights + itemsize * batch * kept
 
 
 def roofline(
@@ -52,14 +52,16 @@ def roofline(
     `runtime.ceilings.Ceilings`: seconds (the median of `ROUNDS`), work, and its share of the most
     that the device gives."""
     network = engine.network
-    dims, itemsize = network.dims, network.placement.dtype.size_in_bytes
+    dims, placement = network.dims, network.placement
+    itemsize = placement.dtype.size_in_bytes
+    matrices = placement.matrices if placement.device.is_host else placement.dtype
     entries = []
     for batch in batch_sizes:
         mel = np.zeros((batch, dims.n_frames, dims.n_mels), np.float32)
         encode_s = _median_s(functools.partial(_encoded, network, mel))
         encoded = _encoded(network, mel)
         step_s = _median_s(functools.partial(_steps, network, encoded, batch)) / N_STEPS
-        n_bytes = step_bytes(dims, itemsize, batch, N_STEPS // 2)
+        n_bytes = step_bytes(dims, matrices.size_in_bytes, itemsize, batch, N_STEPS // 2)
         entries += [
             _entry("encoder", batch, encode_s, "flops", batch * window_flops(dims), ceilings),
             _entry("decoder step", batch, step_s, "bytes", n_bytes, ceilings),

@@ -233,7 +233,7 @@ def create_engine(
     except ArtifactError as error:
         if progress:
             progress(f"compiling again: {error}")
-        discard(checkpoint.dims, placement, cache_dir)
+        discard(checkpoint.dims, network.placement, cache_dir)
         network = load_network(checkpoint, placement, cache_dir, progress, sources=())
         verify(network, checkpoint, cache_dir)
     return Whisper(checkpoint, network, cache_dir)

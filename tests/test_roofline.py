@@ -45,8 +45,8 @@ def test_a_step_reads_the_decoders_matrices_once_and_each_rows_keys_and_values(n
     positions = network.decoder.positional_embedding.numel()
     weights = sum(matrices) + sum(own) - positions
     kept = SMALL.n_text_layer * 2 * (10 + SMALL.n_audio_ctx) * SMALL.n_text_state
-    assert roofline.step_bytes(SMALL, 4, 1, 10) == 4 * (weights + kept)
-    assert roofline.step_bytes(SMALL, 2, 8, 10) == 2 * (weights + 8 * kept)
+    assert roofline.step_bytes(SMALL, 4, 4, 1, 10) == 4 * (weights + kept)
+    assert roofline.step_bytes(SMALL, 2, 4, 8, 10) == 2 * weights + 4 * 8 * kept
 
 
 def test_the_bundled_network_stays_below_such_ceilings(engine):

@@ -21,7 +21,14 @@ from max.graph import (
 )
 
 from maxwhisper.dims import Dims
-from maxwhisper.graphs.layers import Scope, attention, merge_heads, split_heads
+from maxwhisper.graphs.layers import (
+    KERNELS,
+    Scope,
+    attention,
+    few_rows,
+    merge_heads,
+    split_heads,
+)
 
 PREFILL = "decoder_prefill"
 STEP = "decoder_step"
@@ -30,7 +37,9 @@ STEP = "decoder_step"
 Append = Callable[[BufferValue, TensorValue], TensorValue]
 
 
-def prefill_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -> None:
+def prefill_graph(
+    module: Module, dims: Dims, dtype: DType, device: DeviceRef, matrices: DType
+) -> None:
     """tokens (B, L) at positions offset..offset+L-1 -> logits (B, R, V) at the R rows asked for,
     then each layer's cross-attention queries (B, H, L, D), from which word times are made.
 
@@ -41,18 +50,20 @@ def prefill_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -
         *_input_types(dims, dtype, device, "tokens"),
         TensorType(DType.int64, ("rows",), device),
     ]
-    with Graph(PREFILL, input_types=types, module=module) as graph:
-        scope = Scope(graph, dtype, device)
+    with Graph(PREFILL, input_types=types, module=module, custom_extensions=[KERNELS]) as graph:
+        scope = Scope(graph, dtype, device, matrices)
         *inputs, rows = graph.inputs
         x, queries = _decode(scope, dims, inputs)
         graph.output(logits(scope, ops.gather(x, rows.tensor, axis=1), dims), *queries)
 
 
-def step_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -> None:
+def step_graph(
+    module: Module, dims: Dims, dtype: DType, device: DeviceRef, matrices: DType
+) -> None:
     """tokens (B, 1) at position offset -> logits (B, 1, V). Inputs as prefill's, without rows."""
     types = _input_types(dims, dtype, device, 1)
-    with Graph(STEP, input_types=types, module=module) as graph:
-        scope = Scope(graph, dtype, device)
+    with Graph(STEP, input_types=types, module=module, custom_extensions=[KERNELS]) as graph:
+        scope = Scope(graph, dtype, device, matrices)
         x, _ = _decode(scope, dims, graph.inputs)
         graph.output(logits(scope, x, dims))
 
@@ -114,7 +125,7 @@ def blocks(
     n_layer = dims.n_text_layer
     cross = [value.tensor for value in keys_values[: 2 * n_layer]]
     cache = [value.buffer for value in keys_values[2 * n_layer :]]
-    x = ops.gather(_token_embedding(scope, dims), tokens, axis=0) + positions
+    x = ops.gather(_token_embedding(scope, dims), tokens, axis=0).cast(scope.dtype) + positions
     queries = []
     for layer in range(n_layer):
         of_layer = (*cross[2 * layer : 2 * layer + 2], *cache[2 * layer : 2 * layer + 2])
@@ -138,18 +149,18 @@ def _block(
     cross_k, cross_v, cache_k, cache_v = keys_values
 
     h = scope.layer_norm(x, f"{name}.attn_ln", n_state)
-    qkv = scope.linear(h, f"{name}.attn.qkv", n_state, 3 * n_state)
+    qkv = scope.linear_of_few(h, f"{name}.attn.qkv", n_state, 3 * n_state)
     q, k, v = (split_heads(part, n_head) for part in ops.chunk(qkv, 3, axis=2))
     h = merge_heads(attention(q, append(cache_k, k), append(cache_v, v), mask))
-    x = x + scope.linear(h, f"{name}.attn.out", n_state, n_state)
+    x = x + scope.linear_of_few(h, f"{name}.attn.out", n_state, n_state)
 
     h = scope.layer_norm(x, f"{name}.cross_attn_ln", n_state)
-    q = split_heads(scope.linear(h, f"{name}.cross_attn.query", n_state, n_state), n_head)
+    q = split_heads(scope.linear_of_few(h, f"{name}.cross_attn.query", n_state, n_state), n_head)
     h = merge_heads(attention(q, cross_k, cross_v))
-    x = x + scope.linear(h, f"{name}.cross_attn.out", n_state, n_state)
+    x = x + scope.linear_of_few(h, f"{name}.cross_attn.out", n_state, n_state)
 
     h = scope.layer_norm(x, f"{name}.mlp_ln", n_state)
-    return x + scope.mlp(h, f"{name}.mlp", n_state), q
+    return x + scope.mlp(h, f"{name}.mlp", n_state, few=True), q
 
 
 def positional_embedding(scope: Scope, dims: Dims) -> TensorValue:
@@ -158,15 +169,17 @@ def positional_embedding(scope: Scope, dims: Dims) -> TensorValue:
 
 
 def _token_embedding(scope: Scope, dims: Dims) -> TensorValue:
-    return scope.weight("decoder.token_embedding.weight", dims.n_vocab, dims.n_text_state)
+    name = "decoder.token_embedding.weight"
+    return scope.weight(name, dims.n_vocab, dims.n_text_state, dtype=scope.matrices)
 
 
 def logits(scope: Scope, x: TensorValue, dims: Dims) -> TensorValue:
     """(B, R, C) -> (B, R, V): the output projection is the token embedding (model.py:246).
 
-    Written as embedding @ x^T: on a CPU, for one row, that takes 4.4 ms where x @ embedding^T takes
-    6.8 ms (256 wide, 2 cores, MAX 26.7.0), and needs no second, transposed copy of the embedding.
+    On a GPU written as embedding @ x^T, which needs no second, transposed copy of the embedding.
     """
+    if scope.device.is_cpu():
+        return few_rows(x, _token_embedding(scope, dims))
     batch, rows, n_state = x.shape
     columns = ops.transpose(x.reshape((-1, n_state)), 0, 1)
     rows_last = ops.transpose(_token_embedding(scope, dims) @ columns, 0, 1)

@@ -27,12 +27,14 @@ from maxwhisper.graphs.decoder import (
     logits,
     positional_embedding,
 )
-from maxwhisper.graphs.layers import MASKED, Scope
+from maxwhisper.graphs.layers import KERNELS, MASKED, Scope
 
 GREEDY_STEP = "greedy_step"
 
 
-def greedy_step_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -> None:
+def greedy_step_graph(
+    module: Module, dims: Dims, dtype: DType, device: DeviceRef, matrices: DType
+) -> None:
     """Reads the last token of every row, at `position`, and writes the next one. No outputs.
 
     Inputs, all but the rules changed in place: position (1,) int64, a host value on a CPU and
@@ -52,8 +54,8 @@ def greedy_step_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRe
         TensorType(DType.int64, (2,), device),
         *keys_values_types(dims, dtype, device),
     ]
-    with Graph(GREEDY_STEP, input_types=types, module=module) as graph:
-        scope = Scope(graph, dtype, device)
+    with Graph(GREEDY_STEP, input_types=types, module=module, custom_extensions=[KERNELS]) as graph:
+        scope = Scope(graph, dtype, device, matrices)
         counter, written, state, sums, forbidden, bounds, *keys_values = graph.inputs
         position = counter.tensor if on_host else ops.buffer_load(counter.buffer)
         last = ops.buffer_load(state.buffer)

@@ -5,21 +5,33 @@ and stay outside the compiled artifact; `runtime/weights.py` lays arrays out und
 Must not know: checkpoints, devices that exist, sessions.
 """
 
+from pathlib import Path
+
+import numpy as np
 from max.dtype import DType
-from max.graph import DeviceRef, Graph, TensorValue, Weight, ops
+from max.graph import DeviceRef, Graph, TensorType, TensorValue, Weight, ops
 
 LAYER_NORM_EPS = 1e-5  # torch's default, which the reference uses
 # Added to the score of a slot that may not be seen; exp() of it is exactly 0 in float32.
 MASKED = -1e30
 
 
-class Scope:
-    """A graph under construction together with the precision and device of its weights."""
+KERNELS = Path(__file__).with_name("kernels")  # ours, in Mojo, for a CPU
 
-    def __init__(self, graph: Graph, dtype: DType, device: DeviceRef) -> None:
+
+class Scope:
+    """A graph under construction together with the precision and device of its weights.
+
+    `matrices` is how the decoder's matrices lie on a CPU: float16, where that is exact, or float32.
+    """
+
+    def __init__(
+        self, graph: Graph, dtype: DType, device: DeviceRef, matrices: DType = DType.float32
+    ) -> None:
         self.graph = graph
         self.dtype = dtype
         self.device = device
+        self.matrices = matrices if device.is_cpu() else dtype
         self._declared: dict[str, TensorValue] = {}  # a graph may declare a name only once
 
     def weight(self, name: str, *shape: int, dtype: DType | None = None) -> TensorValue:
@@ -33,6 +45,14 @@ class Scope:
         """(..., n_in) -> (..., n_out). Weights lie as (n_in, n_out), as the product reads them."""
         return x @ self.weight(f"{name}.weight", n_in, n_out) + self.weight(f"{name}.bias", n_out)
 
+    def linear_of_few(self, x: TensorValue, name: str, n_in: int, n_out: int) -> TensorValue:
+        """`linear` for the few rows of a decoder. On a CPU the weights lie as (n_out, n_in), and
+        our own kernel multiplies."""
+        if not self.device.is_cpu():
+            return self.linear(x, name, n_in, n_out)
+        weight = self.weight(f"{name}.weight", n_out, n_in, dtype=self.matrices)
+        return few_rows(x, weight, self.weight(f"{name}.bias", n_out))
+
     def layer_norm(self, x: TensorValue, name: str, n_state: int) -> TensorValue:
         """Normalise the last axis, in float32 as the reference does (model.py:39-41)."""
         gamma = self.weight(f"{name}.weight", n_state, dtype=DType.float32)
@@ -40,10 +60,23 @@ class Scope:
         normed = ops.layer_norm(x.cast(DType.float32), gamma, beta, LAYER_NORM_EPS)
         return normed.cast(self.dtype)
 
-    def mlp(self, x: TensorValue, name: str, n_state: int) -> TensorValue:
+    def mlp(self, x: TensorValue, name: str, n_state: int, *, few: bool = False) -> TensorValue:
         """Two linears around an exact (erf) GELU, four times wider inside."""
-        hidden = ops.gelu(self.linear(x, f"{name}.0", n_state, 4 * n_state))
-        return self.linear(hidden, f"{name}.2", 4 * n_state, n_state)
+        linear = self.linear_of_few if few else self.linear
+        hidden = ops.gelu(linear(x, f"{name}.0", n_state, 4 * n_state))
+        return linear(hidden, f"{name}.2", 4 * n_state, n_state)
+
+
+def few_rows(x: TensorValue, weight: TensorValue, bias: TensorValue | None = None) -> TensorValue:
+    """x (B, L, K) float32 by weight (N, K) float16 or float32 -> (B, L, N), on a CPU."""
+    batch, length, depth = x.shape
+    n_out = int(weight.shape[0])
+    if bias is None:
+        bias = ops.constant(np.zeros(n_out, np.float32), DType.float32, x.device)
+    flat = x.reshape((-1, depth))
+    out_type = TensorType(DType.float32, (flat.shape[0], n_out), x.device)
+    (product,) = ops.custom("maxwhisper_few_rows", x.device, [flat, weight, bias], [out_type])
+    return product.tensor.reshape((batch, length, n_out))
 
 
 def split_heads(x: TensorValue, n_head: int) -> TensorValue:

@@ -36,8 +36,9 @@ class ArtifactKey:
 
     dims: Dims
     dtype: str
+    matrices: str  # type of the decoder's matrices
     target: str
-    graph_sources: str  # sha256 of graphs/*.py
+    graph_sources: str  # sha256 of graphs/*.py and kernels/*.mojo
     max_version: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def artifact_key(dims: Dims, placement: Placement) -> ArtifactKey:
     return ArtifactKey(
         dims=dims,
         dtype=placement.dtype_name,
+        matrices=placement.matrices.name,
         target=placement.target,
         graph_sources=graph_sources_digest(),
         max_version=str(driver.__version__),
@@ -61,9 +63,9 @@ def artifact_key(dims: Dims, placement: Placement) -> ArtifactKey:
 
 
 def graph_sources_digest() -> str:
-    """sha256 over the text of every file in `graphs/`: a changed graph is another artifact."""
+    """sha256 over the text of every source in `graphs/`: a changed graph is another artifact."""
     digest = hashlib.sha256()
-    for path in sorted(_GRAPH_SOURCES.glob("*.py")):
+    for path in sorted((*_GRAPH_SOURCES.glob("*.py"), *_GRAPH_SOURCES.glob("kernels/*.mojo"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

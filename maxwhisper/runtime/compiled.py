@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from max import driver
+from max.dtype import DType
 from max.engine import CompiledModel, InferenceSession
 
 from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import ArtifactError, DeviceError
-from maxwhisper.graphs import GRAPH_NAMES, whisper_module
+from maxwhisper.graphs import GRAPH_NAMES, KERNELS, whisper_module
 from maxwhisper.runtime.artifacts import (
     SHIPPED,
     ArtifactKey,
@@ -85,8 +86,12 @@ def precompile(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
     out: Path | None = None,
+    matrices: DType = DType.float16,
 ) -> Path:
     """Build the artifact of `dims` for `device`; return its folder, or the packed file in `out`.
+
+    `matrices` is the type of the decoder's matrices on a CPU: float16, in which Whisper's
+    checkpoints are stored, or float32 for one that has other numbers.
 
     `device` may name a GPU that is not here, as "cuda:sm_90a", or a class of processors, as
     "cpu:x86-64-v3": MAX then compiles for that, and this process can run nothing afterwards. Raises
@@ -99,6 +104,8 @@ def precompile(
         placement = _virtual_cpu(architecture, dtype)
     else:
         placement = choose(device, dtype)
+    if placement.device.is_host:
+        placement = replace(placement, matrices=matrices)
     session = InferenceSession(devices=[placement.device])
     load_or_compile(session, dims, placement, cache_dir, progress, sources=())
     key = artifact_key(dims, placement)
@@ -126,11 +133,11 @@ def _virtual_cpu(name: str, dtype: str) -> Placement:
 def _compile(
     session: InferenceSession, dims: Dims, placement: Placement, say: Progress
 ) -> CompiledModel:
-    module = whisper_module(dims, placement.dtype, placement.ref)
+    module = whisper_module(dims, placement.dtype, placement.ref, placement.matrices)
     what = f"{len(GRAPH_NAMES)} graphs for {placement.target} ({placement.dtype_name})"
     with _ticking(lambda seconds: say(f"compiling {what}, once: {seconds:.0f} s")):
         try:
-            return session.compile(module)
+            return session.compile(module, custom_extensions=[KERNELS])
         except RuntimeError as error:
             raise ArtifactError(f"MAX could not compile {what}: {error}") from error
 

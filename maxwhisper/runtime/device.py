@@ -47,6 +47,7 @@ class Placement:
     dtype_name: str
     target: str  # "cpu-x86_64-3f2a…", "cuda-sm_90a"
     reason: str  # one sentence for people
+    matrices: DType = DType.float32  # of the decoder on a CPU: float16 where that is exact
 
     @property
     def label(self) -> str:

@@ -5,7 +5,7 @@ Fulfils `decoding.protocols.Network`. Arrays come in and go out as numpy; what s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,12 @@ from maxwhisper.runtime.device import Placement
 from maxwhisper.runtime.greedy import GreedyLoop
 from maxwhisper.runtime.kv_cache import KVCache
 from maxwhisper.runtime.log_mel import LogMel, LogMelSpectrogram
-from maxwhisper.runtime.weights import graph_weights, is_float32
+from maxwhisper.runtime.weights import (
+    fits_float16,
+    graph_weights,
+    is_float32,
+    meets_few_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -234,14 +239,19 @@ def load_network(
     sources: Sequence[Path] = (SHIPPED,),
 ) -> MaxNetwork:
     """Bind a checkpoint's weights to the compiled graphs of its dims; see `load_or_compile`."""
-    session = InferenceSession(devices=[placement.device])
+    session, on_host = InferenceSession(devices=[placement.device]), placement.device.is_host
+    arrays = graph_weights(checkpoint.dims, checkpoint.weights, on_host)
+    if on_host and fits_float16(arrays):
+        placement = replace(placement, matrices=DType.float16)
     compiled = load_or_compile(session, checkpoint.dims, placement, cache_dir, progress, sources)
-    arrays = graph_weights(checkpoint.dims, checkpoint.weights)
+
+    def dtype(name: str) -> DType:
+        if is_float32(name):
+            return DType.float32
+        return placement.matrices if on_host and meets_few_rows(name) else placement.dtype
+
     registry = {
-        name: device_buffer(
-            array, DType.float32 if is_float32(name) else placement.dtype, placement
-        )
-        for name, array in arrays.items()
+        name: device_buffer(array, dtype(name), placement) for name, array in arrays.items()
     }
     models = session.init_all(compiled, weights_registry=registry)
     return MaxNetwork(checkpoint.dims, placement, models)

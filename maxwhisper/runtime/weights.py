@@ -1,7 +1,8 @@
 """Canonical weights -> arrays laid out as the graphs declare them.
 
-One pass at load: linears transposed to (n_in, n_out), query/key/value side by side, convolutions as
-matrices over (tap, channel). A key projection has no bias in Whisper; the fused form gives it
+One pass at load: linears transposed to (n_in, n_out), but for those of the decoder on a CPU, whose
+kernel reads (n_out, n_in); query/key/value side by side, convolutions as matrices over (tap,
+channel). A key projection has no bias in Whisper; the fused form gives it
 zeros.
 """
 
@@ -23,7 +24,26 @@ def is_float32(name: str) -> bool:
     return name == "mel.dft" or any(part in f".{name}" for part in _FLOAT32_PARTS)
 
 
-def graph_weights(dims: Dims, weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, Float32]:
+def meets_few_rows(name: str) -> bool:
+    """True for the decoder's matrices that are multiplied by a few rows at a time: all of them but
+    those of the audio's keys and values."""
+    if name == "decoder.token_embedding.weight":
+        return True
+    in_block = name.startswith("decoder.blocks.") and name.endswith(".weight")
+    return in_block and not is_float32(name) and not name.endswith("cross_attn.kv.weight")
+
+
+def fits_float16(laid_out: Mapping[str, Float32]) -> bool:
+    """Whether float16 holds every number of the decoder's matrices, as it does where a checkpoint
+    was stored so."""
+    matrices = (array for name, array in laid_out.items() if meets_few_rows(name))
+    with np.errstate(over="ignore"):
+        return all(np.array_equal(array, array.astype(np.float16)) for array in matrices)
+
+
+def graph_weights(
+    dims: Dims, weights: Mapping[str, npt.NDArray[Any]], on_host: bool
+) -> dict[str, Float32]:
     """float32 arrays under the names of `graphs/`; the caller casts to a device's precision."""
 
     def get(name: str) -> Float32:
@@ -37,8 +57,11 @@ def graph_weights(dims: Dims, weights: Mapping[str, npt.NDArray[Any]]) -> dict[s
     def layer_norm(name: str) -> None:
         copy(f"{name}.weight", f"{name}.bias")
 
+    def lay(name: str, matrix: Float32) -> None:
+        laid_out[name] = matrix if on_host and meets_few_rows(name) else matrix.T
+
     def linear(name: str) -> None:
-        laid_out[f"{name}.weight"] = get(f"{name}.weight").T
+        lay(f"{name}.weight", get(f"{name}.weight"))
         laid_out[f"{name}.bias"] = get(f"{name}.bias")
 
     def conv(name: str) -> None:
@@ -47,12 +70,12 @@ def graph_weights(dims: Dims, weights: Mapping[str, npt.NDArray[Any]]) -> dict[s
         laid_out[f"{name}.bias"] = get(f"{name}.bias")
 
     def fused(name: str, fused_name: str, parts: tuple[str, ...]) -> None:
-        matrices = [get(f"{name}.{part}.weight").T for part in parts]
+        matrices = [get(f"{name}.{part}.weight") for part in parts]
         biases = [
-            np.zeros(matrix.shape[1], np.float32) if part == "key" else get(f"{name}.{part}.bias")
+            np.zeros(matrix.shape[0], np.float32) if part == "key" else get(f"{name}.{part}.bias")
             for part, matrix in zip(parts, matrices, strict=True)
         ]
-        laid_out[f"{name}.{fused_name}.weight"] = np.concatenate(matrices, axis=1)
+        lay(f"{name}.{fused_name}.weight", np.concatenate(matrices))
         laid_out[f"{name}.{fused_name}.bias"] = np.concatenate(biases)
 
     def block(name: str) -> None:

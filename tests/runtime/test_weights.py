@@ -7,7 +7,12 @@ from max.dtype import DType
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.dims import Dims
 from maxwhisper.runtime.model import from_float32, to_float32
-from maxwhisper.runtime.weights import graph_weights, is_float32
+from maxwhisper.runtime.weights import (
+    fits_float16,
+    graph_weights,
+    is_float32,
+    meets_few_rows,
+)
 
 DIMS = Dims(80, 1500, 64, 2, 1, 51_864, 448, 64, 2, 1)
 
@@ -18,7 +23,7 @@ def checkpoint():
 
 
 def test_fused_projections_equal_their_parts(checkpoint):
-    weights, laid_out = checkpoint.weights, graph_weights(DIMS, checkpoint.weights)
+    weights, laid_out = checkpoint.weights, graph_weights(DIMS, checkpoint.weights, on_host=False)
     x = np.random.default_rng(0).standard_normal((5, 64), dtype=np.float32)
     name = "decoder.blocks.0.attn"
     fused = x @ laid_out[f"{name}.qkv.weight"] + laid_out[f"{name}.qkv.bias"]
@@ -28,15 +33,39 @@ def test_fused_projections_equal_their_parts(checkpoint):
         np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+def test_on_a_cpu_the_decoders_matrices_lie_the_other_way_round(checkpoint):
+    elsewhere = graph_weights(DIMS, checkpoint.weights, on_host=False)
+    here = graph_weights(DIMS, checkpoint.weights, on_host=True)
+    turned = {name for name in here if here[name].shape != elsewhere[name].shape}
+    assert {"decoder.blocks.0.attn.qkv.weight", "decoder.blocks.0.mlp.2.weight"} <= turned
+    for name, array in here.items():
+        is_turned = meets_few_rows(name) and name != "decoder.token_embedding.weight"
+        np.testing.assert_array_equal(array, elsewhere[name].T if is_turned else elsewhere[name])
+        assert array.flags.c_contiguous
+    assert not any(name.startswith("encoder.") or "cross_attn.kv" in name for name in turned)
+
+
+@pytest.mark.parametrize(("number", "fits"), [(0.1, False), (1e6, False), (0.0999755859375, True)])
+def test_float16_is_taken_only_where_it_is_exact(checkpoint, number, fits):
+    laid_out = graph_weights(DIMS, checkpoint.weights, on_host=True)
+    assert not fits_float16(laid_out)
+    halved = {name: array.astype(np.float16).astype(np.float32) for name, array in laid_out.items()}
+    assert fits_float16(halved)
+    halved["decoder.blocks.0.mlp.0.weight"][3, 5] = number
+    assert fits_float16(halved) is fits
+    halved["encoder.blocks.0.mlp.0.weight"][3, 5] = 0.1
+    assert fits_float16(halved) is fits, "the encoder's stay float32 in any case"
+
+
 def test_convolutions_become_matrices_over_taps(checkpoint):
     weight = checkpoint.weights["encoder.conv2.weight"]  # (C_out, C_in, 3)
-    matrix = graph_weights(DIMS, checkpoint.weights)["encoder.conv2.weight"]
+    matrix = graph_weights(DIMS, checkpoint.weights, on_host=False)["encoder.conv2.weight"]
     assert matrix.shape == (3 * 64, 64)
     np.testing.assert_array_equal(matrix[64 * 2 + 5], weight[:, 5, 2])
 
 
 def test_every_number_of_the_checkpoint_is_used(checkpoint):
-    laid_out = graph_weights(DIMS, checkpoint.weights)
+    laid_out = graph_weights(DIMS, checkpoint.weights, on_host=False)
     total = sum(array.size for name, array in laid_out.items() if name != "mel.dft")
     zero_key_biases = 64 * 3  # two self-attentions and one cross-attention
     assert total == sum(w.size for w in checkpoint.weights.values()) + zero_key_biases

@@ -1,0 +1,109 @@
+"""Products of few rows with a large matrix, on a CPU: x (R, K) @ w (N, K)^T + bias (N,) -> (R, N).
+
+A decoder's step is such products and little else. They take as long as it takes to read `w`, so `w`
+may lie in float16, as Whisper's checkpoints do, and is widened in registers, which is exact.
+
+In: x and bias float32, w float16 or float32, all row-major; K a multiple of the lanes.
+Out: float32. Sums are kept per lane and added at the end.
+"""
+
+import extensibility
+from extensibility import InputTensor, OutputTensor
+from max.algorithm import sync_parallelize
+from max.algorithm.backend.cpu.parallelize import parallelism_level
+from max.gpu.host import DeviceContext
+from std.math import ceildiv
+from std.sys.info import simd_width_of
+
+comptime LANES = simd_width_of[DType.float32]()
+comptime COLUMNS = 4  # rows of w, and
+comptime ROWS = 2  # rows of x, whose sums stay in registers together
+comptime WORTH_A_THREAD = 1 << 17  # multiplications: about 10 us, what starting one costs
+
+
+@always_inline
+def tile[
+    dtype: DType,
+    x_origin: Origin,
+    w_origin: Origin,
+    bias_origin: Origin,
+    output_origin: MutOrigin,
+    //,
+    rows: Int,
+](
+    x: Pointer[Float32, x_origin],
+    w: Pointer[Scalar[dtype], w_origin],
+    bias: Pointer[Float32, bias_origin],
+    output: Pointer[Float32, output_origin],
+    depth: Int,
+    n_columns: Int,
+):
+    """`rows` rows of x by COLUMNS rows of w."""
+    var sums = Array[SIMD[DType.float32, LANES], rows * COLUMNS](fill=0)
+    for k in range(0, depth, LANES):
+        comptime for c in range(COLUMNS):
+            var wide = w.unsafe_load[width=LANES](c * depth + k).cast[DType.float32]()
+            comptime for r in range(rows):
+                var here = x.unsafe_load[width=LANES](r * depth + k)
+                sums[r * COLUMNS + c] = wide.fma(here, sums[r * COLUMNS + c])
+    comptime for r in range(rows):
+        comptime for c in range(COLUMNS):
+            var total = sums[r * COLUMNS + c].reduce_add() + bias.unsafe_load(c)
+            output.unsafe_store(r * n_columns + c, total)
+
+
+@extensibility.register("maxwhisper_few_rows")
+struct FewRows:
+    @staticmethod
+    def execute[
+        target: StaticString,
+    ](
+        output: OutputTensor[dtype=DType.float32, rank=2, ...],
+        x: InputTensor[dtype=DType.float32, rank=2, ...],
+        w: InputTensor[rank=2, ...],
+        bias: InputTensor[dtype=DType.float32, rank=1, ...],
+        ctx: DeviceContext,
+    ) raises:
+        var n_rows = x.dim_size(0)
+        var depth = x.dim_size(1)
+        var n_columns = w.dim_size(0)
+        var x_ptr = x.unsafe_ptr()
+        var w_ptr = w.unsafe_ptr()
+        var bias_ptr = bias.unsafe_ptr()
+        var output_ptr = output.unsafe_ptr()
+        if depth % LANES or n_columns < COLUMNS:
+            raise Error("expected a multiple of the lanes to sum over, and four columns")
+
+        var n_tiles = ceildiv(n_columns, COLUMNS)
+        var worth = ceildiv(n_rows * n_columns * depth, WORTH_A_THREAD)
+        var n_tasks = min(parallelism_level(None), worth)
+        var share = ceildiv(n_tiles, n_tasks)
+
+        def work(task: Int) {imm}:
+            for t in range(task * share, min(n_tiles, (task + 1) * share)):
+                # The last tile reaches back over the one before: both write the same numbers.
+                var column = min(t * COLUMNS, n_columns - COLUMNS)
+                var row = 0
+                var columns = w_ptr.unsafe_offset(column * depth)
+                var biases = bias_ptr.unsafe_offset(column)
+                while row + ROWS <= n_rows:
+                    tile[ROWS](
+                        x_ptr.unsafe_offset(row * depth),
+                        columns,
+                        biases,
+                        output_ptr.unsafe_offset(row * n_columns + column),
+                        depth,
+                        n_columns,
+                    )
+                    row += ROWS
+                if row < n_rows:
+                    tile[1](
+                        x_ptr.unsafe_offset(row * depth),
+                        columns,
+                        biases,
+                        output_ptr.unsafe_offset(row * n_columns + column),
+                        depth,
+                        n_columns,
+                    )
+
+        sync_parallelize(work, n_tasks)
