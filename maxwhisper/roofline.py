@@ -53,15 +53,14 @@ def roofline(
     that the device gives."""
     network = engine.network
     dims, placement = network.dims, network.placement
-    itemsize = placement.dtype.size_in_bytes
-    matrices = placement.matrices if placement.device.is_host else placement.dtype
+    sizes = placement.matrices.size_in_bytes, placement.dtype.size_in_bytes
     entries = []
     for batch in batch_sizes:
         mel = np.zeros((batch, dims.n_frames, dims.n_mels), np.float32)
         encode_s = _median_s(functools.partial(_encoded, network, mel))
         encoded = _encoded(network, mel)
         step_s = _median_s(functools.partial(_steps, network, encoded, batch)) / N_STEPS
-        n_bytes = step_bytes(dims, matrices.size_in_bytes, itemsize, batch, N_STEPS // 2)
+        n_bytes = step_bytes(dims, *sizes, batch, N_STEPS // 2)
         entries += [
             _entry("encoder", batch, encode_s, "flops", batch * window_flops(dims), ceilings),
             _entry("decoder step", batch, step_s, "bytes", n_bytes, ceilings),

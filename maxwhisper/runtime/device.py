@@ -45,9 +45,9 @@ class Placement:
     ref: DeviceRef
     dtype: DType
     dtype_name: str
+    matrices: DType  # of the decoder: `dtype`, or on a CPU float16 where that is exact
     target: str  # "cpu-x86_64-3f2a…", "cuda-sm_90a"
     reason: str  # one sentence for people
-    matrices: DType = DType.float32  # of the decoder on a CPU: float16 where that is exact
 
     @property
     def label(self) -> str:
@@ -97,7 +97,7 @@ def _place(device: Device, ref: DeviceRef, dtype: str, target: str, reason: str)
         raise DeviceError(f"dtype must be auto, {', '.join(DTYPES)}, got {dtype!r}")
     if device.is_host and name != "float32":
         raise DeviceError(f"a CPU runs float32 only, got {name}: use dtype='float32' or a GPU")
-    return Placement(device, ref, DTYPES[name], name, target, reason)
+    return Placement(device, ref, DTYPES[name], name, DTYPES[name], target, reason)
 
 
 def cpu_target() -> str:

@@ -248,7 +248,7 @@ def load_network(
     def dtype(name: str) -> DType:
         if is_float32(name):
             return DType.float32
-        return placement.matrices if on_host and meets_few_rows(name) else placement.dtype
+        return placement.matrices if meets_few_rows(name) else placement.dtype
 
     registry = {
         name: device_buffer(array, dtype(name), placement) for name, array in arrays.items()

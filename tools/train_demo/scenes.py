@@ -27,9 +27,9 @@ def _expand(name: str, rng: random.Random) -> str:
 
 
 @cache
-def rules(path: Path = RULES) -> dict[str, list[str]]:
+def rules() -> dict[str, list[str]]:
     """Alternatives of each rule, by its name."""
-    lines = path.read_text("utf-8").splitlines()
+    lines = RULES.read_text("utf-8").splitlines()
     text = "\n".join(line for line in lines if line and not line.startswith("#"))
     named = (rule.partition(":") for rule in text.replace("\n    ", " ").split("\n"))
     return {name: [one.strip() for one in body.split("|")] for name, _, body in named}
