@@ -12,6 +12,9 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parent / "examples" / "clips"
 RECORDED = Path(__file__).parent / "results" / "races"
+# A Space's proxies have private addresses. Each adds to X-Forwarded-For whom it heard from: the
+# last address there that is none of theirs is the visitor, whatever he wrote there himself.
+SPACE_PROXIES = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
 LOADING_BYTES = 3 * 2 * 4  # per parameter: three engines, the file and the network, float32
 
 
@@ -72,8 +75,8 @@ def main() -> None:
     uploads = Uploads(make_upload_folder())
     os.environ["GRADIO_TEMP_DIR"] = str(uploads.root)  # both are read when gradio is imported
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    if "SPACE_ID" in os.environ:  # nobody but the Space's own proxy, which names the visitor
-        os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")  # read by uvicorn
+    if "SPACE_ID" in os.environ:
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", SPACE_PROXIES)  # read by uvicorn
     from maxwhisper.ui.examples import load_examples
     from maxwhisper.ui.page import build_page, serve_page
     from maxwhisper.ui.run_view import chart_page

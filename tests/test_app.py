@@ -1,5 +1,6 @@
 """`python app.py`: it answers before its engines are ready, and leaves nothing behind."""
 
+import asyncio
 import os
 import re
 import signal
@@ -59,6 +60,31 @@ def test_models_on_offer_fit_in_memory(memory_gib, largest, monkeypatch):
     assert names[0] == "demo"
     assert names[-1] == largest
     assert not {"large", "turbo"} & set(names), "second names of files that are offered already"
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "visitor"),
+    [
+        ("10.16.3.80", "127.0.0.1, 198.51.100.4, 10.1.2.3", "198.51.100.4"),
+        ("10.16.3.80", "2001:db8::1", "2001:db8::1"),
+        ("203.0.113.9", "198.51.100.4", "203.0.113.9"),
+    ],
+)
+def test_on_a_space_nobody_names_himself(peer, forwarded, visitor, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+    from app import SPACE_PROXIES
+
+    seen = []
+
+    async def page(scope, receive, send):
+        seen.append(scope["client"][0])
+
+    headers = [(b"x-forwarded-for", forwarded.encode())]
+    scope = {"type": "http", "scheme": "http", "client": (peer, 1), "headers": headers}
+    asyncio.run(ProxyHeadersMiddleware(page, SPACE_PROXIES)(scope, None, None))
+    assert seen == [visitor]
 
 
 def children(pid):

@@ -33,7 +33,8 @@ class Stoppable:
     ) -> Iterator[Shown]:
         """What `work` shows, each with the buttons beside it; then what `over` shows, which is told
         if it was "stopped". Raises what `work` raises, when the buttons are given back."""
-        cancelled = self._running[str(request.session_hash)] = threading.Event()
+        session = str(request.session_hash)
+        cancelled = self._running[session] = threading.Event()
         note = ""
         try:
             for shown in work(cancelled.is_set):
@@ -45,6 +46,8 @@ class Stoppable:
             raise
         finally:
             cancelled.set()
+            if self._running.get(session) is cancelled:  # not another that began meanwhile
+                del self._running[session]
         yield *over(note), *_buttons(is_over=True)
 
     def _halt(self, request: gr.Request) -> None:

@@ -68,3 +68,15 @@ def test_a_reader_who_leaves_stops_the_work(runs):
     next(steps)
     steps.close()
     assert stopped[0]()
+
+
+def test_sessions_are_forgotten_when_their_run_is_over(runs):
+    first, second = (runs.steps(ANNA, counting, lambda note: (note,)) for _ in range(2))
+    next(first)
+    next(second)  # the same visitor again: Stop is for this one
+    first.close()
+    runs._halt(ANNA)
+    assert [seen(shown)[0] for shown in second] == ["stopped"]
+    for steps in (runs.steps(BORIS, counting, lambda note: ()), first):
+        list(steps)
+    assert runs._running == {}
