@@ -9,8 +9,12 @@ from fake_runs import transcript
 
 from maxwhisper.audio import decode
 from maxwhisper.engine import OURS
-from tools import gpu_proof
-from tools.gpu_proof import DTYPES, GOALS, Proof
+from maxwhisper.selftest.result import CheckResult
+from tools.gpu_proof import steps
+from tools.gpu_proof.__main__ import EXAMPLES, summary
+from tools.gpu_proof.goals import GOALS
+from tools.gpu_proof.proof import Proof
+from tools.gpu_proof.steps import DTYPES
 
 SAID = ("the quick brown fox", "jumps over it")
 
@@ -44,7 +48,7 @@ def failed(entry):
 
 
 def test_equal_texts_pass(tmp_path):
-    entry = gpu_proof.texts(proof(tmp_path))
+    entry = steps.texts(proof(tmp_path))
     assert entry["status"] == "passed"
     lanes = {(row["engine"], row["device"], row["dtype"]) for row in entry["rows"]}
     assert {(OURS, "cpu", "float32"), *((OURS, "gpu", dtype) for dtype in DTYPES)} < lanes
@@ -63,7 +67,7 @@ def test_equal_texts_pass(tmp_path):
     ],
 )
 def test_another_text_fails_where_it_must_not_be(tmp_path, lane, texts, is_right):
-    entry = gpu_proof.texts(proof(tmp_path, {lane: texts}))
+    entry = steps.texts(proof(tmp_path, {lane: texts}))
     assert failed(entry) == ([] if is_right else [lane])
     assert (entry["status"] == "passed") is is_right
 
@@ -71,21 +75,21 @@ def test_another_text_fails_where_it_must_not_be(tmp_path, lane, texts, is_right
 def test_no_words_are_asked_for_where_nobody_speaks(tmp_path):
     silent = [("Silence", np.zeros(16_000, np.float32), "")]
     lanes = {(OURS, "gpu", "float16"): ()}
-    assert gpu_proof.texts(proof(tmp_path, lanes, clips=silent))["status"] == "passed"
+    assert steps.texts(proof(tmp_path, lanes, clips=silent))["status"] == "passed"
 
 
 def test_a_step_that_raises_is_written_down_and_the_next_one_runs(tmp_path):
     def broken(_):
         raise RuntimeError("no such device")
 
-    steps = {"first": broken, "second": lambda _: {"status": "passed"}}
-    record = proof(tmp_path).run(steps, minutes=1)
+    two = {"first": broken, "second": lambda _: {"status": "passed"}}
+    record = proof(tmp_path).run(two, minutes=1)
     assert record["steps"]["first"]["why"] == "RuntimeError: no such device"
     assert [entry["status"] for entry in record["steps"].values()] == ["error", "passed"]
     assert json.loads((tmp_path / "proof.json").read_text()) == record
-    late = proof(tmp_path).run(steps, minutes=0)
+    late = proof(tmp_path).run(two, minutes=0)
     assert {entry["status"] for entry in late["steps"].values()} == {"not run"}
-    assert "not run" in "\n".join(gpu_proof.summary(late))
+    assert "not run" in "\n".join(summary(late))
 
 
 def run_of(**changes):
@@ -121,14 +125,25 @@ def test_goals_are_judged_from_the_record():
     }
 
 
-def test_on_the_cpu_everything_but_capture_is_shown(engine, tmp_path, monkeypatch):
-    """The real engine: components, and its text against itself."""
-    monkeypatch.setattr(gpu_proof, "DTYPES", ("float32",))
-    clip = ("Plain speech", decode(gpu_proof.EXAMPLES / "plain.flac"), "")
-    here = Proof("cpu", lambda *_: engine, [clip], ("demo",), 1, tmp_path)
-    steps = {name: gpu_proof.STEPS[name] for name in ("components", "texts", "capture")}
-    record = here.run(steps, minutes=10)
-    assert record["steps"]["components"]["status"] == "passed"
+def test_components_fail_where_one_check_in_one_precision_does(tmp_path, monkeypatch):
+    def checks(dtype):
+        statuses = ("passed", "failed" if dtype == "float16" else "passed")
+        return [CheckResult("a", "b", status, None, None, 1.0, "gpu:0") for status in statuses]
+
+    monkeypatch.setattr(steps, "run_checks", checks)
+    here = Proof("gpu", lambda name, device, dtype: dtype, [], (), rounds=1, folder=tmp_path)
+    entry = steps.components(here)
+    found = {dtype: part["status"] for dtype, part in entry["dtypes"].items()}
+    assert found == {"float32": "passed", "bfloat16": "passed", "float16": "failed"}
+    assert entry["status"] == "failed"
+
+
+def test_on_the_cpu_texts_are_equal_and_no_step_is_captured(engine, tmp_path, monkeypatch):
+    """The real engine, its text against itself."""
+    monkeypatch.setattr(steps, "DTYPES", ("float32",))
+    clip = ("Plain speech", decode(EXAMPLES / "plain.flac"), "")
+    here = Proof("cpu", lambda *_: engine, [clip], (), rounds=1, folder=tmp_path)
+    record = here.run({"texts": steps.texts, "capture": steps.capture}, minutes=10)
     assert record["steps"]["texts"]["status"] == "passed"
     assert record["steps"]["capture"]["status"] == "not run"
     assert record["steps"]["capture"]["equal"] is True

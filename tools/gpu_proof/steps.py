@@ -1,140 +1,32 @@
-"""All that is claimed of a device, in one go and one record: is it right there, and how fast?
+"""What is asked of a device: is it right there, and how fast?
 
-In: a device, the bundled clips, the models to time. Out: proof.json, one entry for each step
-(components, texts, capture, timings, profile), written after every step, and bench.json, the
-record of the harness. A step that fails says why and the next one runs; none is left out in
-silence. Engines are known through their protocol, but for the captured step, which is ours.
-
-`python -m tools.gpu_proof --device gpu --output results/proof-h100 --minutes 20`
+In: a `Proof`, which loads engines. Out: the entry of each step, with a `status`. Engines are known
+through their protocol, but for the captured step, which is ours.
 """
 
-import argparse
 import functools
 import os
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app import EXAMPLES
-from maxwhisper import audio, bench, bench_cases, bench_report, bench_summary, checkpoint, machine
+from maxwhisper import bench, bench_cases, bench_report
 from maxwhisper.bench_lane import Entrant
 from maxwhisper.cli.bench import BATCH_SIZE, TOKENS
 from maxwhisper.cli.output import json_text, progress, write_file
-from maxwhisper.engine import ENGINES, OURS, Engine, load_engine
+from maxwhisper.engine import ENGINES, OURS, load_engine
 from maxwhisper.options import GREEDY
 from maxwhisper.parity.compare import TOLERANCES
 from maxwhisper.profile import profile
 from maxwhisper.runtime.greedy import NO_CAPTURE
 from maxwhisper.selftest.checks import run_checks
 from maxwhisper.transcript import Transcript
-from maxwhisper.ui.examples import load_examples
+from tools.gpu_proof.goals import GOALS
+from tools.gpu_proof.proof import Proof, Step, attempt, status
 
-SCHEMA = 1
 DTYPES = ("float32", "bfloat16", "float16")
-MODELS = ("demo", "random:tiny", "random:small", "random:large-v3-turbo")
 OPTIONS = GREEDY.changed({"language": "en"})
-
-Load = Callable[[str, str, str], Engine]  # engine, device, precision
-Step = Callable[["Proof"], Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Goal:
-    """A bound on one figure of our runs of `model` in `mode` on the talk."""
-
-    what: str
-    model: str
-    mode: str
-    figure: str  # of a run; or "speed-up", the median of faster-whisper over ours
-    bound: float
-    at_least: bool = False
-
-    def judge(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """`met` is None where the record has no such figure."""
-        value = self._value(record)
-        is_met = None if value is None else (value >= self.bound) is self.at_least
-        sign = "≥" if self.at_least else "≤"
-        return {"goal": f"{self.what} {sign} {self.bound:g}", "value": value, "met": is_met}
-
-    def _value(self, record: Mapping[str, Any]) -> float | None:
-        runs = {
-            run["label"]: run
-            for run in record["runs"]
-            if (run["model"], run["clip"]) == (self.model, bench_summary.TALK)
-            and self.mode in run["mode"]
-            and bench_report.has_numbers(run)
-        }
-        if OURS not in runs:
-            return None
-        if self.figure != "speed-up":
-            value = runs[OURS][self.figure]
-            return None if value is None else float(value)
-        rival = runs.get("faster-whisper")
-        return None if rival is None else float(rival["median_s"] / runs[OURS]["median_s"])
-
-
-GOALS = (
-    Goal("tiny, batched, seconds for the talk", "random:tiny", "batched", "median_s", 0.025),
-    Goal("tiny, one step, ms", "random:tiny", "greedy", "step_ms", 0.31),
-    Goal("tiny, batched, times faster-whisper", "random:tiny", "batched", "speed-up", 2, True),
-    Goal("tiny, sequential, times real time", "random:tiny", "greedy", "rtfx", 400, True),
-    Goal("turbo, batched, seconds for the talk", MODELS[-1], "batched", "median_s", 0.106),
-)
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What every step is given."""
-
-    device: str
-    load: Load
-    clips: Sequence[tuple[str, Any, str]]  # title, samples, what is said
-    models: Sequence[str]
-    rounds: int
-    folder: Path  # where the records go
-    cache_dir: Path | None = None
-
-    def run(self, steps: Mapping[str, Step], minutes: float) -> dict[str, Any]:
-        """Do the steps in order, none after `minutes`; the record so far is on disk after each."""
-        started_s = time.monotonic()
-        record: dict[str, Any] = {
-            "schema": SCHEMA,
-            "when": datetime.now(UTC).isoformat(timespec="seconds"),
-            "device": self.device,
-            "machine": machine.describe(),
-            "steps": {},
-        }
-        for name, step in steps.items():
-            begun_s = time.monotonic()
-            if begun_s - started_s > 60 * minutes:
-                entry: dict[str, Any] = {
-                    "status": "not run",
-                    "why": f"{minutes:g} minutes are over",
-                }
-            else:
-                progress(name)
-                entry = attempt(functools.partial(step, self))
-            entry["seconds"] = round(time.monotonic() - begun_s, 3)
-            record["steps"][name] = entry
-            write_file(self.folder / "proof.json", json_text(record))
-        return record
-
-
-def attempt(step: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """The step's entry; one that raises is an "error" with its reason."""
-    try:
-        return dict(step())
-    except Exception as error:  # whatever a device's libraries raise: the other steps still run
-        return {"status": "error", "why": f"{type(error).__name__}: {error}"}
-
-
-def status(is_right: bool) -> str:
-    return "passed" if is_right else "failed"
 
 
 def components(proof: Proof) -> Mapping[str, Any]:
@@ -286,46 +178,3 @@ STEPS: dict[str, Step] = {
     "timings": timings,
     "profiles": profiles,
 }
-
-
-def summary(record: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each step, and for each goal."""
-    for name, entry in record["steps"].items():
-        yield f"{entry['status']:8} {name:12} {entry['seconds']:8.1f} s  {entry.get('why', '')}"
-        for goal in entry.get("goals", ()):
-            word = {None: "not measured", True: "met", False: "MISSED"}[goal["met"]]
-            yield f"         {goal['goal']}: {goal['value']}, {word}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", default="gpu")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the two records")
-    parser.add_argument("--models", nargs="+", default=MODELS)
-    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=20.0, help="no step begins after these")
-    parser.add_argument("--cache_dir", type=Path, help="where compiled graphs are")
-    options = parser.parse_args()
-
-    loaded = checkpoint.load(checkpoint.DEFAULT_MODEL)
-
-    def load(name: str, device: str, dtype: str) -> Engine:
-        return load_engine(name, loaded, device=device, dtype=dtype, cache_dir=options.cache_dir)
-
-    proof = Proof(
-        options.device,
-        load,
-        [(clip.title, audio.decode(clip.path), clip.text) for clip in load_examples(EXAMPLES)],
-        options.models,
-        options.rounds,
-        options.output,
-        options.cache_dir,
-    )
-    record = proof.run({name: STEPS[name] for name in options.steps}, options.minutes)
-    print("\n".join(summary(record)))
-    sys.exit(any(entry["status"] != "passed" for entry in record["steps"].values()))
-
-
-if __name__ == "__main__":
-    main()
