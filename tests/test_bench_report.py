@@ -1,6 +1,7 @@
 """What is made of records: tables, ratios, scaling, figures, and the page in docs/."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,25 @@ def test_a_page_is_rewritten_between_its_marks(record):
     assert bench_tables.rewritten(written, [record]) == written
     with pytest.raises(RecordError, match="expected the lines"):
         bench_tables.rewritten("no marks", [record])
+
+
+def test_what_is_missed_is_what_the_records_say():
+    """Every ×, % and MB of the section, but for the goals themselves, is one of a record's."""
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    missed = page.split("## What is missed")[1]
+    said = set(re.findall(r"(?<![≥≤] )(?<![\d.])\d+(?:\.\d+)? ?(?:×|%|MB)", missed))
+    known = set()
+    for record in bench_report.load_all(ROOT / "results"):
+        known |= {f"{x:.2f}×" for row in ratios(record) for x in (row.speed, row.memory)}
+        known |= {f"{run['outside_graphs']:.1%}" for run in record["runs"] if run["graphs"]}
+    for path in (ROOT / "results" / "profiles").glob("*.json"):
+        entries = {(e["graph"], e["batch"]): e for e in json.loads(path.read_text())["roofline"]}
+        known |= {f"{entry['share']:.0%}" for entry in entries.values()}
+        one, eight = entries["decoder step", 1], entries["decoder step", 8]
+        known |= {f"{step['work'] / 1e6:.0f} MB" for step in (one, eight)}
+        known.add(f"{eight['seconds'] / one['seconds']:.1f}×")
+    assert len(said) > 10
+    assert {figure.replace(" %", "%") for figure in said} <= known
 
 
 def test_docs_are_what_the_records_say():

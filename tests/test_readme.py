@@ -6,6 +6,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ from fake_engines import FakeEngine
 
 import maxwhisper
 from maxwhisper.cli import build_parser
+from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.samples import IN_MEMORY_SAMPLES
+from maxwhisper.serving.fair_use import PREFIX, Limits
+from maxwhisper.serving.uploads import MAX_AUDIO_S
 from maxwhisper.transcript import Transcript
 from maxwhisper.whisper import Whisper
 
@@ -140,6 +145,15 @@ def test_the_programs_run(monkeypatch, capsys):
     exec(compile(program, "README.md", "exec"), namespace)
     assert "0.00    1.00  and so my fellow Americans" in capsys.readouterr().out
     exec(compile(more, "README.md", "exec"), namespace)
+
+
+def test_limits_are_those_of_the_code():
+    limits = section("Limits")
+    rows = re.findall(rf"`{PREFIX}(\w+)` \| .* \| (\d+) \|", limits)
+    assert {name.lower(): float(default) for name, default in rows} == asdict(Limits())
+    assert "longer than ten minutes is refused by the page" in limits
+    assert MAX_AUDIO_S == 10 * 60
+    assert f"More than {IN_MEMORY_SAMPLES // SAMPLE_RATE // 60} minutes of sound" in limits
 
 
 @pytest.mark.parametrize("unit", ["×", "x real time", "ms", "RTFx", "% faster", "times faster"])
