@@ -22,6 +22,7 @@ from maxwhisper.cli.flags import (
 )
 from maxwhisper.cli.live import live
 from maxwhisper.cli.output import answer_stream, report
+from maxwhisper.cli.parity import add_parity_flags, parity
 from maxwhisper.cli.transcribe import transcribe
 from maxwhisper.errors import MaxWhisperError
 
@@ -62,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("selftest", "check every component of maxwhisper", _selftest_flags, commands.selftest),
         ("bench", "time the engines on the same clips, in turns", _bench_flags, bench),
         ("profile", "where the time of a transcription goes", _profile_flags, profile),
-        ("parity", "compare with openai-whisper, case by case", _parity_flags, commands.parity),
+        ("parity", "compare with openai-whisper, case by case", _parity_flags, parity),
         (
             "compile",
             "build a model's graphs ahead of time",
@@ -129,27 +130,8 @@ def _profile_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _parity_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--clips",
-        type=Path,
-        default=commands.EXAMPLES,
-        metavar="DIR",
-        help="folder of recordings (default: the examples)",
-    )
+    add_parity_flags(parser)
     parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N clips")
-    parser.add_argument(
-        "--checkpoints",
-        nargs="+",
-        choices=["model", "multilingual", "v3"],
-        default=["model", "multilingual", "v3"],
-        help="model is what --model says, the others are random (default: all)",
-    )
-    parser.add_argument(
-        "--option_sets", nargs="+", metavar="NAME", help="only these (default: all)"
-    )
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="write the JSON record here too"
-    )
     _add_model_flags(parser)
 
 

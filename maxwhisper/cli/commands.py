@@ -5,20 +5,16 @@ Engines are known only through the `Engine` protocol. Heavy packages are importe
 
 import argparse
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from maxwhisper import engine
-from maxwhisper.cli.output import answer, json_text, progress, write_file
+from maxwhisper.cli.output import answer, json_text, progress
 
 if TYPE_CHECKING:
     from maxwhisper.checkpoint import ModelRow
     from maxwhisper.checkpoint.schema import Checkpoint
     from maxwhisper.selftest.result import CheckResult
-
-EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
 
 
 def selftest(args: argparse.Namespace, out: TextIO) -> int:
@@ -42,43 +38,6 @@ def selftest(args: argparse.Namespace, out: TextIO) -> int:
     n_passed = sum(result.status == "passed" for result in results)
     progress(f"{n_passed} of {len(results)} checks passed")
     return 0 if results and n_passed == len(results) else 1
-
-
-def parity(args: argparse.Namespace, out: TextIO) -> int:
-    from maxwhisper.checkpoint import DEFAULT_MODEL
-    from maxwhisper.parity import cases, report, run
-
-    def load(name: str, subject: cases.Subject) -> engine.Engine:
-        return engine.load_engine(
-            name,
-            subject.checkpoint,
-            device=args.device if name == run.OURS else "cpu",
-            dtype="float32",  # what both compute in, where equal answers can be asked for
-            cache_dir=args.cache_dir,
-            progress=progress,
-        )
-
-    def keep(record: Mapping[str, Any]) -> None:
-        if args.output is not None:
-            write_file(args.output, json_text(record))
-
-    clips, left_out = cases.find_clips(args.clips, args.limit)
-    subjects = (
-        cases.load_subject(name, args.model or DEFAULT_MODEL, args.cache_dir, progress)
-        for name in args.checkpoints
-    )
-    record = run.run(
-        subjects,
-        clips,
-        load,
-        left_out=left_out,
-        only=args.option_sets,
-        keep=keep,
-        progress=progress,
-    )
-    report.validate(record)
-    answer(out, args.json, record, [report.table(record)])
-    return 1 if report.failed(record) else 0
 
 
 def compile_graphs(args: argparse.Namespace, out: TextIO) -> int:

@@ -124,11 +124,11 @@ def load_subject(
     raise OptionError(f"unknown checkpoint {name!r}: choose from {', '.join(SUBJECTS)}")
 
 
-def find_clips(folder: Path, limit: int | None = None) -> tuple[list[Clip], dict[str, str]]:
-    """The first `limit` recordings under `folder` by name, and {name: why} of those left out.
-
-    Raises `OptionError` where there is none.
-    """
+def find_clips(
+    folder: Path, limit: int | None = None, longest_s: float = LONGEST_CLIP_S
+) -> tuple[list[Clip], dict[str, str]]:
+    """The first `limit` recordings of at most `longest_s` seconds under `folder` by name, and
+    {name: why} of those left out. Raises `OptionError` where there is none."""
     clips: list[Clip] = []
     left_out: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
@@ -138,7 +138,7 @@ def find_clips(folder: Path, limit: int | None = None) -> tuple[list[Clip], dict
             continue
         name = path.relative_to(folder).as_posix()
         try:
-            clips.append(Clip(name, decode(path, max_seconds=LONGEST_CLIP_S)))
+            clips.append(Clip(name, decode(path, max_seconds=longest_s), file=path))
         except AudioError as error:
             left_out[name] = str(error)
     if not clips:

@@ -1,8 +1,9 @@
 """Every option set on every clip through two engines with the same weights: one record.
 
-In: subjects, clips, a way to load engines. Out: what `report.validate` accepts. A difference is
-explained when the reference itself gives our answer to samples that differ by a rounding error:
-then two choices were as good as equal, and either is right. Everything else is ours to mend.
+In: subjects, clips, a way to load engines, perhaps an earlier record to go on with. Out: what
+`report.validate` accepts. A difference is explained when the reference itself gives our answer to
+samples that differ by a rounding error: then two choices were as good as equal, and either is
+right. Everything else is ours to mend.
 """
 
 import time
@@ -14,14 +15,16 @@ import numpy as np
 
 from maxwhisper import machine
 from maxwhisper.bench_cases import Clip
+from maxwhisper.checkpoint.download import sha256_of
 from maxwhisper.engine import Engine, Progress, Waveform
 from maxwhisper.errors import OptionError
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import GREEDY, TranscribeOptions
 from maxwhisper.parity.cases import MEANT_REFUSALS, MULTILINGUAL_SETS, OPTION_SETS, Subject
 from maxwhisper.parity.compare import TOLERANCES, Figure, figures, worst_errors
+from maxwhisper.parity.plan import left, resumed
 from maxwhisper.transcript import Transcript
 
-SCHEMA = 1
+SCHEMA = 2
 OURS, THEIRS = "maxwhisper", "openai-whisper"
 # Factors on the samples. float32 resolves 6e-8; two correct log-mel computations differ by 1e-5.
 NUDGES = (1 + 1e-6, 1 - 1e-6, 1 + 1e-5, 1 - 1e-5)
@@ -38,70 +41,105 @@ def run(
     *,
     left_out: Mapping[str, str] | None = None,
     only: Sequence[str] | None = None,
+    earlier: Mapping[str, Any] | None = None,
+    minutes: float | None = None,
     keep: Keep = lambda record: None,
     progress: Progress = lambda line: None,
 ) -> dict[str, Any]:
-    """Compare all cases. `left_out` is {clip: why} for the record; `only` names option sets;
-    `keep` is given the record so far after every clip, since a full comparison takes hours."""
-    if only is not None and (unknown := set(only) - set(OPTION_SETS | MULTILINGUAL_SETS)):
+    """Compare all cases in the order of `plan.spread`, or begin none after `minutes`, but for one.
+
+    `left_out` is {clip: why} for the record; `only` names option sets; cases of `earlier` are kept
+    and not compared again; `keep` is given the record so far after every case, since a full
+    comparison takes hours.
+    """
+    _require_known(only)
+    deadline_s = float("inf") if minutes is None else time.monotonic() + 60 * minutes
+    subject_of = {subject.name: subject for subject in subjects}
+    engines = {
+        name: (load(OURS, subject), load(THEIRS, subject)) for name, subject in subject_of.items()
+    }
+    sets = {name: _chosen(subject, only) for name, subject in subject_of.items()}
+    record = _begin(clips, left_out or {})
+    for name, subject in subject_of.items():
+        record["checkpoints"][name] = _describe(subject, engines[name], sets[name])
+    if earlier is not None:
+        record = resumed(record, earlier)
+    waveforms = {clip.name: clip.waveform for clip in clips}
+    for key in left(record, sets, list(waveforms)):
+        options = sets[key.checkpoint][key.option_set]
+        case = compare_case(*engines[key.checkpoint], waveforms[key.clip], options, key.option_set)
+        record["cases"].append({**key._asdict(), "run": len(record["runs"]) - 1, **case})
+        progress(f"{' · '.join(key)}: {case['status']}")
+        keep(record)
+        if time.monotonic() >= deadline_s:
+            break
+    return record
+
+
+def _require_known(only: Sequence[str] | None) -> None:
+    if unknown := set(only or ()) - set(OPTION_SETS | MULTILINGUAL_SETS):
         raise OptionError(
             f"no option set called {', '.join(sorted(unknown))}: choose from "
             f"{', '.join(OPTION_SETS | MULTILINGUAL_SETS)}"
         )
-    record: dict[str, Any] = {
+
+
+def _chosen(subject: Subject, only: Sequence[str] | None) -> dict[str, TranscribeOptions]:
+    sets = subject.option_sets()
+    return sets if only is None else {name: sets[name] for name in only if name in sets}
+
+
+def _begin(clips: Sequence[Clip], left_out: Mapping[str, str]) -> dict[str, Any]:
+    """A record of no checkpoint yet, and no case."""
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
         "schema": SCHEMA,
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(),
+        "runs": [{"when": when, "machine": machine.describe()}],
         "settings": {
             "tolerances": TOLERANCES,
             "nudges": list(NUDGES),
-            "clips": {clip.name: clip.audio_s for clip in clips},
-            "left_out": dict(left_out or {}),
+            "options": GREEDY.to_dict(),
         },
-        "checkpoints": [],
+        "clips": {clip.name: _describe_clip(clip) for clip in clips},
+        "left_out": dict(left_out),
+        "checkpoints": {},
         "cases": [],
     }
-    for subject in subjects:
-        ours, theirs = load(OURS, subject), load(THEIRS, subject)
-        sets = {
-            name: options
-            for name, options in subject.option_sets().items()
-            if only is None or name in only
-        }
-        record["checkpoints"].append(_describe(subject, ours, theirs, sets))
-        for clip in clips:
-            for name, options in sets.items():
-                case = compare_case(ours, theirs, clip.waveform, options, name)
-                record["cases"].append({"checkpoint": subject.name, "clip": clip.name, **case})
-                progress(f"{subject.name} · {clip.name} · {name}: {case['status']}")
-            keep(record)
-    return record
+
+
+def _describe_clip(clip: Clip) -> dict[str, Any]:
+    """Seconds, and the sha256 of the file: recordings themselves may not be ours to hand on."""
+    return {"audio_s": clip.audio_s, "sha256": sha256_of(clip.file) if clip.file else None}
 
 
 def _describe(
-    subject: Subject, ours: Engine, theirs: Engine, sets: Mapping[str, TranscribeOptions]
+    subject: Subject, engines: tuple[Engine, Engine], sets: Mapping[str, TranscribeOptions]
 ) -> dict[str, Any]:
+    """Weights and engines; of each option set what differs from `settings.options`."""
+    plain = GREEDY.to_dict()
     return {
-        "name": subject.name,
         "source": subject.checkpoint.source,
+        "digest": subject.checkpoint.digest,
         "dims": subject.checkpoint.dims.to_dict(),
-        "engines": [ours.info.to_dict(), theirs.info.to_dict()],
-        "option_sets": {name: options.to_dict() for name, options in sets.items()},
+        "engines": [engine.info.to_dict() for engine in engines],
+        "option_sets": {
+            name: {key: value for key, value in options.to_dict().items() if value != plain[key]}
+            for name, options in sets.items()
+        },
     }
 
 
 def compare_case(
     ours: Engine, theirs: Engine, waveform: Waveform, options: TranscribeOptions, name: str
 ) -> dict[str, Any]:
-    """One case of the record, but for its checkpoint and clip.
+    """What becomes of one case.
 
     `status` is "identical", "different", "refused" (by us) or "failed" (we broke down); `cause`
     explains any but the first, or is None.
     """
-    our_answer, ours_s = _answer(ours, waveform, options)
-    their_answer, theirs_s = _answer(theirs, waveform, options)
-    case = {
-        "option_set": name,
+    our_answer = _answer(ours, waveform, options)
+    their_answer = _answer(theirs, waveform, options)
+    case: dict[str, Any] = {
         "status": "identical",
         "cause": None,
         "message": None,
@@ -109,7 +147,6 @@ def compare_case(
         "n_differences": 0,
         "n_tokens": 0 if isinstance(their_answer, Exception) else their_answer.n_tokens,
         "worst_errors": {},
-        "seconds": {OURS: ours_s, THEIRS: theirs_s},
     }
     if isinstance(our_answer, Exception) or isinstance(their_answer, Exception):
         return case | _without_transcripts(our_answer, their_answer, name)
@@ -126,14 +163,12 @@ def compare_case(
     return case
 
 
-def _answer(engine: Engine, waveform: Waveform, options: TranscribeOptions) -> tuple[Answer, float]:
-    """What the engine says, or what it raised; seconds."""
-    start_s = time.perf_counter()
+def _answer(engine: Engine, waveform: Waveform, options: TranscribeOptions) -> Answer:
+    """What the engine says, or what it raised."""
     try:
-        answer: Answer = engine.transcribe(waveform, options)
+        return engine.transcribe(waveform, options)
     except Exception as error:  # recorded: one case that breaks down does not stop the others
-        answer = error
-    return answer, time.perf_counter() - start_s
+        return error
 
 
 def _without_transcripts(ours: Answer, theirs: Answer, name: str) -> dict[str, Any]:
@@ -160,7 +195,7 @@ def _tie(
 ) -> str | None:
     """Why ours is as right as theirs: theirs gives it to samples scaled by next to nothing."""
     for nudge in NUDGES:
-        nudged, _ = _answer(theirs, waveform * np.float32(nudge), options)
+        nudged = _answer(theirs, waveform * np.float32(nudge), options)
         if isinstance(nudged, Transcript) and not any(f.differs for f in figures(ours, nudged)):
             return f"a tie: {THEIRS} says the same to samples scaled by 1 {nudge - 1:+.0e}"
     return None

@@ -2,8 +2,11 @@
 a tie. Slow: a small grid of the numpy network against openai-whisper."""
 
 import copy
+import itertools
 import json
 import math
+import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +17,14 @@ from audio_files import tone, wav
 
 from maxwhisper import cli
 from maxwhisper.bench_cases import Clip
+from maxwhisper.checkpoint.download import sha256_of
 from maxwhisper.checkpoint.random import random_checkpoint
+from maxwhisper.cli.output import json_text
 from maxwhisper.dims import Dims
 from maxwhisper.engine import EngineInfo, load_engine
-from maxwhisper.errors import OptionError
+from maxwhisper.errors import OptionError, RecordError
 from maxwhisper.options import GREEDY
-from maxwhisper.parity import cases, compare, report, run
+from maxwhisper.parity import cases, compare, page, plan, report, run
 from maxwhisper.parity.cases import MULTILINGUAL_SETS, OPTION_SETS, Subject
 from maxwhisper.selftest.numpy_network import NumpyNetwork
 from maxwhisper.transcribe import sequential
@@ -29,6 +34,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
 TINY = Dims(80, 1500, 64, 2, 1, 51_864, 448, 64, 2, 1)
 SUBJECT = Subject("tiny random", random_checkpoint(TINY))
 CLIP = Clip("clip.wav", np.full(16_000, 0.1, np.float32))
+CLIPS = [CLIP, replace(CLIP, name="second.wav")]
 WORDS = (Word(" And", 0.0, 0.4, 0.9), Word(" so", 0.4, 0.8, 0.8))
 SEGMENT = Segment(0, 0, 0.0, 1.0, " And so", (7, 8, 9), 0.0, -0.5, 1.25, 0.01, WORDS)
 TRANSCRIPT = Transcript(
@@ -64,6 +70,27 @@ def record_of(ours, theirs=TRANSCRIPT, only=("greedy",)):
     record = run.run([SUBJECT], [CLIP], lambda name, subject: engines[name], only=only)
     report.validate(record)
     return record
+
+
+class Counting(Says):
+    """Counts how often it is asked."""
+
+    n = 0
+
+    def transcribe(self, waveform, options, on_segment=None):
+        self.n += 1
+        return super().transcribe(waveform, options)
+
+
+def grid(clips, ours=None, **more):
+    """The record of engines that agree, on `clips`."""
+    engines = {run.OURS: ours or Says(TRANSCRIPT), run.THEIRS: Says(TRANSCRIPT)}
+    return run.run([SUBJECT], clips, lambda name, subject: engines[name], **more)
+
+
+def json_copy(record):
+    """The record as it is read from its file."""
+    return json.loads(json_text(record))
 
 
 def case_of(ours, theirs=TRANSCRIPT, **more):
@@ -139,18 +166,68 @@ def test_identical_records_pass():
     assert f"{len(OPTION_SETS)} of {len(OPTION_SETS)} cases identical" in report.summary(record)
 
 
-def test_the_record_is_kept_after_every_clip():
+def test_the_record_is_kept_after_every_case():
     """An interrupted comparison keeps what it has found."""
     kept = []
-    engines = {run.OURS: Says(TRANSCRIPT), run.THEIRS: Says(TRANSCRIPT)}
 
     def keep(record):
         report.validate(record)
-        kept.append([case["clip"] for case in record["cases"]])
+        kept.append(len(record["cases"]))
 
-    clips = [CLIP, replace(CLIP, name="second.wav")]
-    run.run([SUBJECT], clips, lambda name, _: engines[name], only=["greedy", "words"], keep=keep)
-    assert kept == [["clip.wav"] * 2, ["clip.wav"] * 2 + ["second.wav"] * 2]
+    grid(CLIPS, only=["greedy", "words"], keep=keep)
+    assert kept == [1, 2, 3, 4]
+
+
+def test_an_interrupted_comparison_goes_on(monkeypatch):
+    """What a record has is not asked again; runs, clips and option sets are added up."""
+    monkeypatch.setattr(time, "monotonic", itertools.count(step=40).__next__)  # seconds
+    asked = Counting(TRANSCRIPT)
+    first = grid(CLIPS, asked, only=["greedy", "words"], minutes=1)
+    assert len(first["cases"]) == asked.n == 2
+    assert "2 not run" in report.summary(first)
+    assert report.validate(first) is None
+
+    both = grid(CLIPS, asked, only=["greedy", "words", "clip"], earlier=json_copy(first))
+    report.validate(both)
+    assert len(both["cases"]) == asked.n == 6
+    assert [case["run"] for case in both["cases"]] == [0, 0, 1, 1, 1, 1]
+    assert len(both["runs"]) == 2
+    assert "not run" not in report.summary(both)
+
+    third = grid([replace(CLIP, name="third.wav")], asked, only=["greedy"], earlier=both)
+    assert list(third["clips"]) == ["clip.wav", "second.wav", "third.wav"]
+    assert "2 not run" in report.summary(third)
+
+
+@pytest.mark.parametrize("field", ["settings", "clips", "checkpoints"])
+def test_only_the_same_comparison_goes_on(field):
+    earlier = grid(CLIPS, only=["greedy"])
+    changed = earlier["settings"] if field == "settings" else next(iter(earlier[field].values()))
+    changed["more"] = "another"
+    with pytest.raises(RecordError, match=r"to go on: .*another.* begin another record"):
+        grid(CLIPS, only=["greedy"], earlier=earlier)
+    sets = grid(CLIPS, only=["greedy"])
+    sets["checkpoints"][SUBJECT.name]["option_sets"]["greedy"] = {"beam_size": 2}
+    with pytest.raises(RecordError, match="checkpoint tiny random as in the record"):
+        grid(CLIPS, only=["greedy"], earlier=sets)
+
+
+def test_cases_are_spread_evenly():
+    """Stopped anywhere: no clip and no checkpoint is two cases ahead; in the end all are there."""
+    sets = {"one": list("abcde"), "other": list("abcdefg")}
+    clips = ["x", "y", "z"]
+    keys = list(plan.spread(sets, clips))
+    assert sorted(keys) == sorted(
+        plan.Key(checkpoint, clip, name)
+        for checkpoint, names in sets.items()
+        for clip in clips
+        for name in names
+    )
+    for stop in range(1, 2 * 3 * 5):
+        cells = Counter((key.checkpoint, key.clip) for key in keys[:stop])
+        counts = [cells[checkpoint, clip] for checkpoint in sets for clip in clips]
+        assert max(counts) - min(counts) <= 1
+    assert len({key.option_set for key in keys[:6]}) == 3, "neighbouring clips get other sets"
 
 
 def test_a_difference_fails_and_is_printed():
@@ -205,6 +282,29 @@ def test_who_breaks_down_is_named():
     assert report.failed(record_of(TRANSCRIPT, ValueError("beam_size"))), "we should refuse it too"
 
 
+def test_a_record_becomes_a_page(tmp_path, capfd):
+    """Every difference with its cause, what was left out and what was not run."""
+    ours = first_segment(tokens=(7, 8, 10))
+    record = grid(CLIPS, Says(ours), only=["greedy", "words"], left_out={"long.wav": "too long"})
+    record["cases"].pop()
+    path = tmp_path / "record.json"
+    path.write_text(json_text(record))
+    out = tmp_path / "parity.md"
+    assert cli.main(["parity", "--report", str(path), "--output", str(out)]) == 1
+    assert "0 of 3 cases identical" in capfd.readouterr().out
+    text = out.read_text()
+    assert text == page.page(json_copy(record))
+    assert "| tiny random | 0 | 3 | 0 | 0 | 1 | 18 |" in text
+    assert "| greedy | 0/1 | – | – | – |" in text
+    line = "clip.wav · greedy: segments[0].tokens[2] is 10, 9 expected (1 of 1) — NOT EXPLAINED"
+    assert f"* tiny random · {line}" in text
+    assert "2 clips of 2 s together, 1 to 2 cases each" in text
+    assert "* `long.wav`: too long" in text
+    path.write_text("{}")
+    assert cli.main(["parity", "--report", str(path)]) == 1
+    assert "is no parity record: record: expected a field 'schema'" in capfd.readouterr().err
+
+
 def test_contradictory_records_are_refused():
     good = record_of(first_segment(tokens=(7, 8, 10)))
     for change, complaint in (
@@ -212,6 +312,8 @@ def test_contradictory_records_are_refused():
         ({"status": "fine"}, "status: expected one of"),
         ({"n_differences": 0}, "contradict"),
         ({"option_set": "sideways"}, "no such checkpoint or option set"),
+        ({"clip": "other.wav"}, "no such clip or run"),
+        ({"run": 1}, "no such clip or run"),
         ({"n_tokens": "many"}, r"cases\[0\]\.n_tokens: expected int"),
         ({"difference": {"where": "text"}}, "expected a field 'ours'"),
     ):
@@ -219,6 +321,8 @@ def test_contradictory_records_are_refused():
         bad["cases"][0] |= change
         with pytest.raises(ValueError, match=complaint):
             report.validate(bad)
+    with pytest.raises(ValueError, match=r"clip\.wav · greedy is in the record twice"):
+        report.validate(good | {"cases": good["cases"] * 2})
     with pytest.raises(ValueError, match="at least one case"):
         report.validate(good | {"cases": []})
     with pytest.raises(ValueError, match="expected schema"):
@@ -244,13 +348,12 @@ def test_option_sets():
         record_of(TRANSCRIPT, only=["sideways"])
 
 
-def test_clips_are_found_and_the_others_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(cases, "LONGEST_CLIP_S", 2.0)
+def test_clips_are_found_and_the_others_named(tmp_path):
     (tmp_path / "deep").mkdir()
     for name, seconds in (("b.wav", 1.0), ("a.wav", 3.0), ("deep/c.wav", 0.5)):
         (tmp_path / name).write_bytes(wav(tone(16_000, seconds)))
     (tmp_path / "notes.txt").write_text("no recording")
-    clips, left_out = cases.find_clips(tmp_path)
+    clips, left_out = cases.find_clips(tmp_path, longest_s=2.0)
     assert [(clip.name, clip.audio_s) for clip in clips] == [("b.wav", 1.0), ("deep/c.wav", 0.5)]
     assert list(left_out) == ["a.wav"]
     assert len(cases.find_clips(tmp_path, limit=1)[0]) == 1
@@ -270,13 +373,22 @@ def test_command_line(tmp_path, monkeypatch, capfd):
     report.validate(record)
     assert json.loads((tmp_path / "out" / "r.json").read_text()) == record
     assert [case["option_set"] for case in record["cases"]] == ["greedy", "translate"]
-    assert record["checkpoints"][0]["dims"]["n_mels"] == 128
-    assert record["settings"]["clips"] == {"one.wav": 1.0}
-    assert {"commit", "cpu", "versions"} <= set(record["machine"])
+    v3 = record["checkpoints"]["v3"]
+    assert v3["dims"]["n_mels"] == 128
+    translate = {"sample_len": 64, "language": "de", "task": "translate"}
+    assert v3["option_sets"] == {"greedy": {"sample_len": 64}, "translate": translate}
+    sha256 = sha256_of(tmp_path / "one.wav")
+    assert record["clips"] == {"one.wav": {"audio_s": 1.0, "sha256": sha256}}
+    assert {"commit", "cpu", "versions"} <= set(record["runs"][0]["machine"])
     assert "v3 · one.wav · greedy: identical" in err
 
     defaults = cli.build_parser().parse_args(["parity"])
     assert tuple(defaults.checkpoints) == cases.SUBJECTS
+    assert cli.main([*arguments, "--resume"]) == 1
+    assert "expected --output FILE beside --resume" in capfd.readouterr().err
+    again = [*arguments, "--resume", "--output", str(tmp_path / "out" / "r.json")]
+    assert cli.main(again) == 0
+    assert "2 of 2 cases identical" in capfd.readouterr().out
 
     monkeypatch.setitem(engines, run.THEIRS, fake_engines.ENGINES["mute"])
     assert cli.main(arguments) == 1
