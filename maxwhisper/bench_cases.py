@@ -9,7 +9,7 @@ import json
 import math
 import re
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -28,7 +28,7 @@ from maxwhisper.options import GREEDY, TranscribeOptions
 from maxwhisper.tokenizer import get_tokenizer
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "clips"
-TALK = EXAMPLES / "talk.flac"  # the project's standard benchmark clip
+TALK = EXAMPLES / "talk.flac"  # the project's standard benchmark clip, 161.5 s
 SHORT = EXAMPLES / "plain.flac"  # two sentences in 10 s
 SHORT_ENOUGH_S = 15  # up to here a clip of a given length is made of SHORT, beyond of TALK
 RANDOM = "random:"
@@ -202,7 +202,7 @@ def _made(name: str, length_s: int, folder: Path) -> Clip:
     return Clip(name, audio.decode(file), " ".join(said) or None, source, file)
 
 
-def _utterances(path: Path, repeat_s: float) -> Any:
+def _utterances(path: Path, repeat_s: float) -> Iterator[tuple[float, dict[str, Any]]]:
     """(start in seconds, entry) of what is said when the clip is repeated for ever."""
     entries = _listed(path)["utterances"]
     for number, entry in enumerate(cycle(entries)):

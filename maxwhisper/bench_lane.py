@@ -15,7 +15,7 @@ from typing import Any
 from maxwhisper import scoring
 from maxwhisper.bench_cases import Clip, Job, Mode, Model
 from maxwhisper.bench_process import Measurement, Subject, Unsupported, one_line
-from maxwhisper.bench_report import TEXT_KEPT_S, apart, derived
+from maxwhisper.bench_report import RUN_FIELDS, TEXT_KEPT_S, apart, derived
 from maxwhisper.transcript import Transcript
 
 
@@ -153,27 +153,9 @@ def entry(lane: Lane, decode_s: float | None) -> dict[str, Any]:
         "stages": {},
         "graphs": {},
     }
-    return run | (_numbers(lane, decode_s) if lane.is_running else dict.fromkeys(_NUMBERS))
-
-
-_NUMBERS = (
-    "cold_s",
-    "median_s",
-    "iqr_s",
-    "rtfx",
-    "file_s",
-    "first_text_s",
-    "n_tokens",
-    "tokens_per_s",
-    "step_ms",
-    "outside_graphs",
-    "host_peak_bytes",
-    "device_bytes",
-    "wer",
-    "text",
-    "text_sha256",
-    "same_text_every_round",
-)
+    if lane.is_running:
+        return run | _numbers(lane, decode_s)
+    return dict.fromkeys(RUN_FIELDS) | run
 
 
 def _numbers(lane: Lane, decode_s: float | None) -> dict[str, Any]:

@@ -78,9 +78,7 @@ RUN_FIELDS: dict[str, Types] = {
     "n_tokens": (int, NoneType),  # of the transcript
     "tokens_per_s": MaybeNumber,
     "step_ms": MaybeNumber,  # stage `decode` / steps, where their number is fixed
-    "stages": (
-        dict,
-    ),  # seconds per stage of the round nearest the median, as the engine names them
+    "stages": (dict,),  # seconds of each, as the engine names them, in the round nearest the median
     "graphs": (dict,),  # {graph: {count, seconds}} of the last warm-up, where the engine shows them
     "outside_graphs": MaybeNumber,  # share of that warm-up spent in no graph
     "host_peak_bytes": (int, NoneType),  # of the engine's process, samples included

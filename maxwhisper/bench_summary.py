@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from maxwhisper.bench_cases import TALK
 from maxwhisper.bench_report import has_numbers
 from maxwhisper.dims import CHUNK_LENGTH_S, SAMPLE_RATE
 from maxwhisper.engine import OURS
+from maxwhisper.records import stages_of
 
 # Seconds per second of audio may differ by so much between lengths, from a full window on.
 LINEAR_WITHIN = 0.05
@@ -19,7 +21,6 @@ LINEAR_WITHIN = 0.05
 FLAT_WITHIN = 0.10
 SAMPLE_BYTES = 4  # float32
 
-TALK = "talk.flac"  # the project's standard benchmark clip
 UNTOLD = "not told"  # time in no stage, or of an engine that tells none
 
 Run = Mapping[str, Any]
@@ -152,10 +153,10 @@ def main_clip(runs: Sequence[Run]) -> str:
     """The clip that most engines and modes have done; of those the talk, or the longest."""
     clips = [run["clip"] for run in runs]
     lengths = {run["clip"]: run["audio_s"] for run in runs}
-    return max(lengths, key=lambda c: (clips.count(c), c == TALK, lengths[c]))
+    return max(lengths, key=lambda c: (clips.count(c), c == TALK.name, lengths[c]))
 
 
 def stages(run: Run) -> dict[str, float]:
     """Seconds per stage, and what is left of the median."""
-    told = {name: s for name, s in run["stages"].items() if name != "total"}
+    told = stages_of(run["stages"])
     return told | {UNTOLD: max(0.0, run["median_s"] - sum(told.values()))}

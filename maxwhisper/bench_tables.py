@@ -5,22 +5,14 @@ rounds that differ, a machine that is noisy, engines that failed or were slower 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from maxwhisper.bench_report import NOISY, QUIET, has_numbers
-from maxwhisper.bench_summary import (
-    LINEAR_WITHIN,
-    Ratio,
-    Run,
-    Scaling,
-    cells,
-    ratios,
-    scaling,
-)
+from maxwhisper.bench_summary import LINEAR_WITHIN, Ratio, Run, Scaling, cells, ratios, scaling
 from maxwhisper.engine import OURS
 from maxwhisper.errors import RecordError
-from maxwhisper.records import columns, machine_line
+from maxwhisper.records import columns, machine_line, stages_of
 
 # Rounds further apart than this share of their median: something else ran on the machine.
 NOISY_SPREAD = 0.10
@@ -43,7 +35,7 @@ class _Block:
 
     title: str
     rows: Sequence[Sequence[str]] = ()
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
 
 
 def table(record: Mapping[str, Any]) -> str:
@@ -178,8 +170,7 @@ def _where(runs: Sequence[Run]) -> list[str]:
     """Stages of the engines that tell, and the share of time in no graph."""
     lines = []
     for run in runs:
-        parts = {name: s for name, s in run["stages"].items() if name != "total"}
-        if parts:
+        if parts := stages_of(run["stages"]):
             shares = ", ".join(f"{name} {s / run['median_s']:.0%}" for name, s in parts.items())
             lines.append(f"{run['label']} by stage: {shares}")
         if run["outside_graphs"] is not None:

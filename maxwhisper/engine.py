@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from maxwhisper.checkpoint.download import Progress as Progress
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 OURS = "maxwhisper"  # among the names of `ENGINES`
 Waveform = npt.NDArray[np.float32]  # (n,) mono, 16 kHz, nominally in -1..1
 OnSegment = Callable[[Segment], None]
-Progress = Callable[[str], None]  # one line for people, for example "compiling graphs: 41 s"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose.
+"""The errors that the library raises on purpose; server and benchmark derive a few more from them.
 
 Each message says what was expected, what came, and what to do. Whoever shows errors to people (the
 page, the command line) catches `MaxWhisperError` and prints its text; anything else is a bug.

@@ -17,7 +17,7 @@ from maxwhisper.bench_process import measure
 from maxwhisper.engine import Engine
 from maxwhisper.errors import OptionError
 from maxwhisper.metered import shows_graphs
-from maxwhisper.records import columns, machine_line
+from maxwhisper.records import columns, machine_line, stages_of
 
 # Python may take so much of a transcription, outside graph execution.
 OUTSIDE_LIMIT = 0.03
@@ -51,7 +51,7 @@ def profile(engine: Engine, job: Job, *, with_ceilings: bool = False) -> dict[st
         "batch_size": job.batch_size,
         "n_tokens": run.transcript.n_tokens,
         "total_s": run.seconds,
-        "stages": {k: s for k, s in run.transcript.timings.items() if k != "total"},
+        "stages": stages_of(run.transcript.timings),
         "graphs": {name: meter.to_dict() for name, meter in graphs.items()},
         "outside_graphs": 1 - inside_s / run.seconds,
         "outside_limit": OUTSIDE_LIMIT,

@@ -1,4 +1,4 @@
-"""What all records of this project share: fields that are checked, a machine in one line, columns.
+"""What all records of this project share: checked fields, a machine in one line, stages, columns.
 
 In: JSON-ready mappings. Out: an error that names the field, or text.
 """
@@ -31,6 +31,11 @@ def device_name(machine: Mapping[str, Any]) -> str:
     """What the network ran on: the GPUs, or the processor."""
     gpus = [gpu["name"] for gpu in machine.get("gpus", ())]
     return ", ".join(gpus) or machine.get("cpu") or "unknown machine"
+
+
+def stages_of(timings: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of each stage that an engine tells, without their total."""
+    return {name: seconds for name, seconds in timings.items() if name != "total"}
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

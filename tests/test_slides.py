@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,11 @@ from maxwhisper.bench_summary import ratios, scaling, stages
 from maxwhisper.cli import build_parser
 from maxwhisper.options import GREEDY
 from maxwhisper.records import machine_line
+from maxwhisper.ui.diagram import STEPS
+from tools.slides import __main__, results
+from tools.slides.deck import deck
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # tools is no part of the installed package
-
-from maxwhisper.ui.diagram import STEPS  # noqa: E402
-from tools.slides import __main__, results  # noqa: E402
-from tools.slides.deck import deck  # noqa: E402
-
 EVALUATION = {
     "machine": {"cpu": "Test CPU", "threads": 2, "gpus": [], "commit": "b285cc85a6e0"},
     "word_error_rates": {"on clear speech": 0.0878, "on people": 0.5819},
@@ -47,8 +43,8 @@ def measure(name="jfk", ours=(0.3, 0.29, 0.31), theirs=(0.2, 0.19, 0.21)):
         contestant("maxwhisper", [*ours] * 4, peaks={60 * 16_000: 300 * MIB}),
     ]
     spoken = "And so, my fellow Americans."
-    clips = [Clip(name, np.zeros(n * 16_000, np.float32), spoken) for n in (60,)]
-    clips.append(Clip("long", np.zeros(120 * 16_000, np.float32), spoken))
+    lengths_s = {name: 60, "long": 120}
+    clips = [Clip(key, np.zeros(s * 16_000, np.float32), spoken) for key, s in lengths_s.items()]
     modes = [Mode("greedy", GREEDY), Mode("batched 8", GREEDY, 8)]
     plan = Plan([Model("fake")], modes, clips, rounds=3, aa=False)
     record = bench.run(plan, lambda _: contestants)

@@ -1,4 +1,4 @@
-"""The official models: names, addresses, sha256, dims and alignment heads. Facts only, no code.
+"""The official models: names, addresses, sha256, dims and alignment heads. Facts: fetches nothing.
 
 Source: openai/whisper `__init__.py` (addresses with sha256; alignment heads, decoded here from
 base85) and the `dims` of the files.

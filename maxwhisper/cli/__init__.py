@@ -85,7 +85,7 @@ def _json_help(command: str) -> str:
 
 def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="audio or video file")
-    parser.add_argument("--engine", choices=list(engine.ENGINES), default="maxwhisper")
+    parser.add_argument("--engine", choices=list(engine.ENGINES), default=engine.OURS)
     _add_model_flags(parser)
     parser.add_argument(
         "--batch_size",

@@ -163,7 +163,7 @@ def profile(args: argparse.Namespace, out: TextIO) -> int:
     with tempfile.TemporaryDirectory() as folder:
         clip = bench_cases.find_clip(args.clip, Path(folder))
     loaded = engine.load_engine(
-        "maxwhisper",
+        engine.OURS,
         model.load(args.cache_dir, progress),
         device=args.device,
         dtype=args.dtype,

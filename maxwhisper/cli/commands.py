@@ -29,7 +29,7 @@ def selftest(args: argparse.Namespace, out: TextIO) -> int:
     from maxwhisper.selftest.checks import run_checks
 
     results = []
-    for result in run_checks(load_engine(args, "maxwhisper"), args.names or None):
+    for result in run_checks(load_engine(args, engine.OURS), args.names or None):
         results.append(result)
         if not args.json:
             print(_check_line(result), file=out, flush=True)

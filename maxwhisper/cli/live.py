@@ -17,7 +17,7 @@ from maxwhisper.cli.commands import load_engine
 from maxwhisper.cli.flags import options_from, stream_options_from
 from maxwhisper.cli.output import progress
 from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import LiveEngine, Waveform
+from maxwhisper.engine import OURS, LiveEngine, Waveform
 from maxwhisper.transcript import Word
 from maxwhisper.writers import clock_time
 
@@ -54,7 +54,7 @@ class Sentences:
 def live(args: argparse.Namespace, out: TextIO) -> int:
     options, how = options_from(args), stream_options_from(args)
     chunks = _chunks(args.file)  # a file that cannot be read is known before a model is loaded
-    stream = cast(LiveEngine, load_engine(args, "maxwhisper")).stream(options, how)
+    stream = cast(LiveEngine, load_engine(args, OURS)).stream(options, how)
     sentences, tentative, n_words = Sentences(out), "", 0
     for chunk in chunks:
         update = stream.feed(chunk)

@@ -1,16 +1,11 @@
 """The slides in Chromium: keys turn them, each fits on a projector, nothing is fetched."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # tools is no part of the installed package
-
-from tools.slides.__main__ import EVALUATION  # noqa: E402
-from tools.slides.deck import deck  # noqa: E402
+from tools.slides.__main__ import EVALUATION
+from tools.slides.deck import deck
 
 pytestmark = pytest.mark.browser
 
