@@ -1,5 +1,9 @@
-"""Where this package keeps what it downloads and compiles. Creates nothing."""
+"""Where this package keeps what it downloads and compiles, and where other packages lie.
 
+Creates nothing, and imports none of them.
+"""
+
+import importlib.util
 import os
 from pathlib import Path
 
@@ -10,3 +14,9 @@ def cache_root() -> Path:
         return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base).expanduser() if base else Path.home() / ".cache") / "maxwhisper"
+
+
+def package_folder(name: str) -> Path | None:
+    """The folder of an installed package, or None."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).parent if spec is not None and spec.origin is not None else None

@@ -10,11 +10,11 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from maxwhisper.errors import EngineUnavailable
+from maxwhisper.paths import package_folder
 
 Normalizer = Callable[[str], str]
 
@@ -91,13 +91,13 @@ def _openai_normalizers() -> ModuleType:
     """The package `whisper.normalizers`, imported by its path so that `whisper` is not."""
     if _NORMALIZERS in sys.modules:
         return sys.modules[_NORMALIZERS]
-    whisper = importlib.util.find_spec("whisper")
-    if whisper is None or whisper.origin is None:
+    whisper = package_folder("whisper")
+    if whisper is None:
         raise EngineUnavailable(
             "word error rates need the normaliser of the openai-whisper package, which is not "
             "installed: pip install -r requirements.txt"
         )
-    path = Path(whisper.origin).parent / "normalizers" / "__init__.py"
+    path = whisper / "normalizers" / "__init__.py"
     spec = importlib.util.spec_from_file_location(_NORMALIZERS, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise EngineUnavailable(f"expected openai-whisper's normaliser at {path}: reinstall it")

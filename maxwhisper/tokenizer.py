@@ -6,18 +6,17 @@ is imported. Knows nothing of audio, logits or devices.
 """
 
 import base64
-import importlib.util
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 import tiktoken
 
 from maxwhisper.dims import CHUNK_LENGTH_S, TIME_PRECISION_S, Dims
-from maxwhisper.errors import MaxWhisperError, OptionError
+from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.languages import LANGUAGES, UNSPACED_LANGUAGES, language_code
+from maxwhisper.paths import package_folder
 
 # GPT-2's split of text into pieces before byte-pair merging (openai/whisper tokenizer.py:361).
 _PIECES = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -256,20 +255,14 @@ def get_encoding(name: str, num_languages: int) -> tiktoken.Encoding:
 def read_ranks(name: str) -> dict[bytes, int]:
     """Byte sequence -> rank, from `whisper/assets/{name}.tiktoken`: base64 and a number a line.
 
-    Raises `MaxWhisperError` when the openai-whisper package is not installed.
+    Raises `EngineUnavailable` when the openai-whisper package is not installed.
     """
-    package = importlib.util.find_spec("whisper")
-    folders = list(package.submodule_search_locations or []) if package else []
-    for folder in folders:
-        path = Path(folder) / "assets" / f"{name}.tiktoken"
-        if path.is_file():
-            lines = path.read_text(encoding="ascii").splitlines()
-            return {
-                base64.b64decode(word): int(rank)
-                for word, rank in (line.split() for line in lines if line)
-            }
-    raise MaxWhisperError(
-        f"expected the rank file assets/{name}.tiktoken in the openai-whisper package, found "
-        f"{'none in ' + ', '.join(folders) if folders else 'no such package'}: "
-        "pip install openai-whisper"
-    )
+    whisper = package_folder("whisper")
+    if whisper is None:
+        raise EngineUnavailable(
+            f"expected {name}.tiktoken in the openai-whisper package, which is not installed: "
+            "pip install openai-whisper"
+        )
+    lines = (whisper / "assets" / f"{name}.tiktoken").read_text(encoding="ascii").splitlines()
+    pairs = (line.split() for line in lines if line)
+    return {base64.b64decode(token): int(rank) for token, rank in pairs}

@@ -7,11 +7,9 @@ their defaults and the rules that turn probabilities into spans are faster-whisp
 """
 
 import functools
-import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +17,7 @@ import numpy.typing as npt
 
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.errors import EngineUnavailable, OptionError
+from maxwhisper.paths import package_folder
 from maxwhisper.samples import read_samples
 
 Float32 = npt.NDArray[np.float32]
@@ -233,14 +232,15 @@ def _padding(options: VadOptions) -> int:
 @functools.cache
 def _session() -> Any:
     """The network, on one thread: blocks follow one another, there is nothing to share out."""
-    package = importlib.util.find_spec("faster_whisper")
+    folder = package_folder("faster_whisper")
     try:
         import onnxruntime
     except ImportError as error:
         raise EngineUnavailable(f"{MISSING} ({error})") from error
-    if package is None or package.origin is None:
+    if folder is None:
         raise EngineUnavailable(MISSING)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
-    path = Path(package.origin).parent / NETWORK_FILE
-    return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        folder / NETWORK_FILE, settings, providers=["CPUExecutionProvider"]
+    )

@@ -1,5 +1,7 @@
 """Voice activity: held to faster-whisper's own spans, and to what anyone can hear in the clips."""
 
+import functools
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from maxwhisper import vad
+from maxwhisper.audio import decode
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.vad import (
     Span,
@@ -29,9 +32,8 @@ OPTIONS = (
 )
 
 
+@functools.cache
 def clip(name):
-    from maxwhisper.audio import decode
-
     return decode(CLIPS / f"{name}.flac")
 
 
@@ -73,8 +75,6 @@ def test_span_rules_are_theirs_on_any_probabilities(options, monkeypatch):
 
 @pytest.mark.parametrize("name", ["plain", "two_voices", "talk"])
 def test_words_of_the_clips_lie_in_speech(name):
-    import json
-
     described = json.loads((CLIPS / "clips.json").read_text())
     (words,) = (clip["words"] for clip in described if clip["file"] == f"{name}.flac")
     spans = speech_spans(clip(name), VadOptions(min_silence_duration_ms=160))
@@ -129,7 +129,7 @@ def test_impossible_options_are_refused(option):
 
 def test_it_says_what_to_install(monkeypatch):
     vad._session.cache_clear()
-    monkeypatch.setattr(vad.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(vad, "package_folder", lambda name: None)
     with pytest.raises(EngineUnavailable, match="pip install faster-whisper"):
         speech_spans(np.zeros(1600, np.float32))
 

@@ -1,0 +1,42 @@
+"""What can be loaded, what is in it, and where it is kept."""
+
+import pytest
+
+from maxwhisper.checkpoint import available, load, tensor_table
+from maxwhisper.errors import CheckpointError
+from maxwhisper.paths import cache_root, package_folder
+
+
+def test_what_can_be_loaded_is_listed(tmp_path):
+    rows = {row.name: row for row in available(tmp_path)}
+    assert rows["tiny"].path == tmp_path / "checkpoints" / "tiny.pt"
+    assert (rows["tiny"].parameters, rows["tiny"].on_disk) == (37_760_640, False)
+    rows["tiny"].path.parent.mkdir()
+    rows["tiny"].path.touch()
+    assert {row.name: row for row in available(tmp_path)}["tiny"].on_disk
+
+
+def test_every_tensor_is_described(half):
+    rows = tensor_table(half)
+    assert [row.name for row in rows] == list(half.weights)
+    assert {row.dtype for row in rows} == {"float16"}
+    assert all(row.role for row in rows)
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(CheckpointError, match=r"'huge'.*tiny\.en"):
+        load("huge", cache_dir=tmp_path)
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.delenv("MAXWHISPER_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_root() == tmp_path / "maxwhisper"
+    monkeypatch.setenv("MAXWHISPER_CACHE", str(tmp_path / "own"))
+    assert cache_root() == tmp_path / "own"
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_packages_are_found_without_importing_them():
+    assert (package_folder("whisper") / "assets" / "gpt2.tiktoken").is_file()
+    assert package_folder("no_such_package") is None
