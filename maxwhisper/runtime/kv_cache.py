@@ -16,12 +16,14 @@ class KVCache:
     """Key and value buffers, (B, H, n_text_ctx, D) each, for every decoder layer.
 
     Positions are filled from the left; `length` of them hold tokens. Slots beyond are masked, so a
-    reset only forgets the length.
+    reset only forgets the length. It does not forget NaN: a masked slot's share is 0, and 0 times
+    NaN is NaN. A cache that is not `is_sound` has seen some, and must not be used again.
     """
 
     def __init__(self, dims: Dims, placement: Placement, batch: int) -> None:
         shape = (batch, dims.n_text_head, dims.n_text_ctx, dims.text_head_width)
         self.length = 0
+        self.is_sound = True
         self.capacity = dims.n_text_ctx
         self.buffers: Sequence[Buffer] = [
             Buffer.zeros(shape, placement.dtype, placement.device)

@@ -111,7 +111,7 @@ class MaxNetwork:
         for layer, head in heads:
             query, key = (heads_of_layer[:, head] for heads_of_layer in of_layer[layer])
             scores.append(query @ key.swapaxes(1, 2) * query.shape[-1] ** -0.5)
-        return logits.to_numpy(), np.stack(scores, axis=1)
+        return decoder.on_host(logits), np.stack(scores, axis=1)
 
     def positions(self, rows: Sequence[int]) -> Buffer:
         """Row numbers (R,) int64 on the device."""
@@ -123,10 +123,11 @@ class MaxNetwork:
 
     def decoder(self, encoded: Encoded) -> "MaxDecoder":
         """A decoder for `encoded`, with an empty cache. It ends the one made before."""
-        if self._cache is None or self._cache.batch != encoded.batch:
-            self._cache = KVCache(self._dims, self.placement, encoded.batch)
-        self._cache.reset()
-        return MaxDecoder(self, encoded, self._cache)
+        cache = self._cache
+        if cache is None or cache.batch != encoded.batch or not cache.is_sound:
+            cache = self._cache = KVCache(self._dims, self.placement, encoded.batch)
+        cache.reset()
+        return MaxDecoder(self, encoded, cache)
 
     def greedy_loop(self, cache: KVCache) -> GreedyLoop:
         """The greedy step over `cache`; the same one as long as the cache is."""
@@ -158,11 +159,11 @@ class MaxDecoder:
     def prefill(self, tokens: Int64, rows: Sequence[int]) -> Float32:
         """Start over with tokens (B, L); logits (B, R, V) at positions `rows`."""
         self._cache.reset()
-        return self.forward(PREFILL, tokens, self._network.positions(rows))[0].to_numpy()
+        return self.on_host(self.forward(PREFILL, tokens, self._network.positions(rows))[0])
 
     def step(self, tokens: Int64) -> Float32:
         """Append one token a row, (B,); logits (B, V)."""
-        return self.forward(STEP, tokens[:, None])[0].to_numpy()[:, 0]
+        return self.on_host(self.forward(STEP, tokens[:, None])[0])[:, 0]
 
     def greedy(
         self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, most: int
@@ -178,6 +179,7 @@ class MaxDecoder:
         while n < most:
             n_steps = min(loop.steps_between_looks, most - n)
             tokens[rows, n : n + n_steps], sums[rows] = loop.go(n_steps)
+            self._cache.is_sound &= bool(np.isfinite(sums[rows]).all())
             n += n_steps
             going = np.flatnonzero(tokens[rows, n - 1] != rules.eot)
             if len(going) == 0:
@@ -207,6 +209,13 @@ class MaxDecoder:
             self._cross_kv = self._network.gather(self._cross_kv, rows)
         self._cache = self._cache.moved(self._network.gather(self._cache.buffers, rows))
         self._window_of_row = window_of_row
+
+    def on_host(self, logits: Buffer) -> Float32:
+        """Logits (B, R, V) as numpy. Where one of a position is NaN all are, and so may be what the
+        cache holds."""
+        found = logits.to_numpy()
+        self._cache.is_sound &= not np.isnan(found[..., 0]).any()
+        return found
 
     def forward(self, graph: str, tokens: Int64, *more: Buffer) -> Sequence[Buffer]:
         """Append tokens (B, L) to the cache and return the graph's outputs."""
