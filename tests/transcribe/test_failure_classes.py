@@ -2,14 +2,16 @@
 
 On a network that hears what the samples spell out. Elsewhere: the same short recordings against
 openai-whisper (parity/test_transcribe), very long ones (test_long_audio), mel bugs
-(parity/test_log_mel), 80 and 128 mels (parity/test_multilingual), which language is spoken
-(decoding/test_language).
+(parity/test_log_mel), 80 and 128 mels (parity/test_multilingual), what NaN leaves behind
+(runtime/test_model).
 """
 
 import numpy as np
 import pytest
 from hearing_network import (
     FREE,
+    FULL_SCALE,
+    MULTILINGUAL,
     WORDS,
     HearingNetwork,
     heard,
@@ -77,6 +79,16 @@ def test_hallucination_on_silence(transcribe):
     assert (transcript.text, transcript.segments) == ("", ())
 
 
+def test_hallucination_on_noise(transcribe):
+    """Speech detection takes the noise for speech; the network does not, whatever it writes."""
+    noise = np.full(70 * 16_000, 0.5 / FULL_SCALE, np.float32)  # too quiet to be a word
+    assert runs(noise, batched.PAUSES) != []
+    options = FREE.changed({"suppress_tokens": "-1", "without_timestamps": True})
+    assert transcribe(Hallucinating(), noise, options).segments == ()
+    said = transcribe(Hallucinating(), noise, options.changed({"no_speech_threshold": None}))
+    assert WORDS[7] in {token for segment in said.segments for token in segment.tokens}
+
+
 class Looping(HearingNetwork):
     """Likes one word best whatever it hears; at a high temperature many others come up."""
 
@@ -131,6 +143,28 @@ def test_short_recordings(transcribe, n_samples):
     assert transcript.text == ""
     assert n_samples >= 160 or not transcript.segments
     assert transcript.duration == n_samples / 16_000
+
+
+class UnsureOfSilence(HearingNetwork):
+    """Takes silence for English, which is then as likely as every other language, to a hair."""
+
+    def language_of(self, numbers):
+        english = self.tokenizer.to_language_token("en")
+        return super().language_of(numbers) if numbers.any() else english
+
+    def logits(self, tokens):
+        logits, english = super().logits(tokens), self.tokenizer.to_language_token("en")
+        logits[np.array(tokens) == english, english] = -19.9
+        return logits
+
+
+def test_language_after_silence(transcribe):
+    """The first 30 s are silent: windows that are surer of what they hear decide."""
+    network = UnsureOfSilence(MULTILINGUAL, languages=(("de", range(1, 100)),))
+    waveform = np.concatenate([silent(40), speech([20] * 10)])
+    options = {"language_detection_segments": 2, "language_detection_threshold": 0.5}
+    transcript = transcribe(network, waveform, FREE.changed(options))
+    assert (transcript.language, numbers(transcript)) == ("de", list(range(1, 11)))
 
 
 def test_a_clip_past_the_end_ends(transcribe):
