@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from maxwhisper.parity.cases import RANDOM_SUBJECTS
 from maxwhisper.parity.plan import not_run
 from maxwhisper.parity.report import STATUSES, exceptions, set_rows, summary
 from maxwhisper.records import machine_line
@@ -58,10 +59,13 @@ def _checkpoint_rows(record: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _sources(record: Mapping[str, Any]) -> list[str]:
-    return [
+    """Where the weights are from; which of the harness's own were not compared at all."""
+    lines = [
         f"* {name}: {found['source']} (sha256 {found['digest'][:16]}…)"
         for name, found in record["checkpoints"].items()
     ]
+    absent = [name for name in RANDOM_SUBJECTS if name not in record["checkpoints"]]
+    return lines + [f"* {name}: NOT RUN, no case at all" for name in absent]
 
 
 def _tolerances(settings: Mapping[str, Any]) -> list[str]:

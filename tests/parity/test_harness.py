@@ -298,6 +298,7 @@ def test_a_record_becomes_a_page(tmp_path, capfd):
     assert "| greedy | 0/1 | – | – | – |" in text
     line = "clip.wav · greedy: segments[0].tokens[2] is 10, 9 expected (1 of 1) — NOT EXPLAINED"
     assert f"* tiny random · {line}" in text
+    assert "* v3: NOT RUN, no case at all" in text
     assert "2 clips of 2 s together, 1 to 2 cases each" in text
     assert "* `long.wav`: too long" in text
     path.write_text("{}")
