@@ -19,14 +19,14 @@ import faster_whisper
 import numpy as np
 
 from baselines.faster_options import NAME, batch_arguments, sequential_arguments
-from baselines.setup import Device, choose_device, cpu_threads
+from baselines.setup import Device, choose_device, cpu_threads, to_segment
 from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import DeviceError, EngineUnavailable
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.transcript import Segment, Transcript, Word
+from maxwhisper.transcript import Transcript
 from maxwhisper.vad import VadOptions
 
 # In the order they need each other, from the wheel that requirements-gpu.txt names.
@@ -64,7 +64,8 @@ class FasterEngine:
         started = time.perf_counter()
         lazy, info = reader.transcribe(waveform, **arguments)
         for index, entry in enumerate(lazy):  # decoding happens here
-            segments.append(_segment(index, entry))
+            numbered = {**vars(entry), "id": index}  # this library counts from 1
+            segments.append(to_segment(numbered, map(vars, entry.words or ())))
             if on_segment:
                 on_segment(segments[-1])
         seconds = time.perf_counter() - started
@@ -75,25 +76,6 @@ class FasterEngine:
             duration=audio_s,
             timings={"total": seconds},
         )
-
-
-def _segment(index: int, entry: "faster_whisper.transcribe.Segment") -> Segment:
-    words = tuple(
-        Word(w.word, float(w.start), float(w.end), float(w.probability)) for w in entry.words or ()
-    )
-    return Segment(
-        id=index,  # this library counts from 1
-        seek=entry.seek,
-        start=float(entry.start),
-        end=float(entry.end),
-        text=entry.text,
-        tokens=tuple(entry.tokens),
-        temperature=float(entry.temperature),
-        avg_logprob=float(entry.avg_logprob),
-        compression_ratio=float(entry.compression_ratio),
-        no_speech_prob=float(entry.no_speech_prob),
-        words=words,
-    )
 
 
 def create_engine(

@@ -51,7 +51,7 @@ def sequential_arguments(
     prompts a window, and for clips beside speech detection, which would not happen then.
     """
     options.validate().require_supported(NAME, _SUPPORTED)
-    clips = options.clip_timestamps
+    clips, threshold = options.clip_timestamps, options.language_detection_threshold
     if vad and clips != TranscribeOptions.clip_timestamps:
         raise OptionError(f"{NAME} takes clip_timestamps only where no speech is looked for")
     return {
@@ -80,11 +80,7 @@ def sequential_arguments(
         "no_repeat_ngram_size": options.no_repeat_ngram_size,
         "language_detection_segments": options.language_detection_segments,
         # Without a threshold all windows vote: no probability is above 1.
-        "language_detection_threshold": (
-            1.0
-            if options.language_detection_threshold is None
-            else options.language_detection_threshold
-        ),
+        "language_detection_threshold": 1.0 if threshold is None else threshold,
         "word_timestamps": options.word_timestamps,
         "prepend_punctuations": options.prepend_punctuations,
         "append_punctuations": options.append_punctuations,

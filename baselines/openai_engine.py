@@ -15,7 +15,7 @@ import torch
 import whisper
 
 from baselines.openai_lines import SegmentLines
-from baselines.setup import choose_device, cpu_threads
+from baselines.setup import choose_device, cpu_threads, to_segment
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.dims import FRAMES_PER_SECOND, HOP_LENGTH, SAMPLE_RATE
@@ -23,7 +23,7 @@ from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import DeviceError, OptionError
 from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.transcript import Segment, Transcript, Word
+from maxwhisper.transcript import Transcript
 from maxwhisper.vad import VadOptions
 
 NAME = "openai-whisper"
@@ -76,7 +76,7 @@ class OpenAIEngine:
         else:
             result = self.model.transcribe(waveform, verbose=None, **arguments)
         seconds = time.perf_counter() - started
-        segments = tuple(_segment(entry) for entry in result["segments"])
+        segments = tuple(to_segment(entry, entry.get("words", ())) for entry in result["segments"])
         return Transcript(
             text=result["text"],
             language=result["language"],
@@ -111,26 +111,6 @@ def _clips_within(clips: str | tuple[float, ...], n_samples: int) -> list[float]
     times = [float(x) for x in clips.split(",") if x] if isinstance(clips, str) else clips
     end = n_samples // HOP_LENGTH / FRAMES_PER_SECOND
     return [min(seconds, end) for seconds in times]
-
-
-def _segment(entry: dict[str, Any]) -> Segment:
-    words = tuple(
-        Word(w["word"], float(w["start"]), float(w["end"]), float(w["probability"]))
-        for w in entry.get("words", ())
-    )
-    return Segment(
-        id=entry["id"],
-        seek=entry["seek"],
-        start=float(entry["start"]),
-        end=float(entry["end"]),
-        text=entry["text"],
-        tokens=tuple(entry["tokens"]),
-        temperature=float(entry["temperature"]),
-        avg_logprob=float(entry["avg_logprob"]),
-        compression_ratio=float(entry["compression_ratio"]),
-        no_speech_prob=float(entry["no_speech_prob"]),
-        words=words,
-    )
 
 
 def create_engine(

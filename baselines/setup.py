@@ -1,12 +1,17 @@
-"""What both adapters decide alike: device and CPU threads.
+"""What both adapters do alike: choose a device and CPU threads, and make a `Segment` of theirs.
 
-Kept in one place so that neither baseline gets a device or a thread more than the other.
+Kept in one place so that neither baseline gets a device or a thread more than the other. Knows
+neither library.
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from maxwhisper import machine
 from maxwhisper.errors import DeviceError
+from maxwhisper.transcript import Segment, Word
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,25 @@ def cpu_threads() -> int:
     """Threads for each engine: OMP_NUM_THREADS if set, else the CPUs this process may use."""
     if asked := os.environ.get("OMP_NUM_THREADS", ""):
         return max(1, int(asked.split(",")[0]))
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return machine.usable_threads() or 1
+
+
+def to_segment(fields: Mapping[str, Any], words: Iterable[Mapping[str, Any]]) -> Segment:
+    """A segment of either library: the names of its fields are the same in both. Numbers become
+    Python's, where they were numpy's."""
+    return Segment(
+        id=fields["id"],
+        seek=fields["seek"],
+        start=float(fields["start"]),
+        end=float(fields["end"]),
+        text=fields["text"],
+        tokens=tuple(fields["tokens"]),
+        temperature=float(fields["temperature"]),
+        avg_logprob=float(fields["avg_logprob"]),
+        compression_ratio=float(fields["compression_ratio"]),
+        no_speech_prob=float(fields["no_speech_prob"]),
+        words=tuple(
+            Word(w["word"], float(w["start"]), float(w["end"]), float(w["probability"]))
+            for w in words
+        ),
+    )

@@ -35,7 +35,7 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "cores": _physical_cores(),
-        "threads": _usable_threads(),
+        "threads": usable_threads(),
         "thread_limits": {name: os.environ.get(name) for name in _THREAD_VARIABLES},
         "memory_gib": _memory_gib(),
         "gpus": _gpus(),
@@ -44,6 +44,11 @@ def describe() -> dict[str, Any]:
         "versions": {name: version(name) for name in PACKAGES},
         "commit": commit(),
     }
+
+
+def usable_threads() -> int | None:
+    """CPUs that this process may use; None where unknown."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def gpu_used_bytes() -> int | None:
@@ -97,10 +102,6 @@ def _physical_cores() -> int | None:
     sockets = [value for key, value in fields if key == "physical id"]
     cores = [value for key, value in fields if key == "core id"]
     return len(set(zip(sockets, cores, strict=True))) if cores else None
-
-
-def _usable_threads() -> int | None:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _memory_gib() -> float | None:

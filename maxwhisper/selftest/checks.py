@@ -20,7 +20,7 @@ from maxwhisper.errors import OptionError
 from maxwhisper.options import GREEDY
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import TOLERANCE, probe_waveform, relative_error
-from maxwhisper.selftest.catalog import CATALOG as CHECKS
+from maxwhisper.selftest.catalog import CATALOG
 from maxwhisper.selftest.numpy_network import NumpyNetwork
 from maxwhisper.selftest.result import CheckResult
 from maxwhisper.selftest.text import count_rule_mistakes, count_tokenizer_mistakes
@@ -215,7 +215,7 @@ def run_checks(engine: Engine, names: Sequence[str] | None = None) -> Iterator[C
             f"no check called {', '.join(sorted(unknown))}: choose from {', '.join(FUNCTIONS)}"
         )
     subject = Subject(engine)
-    for info in CHECKS:
+    for info in CATALOG:
         if names is None or info.name in names:
             yield _run(info.name, info.group, subject)
 
