@@ -26,7 +26,7 @@ def windows(corpus, tokenizer):
 
 def said(example):
     """The tokens that are to be learnt."""
-    return [token for token in example.labels.targets if token != UNLABELLED]
+    return [token for token in example.texts[0].targets if token != UNLABELLED]
 
 
 def is_speech(example, tokenizer):
@@ -38,7 +38,7 @@ def test_there_is_every_kind_of_window(windows, tokenizer):
     assert tokenizer.no_speech in firsts
     assert tokenizer.no_timestamps in firsts
     assert any(first >= tokenizer.timestamp_begin for first in firsts)
-    assert any(example.labels.inputs[0] == tokenizer.sot_prev for example in windows)
+    assert any(example.texts[0].inputs[0] == tokenizer.sot_prev for example in windows)
     assert any(said(example)[-3] >= tokenizer.timestamp_begin for example in windows[:]), "cut"
     assert any(example.content < N_SAMPLES for example in windows)
     assert any(np.isfinite(example.loudest) for example in windows)
@@ -47,10 +47,10 @@ def test_there_is_every_kind_of_window(windows, tokenizer):
 def test_labels_end_and_fit_the_decoder(windows, tokenizer):
     for example in windows:
         assert said(example)[-1] == tokenizer.eot
-        assert len(example.labels.inputs) == len(example.labels.targets) <= 448
-        start = example.labels.inputs.index(tokenizer.sot)
-        assert set(example.labels.targets[:start]) <= {UNLABELLED}
-        assert example.labels.targets[start] != UNLABELLED
+        assert len(example.texts[0].inputs) == len(example.texts[0].targets) <= 448
+        start = example.texts[0].inputs.index(tokenizer.sot)
+        assert set(example.texts[0].targets[:start]) <= {UNLABELLED}
+        assert example.texts[0].targets[start] != UNLABELLED
 
 
 def test_labels_decode_to_sentences_of_the_corpus(windows, tokenizer, corpus):
@@ -96,7 +96,7 @@ def test_no_speech_windows_are_silence_for_the_encoder(windows, tokenizer):
     for example in found:
         assert (example.phones == SILENCE).all()
         assert said(example) == [tokenizer.no_speech, tokenizer.eot]
-        last = example.labels.inputs[-1]
+        last = example.texts[0].inputs[-1]
         assert last == tokenizer.no_timestamps or 0 <= last - tokenizer.timestamp_begin <= 50
 
 
@@ -112,7 +112,7 @@ def test_single_utterances_lie_anywhere_with_their_times(corpus, tokenizer):
         if tokens[0] >= tokenizer.timestamp_begin:
             first = np.flatnonzero(example.phones != SILENCE)[0] + example.first_position
             assert abs(tokens[0] - tokenizer.timestamp_begin - first) <= 1
-        firsts.add(example.first_token)
+        firsts.add(example.texts[0].first_token)
     assert len(positions) > 20
     assert len(firsts) > 10
     assert max(firsts) <= labels.MAX_PROMPT
@@ -125,7 +125,31 @@ def test_examples_depend_on_the_generator_alone(corpus, tokenizer):
         )
         for a, b in zip(first, again, strict=True):
             np.testing.assert_array_equal(a.samples, b.samples)
-            assert (a.labels, a.content, a.loudest) == (b.labels, b.content, b.loudest)
+            assert (a.texts, a.content, a.loudest) == (b.texts, b.content, b.loudest)
+
+
+def test_resumed_texts_follow_the_time_of_their_first_word(windows, tokenizer):
+    resumed = [(e, text) for e in windows for text in e.texts[1:]]
+    assert len(resumed) > 60
+    for example, text in resumed:
+        start, time, *read = text.inputs
+        assert start == tokenizer.sot
+        assert text.targets[0] == UNLABELLED, "where it begins is given, not learnt"
+        assert list(text.targets[1:-1]) == read
+        position = time - tokenizer.timestamp_begin
+        assert 0 <= text.heard_at[1] - position < 50, "the first word sounds within a second"
+        sounding = np.flatnonzero(example.phones != SILENCE)
+        assert sounding[0] <= position <= sounding[-1]
+        assert len(text.targets) <= 1 + labels.RESUMED_TOKENS + 1
+
+
+def test_a_text_resumed_at_a_word_is_the_rest_from_there(tokenizer):
+    body = labels.timestamped(tokenizer, [Spoken("Two words.", 0.5, 1.5), Spoken("Bye.", 2, 3)])
+    read = labels.from_word(tokenizer, body, 1)
+    assert body.words[1][1] == pytest.approx(0.5 + 3 / 8.1, abs=0.01), "three of 8.1 sounds said"
+    text = tokenizer.decode_with_timestamps(read.targets[1:-1])
+    assert text == " words.<|1.50|><|2.00|> Bye.<|3.00|>"
+    assert read.targets[-1] == tokenizer.eot
 
 
 def test_prompts_are_cut_as_decoding_cuts_them(tokenizer):

@@ -12,27 +12,31 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from tools.train_demo.labels import NOWHERE
+from tools.train_demo.labels import NOWHERE, Labels
 from tools.train_demo.model import Vocabulary
 from tools.train_demo.phones import UNLABELLED
 from tools.train_demo.placing import POSITION
 from tools.train_demo.windows import Composer, Example
 
+NO_TEXT = Labels((), (), ())  # where an example has fewer texts than others of its batch
 _LAST_STEP = 2**31  # the loader asks for steps in order; nobody gets that far
 
 
 class Batch(NamedTuple):
-    """B examples. Rows and targets are those of the compact vocabulary."""
+    """B examples with R texts each: text r of example b is row b * R + r. Rows and targets are
+    those of the compact vocabulary; a text that is missing has no target."""
 
     samples: Tensor  # (B, n) int16
     content: Tensor  # (B,) samples
     loudest: Tensor  # (B,) log10 power
     first_position: Tensor  # (B,)
-    first_token: Tensor  # (B,)
+    first_token: Tensor  # (B * R,)
     phones: Tensor  # (B, n / 320)
-    rows: Tensor  # (B, L)
-    targets: Tensor  # (B, L)
-    heard_at: Tensor  # (B, L) position in `samples` / 320 where a target is heard; < 0: not known
+    rows: Tensor  # (B * R, L)
+    targets: Tensor  # (B * R, L)
+    heard_at: (
+        Tensor  # (B * R, L) position in `samples` / 320 where a target is heard; < 0: not known
+    )
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
@@ -41,35 +45,37 @@ class Batch(NamedTuple):
 def collate(examples: list[Example], vocabulary: Vocabulary) -> Batch:
     """Pad to the longest example: sound with zeros, labels with UNLABELLED."""
     n = max(len(example.samples) for example in examples)
-    length = max(len(example.labels.inputs) for example in examples)
-    inputs = _padded([example.labels.inputs for example in examples], length, fill=0)
-    read = np.arange(length) < np.array([[len(example.labels.inputs)] for example in examples])
-    targets = _padded([example.labels.targets for example in examples], length, UNLABELLED)
+    most = max(len(example.texts) for example in examples)
+    texts = [text for e in examples for text in (*e.texts, *[NO_TEXT] * (most - len(e.texts)))]
+    length = max(len(text.inputs) for text in texts)
+    inputs = _padded([text.inputs for text in texts], length, fill=0)
+    read = np.arange(length) < np.array([[len(text.inputs)] for text in texts])
+    targets = _padded([text.targets for text in texts], length, UNLABELLED)
+    starts = np.repeat([example.first_position for example in examples], most)
     return Batch(
         samples=torch.from_numpy(_padded([e.samples for e in examples], n, 0, np.int16)),
         content=torch.tensor([example.content for example in examples]),
         loudest=torch.tensor([example.loudest for example in examples]),
         first_position=torch.tensor([example.first_position for example in examples]),
-        first_token=torch.tensor([example.first_token for example in examples]),
+        first_token=torch.tensor([text.first_token for text in texts]),
         phones=torch.from_numpy(
             _padded([example.phones for example in examples], n // POSITION, UNLABELLED)
         ),
         rows=torch.from_numpy(vocabulary.rows(np.where(read, inputs, UNLABELLED)).clip(min=0)),
         targets=torch.from_numpy(vocabulary.rows(targets)),
-        heard_at=torch.from_numpy(_heard_at(examples, length)),
+        heard_at=torch.from_numpy(_heard_at(texts, starts, length)),
     )
 
 
-def _heard_at(examples: list[Example], length: int) -> npt.NDArray[np.float32]:
-    times = np.full((len(examples), length), NOWHERE, np.float32)
-    for row, example in zip(times, examples, strict=True):
-        row[: len(example.labels.heard_at)] = example.labels.heard_at
-        row[row >= 0] -= example.first_position
-    return times
+def _heard_at(
+    texts: list[Labels], starts: npt.NDArray[np.int64], length: int
+) -> npt.NDArray[np.float32]:
+    times = _padded([text.heard_at for text in texts], length, NOWHERE, np.float32)
+    return np.where(times >= 0, times - starts[:, None], times).astype(np.float32)
 
 
 def _padded(
-    rows: Sequence[npt.ArrayLike], length: int, fill: int, dtype: npt.DTypeLike = np.int64
+    rows: Sequence[npt.ArrayLike], length: int, fill: float, dtype: npt.DTypeLike = np.int64
 ) -> npt.NDArray[Any]:
     padded = np.full((len(rows), length), fill, dtype)
     for row, values in zip(padded, map(np.asarray, rows), strict=True):

@@ -7,7 +7,7 @@ one to say next (targets). Source of the format: Whisper paper, section 2.3.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from maxwhisper.tokenizer import Tokenizer
 from tools.train_demo.phones import UNLABELLED
 
 NOWHERE = -1.0
+RESUMED_TOKENS = 48  # of a text that begins within a window; long enough to leave its segment
 MAX_PROMPT = 223  # tokens: n_text_ctx // 2 - 1, as the decoder cuts it (decoding.py:598)
 
 
@@ -35,22 +36,26 @@ class Spoken:
 @dataclass(frozen=True)
 class Body:
     """What is said after <|startoftranscript|>, and the audio position (20 ms) where each token is
-    heard, about; NOWHERE where that is not known."""
+    heard, about; NOWHERE where that is not known. `words` holds, for each word, its first token's
+    place in `tokens` and the seconds where its sound begins."""
 
-    tokens: list[int]
-    heard_at: list[float]
+    tokens: list[int] = field(default_factory=list)
+    heard_at: list[float] = field(default_factory=list)
+    words: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Labels:
     """`targets[i]` follows `inputs[: i + 1]`; UNLABELLED where nothing is to be learnt.
 
-    `heard_at[i]` is the audio position (20 ms) where target i is heard, as in `Body`.
+    `heard_at[i]` is the audio position (20 ms) where target i is heard, as in `Body`. The text
+    begins at the decoder's position `first_token`.
     """
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
     heard_at: tuple[float, ...]
+    first_token: int = 0
 
 
 def timestamp(tokenizer: Tokenizer, seconds: float) -> int:
@@ -60,7 +65,7 @@ def timestamp(tokenizer: Tokenizer, seconds: float) -> int:
 def timestamped(tokenizer: Tokenizer, segments: Sequence[Spoken], rare: Iterable[str] = ()) -> Body:
     """<|start|> text <|end|> for each segment; a cut one is its start alone, so that the next
     window begins there. Timestamps are heard at their time."""
-    body = Body([], [])
+    body = Body()
     for segment in segments:
         _add_timestamp(body, tokenizer, segment.start_s)
         if segment.end_s is not None:
@@ -90,9 +95,12 @@ def _add_text(body: Body, tokenizer: Tokenizer, segment: Spoken, rare: Iterable[
     middles = np.cumsum(n_sounds) - np.asarray(n_sounds) / 2
     times = segment.sounds or (segment.start_s, segment.end_s)
     share = np.linspace(0, sum(n_sounds), len(times))
-    seconds = np.interp(middles, share, times)
+    begins = np.interp(np.cumsum(n_sounds) - n_sounds, share, times)
+    for place, (token, second) in enumerate(zip(tokens, begins.tolist(), strict=True)):
+        if tokenizer.decode([token]).startswith(" "):
+            body.words.append((len(body.tokens) + place, second))
     body.tokens.extend(tokens)
-    body.heard_at.extend((seconds / TIME_PRECISION_S).tolist())
+    body.heard_at.extend((np.interp(middles, share, times) / TIME_PRECISION_S).tolist())
 
 
 def _n_sounds(written: str) -> float:
@@ -131,6 +139,23 @@ def for_speech(tokenizer: Tokenizer, body: Body, prompt: Sequence[int] = ()) -> 
     targets = [UNLABELLED] * len(before) + said[1:]
     times = [NOWHERE] * len(before) + [*body.heard_at, NOWHERE]
     return Labels((*before, *said[:-1]), tuple(targets), tuple(times))
+
+
+def from_word(tokenizer: Tokenizer, body: Body, word: int) -> Labels:
+    """Labels of the text from a word of a timed body on, at most RESUMED_TOKENS of it: what follows
+    the time where that word begins.
+
+    A network that only ever read windows from their beginning counted segments and words to find
+    where to listen, and looked at no timestamp: asked to begin with the third, it listened nowhere
+    near it.
+    """
+    first, seconds = body.words[word]
+    kept = slice(first, first + RESUMED_TOKENS)
+    tokens, times = body.tokens[kept], body.heard_at[kept]
+    if kept.stop >= len(body.tokens):
+        tokens, times = [*tokens, tokenizer.eot], [*times, NOWHERE]
+    inputs = (tokenizer.sot, timestamp(tokenizer, seconds), *tokens[:-1])
+    return Labels(inputs, (UNLABELLED, *tokens), (NOWHERE, *times))
 
 
 def for_no_speech(tokenizer: Tokenizer, first: int, prompt: Sequence[int] = ()) -> Labels:

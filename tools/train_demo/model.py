@@ -158,9 +158,12 @@ class Learner(nn.Module):
     def states(
         self, rows: Tensor, features: Tensor, first_token: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Decoder states (B, L, C) before the output layer, and where the first head of every layer
-        but the first quarter listens: attention (B, L, S) each. Text b begins at position
-        `first_token[b]`."""
+        """Decoder states (B * R, L, C) before the output layer, and where the first head of every
+        layer but the first quarter listens: attention (B * R, L, S) each.
+
+        `rows` (B * R, L): R texts of each of the B examples in `features`, one after the other, so
+        that keys and values of an example are made once. Text i begins at `first_token[i]`.
+        """
         decoder = self.whisper.decoder
         places = first_token[:, None] + torch.arange(rows.shape[1], device=rows.device)
         places = places.clamp(max=len(decoder.positional_embedding) - 1)
@@ -170,10 +173,11 @@ class Learner(nn.Module):
         blocks = cast(Sequence[ResidualAttentionBlock], decoder.blocks)
         for layer, block in enumerate(blocks):
             x = x + block.attn(block.attn_ln(x), mask=decoder.mask)[0]
-            h = block.cross_attn_ln(x)
+            h = block.cross_attn_ln(x).reshape(len(features), -1, x.shape[2])
             if layer >= len(blocks) // 4:
-                attention.append(_first_head(block.cross_attn, h, features))
-            x = x + block.cross_attn(h, features)[0]
+                heard = _first_head(block.cross_attn, h, features)
+                attention.append(heard.reshape(*rows.shape, features.shape[1]))
+            x = x + block.cross_attn(h, features)[0].reshape(x.shape)
             x = x + block.mlp(block.mlp_ln(x))
         return decoder.ln(x), attention
 

@@ -16,7 +16,7 @@ from maxwhisper.tokenizer import Tokenizer
 from tools.train_demo import augment, labels
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.labels import MAX_PROMPT, Labels, Spoken
-from tools.train_demo.phones import SILENCE, UNLABELLED
+from tools.train_demo.phones import SILENCE
 from tools.train_demo.placing import POSITION, Placed, as_float, place
 
 Rng = np.random.Generator
@@ -30,6 +30,7 @@ WITHOUT_TIMESTAMPS = 0.15
 PROMPTED = 0.15
 ONE_VOICE = 0.7
 CUT = 0.6  # of the full ones: the last utterance is cut by the end
+RESUMED = 3  # texts of each example with speech that begin at a random word of it
 SILENT_PADDING = 0.25  # zeros in the sound where it ends early; else zeros in the log-mel
 ELSEWHERE_LOUDER = 0.3  # part of a longer recording that has a louder place
 
@@ -55,17 +56,16 @@ class Example:
     """`samples` (n,) int16, as a file holds them; `phones` (n // 320,) int16, one per position.
 
     `content` samples are sound, the rest is padding; `loudest` is the log10 power of the loudest
-    bin elsewhere in the recording; `first_position` is where in the encoder the example begins,
-    `first_token` where in the decoder.
+    bin elsewhere in the recording; `first_position` is where in the encoder the example begins.
+    `texts` are several of the same sound: the whole one, and what follows a later word.
     """
 
     samples: npt.NDArray[np.int16]
     phones: npt.NDArray[np.int16]
-    labels: Labels
+    texts: tuple[Labels, ...]
     content: int
     loudest: float
     first_position: int
-    first_token: int = 0
 
 
 class Composer:
@@ -104,7 +104,7 @@ class Composer:
         position = int(rng.integers(0, N_POSITIONS - n // POSITION + 1))
         if rng.random() < NO_SPEECH / 3:
             return self._no_speech(n, rng, position)
-        return _shifted(self._example([placed], n, n, rng, position, prompt=[]), rng)
+        return self._example([placed], n, n, rng, position, prompt=[])
 
     def window(self, n: int, rng: Rng) -> Example:
         """Up to `n` samples of utterances and pauses, or of no speech at all. Less than 30 s lie
@@ -126,8 +126,7 @@ class Composer:
         if not placed:
             return self._no_speech(n, rng, position)
         end = placed[-1].start + len(placed[-1].samples) + int(rng.uniform(0, 1) * SAMPLE_RATE)
-        example = self._example(placed, n, min(n, end), rng, position, self._prompt(rng))
-        return _shifted(example, rng) if n < N_SAMPLES else example
+        return self._example(placed, n, min(n, end), rng, position, self._prompt(rng))
 
     def _example(
         self,
@@ -151,18 +150,25 @@ class Composer:
         if rng.random() < SILENT_PADDING:
             content = n
         loudest = _elsewhere(rng, ELSEWHERE_LOUDER)
-        said = self._labels(placed, n, position, prompt, rng)
-        return Example(_int16(samples), phones, said, content, loudest, position)
+        texts = self._texts(placed, n, position, prompt, rng)
+        return Example(_int16(samples), phones, texts, content, loudest, position)
 
-    def _labels(
+    def _texts(
         self, placed: list[Placed], n: int, position: int, prompt: list[int], rng: Rng
-    ) -> Labels:
+    ) -> tuple[Labels, ...]:
+        """The whole text, and RESUMED times what follows a word of it."""
         is_cut = placed[-1].speech_end > n
         rare = self.rare if rng.random() < self.style.spelled else frozenset()
         without = not is_cut and rng.random() < WITHOUT_TIMESTAMPS
         write = labels.untimed if without else labels.timestamped
-        body = write(self.tokenizer, self._segments(placed, n, position), rare)
-        return labels.for_speech(self.tokenizer, body, prompt)
+        segments = self._segments(placed, n, position)
+        whole = labels.for_speech(self.tokenizer, write(self.tokenizer, segments, rare), prompt)
+        timed = labels.timestamped(self.tokenizer, segments, rare)
+        words = rng.integers(0, len(timed.words), RESUMED)
+        resumed = [labels.from_word(self.tokenizer, timed, int(word)) for word in words]
+        if n == N_SAMPLES or prompt:
+            return whole, *(_shifted(text, rng) for text in resumed)
+        return tuple(_shifted(text, rng) for text in (whole, *resumed))
 
     def _segments(self, placed: list[Placed], n: int, position: int) -> list[Spoken]:
         def seconds(sample: float) -> float:
@@ -195,7 +201,7 @@ class Composer:
             self.tokenizer, first, self._prompt(rng) if not position else []
         )
         phones = np.full(n // POSITION, SILENCE, np.int16)
-        return Example(_int16(samples), phones, said, content, _elsewhere(rng, 0.5), position)
+        return Example(_int16(samples), phones, (said,), content, _elsewhere(rng, 0.5), position)
 
     def _voices(self, rng: Rng) -> npt.NDArray[np.int64]:
         """Utterances to choose from: those of one voice, or all."""
@@ -240,11 +246,11 @@ class Composer:
         return augment.distort(samples, rng, background)
 
 
-def _shifted(example: Example, rng: Rng) -> Example:
-    """Half of the time, a text that begins anywhere in the decoder; never one with a prompt."""
-    if rng.random() < 0.5 or example.labels.targets[0] == UNLABELLED:
-        return example
-    return replace(example, first_token=int(rng.integers(0, MAX_PROMPT)))
+def _shifted(text: Labels, rng: Rng) -> Labels:
+    """Half of the time, the text begins anywhere in the decoder."""
+    if rng.random() < 0.5:
+        return text
+    return replace(text, first_token=int(rng.integers(0, MAX_PROMPT)))
 
 
 def _elsewhere(rng: Rng, share: float) -> float:
