@@ -24,7 +24,7 @@ from maxwhisper.dims import Dims
 from maxwhisper.graphs.layers import (
     KERNELS,
     Scope,
-    attention,
+    decode_attention,
     few_rows,
     merge_heads,
     split_heads,
@@ -151,12 +151,12 @@ def _block(
     h = scope.layer_norm(x, f"{name}.attn_ln", n_state)
     qkv = scope.linear_of_few(h, f"{name}.attn.qkv", n_state, 3 * n_state)
     q, k, v = (split_heads(part, n_head) for part in ops.chunk(qkv, 3, axis=2))
-    h = merge_heads(attention(q, append(cache_k, k), append(cache_v, v), mask))
+    h = merge_heads(decode_attention(q, append(cache_k, k), append(cache_v, v), mask))
     x = x + scope.linear_of_few(h, f"{name}.attn.out", n_state, n_state)
 
     h = scope.layer_norm(x, f"{name}.cross_attn_ln", n_state)
     q = split_heads(scope.linear_of_few(h, f"{name}.cross_attn.query", n_state, n_state), n_head)
-    h = merge_heads(attention(q, cross_k, cross_v))
+    h = merge_heads(decode_attention(q, cross_k, cross_v))
     x = x + scope.linear_of_few(h, f"{name}.cross_attn.out", n_state, n_state)
 
     h = scope.layer_norm(x, f"{name}.mlp_ln", n_state)

@@ -8,7 +8,7 @@ from max.dtype import DType
 from max.graph import DeviceRef, Graph, Module, TensorType, TensorValue, ops
 
 from maxwhisper.dims import Dims
-from maxwhisper.graphs.layers import Scope, attention, merge_heads, split_heads
+from maxwhisper.graphs.layers import KERNELS, Scope, self_attention, split_heads
 
 ENCODER = "encoder"
 CROSS_KV = "cross_kv"
@@ -17,7 +17,9 @@ CROSS_KV = "cross_kv"
 def encoder_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -> None:
     """mel (B, T, M) float32 -> audio features (B, S, C)."""
     mel_type = TensorType(DType.float32, ("batch", dims.n_frames, dims.n_mels), device)
-    with Graph(ENCODER, input_types=[mel_type], module=module) as graph:
+    with Graph(
+        ENCODER, input_types=[mel_type], module=module, custom_extensions=[KERNELS]
+    ) as graph:
         scope = Scope(graph, dtype, device)
         x = graph.inputs[0].tensor.cast(dtype)
         n_state = dims.n_audio_state
@@ -52,9 +54,7 @@ def _block(scope: Scope, x: TensorValue, name: str, dims: Dims) -> TensorValue:
     n_state, n_head = dims.n_audio_state, dims.n_audio_head
     h = scope.layer_norm(x, f"{name}.attn_ln", n_state)
     qkv = scope.linear(h, f"{name}.attn.qkv", n_state, 3 * n_state)
-    q, k, v = (split_heads(part, n_head) for part in ops.chunk(qkv, 3, axis=2))
-    h = merge_heads(attention(q, k, v))
-    x = x + scope.linear(h, f"{name}.attn.out", n_state, n_state)
+    x = x + scope.linear(self_attention(qkv, n_head), f"{name}.attn.out", n_state, n_state)
     h = scope.layer_norm(x, f"{name}.mlp_ln", n_state)
     return x + scope.mlp(h, f"{name}.mlp", n_state)
 

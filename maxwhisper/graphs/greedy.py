@@ -74,7 +74,7 @@ def greedy_step_graph(
             keys_values,
         )
         scores = logits(scope, x, dims).reshape((last.shape[0], dims.n_vocab))
-        token, logprob = choose(scores + forbidden.tensor, last, bounds.tensor)
+        token, logprob = choose(scores, forbidden.tensor, last, bounds.tensor)
 
         latest = ops.where(token >= bounds.tensor[1], token, last[:, 2:3])
         ops.buffer_store(state.buffer, ops.concat([token, last[:, 0:1], latest], axis=1))
@@ -87,10 +87,27 @@ def greedy_step_graph(
 
 
 def choose(
+    logits: TensorValue, forbidden: TensorValue, last: TensorValue, bounds: TensorValue
+) -> tuple[TensorValue, TensorValue]:
+    """logits (B, V), forbidden (V,), last (B, 3), bounds (2,) -> the likeliest token that the
+    timestamp rules allow and its log-probability, (B, 1) each; end of text for ever, at no cost, in
+    rows that have ended.
+
+    On a CPU our own kernel, which needs no masks as wide as the vocabulary; else MAX's operations.
+    """
+    if not logits.device.is_cpu():
+        return choose_by_operations(logits + forbidden, last, bounds)
+    shape = (logits.shape[0], 1)
+    out_types = [TensorType(dtype, shape, logits.device) for dtype in (DType.int64, DType.float32)]
+    inputs = [logits, forbidden, last, bounds]
+    token, logprob = ops.custom("maxwhisper_choose", logits.device, inputs, out_types)
+    return token.tensor, logprob.tensor
+
+
+def choose_by_operations(
     logits: TensorValue, last: TensorValue, bounds: TensorValue
 ) -> tuple[TensorValue, TensorValue]:
-    """logits (B, V), last (B, 3), bounds (2,) -> the likeliest token that the timestamp rules allow
-    and its log-probability, (B, 1) each; end of text for ever, at no cost, in rows that have ended.
+    """`choose`, of logits that are -inf where they are forbidden.
 
     Source: openai/whisper decoding.py:452-505, on probabilities relative to the likeliest token.
     """

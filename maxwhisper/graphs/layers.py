@@ -17,6 +17,7 @@ MASKED = -1e30
 
 
 KERNELS = Path(__file__).with_name("kernels")  # ours, in Mojo, for a CPU
+KERNEL_HEAD_WIDTH = 64  # of which a head's width is a multiple: whole vectors on every CPU
 
 
 class Scope:
@@ -77,6 +78,36 @@ def few_rows(x: TensorValue, weight: TensorValue, bias: TensorValue | None = Non
     out_type = TensorType(DType.float32, (flat.shape[0], n_out), x.device)
     (product,) = ops.custom("maxwhisper_few_rows", x.device, [flat, weight, bias], [out_type])
     return product.tensor.reshape((batch, length, n_out))
+
+
+def decode_attention(
+    q: TensorValue, k: TensorValue, v: TensorValue, mask: TensorValue | None = None
+) -> TensorValue:
+    """`attention` of a decoder: L is 1 in a step, and then a CPU takes our own kernel, which reads
+    keys and values once."""
+    _, _, n_queries, width = q.shape
+    if not (q.device.is_cpu() and n_queries == 1 and int(width) % KERNEL_HEAD_WIDTH == 0):
+        return attention(q, k, v, mask)
+    if mask is None:
+        mask = ops.constant(np.zeros((1, int(k.shape[2])), np.float32), DType.float32, q.device)
+    name, parameters = "maxwhisper_decode_attention", {"width": int(width)}
+    return ops.custom(name, q.device, [q, k, v, mask], [q.type], parameters)[0].tensor
+
+
+def self_attention(qkv: TensorValue, n_head: int) -> TensorValue:
+    """qkv (B, S, 3 C) -> (B, S, C): each of S positions attends to all, without a mask.
+
+    On a CPU our own kernel, where a head is as wide as in every Whisper; else MAX's operations.
+    """
+    batch, length, n_qkv = qkv.shape
+    n_state = int(n_qkv) // 3
+    width = n_state // n_head
+    if qkv.device.is_cpu() and width % KERNEL_HEAD_WIDTH == 0:
+        out_type = TensorType(DType.float32, (batch, length, n_state), qkv.device)
+        name, parameters = "maxwhisper_self_attention", {"width": width}
+        return ops.custom(name, qkv.device, [qkv], [out_type], parameters)[0].tensor
+    q, k, v = (split_heads(part, n_head) for part in ops.chunk(qkv, 3, axis=2))
+    return merge_heads(attention(q, k, v))
 
 
 def split_heads(x: TensorValue, n_head: int) -> TensorValue:

@@ -26,6 +26,7 @@ from maxwhisper.runtime.greedy import GreedyLoop
 from maxwhisper.runtime.kv_cache import KVCache
 from maxwhisper.runtime.log_mel import LogMel, LogMelSpectrogram
 from maxwhisper.runtime.weights import (
+    Array,
     fits_float16,
     graph_weights,
     is_float32,
@@ -266,19 +267,22 @@ def load_network(
     return MaxNetwork(checkpoint.dims, placement, models)
 
 
-def device_buffer(array: Float32, dtype: DType, placement: Placement) -> Buffer:
-    """float32 numpy -> a buffer of `dtype` on the placement's device."""
-    buffer = from_float32(array, dtype)
+def device_buffer(array: Array, dtype: DType, placement: Placement) -> Buffer:
+    """float32 or float16 numpy -> a buffer of `dtype` on the placement's device."""
+    buffer = host_buffer(array, dtype)
     return buffer if placement.device.is_host else buffer.to(placement.device)
 
 
-def from_float32(array: Float32, dtype: DType) -> Buffer:
-    """float32 numpy -> host buffer of `dtype`, rounded to nearest even."""
+def host_buffer(array: Array, dtype: DType) -> Buffer:
+    """float32 or float16 numpy -> host buffer of `dtype`, rounded to nearest even; the same memory
+    where it is of that type."""
     if dtype == DType.float32:
-        return Buffer.from_numpy(array)
+        return Buffer.from_numpy(array.astype(np.float32, copy=False))
     if dtype == DType.float16:
-        return Buffer.from_numpy(array.astype(np.float16))
-    bits = np.ascontiguousarray(array).view(np.uint32)  # numpy has no bfloat16: keep the upper half
+        return Buffer.from_numpy(array.astype(np.float16, copy=False))
+    bits = np.ascontiguousarray(array, np.float32).view(
+        np.uint32
+    )  # numpy has no bfloat16: keep the upper half
     rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
     return Buffer.from_numpy(rounded.astype(np.uint16)).view(DType.bfloat16)
 

@@ -1,9 +1,9 @@
 """Canonical weights -> arrays laid out as the graphs declare them.
 
 One pass at load: linears transposed to (n_in, n_out), but for those of the decoder on a CPU, whose
-kernel reads (n_out, n_in); query/key/value side by side, convolutions as matrices over (tap,
-channel). A key projection has no bias in Whisper; the fused form gives it
-zeros.
+kernel reads (n_out, n_in) and in float16, if that is how they are stored: those stay as they are;
+query/key/value side by side, convolutions as matrices over (tap, channel). A key projection has no
+bias in Whisper; the fused form gives it zeros.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from maxwhisper.dims import Dims
 from maxwhisper.mel import dft_basis
 
+Array = npt.NDArray[np.floating[Any]]
 Float32 = npt.NDArray[np.float32]
 _FLOAT32_PARTS = ("_ln.", ".ln.", ".ln_post.")  # layer norms compute in float32
 
@@ -33,23 +34,27 @@ def meets_few_rows(name: str) -> bool:
     return in_block and not is_float32(name) and not name.endswith("cross_attn.kv.weight")
 
 
-def fits_float16(laid_out: Mapping[str, Float32]) -> bool:
+def fits_float16(laid_out: Mapping[str, Array]) -> bool:
     """Whether float16 holds every number of the decoder's matrices, as it does where a checkpoint
-    was stored so."""
+    was stored so, or was once."""
     matrices = (array for name, array in laid_out.items() if meets_few_rows(name))
     with np.errstate(over="ignore"):
-        return all(np.array_equal(array, array.astype(np.float16)) for array in matrices)
+        return all(
+            array.dtype == np.float16 or np.array_equal(array, array.astype(np.float16))
+            for array in matrices
+        )
 
 
 def graph_weights(
     dims: Dims, weights: Mapping[str, npt.NDArray[Any]], on_host: bool
-) -> dict[str, Float32]:
-    """float32 arrays under the names of `graphs/`; the caller casts to a device's precision."""
+) -> dict[str, Array]:
+    """Arrays under the names of `graphs/`, float32 but for the decoder's matrices on a CPU, which
+    keep their type; the caller casts to a device's precision."""
 
     def get(name: str) -> Float32:
         return np.asarray(weights[name], np.float32)
 
-    laid_out: dict[str, Float32] = {"mel.dft": dft_basis()}
+    laid_out: dict[str, Array] = {"mel.dft": dft_basis()}
 
     def copy(*names: str) -> None:
         laid_out.update({name: get(name) for name in names})
@@ -57,11 +62,12 @@ def graph_weights(
     def layer_norm(name: str) -> None:
         copy(f"{name}.weight", f"{name}.bias")
 
-    def lay(name: str, matrix: Float32) -> None:
-        laid_out[name] = matrix if on_host and meets_few_rows(name) else matrix.T
+    def lay(name: str, matrix: Array) -> None:
+        as_stored = on_host and meets_few_rows(name)
+        laid_out[name] = matrix if as_stored else np.asarray(matrix, np.float32).T
 
     def linear(name: str) -> None:
-        lay(f"{name}.weight", get(f"{name}.weight"))
+        lay(f"{name}.weight", weights[f"{name}.weight"])
         laid_out[f"{name}.bias"] = get(f"{name}.bias")
 
     def conv(name: str) -> None:
@@ -70,7 +76,7 @@ def graph_weights(
         laid_out[f"{name}.bias"] = get(f"{name}.bias")
 
     def fused(name: str, fused_name: str, parts: tuple[str, ...]) -> None:
-        matrices = [get(f"{name}.{part}.weight") for part in parts]
+        matrices = [weights[f"{name}.{part}.weight"] for part in parts]
         biases = [
             np.zeros(matrix.shape[0], np.float32) if part == "key" else get(f"{name}.{part}.bias")
             for part, matrix in zip(parts, matrices, strict=True)
@@ -93,7 +99,9 @@ def graph_weights(
         block(f"encoder.blocks.{layer}")
     layer_norm("encoder.ln_post")
 
-    copy("decoder.token_embedding.weight", "decoder.positional_embedding")
+    embedding = "decoder.token_embedding.weight"
+    laid_out[embedding] = weights[embedding] if on_host else get(embedding)
+    copy("decoder.positional_embedding")
     for layer in range(dims.n_text_layer):
         name = f"decoder.blocks.{layer}"
         block(name)

@@ -22,15 +22,15 @@ comptime WORTH_A_THREAD = 1 << 17  # multiplications: about 10 us, what starting
 
 
 @always_inline
-def tile[
+def columns[
     dtype: DType,
     x_origin: Origin,
     w_origin: Origin,
     bias_origin: Origin,
     output_origin: MutOrigin,
     //,
-    rows: Int,
 ](
+    n_rows: Int,
     x: Pointer[Float32, x_origin],
     w: Pointer[Scalar[dtype], w_origin],
     bias: Pointer[Float32, bias_origin],
@@ -38,18 +38,22 @@ def tile[
     depth: Int,
     n_columns: Int,
 ):
-    """`rows` rows of x by COLUMNS rows of w."""
-    var sums = Array[SIMD[DType.float32, LANES], rows * COLUMNS](fill=0)
-    for k in range(0, depth, LANES):
-        comptime for c in range(COLUMNS):
-            var wide = w.unsafe_load[width=LANES](c * depth + k).cast[DType.float32]()
+    """All rows of x by COLUMNS rows of w, ROWS at a time, then what is left one by one."""
+    var first = 0
+    comptime for rows in [ROWS, 1]:
+        while first + rows <= n_rows:
+            var sums = Array[SIMD[DType.float32, LANES], rows * COLUMNS](fill=0)
+            for k in range(0, depth, LANES):
+                comptime for c in range(COLUMNS):
+                    var wide = w.unsafe_load[width=LANES](c * depth + k).cast[DType.float32]()
+                    comptime for r in range(rows):
+                        var here = x.unsafe_load[width=LANES]((first + r) * depth + k)
+                        sums[r * COLUMNS + c] = wide.fma(here, sums[r * COLUMNS + c])
             comptime for r in range(rows):
-                var here = x.unsafe_load[width=LANES](r * depth + k)
-                sums[r * COLUMNS + c] = wide.fma(here, sums[r * COLUMNS + c])
-    comptime for r in range(rows):
-        comptime for c in range(COLUMNS):
-            var total = sums[r * COLUMNS + c].reduce_add() + bias.unsafe_load(c)
-            output.unsafe_store(r * n_columns + c, total)
+                comptime for c in range(COLUMNS):
+                    var total = sums[r * COLUMNS + c].reduce_add() + bias.unsafe_load(c)
+                    output.unsafe_store((first + r) * n_columns + c, total)
+            first += rows
 
 
 @extensibility.register("maxwhisper_few_rows")
@@ -83,27 +87,14 @@ struct FewRows:
             for t in range(task * share, min(n_tiles, (task + 1) * share)):
                 # The last tile reaches back over the one before: both write the same numbers.
                 var column = min(t * COLUMNS, n_columns - COLUMNS)
-                var row = 0
-                var columns = w_ptr.unsafe_offset(column * depth)
-                var biases = bias_ptr.unsafe_offset(column)
-                while row + ROWS <= n_rows:
-                    tile[ROWS](
-                        x_ptr.unsafe_offset(row * depth),
-                        columns,
-                        biases,
-                        output_ptr.unsafe_offset(row * n_columns + column),
-                        depth,
-                        n_columns,
-                    )
-                    row += ROWS
-                if row < n_rows:
-                    tile[1](
-                        x_ptr.unsafe_offset(row * depth),
-                        columns,
-                        biases,
-                        output_ptr.unsafe_offset(row * n_columns + column),
-                        depth,
-                        n_columns,
-                    )
+                columns(
+                    n_rows,
+                    x_ptr,
+                    w_ptr.unsafe_offset(column * depth),
+                    bias_ptr.unsafe_offset(column),
+                    output_ptr.unsafe_offset(column),
+                    depth,
+                    n_columns,
+                )
 
         sync_parallelize(work, n_tasks)

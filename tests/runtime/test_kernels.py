@@ -1,0 +1,187 @@
+"""Our own kernels against numpy and against MAX's operations: sizes that fill no tile, both types
+of weights, every state of the timestamp rules."""
+
+import numpy as np
+import pytest
+from max.driver import CPU, Buffer
+from max.dtype import DType
+from max.engine import InferenceSession
+from max.graph import DeviceRef, Graph, Module, TensorType
+
+from maxwhisper.graphs.greedy import choose, choose_by_operations
+from maxwhisper.graphs.layers import (
+    KERNELS,
+    MASKED,
+    attention,
+    decode_attention,
+    few_rows,
+    self_attention,
+)
+
+DEPTH = 64
+N_OUT = {DType.float16: 51, DType.float32: 8}  # 51: the last tile reaches back by one column
+N_HEAD = 2
+N_SLOTS = 45  # no multiple of the lanes, nor of the tasks
+N_VOCAB, EOT, FIRST_TIME = 157, 90, 101  # neither text nor times fill whole vectors
+INF = float("inf")
+
+
+def _graph(module, name, types, build):
+    """A graph of `module` from inputs of `types`, (dtype, *shape) each, to what `build` returns."""
+    device = DeviceRef.CPU()
+    inputs = [TensorType(dtype, shape, device) for dtype, *shape in types]
+    with Graph(name, input_types=inputs, module=module, custom_extensions=[KERNELS]) as graph:
+        graph.output(*build(*(value.tensor for value in graph.inputs)))
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    """kernels(name, *arrays): what that graph makes of them, as arrays."""
+    f32, i64, module = DType.float32, DType.int64, Module()
+    for dtype, n_out in N_OUT.items():
+        types = [(f32, "batch", "length", DEPTH), (dtype, n_out, DEPTH), (f32, n_out)]
+        _graph(
+            module,
+            f"few_rows_{dtype.name}",
+            types,
+            lambda x, weight, bias: (few_rows(x, weight, bias), few_rows(x, weight)),
+        )
+    qkv = (f32, "batch", "length", 3 * N_HEAD * 64)
+    _graph(module, "self_attention", [qkv], lambda x: (self_attention(x, N_HEAD),))
+    keys = (f32, "batch", N_HEAD, N_SLOTS, 64)
+    types = [(f32, "batch", N_HEAD, 1, 64), keys, keys, (f32, 1, N_SLOTS)]
+    _graph(
+        module,
+        "decode_attention",
+        types,
+        lambda q, k, v, mask: (decode_attention(q, k, v, mask), decode_attention(q, k, v)),
+    )
+    _graph(
+        module,
+        "attention",
+        types,
+        lambda q, k, v, mask: (attention(q, k, v, mask), attention(q, k, v)),
+    )
+    types = [(f32, "batch", N_VOCAB), (f32, N_VOCAB), (i64, "batch", 3), (i64, 2)]
+    _graph(module, "choose", types, choose)
+    _graph(
+        module,
+        "choose_by_operations",
+        types,
+        lambda logits, forbidden, *state: choose_by_operations(logits + forbidden, *state),
+    )
+    session = InferenceSession(devices=[CPU()])
+    models = session.init_all(session.compile(module, custom_extensions=[KERNELS]))
+
+    def run(name, *arrays):
+        outputs = models[name].execute(*(Buffer.from_numpy(array) for array in arrays))
+        return [output.to_numpy() for output in outputs]
+
+    return run
+
+
+@pytest.mark.parametrize("dtype", list(N_OUT))
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (3, 1), (2, 4), (1, 31)])
+def test_few_rows_equal_numpys(kernels, dtype, shape, figure):
+    rng = np.random.default_rng(sum(shape))
+    x = rng.standard_normal((*shape, DEPTH), dtype=np.float32)
+    weight = rng.standard_normal((N_OUT[dtype], DEPTH), dtype=np.float32)
+    bias = rng.standard_normal(N_OUT[dtype], dtype=np.float32)
+    stored = weight.astype(np.float16 if dtype == DType.float16 else np.float32)
+    want = x.astype(np.float64) @ stored.astype(np.float64).T
+    with_bias, without = kernels(f"few_rows_{dtype.name}", x, stored, bias)
+    assert without.shape == want.shape
+    name = dtype.name
+    figure(np.abs(without - want).max(), 1e-5, f"few rows {shape}, {name}, off numpy in float64")
+    figure(np.abs(with_bias - want - bias).max(), 1e-5, f"the same {shape} with a bias")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (2, 6), (3, 16), (1, 25), (2, 48), (1, 203)])
+def test_self_attention_equals_numpys(kernels, shape, figure):
+    """Scores up to some 40, where a softmax that forgets its maximum would lose precision."""
+    rng = np.random.default_rng(sum(shape))
+    qkv = 2 * rng.standard_normal((*shape, 3 * N_HEAD * 64), dtype=np.float32)
+    heads = qkv.astype(np.float64).reshape(*shape, 3, N_HEAD, 64).transpose(2, 0, 3, 1, 4)
+    q, k, v = heads
+    scores = q @ k.swapaxes(2, 3) / 8
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    want = weights / weights.sum(-1, keepdims=True) @ v
+    (got,) = kernels("self_attention", qkv)
+    want = want.transpose(0, 2, 1, 3).reshape(got.shape)
+    figure(np.abs(got - want).max(), 3e-5, f"self-attention {shape}, off numpy in float64")
+
+
+def test_self_attention_at_scores_no_exponential_can_hold(kernels):
+    """One key matches by 10,000, all others by less: its value is the answer."""
+    qkv = np.zeros((1, 20, 3, N_HEAD, 64), np.float32)
+    qkv[:, :, 0, :, 0] = 200
+    qkv[:, 7, 1, :, 0] = 400
+    qkv[:, :, 2] = np.arange(20, dtype=np.float32)[:, None, None]
+    (got,) = kernels("self_attention", qkv.reshape(1, 20, -1))
+    np.testing.assert_array_equal(got, np.full_like(got, 7))
+
+
+@pytest.mark.parametrize("seen", [1, 7, 44, N_SLOTS])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_decode_attention_equals_maxs(kernels, seen, batch, figure):
+    """Slots that are not written yet hold anything, even what is no number."""
+    rng = np.random.default_rng(seen)
+    q, k, v = (
+        2 * rng.standard_normal((batch, N_HEAD, length, 64), dtype=np.float32)
+        for length in (1, N_SLOTS, N_SLOTS)
+    )
+    mask = np.where(np.arange(N_SLOTS) < seen, 0, MASKED).astype(np.float32)[None]
+    pairs = zip(
+        kernels("decode_attention", q, k, v, mask), kernels("attention", q, k, v, mask), strict=True
+    )
+    for which, (got, want) in zip(("masked", "whole"), pairs, strict=True):
+        figure(np.abs(got - want).max(), 3e-5, f"{which}, {seen} of {N_SLOTS} slots, batch {batch}")
+    k[:, :, seen:], v[:, :, seen:] = np.nan, np.nan
+    again, _ = kernels("decode_attention", q, k, v, mask)
+    assert np.isfinite(again).all()
+
+
+STATES = {  # the last token, the one before, the latest timestamp or one before the first
+    "at the start": (60, 60, FIRST_TIME - 1),
+    "in text": (5, FIRST_TIME + 4, FIRST_TIME + 4),
+    "after text was closed": (FIRST_TIME + 9, 5, FIRST_TIME + 9),
+    "after a pair of times": (FIRST_TIME + 9, FIRST_TIME + 9, FIRST_TIME + 9),
+    "at the last time of all": (N_VOCAB - 1, 5, N_VOCAB - 1),
+    "past the last time": (5, N_VOCAB - 1, N_VOCAB - 1),
+    "ended": (EOT, 5, FIRST_TIME + 4),
+}
+
+
+@pytest.mark.parametrize("raised", [0, 2, 6], ids=["as drawn", "times likelier", "times certain"])
+def test_chooses_as_maxs_operations_do(kernels, raised, figure):
+    rng = np.random.default_rng(raised)
+    rows = 20 * list(STATES.values())
+    logits = 3 * rng.standard_normal((len(rows), N_VOCAB), dtype=np.float32)
+    logits[:, FIRST_TIME:] += raised
+    forbidden = np.where(rng.random(N_VOCAB) < 0.2, -INF, 0).astype(np.float32)
+    forbidden[EOT] = 0
+    last = np.array(rows, np.int64)
+    for first_time in (FIRST_TIME, N_VOCAB):  # N_VOCAB: without timestamps there are no rules
+        inputs = (logits, forbidden, last, np.array([EOT, first_time], np.int64))
+        token, logprob = kernels("choose", *inputs)
+        want_token, want_logprob = kernels("choose_by_operations", *inputs)
+        np.testing.assert_array_equal(token, want_token)
+        figure(np.abs(logprob - want_logprob).max(), 1e-5, f"log-probabilities, {first_time}")
+        assert len(set(token[:, 0])) > 20
+
+
+def test_the_first_of_equals_is_chosen(kernels):
+    logits = np.zeros((1, N_VOCAB), np.float32)
+    state = np.array([STATES["in text"]], np.int64), np.array([EOT, N_VOCAB], np.int64)
+    forbidden = np.where(np.arange(N_VOCAB) < 33, -INF, 0).astype(np.float32)
+    token, logprob = kernels("choose", logits, forbidden, *state)
+    assert token[0, 0] == 33
+    assert logprob[0, 0] == pytest.approx(-np.log(N_VOCAB - 33))
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf], ids=["not a number", "nothing allowed"])
+def test_a_choice_from_nothing_has_no_probability(kernels, bad):
+    logits = np.full((1, N_VOCAB), bad, np.float32)
+    state = np.array([STATES["in text"]], np.int64), np.array([EOT, FIRST_TIME], np.int64)
+    _, logprob = kernels("choose", logits, np.zeros(N_VOCAB, np.float32), *state)
+    assert np.isnan(logprob).all()
