@@ -1,5 +1,5 @@
 """The guard in front of every request: an allow-list of routes, body limits, no foreign file paths,
-and no more than its share for any visitor.
+and no more recordings than its share for any visitor.
 
 A pure ASGI middleware (plus `/healthz`), so it needs neither gradio nor FastAPI. Gradio 6.31 has
 many more routes than this page uses (`/process_recording` runs ffmpeg for anyone, `/file=http...`
@@ -25,7 +25,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Waiting = Callable[[Any, str], int | None]
 
 _SESSION = r"[A-Za-z0-9_-]{1,64}"
 _READ = re.compile(
@@ -52,15 +51,12 @@ class Refusal(Exception):
 
 
 class Perimeter:
-    """ASGI middleware around `app`; `uploads` is the only folder that payloads may point into.
-    `waiting` says of a payload and a visitor how many races of theirs wait, None where the payload
-    asks for none."""
+    """ASGI middleware around `app`; `uploads` is the only folder that payloads may point into."""
 
-    def __init__(self, app: App, uploads: Path, fair: FairUse, waiting: Waiting) -> None:
+    def __init__(self, app: App, uploads: Path, fair: FairUse) -> None:
         self._app = app
         self._uploads = uploads
         self._fair = fair
-        self._waiting = waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,20 +86,21 @@ class Perimeter:
             return receive
         if method != "POST" or not _WRITE.fullmatch(path):
             raise Refusal(404, "not found")
-        visitor = (scope.get("client") or ("", 0))[0]
         if path.rstrip("/").endswith("/upload"):
-            _shared(self._fair.upload, visitor)
+            self._count_upload((scope.get("client") or ("", 0))[0])
             return _bounded(receive, MAX_UPLOAD_BYTES)
         if path.startswith("/live/"):
             return _replay(await _read_all(_bounded(receive, MAX_SOUND_BYTES)), receive)
         body = await _read_all(_bounded(receive, MAX_JSON_BYTES))
-        payload = _parse(body)
-        for file_path in _file_paths(payload):
+        for file_path in _file_paths(_parse(body)):
             self._check_file(file_path)
-        n_waiting = self._waiting(payload, visitor)
-        if n_waiting is not None:
-            _shared(self._fair.wait, visitor, n_waiting)
         return _replay(body, receive)
+
+    def _count_upload(self, visitor: str) -> None:
+        try:
+            self._fair.upload(visitor)
+        except TooMuch as refused:
+            raise Refusal(429, str(refused)) from None
 
     def _check_file(self, path: str) -> None:
         """Refuse a path outside the upload folder; an `http:` address is one."""
@@ -113,14 +110,6 @@ class Perimeter:
             inside = False
         if not inside or "://" in path:
             raise Refusal(403, "this file is not an upload of yours")
-
-
-def _shared(ask: Callable[..., None], *what: Any) -> None:
-    """Ask for a share of the page; too much is refused."""
-    try:
-        ask(*what)
-    except TooMuch as refused:
-        raise Refusal(429, str(refused)) from None
 
 
 def _parse(body: bytes) -> Any:

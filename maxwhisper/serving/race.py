@@ -7,6 +7,7 @@ In: a pool, a waveform, options, a number of rounds. Out: events for whoever dra
 import queue
 import statistics
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from maxwhisper.serving.status import RunCancelled
 from maxwhisper.transcript import Segment, Transcript
 
 HEARTBEAT_S = 0.5  # an event at least this often, so that a reader who left is noticed
+STOP_S = 3.0  # an engine looks up between segments; who stopped it need not wait longer than this
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class Race:
 def run_race(pool: EnginePool, race: Race, cancelled: threading.Event) -> Iterator[Event]:
     """Yield events as they happen. Closing the iterator cancels the run.
 
-    The work is done in a thread of its own, so that events (and heartbeats) flow while an engine
+    A run that is stopped ends within `STOP_S`, though its engine may hold the device longer. The
+    work is done in a thread of its own, so that events (and heartbeats) flow while an engine
     computes; the engines themselves run in their own processes.
     """
     events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
@@ -107,13 +110,18 @@ def run_race(pool: EnginePool, race: Race, cancelled: threading.Event) -> Iterat
         target=_work, args=(pool, race, cancelled, events.put), name="race", daemon=True
     )
     thread.start()
+    stopped_s: float | None = None
     try:
         while True:
             try:
                 event = events.get(timeout=HEARTBEAT_S)
             except queue.Empty:
-                yield Waiting()
-                continue
+                event = Waiting()
+            if cancelled.is_set():
+                stopped_s = stopped_s or time.monotonic()
+                if time.monotonic() - stopped_s > STOP_S:
+                    yield Stopped()
+                    return
             if event is None:
                 return
             if isinstance(event, BaseException):

@@ -15,6 +15,7 @@ from maxwhisper.engine import OURS
 from maxwhisper.palette import colour
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import Status
+from maxwhisper.serving.turns import Turns
 from maxwhisper.ui.lanes import status_note
 from maxwhisper.ui.share import address_of, share_html
 
@@ -32,13 +33,14 @@ _VERSIONS = (("MAX", "max"), ("PyTorch", "torch"), ("CTranslate2", "ctranslate2"
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def header(page: gr.Blocks, pool: EnginePool, machine: Mapping[str, Any]) -> None:
+def header(page: gr.Blocks, pool: EnginePool, turns: Turns, machine: Mapping[str, Any]) -> None:
     """Build the header inside `page`, the current `gr.Blocks`, and keep it fresh."""
     gr.HTML(f'<div class="masthead"><h1>maxwhisper</h1>{_tools()}<p>{_PITCH}</p></div>')
 
     def now() -> str:
-        # Events that wait for a queue of the page, and runs that wait for the device itself.
-        return strip_html(pool.statuses(), machine, len(page._queue) + pool.n_waiting)
+        # Events in a queue of the page, races before their turn, runs that want the device itself.
+        n_waiting = len(page._queue) + turns.n_waiting + pool.n_waiting
+        return strip_html(pool.statuses(), machine, n_waiting)
 
     def refresh(shown: str) -> Any:
         fresh = now()

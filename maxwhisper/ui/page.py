@@ -4,7 +4,6 @@ In: engines, clips, checks, the machine's description. Out: a running server. `a
 parts together.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,14 @@ from maxwhisper.ui.header import header
 from maxwhisper.ui.layers import layers_section
 from maxwhisper.ui.listen import listen_tab
 from maxwhisper.ui.live import live_tab
-from maxwhisper.ui.race import RACE_QUEUE, race_tab
+from maxwhisper.ui.race import race_tab
 from maxwhisper.ui.race_api import race_api
 from maxwhisper.ui.race_run import Runner
 from maxwhisper.ui.theme import CSS, theme
 from maxwhisper.ui.timings import timings_tab
 from maxwhisper.ui.use_it import use_it_tab
 
-MAX_WAITING = 8  # events in the queue; the next visitor is told to come back
+MAX_EVENTS = 8  # that wait, clicks of all visitors: the next is told to come back
 MAX_SESSIONS = 500  # whose state is remembered
 _PRESENTATION = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
 
@@ -51,10 +50,10 @@ def build_page(
     keeps finished races, `desk` has the live session, `fair` every visitor's share."""
     with gr.Blocks(title="maxwhisper", analytics_enabled=False, fill_width=True) as page:
         run_id = gr.State("")  # of the race that every tab speaks about; "" before the first
-        header(page, pool, machine)
+        runner = Runner(pool, uploads, runs, machine, fair)
+        header(page, pool, runner.turns, machine)
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Race"):
-                runner = Runner(pool, uploads, runs, machine, fair)
                 race_tab(runner, examples, run_id)
                 race_api(runner)
             with gr.Tab("Listen & diff") as tab:
@@ -73,18 +72,7 @@ def build_page(
             runner.leave(str(request.session_hash))
 
         page.unload(leave)
-    return page.queue(api_open=False, max_size=MAX_WAITING, default_concurrency_limit=1)
-
-
-def races_waiting(page: gr.Blocks, payload: Any, visitor: str) -> int | None:
-    """How many races of `visitor` wait in the queue; None if `payload` does not ask for a race. Of
-    the named endpoints, whose payloads name no function, `compare` alone passes the perimeter."""
-    index = payload.get("fn_index") if isinstance(payload, dict) else None
-    if index is not None and getattr(page.fns.get(index), "concurrency_id", None) != RACE_QUEUE:
-        return None
-    queue = page._queue.event_queue_per_concurrency_id.get(RACE_QUEUE)
-    addresses = [event.request.client for event in queue.queue] if queue else []
-    return sum(address is not None and address.host == visitor for address in addresses)
+    return page.queue(api_open=False, max_size=MAX_EVENTS, default_concurrency_limit=1)
 
 
 def serve_page(
@@ -120,14 +108,7 @@ def serve_page(
         state_session_capacity=MAX_SESSIONS,
         allowed_paths=sorted({str(example.path.parent) for example in examples}),
         app_kwargs={
-            "middleware": [
-                Middleware(
-                    Perimeter,
-                    uploads=uploads.root,
-                    fair=fair,
-                    waiting=functools.partial(races_waiting, page),
-                )
-            ],
+            "middleware": [Middleware(Perimeter, uploads=uploads.root, fair=fair)],
             "routes": list(routes),
         },
         theme=theme(),

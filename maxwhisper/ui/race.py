@@ -22,14 +22,9 @@ from maxwhisper.ui.lanes import Lane, lane_html
 from maxwhisper.ui.race_inputs import Inputs, race_inputs, request_from
 from maxwhisper.ui.race_run import Runner, Source
 from maxwhisper.ui.run_view import View, view_of
+from maxwhisper.ui.stoppable import run_and_stop
 
-RACE_QUEUE = "race"  # one at a time, whoever asks: the page or a program
 _OTHER_MODELS = "For other speech choose an official model, under the settings below."
-# Shown by the browser itself until the first view comes: others may be before this visitor.
-_WAIT = (
-    """() => ['<p class="hint" role="status">Waiting in the queue: one race runs at a time, """
-    """so that no engine is timed beside another.</p>']"""
-)
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -101,19 +96,20 @@ def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
         asked = dataclasses.replace(request_from(*values), visitor=request.client.host)
         try:
             for view in runner.run(str(request.session_hash), asked):
-                yield (*_draw(runner, view, asked.source), *_buttons(view.is_over))
+                pair = run_and_stop(is_over=view.is_over, is_stopping=view.is_stopping)
+                yield (*_draw(runner, view, asked.source), *pair)
         except Exception as error:  # a message that fades would leave lanes and Run as they were
             idle = View({name: Lane(name) for name in runner.pool.names}, problem=in_words(error))
-            yield (*_draw(runner, idle, None), *_buttons(is_over=True))
+            yield (*_draw(runner, idle, None), *run_and_stop(is_over=True))
             raise
 
     def halt(request: gr.Request) -> Any:
-        runner.stop(str(request.session_hash))
-        return gr.Button("Stopping…", interactive=False)
+        is_stopping = runner.stop(str(request.session_hash))
+        return run_and_stop(is_over=not is_stopping, is_stopping=is_stopping)[1]
 
-    inputs.run.click(None, None, [results.banner], js=_WAIT, api_visibility="private")
+    # Races wait in a line of their own, where each is told its place and may be stopped.
     inputs.run.click(
-        start, inputs.values, [*results.all, *buttons], concurrency_id=RACE_QUEUE, **_QUIET
+        start, inputs.values, [*results.all, *buttons], concurrency_limit=None, **_QUIET
     )
     inputs.stop.click(halt, None, [inputs.stop], **_QUIET)
 
@@ -188,11 +184,13 @@ def _banner(view: View) -> str:
         return kept.problem_html(view.problem)
     if view.run is not None and view.is_recorded:
         return kept.recorded_html(view.run)
+    if view.n_ahead:
+        races = "one race" if view.n_ahead == 1 else f"{view.n_ahead} races"
+        return (
+            f'<p class="hint" role="status">Waiting: {races} before yours. One runs at a time, so '
+            "that no engine is timed beside another.</p>"
+        )
     return ""
-
-
-def _buttons(is_over: bool) -> tuple[Any, Any]:
-    return gr.Button(interactive=is_over), gr.Button("Stop", interactive=not is_over)
 
 
 def _verdict_html(sentences: Sequence[str]) -> str:

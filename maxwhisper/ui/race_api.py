@@ -1,7 +1,7 @@
 """A whole comparison for a program: one recording in, every engine's transcript, times and scores
 out, as JSON.
 
-In: a `Runner`. The same queue, limits and checks as the page's own Run button.
+In: a `Runner`. The same line, limits and checks as behind the page's own Run button.
 """
 
 import secrets
@@ -12,7 +12,6 @@ import gradio as gr
 from maxwhisper.errors import AudioError, OptionError
 from maxwhisper.options import GREEDY
 from maxwhisper.ui.errors import shown_errors
-from maxwhisper.ui.race import RACE_QUEUE
 from maxwhisper.ui.race_run import Request, Runner, Source
 from maxwhisper.ui.run_view import View, scores_of
 
@@ -77,7 +76,7 @@ def race_api(runner: Runner) -> None:
         return answer(last, has_link=keep)
 
     # gradio exports `api` by a way that type checkers do not follow
-    gr.api(compare, api_name=COMPARE, concurrency_id=RACE_QUEUE)  # type: ignore[attr-defined]
+    gr.api(compare, api_name=COMPARE, concurrency_limit=None)  # type: ignore[attr-defined]
 
 
 def _known(options: Any) -> dict[str, Any]:

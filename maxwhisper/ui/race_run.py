@@ -21,6 +21,8 @@ from maxwhisper.serving import race
 from maxwhisper.serving.fair_use import HERE, FairUse
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.runs import Run, RunNotFound, RunStore, new_run_id
+from maxwhisper.serving.status import RunCancelled
+from maxwhisper.serving.turns import Place, Turns
 from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.lanes import Lane, status_note
 from maxwhisper.ui.run_view import View, view_of
@@ -83,6 +85,7 @@ class Runner:
         fair: FairUse,
     ) -> None:
         self.fair = fair
+        self.turns = Turns(fair)
         self.pool = pool
         self.uploads = uploads
         self.runs = runs
@@ -91,10 +94,12 @@ class Runner:
         self._passing: dict[str, list[tuple[str, Path]]] = {}  # by session: runs, recordings
         self._turn = itertools.count()  # rotates the order of engines from run to run
 
-    def stop(self, session: str) -> None:
-        """Ask the run of `session`, if there is one, to stop."""
-        if session in self._running:
-            self._running[session].set()
+    def stop(self, session: str) -> bool:
+        """Ask the run of `session` to stop; False if there is none."""
+        cancelled = self._running.get(session)
+        if cancelled is not None:
+            cancelled.set()
+        return cancelled is not None
 
     def leave(self, session: str) -> None:
         """The page of `session` is closed: stop its run, delete those that are not to be kept."""
@@ -105,31 +110,52 @@ class Runner:
                 self.runs.delete(run_id)
 
     def run(self, session: str, request: Request) -> Iterator[View]:
-        """Decode, race, score, keep; the last view `is_over`. Raises `MaxWhisperError`. Closing
-        the iterator stops the run."""
+        """Wait for its turn, decode, race, score, keep; the last view `is_over`. Raises
+        `MaxWhisperError`. Closing the iterator stops the run."""
         source = request.validate()
         self.stop(session)
         cancelled = self._running[session] = threading.Event()
-        view = View({n: Lane(n, "waiting", "reading the recording") for n in self.pool.names})
+        view = View({n: Lane(n, "waiting", "waiting its turn") for n in self.pool.names})
         try:
-            yield view
-            waveform = self.uploads.waveform(source.path, is_upload=source.is_upload)
-            self.fair.hear(request.visitor, request.rounds * waveform.size / SAMPLE_RATE)
-            work = race.Race(
-                waveform, request.options, request.model, request.rounds, next(self._turn)
-            )
-            results = yield from self._watch(work, view, cancelled)
-            run = self._describe(view, results, request, waveform.size)
-            finished = view_of(run, self.pool.names)
-            if results:  # a race without any is not worth a link
-                self.runs.save(run, waveform, is_passing=not request.is_kept)
-                if not request.is_kept:
-                    self._passing.setdefault(session, []).append((run.id, source.path))
-            yield finished
+            with self.turns.line_up(request.visitor) as place:
+                yield from self._wait(place, view, cancelled)
+                yield from self._race(session, request, source, view, cancelled)
+        except RunCancelled:  # before it began
+            yield View({n: Lane(n, "stopped", "stopped") for n in self.pool.names}, is_over=True)
         finally:
             cancelled.set()
             if self._running.get(session) is cancelled:
                 del self._running[session]
+
+    def _wait(self, place: Place, view: View, cancelled: threading.Event) -> Iterator[View]:
+        """Say how many races are before this one. Raises `RunCancelled`."""
+        for view.n_ahead in place.wait(cancelled.is_set):
+            yield view
+        view.n_ahead = 0
+        for lane in view.lanes.values():
+            lane.note = "reading the recording"
+        yield view
+
+    def _race(
+        self,
+        session: str,
+        request: Request,
+        source: Source,
+        view: View,
+        cancelled: threading.Event,
+    ) -> Iterator[View]:
+        """What is done in its turn."""
+        waveform = self.uploads.waveform(source.path, is_upload=source.is_upload)
+        self.fair.hear(request.visitor, request.rounds * waveform.size / SAMPLE_RATE)
+        work = race.Race(waveform, request.options, request.model, request.rounds, next(self._turn))
+        results = yield from self._watch(work, view, cancelled)
+        run = self._describe(view, results, request, waveform.size)
+        finished = view_of(run, self.pool.names)
+        if results:  # a race without any is not worth a link
+            self.runs.save(run, waveform, is_passing=not request.is_kept)
+            if not request.is_kept:
+                self._passing.setdefault(session, []).append((run.id, source.path))
+        yield finished
 
     def _watch(
         self, work: race.Race, view: View, cancelled: threading.Event
@@ -144,6 +170,7 @@ class Runner:
             if isinstance(event, race.Finished):
                 results[event.result.engine] = event.result
             self._apply(event, view, work.rounds, time.monotonic() - started_s)
+            view.is_stopping = cancelled.is_set()
             if isinstance(event, race.Spoke) and time.monotonic() - drawn_s < REDRAW_S:
                 continue
             drawn_s = time.monotonic()

@@ -20,13 +20,16 @@ from maxwhisper.ui.scores import Score, score, verdict
 @dataclass
 class View:
     """The tab's changing part at one moment. `run` is None until the race is over; `problem` is
-    what went wrong, in words; `is_recorded` says that nothing of it was measured now."""
+    what went wrong, in words; `n_ahead` are races that come first; `is_recorded` says that nothing
+    of it was measured now."""
 
     lanes: dict[str, Lane]
     chart: go.Figure | None = None
     sentences: list[str] = field(default_factory=list)
     run: Run | None = None
     problem: str = ""
+    n_ahead: int = 0
+    is_stopping: bool = False
     is_over: bool = False
     is_recorded: bool = False
 

@@ -23,7 +23,7 @@ class Stoppable:
     def __init__(self, run: gr.Button, stop: gr.Button) -> None:
         self.buttons = [run, stop]
         self._running: dict[str, threading.Event] = {}
-        stop.click(self._halt, None, None, show_progress="hidden", api_visibility="private")
+        stop.click(self._halt, None, [stop], show_progress="hidden", api_visibility="private")
 
     def steps(
         self,
@@ -38,22 +38,30 @@ class Stoppable:
         note = ""
         try:
             for shown in work(cancelled.is_set):
-                yield *shown, *_buttons(is_over=False)
+                yield *shown, *run_and_stop(is_over=False, is_stopping=cancelled.is_set())
         except RunCancelled:
             note = "stopped"
         except Exception:  # told by `shown_errors`; the buttons come back first
-            yield *over(note), *_buttons(is_over=True)
+            yield *over(note), *run_and_stop(is_over=True)
             raise
         finally:
             cancelled.set()
             if self._running.get(session) is cancelled:  # not another that began meanwhile
                 del self._running[session]
-        yield *over(note), *_buttons(is_over=True)
+        yield *over(note), *run_and_stop(is_over=True)
 
-    def _halt(self, request: gr.Request) -> None:
-        if cancelled := self._running.get(str(request.session_hash)):
+    def _halt(self, request: gr.Request) -> gr.Button:
+        """Stop what runs; the button says that it was heard."""
+        cancelled = self._running.get(str(request.session_hash))
+        if cancelled is not None:
             cancelled.set()
+        return run_and_stop(is_over=cancelled is None, is_stopping=True)[1]
 
 
-def _buttons(is_over: bool) -> Shown:
-    return gr.Button(interactive=is_over), gr.Button(interactive=not is_over)
+def run_and_stop(*, is_over: bool, is_stopping: bool = False) -> tuple[gr.Button, gr.Button]:
+    """The two buttons while work goes on, while it is being stopped, and when it is over."""
+    is_ending = is_stopping and not is_over
+    return (
+        gr.Button(interactive=is_over),
+        gr.Button("Stopping…" if is_ending else "Stop", interactive=not is_over and not is_ending),
+    )

@@ -132,6 +132,22 @@ def test_stop_ends_the_run(open_page):
     page.wait_for_function(RUN_ENABLED)
 
 
+def test_who_waits_is_told_his_place_and_may_leave(open_page, served):
+    first, second, pool = open_page(), open_page(), served[2]
+    with pool.device(lambda: False):  # the first race lasts until it is let go
+        for page in (first, second):
+            page.get_by_role("button", name="A short clip").click()
+            page.wait_for_function(RUN_ENABLED)
+            page.click("#run")
+            page.wait_for_selector("#stop:not([disabled])")
+        second.get_by_text("Waiting: one race before yours.").wait_for()
+        second.click("#stop")
+        second.wait_for_selector(".lane.stopped", timeout=5000)
+        second.wait_for_function(RUN_ENABLED)
+        assert second.inner_text("#banner").strip() == ""
+    first.wait_for_selector("#verdict .lead")
+
+
 def test_closing_the_tab_frees_the_device(open_page, served):
     page, pool = open_page(), served[2]
     page.get_by_role("button", name="Model and settings").click()

@@ -21,7 +21,7 @@ SECOND = np.zeros(48_000, "<i2").tobytes()
 
 def client(tmp_path, *routes):
     fair = FairUse(Limits())
-    return TestClient(Perimeter(Starlette(routes=list(routes)), tmp_path, fair, lambda *_: None))
+    return TestClient(Perimeter(Starlette(routes=list(routes)), tmp_path, fair))
 
 
 def test_samples_reach_the_session_of_their_token_alone(make_pool, tmp_path):

@@ -9,6 +9,7 @@ from fake_lanes import wait_until
 
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.serving import race as serving_race
 from maxwhisper.serving import supervisor
 from maxwhisper.serving.race import (
     Finished,
@@ -224,6 +225,18 @@ def test_second_race_waits_for_the_first_and_may_give_up(make_pool):
         events = list(run_race(pool, Race(ONE_SECOND, TranscribeOptions(), "demo"), stop))
     assert isinstance(events[-1], Stopped)
     assert not any(isinstance(e, Started) for e in events)
+
+
+def test_who_stops_a_race_need_not_wait_for_an_engine_that_is_deaf(make_pool, monkeypatch):
+    monkeypatch.setattr(serving_race, "STOP_S", 0.5)
+    pool, stop = make_pool(), threading.Event()
+    race = run_race(pool, Race(ONE_SECOND, TranscribeOptions(initial_prompt="hang"), "demo"), stop)
+    next(event for event in race if isinstance(event, Started))
+    stop.set()
+    started_s = time.monotonic()
+    assert isinstance(list(race)[-1], Stopped)
+    assert time.monotonic() - started_s < 5
+    assert pool.is_busy, "the engine has the device until it is killed"
 
 
 def test_lane_figures():

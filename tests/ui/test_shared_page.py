@@ -1,22 +1,33 @@
 """A page open to strangers gives each of them a share, and tells who asks for more what to do."""
 
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
 import httpx
 import pytest
+from fake_lanes import wait_until
 from fake_page import served_page, write_wav
 from test_race_api import post, upload
 
-SLOW = {"initial_prompt": "slow"}
-
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def served(tmp_path_factory):
     with (
         pytest.MonkeyPatch.context() as patch,
         served_page(
             patch, tmp_path_factory.mktemp("page"), waiting=1, minutes=0.1, uploads=2
         ) as served,
     ):
-        yield served[0]
+        yield served
+
+
+@pytest.fixture
+def address(served):
+    return served[0]
+
+
+@pytest.fixture
+def pool(served):
+    return served[2]
 
 
 def as_visitor(visitor):
@@ -50,16 +61,19 @@ def test_minutes_of_one_visitor_are_counted_in_every_round(address, tmp_path):
     assert race("127.0.0.1", 5)[0] == "complete"
 
 
-def test_races_of_one_visitor_that_wait_are_counted(address, tmp_path):
-    def ask(visitor, options):
+def test_races_of_one_visitor_that_wait_are_counted(address, pool, tmp_path):
+    def race(visitor):
         clip = upload(address, write_wav(tmp_path / "voice.wav", 2.0))
-        data = {"data": [clip, "", "en", "", 1, False, options]}
-        return httpx.post(
-            f"{address}gradio_api/call/compare", json=data, headers=as_visitor(visitor), timeout=60
-        )
+        return post(address, [clip, "", "en", "", 1, False, {}], as_visitor(visitor))
 
-    assert ask("127.0.0.1", SLOW).status_code == 200  # it runs, and the next ones wait
-    answers = [ask("203.0.113.5", {}) for _ in range(3)]
-    assert [answer.status_code for answer in answers[-1:]] == [429]
-    assert "wait in the queue already" in answers[-1].json()["detail"]
-    assert ask("203.0.113.6", {}).status_code == 200
+    with ThreadPoolExecutor() as visitors:
+        with pool.device(lambda: False):  # the first race lasts until it is let go
+            first = visitors.submit(race, "127.0.0.1")
+            wait_until(lambda: pool.n_waiting == 1)
+            theirs = [visitors.submit(race, "203.0.113.5") for _ in range(2)]
+            other = visitors.submit(race, "203.0.113.6")
+            (refused,), _ = wait(theirs, timeout=60, return_when=FIRST_COMPLETED)
+        assert refused.result()[0] == "error"
+        assert "1 of your races wait in the queue already" in str(refused.result()[1])
+        theirs.remove(refused)
+        assert [asked.result()[0] for asked in (first, *theirs, other)] == ["complete"] * 3

@@ -39,10 +39,23 @@ def test_steps_then_what_is_over(runs):
 def test_stop_ends_the_run_of_its_own_session(runs, who, n_steps):
     steps = runs.steps(ANNA, counting, lambda note: (note,))
     shown = [next(steps)]
-    runs._halt(who)
+    answered = runs._halt(who)
+    assert (answered.value, answered.interactive) == ("Stopping…" if who is ANNA else "Stop", False)
     shown += steps
     assert len(shown) == n_steps
     assert seen(shown[-1]) == ("stopped" if who is ANNA else "", True, False)
+
+
+def test_stop_stays_pressed_while_the_work_winds_down(runs):
+    def deaf(cancelled):
+        yield from ((0,), (1,))
+
+    steps = runs.steps(ANNA, deaf, lambda note: ("over",))
+    assert next(steps)[-1].interactive
+    runs._halt(ANNA)
+    stop = next(steps)[-1]
+    assert (stop.value, stop.interactive) == ("Stopping…", False)
+    assert next(steps)[-1].value == "Stop"
 
 
 def test_an_error_comes_after_the_buttons(runs):
