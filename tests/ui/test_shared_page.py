@@ -62,18 +62,19 @@ def test_minutes_of_one_visitor_are_counted_in_every_round(address, tmp_path):
 
 
 def test_races_of_one_visitor_that_wait_are_counted(address, pool, tmp_path):
-    def race(visitor):
-        clip = upload(address, write_wav(tmp_path / "voice.wav", 2.0))
+    def race(visitor, seconds):  # no two alike: what is read is deleted, also for who sent the same
+        clip = upload(address, write_wav(tmp_path / f"{seconds}.wav", seconds))
         return post(address, [clip, "", "en", "", 1, False, {}], as_visitor(visitor))
 
     with ThreadPoolExecutor() as visitors:
         with pool.device(lambda: False):  # the first race lasts until it is let go
-            first = visitors.submit(race, "127.0.0.1")
+            first = visitors.submit(race, "127.0.0.1", 2.0)
             wait_until(lambda: pool.n_waiting == 1)
-            theirs = [visitors.submit(race, "203.0.113.5") for _ in range(2)]
-            other = visitors.submit(race, "203.0.113.6")
+            theirs = [visitors.submit(race, "203.0.113.5", seconds) for seconds in (2.1, 2.2)]
+            other = visitors.submit(race, "203.0.113.6", 2.3)
             (refused,), _ = wait(theirs, timeout=60, return_when=FIRST_COMPLETED)
         assert refused.result()[0] == "error"
         assert "1 of your races wait in the queue already" in str(refused.result()[1])
         theirs.remove(refused)
-        assert [asked.result()[0] for asked in (first, *theirs, other)] == ["complete"] * 3
+        answers = [asked.result() for asked in (first, *theirs, other)]
+        assert [event for event, _ in answers] == ["complete"] * 3, answers
