@@ -1,4 +1,5 @@
-"""The real page and its real server on fake engines, for tests over HTTP and in a browser."""
+"""The real page and its real server, as a rule on fake engines, for tests over HTTP and in a
+browser."""
 
 import contextlib
 import socket
@@ -32,9 +33,10 @@ def write_wav(path: Path, seconds: float = 1.0) -> Path:
 
 
 @contextlib.contextmanager
-def served_page(monkeypatch, folder: Path, **limits):
-    """Serve the page; yields (address, uploads, pool, runs) with every engine ready. Served from
-    the same folder again, it still has its runs. `limits` hold for visitors from elsewhere."""
+def served_page(monkeypatch, folder: Path, real_engines=(), **limits):
+    """Serve the page; yields (address, uploads, pool, runs) with every engine ready: fake ones, if
+    none are named. Served from the same folder again, it still has its runs. `limits` hold for
+    visitors from elsewhere."""
     (folder / "uploads").mkdir(exist_ok=True)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
@@ -50,7 +52,8 @@ def served_page(monkeypatch, folder: Path, **limits):
     from maxwhisper.ui.page import build_page, serve_page
     from maxwhisper.ui.run_view import chart_page
 
-    fake_lanes.install(monkeypatch)
+    if not real_engines:
+        fake_lanes.install(monkeypatch)
     clip = write_wav(folder / "clip.wav", 2.0)
     spoken = "the quick brown fox and its friends"
     examples = [
@@ -58,7 +61,7 @@ def served_page(monkeypatch, folder: Path, **limits):
         Example(write_wav(folder / "tone.wav", 1.0), "A tone", "No speech.", 1.0, ""),
     ]
     uploads = Uploads(folder / "uploads")
-    pool = EnginePool(tuple(fake_lanes.ENGINES), ("demo", "tiny"))
+    pool = EnginePool(real_engines or tuple(fake_lanes.ENGINES), ("demo", "tiny"))
     came = folder / "came"
     if not came.exists():
         recorded = make_run(("a race that came", "with the page"), audio_name="A recorded clip")
@@ -71,7 +74,10 @@ def served_page(monkeypatch, folder: Path, **limits):
     address = serve_page(page, uploads, examples, routes, fair, host="127.0.0.1", port=_free_port())
     try:
         pool.start()
-        fake_lanes.wait_until(lambda: all(s.phase == "ready" for s in pool.statuses().values()))
+        fake_lanes.wait_until(
+            lambda: all(s.phase == "ready" for s in pool.statuses().values()),
+            timeout_s=300 if real_engines else 60,
+        )
         yield address, uploads, pool, runs
     finally:
         page.close(verbose=False)

@@ -70,7 +70,7 @@ class LiveSession:
     @property
     def view(self) -> LiveView:
         with self._news:
-            backlog_s = (self._received_samples - self._heard_samples) / SAMPLE_RATE
+            backlog_s = max(0, self._received_samples - self._heard_samples) / SAMPLE_RATE
             received_s = self._received_samples / SAMPLE_RATE
             return replace(self._view, received_s=received_s, lag_s=self._view.lag_s + backlog_s)
 
@@ -105,11 +105,12 @@ class LiveSession:
         with self._news:
             self._complete("")
 
-    def stop(self, note: str = "") -> None:
-        """End now, whatever is left; `note` says why."""
+    def stop(self, note: str = "stopped") -> None:
+        """Over at once, whatever is left; `note` says why. The engine ends the step it is at, and
+        the next session waits for that."""
         self._stopped.set()
         with self._news:
-            self._complete(note)
+            self._end(note)
 
     def join(self, timeout_s: float | None = None) -> None:
         """Wait until it is over."""
@@ -132,8 +133,8 @@ class LiveSession:
                 self._ask(messages.FeedStream(samples))
                 self._heard_samples += len(samples)
             self._ask(messages.FinishStream())
-        except RunCancelled:
-            note = self._view.note or "stopped"
+        except RunCancelled:  # by `stop`, which said why
+            note = ""
         except MaxWhisperError as error:
             note = str(error)
         except Exception:  # a thread that dies silently would leave its visitor waiting
@@ -141,12 +142,19 @@ class LiveSession:
             traceback.print_exc()
             note = "internal error, logged on the server"
         with self._news:
-            self._is_complete = True
-            self._pending, self._pending_samples = [], 0
-            self._heard_samples = self._received_samples
-            self._view = replace(
-                self._view, phase="over", tentative="", lag_s=0.0, note=note or self._view.note
-            )
+            self._end(note)
+
+    def _end(self, note: str) -> None:
+        """Over, once and for good; what was not read is forgotten."""
+        if self.is_over:
+            return
+        self._is_complete = True
+        self._pending, self._pending_samples = [], 0
+        self._heard_samples = self._received_samples
+        self._view = replace(
+            self._view, phase="over", tentative="", lag_s=0.0, note=note or self._view.note
+        )
+        self._news.notify()
 
     def _next(self) -> Waveform | None:
         """The samples of a step, as soon as there are enough; None when all were given."""
@@ -185,7 +193,8 @@ class LiveSession:
 
     def _set(self, **changes: object) -> None:
         with self._news:
-            self._view = replace(self._view, **changes)  # type: ignore[arg-type]
+            if not self.is_over:
+                self._view = replace(self._view, **changes)  # type: ignore[arg-type]
 
 
 class LiveDesk:

@@ -32,14 +32,14 @@ async function capture(blocks) {
 
 async function send(blocks, token, rate) {
   const begun = performance.now();
-  let unsent = [];
+  let unsent = [], isOpen = false;
   for (;;) {
     await new Promise(wake => setTimeout(wake, EVERY_MS));
     unsent.push(...blocks.splice(0));
     const answer = await fetch(`live/${token}?rate=${rate}`, {method: 'POST', body: int16(unsent)});
     const word = await answer.text();
-    if (word === 'listening') unsent = []; // until it is open, everything is kept and sent again
-    else if (word !== 'unknown' || performance.now() - begun > OPEN_MS) return;
+    if (word === 'listening') { isOpen = true; unsent = []; } // until then, all is kept and sent again
+    else if (word !== 'unknown' || isOpen || performance.now() - begun > OPEN_MS) return;
   }
 }
 

@@ -25,7 +25,10 @@ CLIP_STEP_S = 0.25  # how often a clip is given on, as if somebody spoke it
 REDRAW_S = 0.25
 LAG_SCALE_S = 10.0  # a full meter
 QUEUE = "live"
+FINISH_S = 3.0  # after Stop, for the last words; a race may have the device for longer
 LISTENERS = 4  # so many visitors are told at once that one is live already
+
+Shown = tuple[str, gr.Button]  # the text, Stop
 
 _INTRO = (
     "maxwhisper alone, while you speak. Solid words are final: two hearings of the same sound "
@@ -63,7 +66,7 @@ def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> N
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=2, min_width=300):
             speak = gr.HTML(_SPEAK, js_on_load=_JS, elem_id="live-speak")
-            stop = gr.Button("Stop", variant="stop", elem_id="live-stop")
+            stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="live-stop")
             language = gr.Dropdown(
                 [("Detect", ""), *((name.title(), code) for code, name in LANGUAGES.items())],
                 value="en",
@@ -75,13 +78,16 @@ def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> N
     gr.HTML('<p class="hint">No microphone? Play a clip as if somebody spoke it:</p>')
     with gr.Row(elem_classes="clips", elem_id="live-clips"):
         clips = [_clip_button(example) for example in examples]
-    _wire_microphone(desk, speak, language, shown)
-    _wire_clips(desk, uploads, examples, clips, language, shown)
+    _wire_microphone(desk, speak, language, [shown, stop])
+    _wire_clips(desk, uploads, examples, clips, language, [shown, stop])
 
     def halt(request: gr.Request) -> None:
         session = desk.of(str(request.session_hash))
         if session is not None:
             session.finish()
+            session.join(FINISH_S)
+            if not session.is_over:
+                session.stop("stopped before the last words were read")
 
     stop.click(halt, None, None, **_QUIET)
 
@@ -90,19 +96,22 @@ def _clip_button(example: Example) -> gr.Button:
     return gr.Button(f"▶ {example.title}\n{example.duration_s:.0f} s", size="sm", min_width=140)
 
 
-def _wire_microphone(desk: LiveDesk, speak: gr.HTML, language: gr.Dropdown, shown: gr.HTML) -> None:
+def _wire_microphone(
+    desk: LiveDesk, speak: gr.HTML, language: gr.Dropdown, outputs: list[Any]
+) -> None:
     @shown_errors
-    def listen(chosen: str, event: gr.EventData, request: gr.Request) -> Iterator[str]:
-        session = desk.open(str(request.session_hash), _options(chosen), str(event.token))
+    def listen(chosen: str, event: gr.EventData, request: gr.Request) -> Iterator[Shown]:
+        owner = str(request.session_hash)
+        session = desk.open(owner, _options(chosen), str(event.token))
         try:
-            yield from _until_over(session)
+            yield from _until_over(desk, owner, session)
         finally:
             session.stop()  # the visitor closed the page
 
     speak.click(
         listen,
         [language],
-        [shown],
+        outputs,
         concurrency_limit=LISTENERS,
         concurrency_id=QUEUE,
         **_QUIET,
@@ -115,17 +124,20 @@ def _wire_clips(
     examples: Sequence[Example],
     clips: Sequence[gr.Button],
     language: gr.Dropdown,
-    shown: gr.HTML,
+    outputs: list[Any],
 ) -> None:
     def player(example: Example) -> Any:
         """The handler of one clip's button; a function of its own, for gradio to read."""
 
         @shown_errors
-        def play(chosen: str, request: gr.Request) -> Iterator[str]:
+        def play(chosen: str, request: gr.Request) -> Iterator[Shown]:
             waveform = uploads.waveform(example.path, is_upload=False)
-            session = desk.open(str(request.session_hash), _options(chosen))
+            owner = str(request.session_hash)
+            session = desk.open(owner, _options(chosen))
             try:
-                yield from _play(session, waveform)
+                for _ in _play(session, waveform):
+                    yield _shown(desk, owner, session)
+                yield from _until_over(desk, owner, session)
             finally:
                 session.stop()  # the visitor closed the page
 
@@ -135,31 +147,37 @@ def _wire_clips(
         button.click(
             player(example),
             [language],
-            [shown],
+            outputs,
             concurrency_limit=LISTENERS,
             concurrency_id=QUEUE,
             **_QUIET,
         )
 
 
-def _play(session: LiveSession, waveform: Waveform) -> Iterator[str]:
+def _play(session: LiveSession, waveform: Waveform) -> Iterator[None]:
     """Feed a clip at the speed of speech."""
     step = int(CLIP_STEP_S * SAMPLE_RATE)
     for first in range(0, len(waveform), step):
-        if session.is_over:
+        if session.is_complete:
             break
         session.feed(waveform[first : first + step])
-        yield live_html(session.view)
+        yield
         time.sleep(CLIP_STEP_S)
     session.finish()
-    yield from _until_over(session)
 
 
-def _until_over(session: LiveSession) -> Iterator[str]:
+def _until_over(desk: LiveDesk, owner: str, session: LiveSession) -> Iterator[Shown]:
     while not session.is_over:
-        yield live_html(session.view)
+        yield _shown(desk, owner, session)
         session.join(REDRAW_S)
-    yield live_html(session.view)
+    yield _shown(desk, owner, session)
+
+
+def _shown(desk: LiveDesk, owner: str, session: LiveSession) -> Shown:
+    """The text, and Stop as long as there is anything to stop; of a later session of the same
+    visitor, if he has begun anew."""
+    current = desk.of(owner) or session
+    return live_html(current.view), gr.Button(interactive=not current.is_complete)
 
 
 def _options(language: str) -> TranscribeOptions:

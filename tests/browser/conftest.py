@@ -1,5 +1,6 @@
 """A real Chromium on the real page, with engines that sleep instead of computing."""
 
+import contextlib
 import shutil
 
 import pytest
@@ -14,15 +15,25 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="session")
-def browser():
+def launch():
+    """A function that starts a Chromium with more arguments than `ARGUMENTS`; all are closed."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if executable is None:
         pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+    with playwright.sync_playwright() as driver, contextlib.ExitStack() as started:
+
+        def launch_it(*more):
+            chromium = driver.chromium.launch(executable_path=executable, args=[*ARGUMENTS, *more])
+            started.callback(chromium.close)
+            return chromium
+
+        yield launch_it
+
+
+@pytest.fixture(scope="session")
+def browser(launch):
+    return launch()
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Live on a page: words while somebody speaks, one at a time, and never in a race's way."""
 
+import threading
 import time
 
 import numpy as np
@@ -10,6 +11,9 @@ from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import live
 from maxwhisper.serving.live import LiveDesk
+from maxwhisper.serving.messages import StreamHeard
+from maxwhisper.transcribe.stream import Update
+from maxwhisper.transcript import Word
 
 HALF_SECOND = np.zeros(8_000, np.float32)
 OPTIONS = TranscribeOptions(language="en")
@@ -94,6 +98,40 @@ def test_a_race_has_the_device_and_live_waits_for_its_end(desk):
         assert session.view.lag_s >= 0.5  # it grows, and is shown
     session.finish()
     assert over(session).committed == " the <b>quick</b>"
+
+
+def test_who_stops_need_not_wait_for_a_race(desk):
+    with desk._pool.device(never):
+        session = desk.open("anna", OPTIONS)
+        session.feed(HALF_SECOND)
+        session.finish()
+        wait_until(lambda: session.view.phase == "waiting", timeout_s=20)
+        session.stop("the rest was not read")
+        assert session.is_over
+        session.join(20)
+    session.stop("too late")
+    assert session.view.note == "the rest was not read"
+
+
+def test_who_stops_need_not_wait_for_an_engine_at_work(desk, monkeypatch):
+    at_work, may_answer = threading.Event(), threading.Event()
+
+    def slow(name, command, cancelled):
+        at_work.set()
+        may_answer.wait(20)
+        return StreamHeard(Update((Word(" late", 0.0, 0.5, 1.0),), " later", 0.5, 0.0, 1.0))
+
+    session = desk.open("anna", OPTIONS)
+    wait_until(lambda: session.view.phase == "listening", timeout_s=20)
+    monkeypatch.setattr(desk._pool, "live", slow)
+    session.feed(HALF_SECOND)
+    assert at_work.wait(20)
+    session.stop()
+    ended = session.view
+    assert (ended.phase, ended.note) == ("over", "stopped")
+    may_answer.set()
+    session.join(20)
+    assert session.view == ended, "what comes too late changes nothing"
 
 
 def test_a_race_that_waits_goes_before_live(make_pool):
