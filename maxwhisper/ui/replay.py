@@ -2,6 +2,10 @@
 
 In: a `Run`. Out: HTML with the recorded times in it; `replay.js` moves it, and without it the end
 of the race is shown. No gradio.
+
+Texts come by segment, not by token: CTranslate2 decodes a window in one call and tells nothing
+before its end, and on a GPU our own step is looked at every eighth time. Tokens in two lanes beside
+windows in the third would show how engines report, not how fast they are.
 """
 
 import html
@@ -29,7 +33,8 @@ def replay_html(run: Run | None) -> str:
         f'<section class="replay" aria-label="Replay of the race"'
         f' data-race="{html.escape(json.dumps(race))}">'
         f'<header><h3>Replay</h3><p class="hint">They ran one after the other. Here they start '
-        f"together, on one clock, as each was recorded{of_rounds}.</p></header>"
+        f"together, on one clock, as each was recorded{of_rounds}. Text appears when the engine "
+        "gave it: a segment at a time, in every lane.</p></header>"
         f"{_controls(end_s)}{tracks}"
         '<p class="unseen" aria-live="polite"></p></section>'
     )
