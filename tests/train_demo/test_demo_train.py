@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from shutil import copyfile
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from maxwhisper.checkpoint import bundled, load
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.dims import Dims
 from maxwhisper.errors import CheckpointError
-from tools.train_demo import card, export, goals, train
+from tools.train_demo import card, export, goals, train, warm_start
+from tools.train_demo.average import average
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.model import RAW_EMBEDDING, Vocabulary, used_tokens
 from tools.train_demo.settings import PRESETS, Mix, Phase, Settings
@@ -26,7 +28,7 @@ STEPS = 24
 
 def settings():
     mixes = (Mix(Style(None, 6, distorted=0.2), 8),)
-    hear = Phase("hear", 0.5, mixes, 1.0, 0.0, 5e-3, 5e-3)
+    hear = Phase("hear", 0.5, mixes, 1.0, 0.0, 5e-3, 5e-3, for_beginners=True)
     read = Phase("read", 0.5, mixes, 0.3, 1.0, 5e-3, 1e-3)
     return Settings(
         TINY, (hear, read), workers=0, warm_up_steps=3, log_steps=4, evaluate_utterances=1
@@ -119,7 +121,7 @@ def exported(finished, speech_folder, tmp_path_factory):
     assert error_s < 5
     export.save_hf(checkpoint, folder)
     speech = export.speech_summary(speech_folder / "train")
-    record = export.record_of(checkpoint, trained, speech, error_s, finished)
+    record = export.record_of(checkpoint, trained, speech, error_s)
     export.write_record(folder, record)
     return folder
 
@@ -220,6 +222,25 @@ def test_a_run_begins_with_earlier_weights(source, request, start, finished, tok
     assert resumed.began_with == trainer.began_with
     assert resumed.first_batch == trainer.first_batch
     assert resumed.settings == trainer.settings
+
+
+def test_the_mean_of_a_run_with_itself_is_the_run(finished, tmp_path):
+    again = tmp_path / "again"
+    again.mkdir()
+    copyfile(finished / CHECKPOINT, again / CHECKPOINT)
+    average({finished: 0.25, again: 0.75}, tmp_path / "mean")
+    run, mean = (warm_start.read(folder) for folder in (finished, tmp_path / "mean"))
+    for name, array in run.weights.items():
+        smoothed = name == "decoder.token_embedding.weight"  # timestamps, once more
+        np.testing.assert_allclose(mean.weights[name], array, atol=0.1 if smoothed else 1e-6)
+    state = torch.load(tmp_path / "mean" / CHECKPOINT, weights_only=True)
+    assert f"0.25 of the run {finished.name}" in state["began_with"]
+
+
+def test_shares_of_a_mean_are_one_together(finished, tmp_path):
+    with pytest.raises(CheckpointError, match=r"1 together, got \[0.5\]"):
+        average({finished: 0.5}, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
 
 
 def test_another_network_is_no_beginning(finished, tokenizer):

@@ -25,7 +25,6 @@ from maxwhisper.dims import Dims
 from tools.train_demo.alignment import alignment_heads
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.model import canonical_weights, restored
-from tools.train_demo.train import LOG
 from tools.train_demo.warm_start import CHECKPOINT
 
 SOURCE = "trained by this project on speech that it synthesised, see tools/train_demo"
@@ -72,7 +71,6 @@ def record_of(
     trained: dict[str, Any],
     speech: dict[str, Any],
     error_s: float,
-    run: Path,
 ) -> dict[str, Any]:
     """How the network was made, JSON-ready."""
     return {
@@ -82,7 +80,6 @@ def record_of(
         "speech": speech,
         "alignment_heads": [list(pair) for pair in checkpoint.alignment_heads],
         "word_start_error_s": round(error_s, 4),
-        "wer_in_training": last_wers(run / LOG),
     }
 
 
@@ -93,12 +90,6 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
     record["bytes"] = {name: len(data) for name, data in contents.items()}
     record["bytes_gzipped"] = len(gzip.compress(contents[WEIGHTS], 6))
     write_json(folder / TRAINING, record)
-
-
-def last_wers(log: Path) -> dict[str, float]:
-    """The last word error rate of each held-out set in a run's log."""
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
-    return {entry["set"]: entry["wer"] for entry in entries if "wer" in entry}
 
 
 def main() -> None:
@@ -117,7 +108,7 @@ def main() -> None:
     )
     save_hf(checkpoint, options.folder)
     speech = speech_summary(options.speech / "train")
-    record = record_of(checkpoint, trained, speech, error_s, options.run)
+    record = record_of(checkpoint, trained, speech, error_s)
     write_record(options.folder, record)
     print(json.dumps(record, indent=2))
 

@@ -41,6 +41,7 @@ class Phase:
     final_rate: float
     place_weight: float = 0.1  # of where the decoder listens
     masked: bool = True  # bands of the log-mel hidden, as in SpecAugment
+    for_beginners: bool = False  # left out where the network hears already
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ class Settings:
     evaluate_utterances: int = 40  # of each held-out set
 
     def warm(self) -> "Settings":
-        """For a network that hears already: no phase of phones alone, and half the rates (at full
-        rates it forgot much of what it knew)."""
-        reading = (phase for phase in self.phases if phase.text_weight)
+        """For a network that hears already: half the rates (at full rates it forgot much of what
+        it knew), and not what is for beginners."""
         halved = tuple(
             replace(phase, peak_rate=phase.peak_rate / 2, final_rate=phase.final_rate / 2)
-            for phase in reading
+            for phase in self.phases
+            if not phase.for_beginners
         )
         return replace(self, phases=halved)
 
@@ -86,10 +87,10 @@ def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
         return tuple(replace(mix, share=share) for mix, share in shares if share)
 
     return (
-        Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, masked=False),
-        Phase("read", 0.25, (read,), 0.3, 1.0, rate, rate / 2, 0.5, masked=False),
-        Phase("mix", 0.40, turns(0.3, 0.4, 0.3), 0.4, 1.0, rate / 2, rate / 5, 1.0, False),
-        Phase("window", 0.30, turns(0.15, 0.3, 0.55), 0.4, 1.0, rate / 3, rate / 100, 1.0, False),
+        Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, 0.0, False, for_beginners=True),
+        Phase("read", 0.25, (read,), 0.3, 1.0, rate, rate / 2, 0.5, False, for_beginners=True),
+        Phase("mix", 0.28, turns(0.2, 0.5, 0.3), 0.4, 1.0, 0.6 * rate, 0.4 * rate, 1.0, False),
+        Phase("window", 0.42, turns(0.15, 0.35, 0.5), 0.4, 1.0, rate / 2, rate / 100, 1.0, False),
     )
 
 
