@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from max.driver import CPU, Buffer
+from max.driver import Buffer
 from max.dtype import DType
 from max.engine import InferenceSession, Model
 
@@ -20,18 +20,13 @@ from maxwhisper.engine import Progress
 from maxwhisper.errors import OptionError
 from maxwhisper.graphs import CROSS_KV, ENCODER, GATHER_ROWS, GREEDY_STEP, PREFILL, STEP
 from maxwhisper.runtime.artifacts import SHIPPED
+from maxwhisper.runtime.buffers import device_buffer, to_float32, weight_buffers
 from maxwhisper.runtime.compiled import load_or_compile
 from maxwhisper.runtime.device import Placement
 from maxwhisper.runtime.greedy import GreedyLoop
 from maxwhisper.runtime.kv_cache import KVCache
 from maxwhisper.runtime.log_mel import LogMel, LogMelSpectrogram
-from maxwhisper.runtime.weights import (
-    Array,
-    fits_float16,
-    graph_weights,
-    is_float32,
-    meets_few_rows,
-)
+from maxwhisper.runtime.weights import fits_float16, graph_weights
 
 
 @dataclass(frozen=True)
@@ -255,42 +250,6 @@ def load_network(
         placement = replace(placement, matrices=DType.float16)
     compiled = load_or_compile(session, checkpoint.dims, placement, cache_dir, progress, sources)
 
-    def dtype(name: str) -> DType:
-        if is_float32(name):
-            return DType.float32
-        return placement.matrices if meets_few_rows(name) else placement.dtype
-
-    registry = {
-        name: device_buffer(array, dtype(name), placement) for name, array in arrays.items()
-    }
+    registry = weight_buffers(arrays, placement)
     models = session.init_all(compiled, weights_registry=registry)
     return MaxNetwork(checkpoint.dims, placement, models)
-
-
-def device_buffer(array: Array, dtype: DType, placement: Placement) -> Buffer:
-    """float32 or float16 numpy -> a buffer of `dtype` on the placement's device."""
-    buffer = host_buffer(array, dtype)
-    return buffer if placement.device.is_host else buffer.to(placement.device)
-
-
-def host_buffer(array: Array, dtype: DType) -> Buffer:
-    """float32 or float16 numpy -> host buffer of `dtype`, rounded to nearest even; the same memory
-    where it is of that type."""
-    if dtype == DType.float32:
-        return Buffer.from_numpy(array.astype(np.float32, copy=False))
-    if dtype == DType.float16:
-        return Buffer.from_numpy(array.astype(np.float16, copy=False))
-    bits = np.ascontiguousarray(array, np.float32).view(
-        np.uint32
-    )  # numpy has no bfloat16: keep the upper half
-    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
-    return Buffer.from_numpy(rounded.astype(np.uint16)).view(DType.bfloat16)
-
-
-def to_float32(buffer: Buffer) -> Float32:
-    """Any float buffer -> float32 numpy on the host."""
-    host = buffer if buffer.device.is_host else buffer.to(CPU())
-    if host.dtype == DType.bfloat16:
-        bits = host.view(DType.uint16).to_numpy().astype(np.uint32) << 16
-        return bits.view(np.float32)
-    return host.to_numpy().astype(np.float32)

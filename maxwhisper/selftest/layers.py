@@ -25,7 +25,8 @@ from maxwhisper.errors import OptionError
 from maxwhisper.graphs import PREFILL
 from maxwhisper.languages import spoken_language
 from maxwhisper.options import GREEDY
-from maxwhisper.runtime.model import Encoded, load_network, to_float32
+from maxwhisper.runtime.buffers import to_float32
+from maxwhisper.runtime.model import Encoded, load_network
 from maxwhisper.runtime.probe import TOLERANCE
 from maxwhisper.selftest.result import LayerErrors
 from maxwhisper.tokenizer import get_tokenizer

@@ -6,7 +6,7 @@ from max.dtype import DType
 
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.dims import Dims
-from maxwhisper.runtime.model import host_buffer, to_float32
+from maxwhisper.runtime.buffers import host_buffer, to_float32
 from maxwhisper.runtime.weights import (
     fits_float16,
     graph_weights,

@@ -1,0 +1,52 @@
+"""numpy arrays as buffers of a device, in its precision, and back.
+
+In: arrays as `weights` lays them out. Out: buffers. numpy has no bfloat16: its bits are made here.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from max.driver import CPU, Buffer
+from max.dtype import DType
+
+from maxwhisper.decoding.protocols import Float32
+from maxwhisper.runtime.device import Placement
+from maxwhisper.runtime.weights import Array, is_float32, meets_few_rows
+
+
+def weight_buffers(arrays: Mapping[str, Array], placement: Placement) -> dict[str, Buffer]:
+    """Every weight on the placement's device, in the precision that its graphs declare."""
+
+    def dtype(name: str) -> DType:
+        if is_float32(name):
+            return DType.float32
+        return placement.matrices if meets_few_rows(name) else placement.dtype
+
+    return {name: device_buffer(array, dtype(name), placement) for name, array in arrays.items()}
+
+
+def device_buffer(array: Array, dtype: DType, placement: Placement) -> Buffer:
+    """float32 or float16 numpy -> a buffer of `dtype` on the placement's device."""
+    buffer = host_buffer(array, dtype)
+    return buffer if placement.device.is_host else buffer.to(placement.device)
+
+
+def host_buffer(array: Array, dtype: DType) -> Buffer:
+    """float32 or float16 numpy -> host buffer of `dtype`, rounded to nearest even; the same memory
+    where it is of that type."""
+    if dtype == DType.float32:
+        return Buffer.from_numpy(array.astype(np.float32, copy=False))
+    if dtype == DType.float16:
+        return Buffer.from_numpy(array.astype(np.float16, copy=False))
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)  # its upper half is bfloat16
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
+    return Buffer.from_numpy(rounded.astype(np.uint16)).view(DType.bfloat16)
+
+
+def to_float32(buffer: Buffer) -> Float32:
+    """Any float buffer -> float32 numpy on the host."""
+    host = buffer if buffer.device.is_host else buffer.to(CPU())
+    if host.dtype == DType.bfloat16:
+        bits = host.view(DType.uint16).to_numpy().astype(np.uint32) << 16
+        return bits.view(np.float32)
+    return host.to_numpy().astype(np.float32)
