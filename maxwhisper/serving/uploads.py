@@ -106,6 +106,10 @@ class Uploads:
         source = self.check_inside(path) if is_upload else path
         try:
             waveform = decode_in_child(source, max_seconds=MAX_AUDIO_S)
+        except AudioError as error:
+            if error.code == "too_long":  # of a page: who visits one cannot allow more
+                raise _too_long() from error
+            raise
         finally:
             if is_upload:
                 self.delete(source)
@@ -149,6 +153,14 @@ class Uploads:
         """Stop the janitor and remove everything."""
         self._closing.set()
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _too_long() -> AudioError:
+    return AudioError(
+        "too_long",
+        f"expected at most {MAX_AUDIO_S / 60:.0f} minutes of sound, got more: cut the recording, "
+        "or run it on your own machine, as the tab “Use it” shows",
+    )
 
 
 def _changed(path: Path) -> float:

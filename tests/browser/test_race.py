@@ -204,6 +204,8 @@ def test_a_link_cut_off_is_explained_and_the_page_still_works(open_page):
 @pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (390, "light"), (1280, "dark")])
 def test_a_stored_race_fits_and_reads(open_page, kept, width, theme):
     page = open_run(open_page, kept, width=width, theme=theme)
+    page.locator("#chart .bars").hover(force=True)
+    assert page.locator("#chart .modebar:visible").count() == 0
     assert page.evaluate(OVERFLOW) <= 0
     ratio, where = page.evaluate(WORST_CONTRAST)
     assert ratio >= 4.5, where
