@@ -60,7 +60,7 @@ def main() -> None:
     arguments = parse_arguments()
     # Imported here, not above: every engine's process imports this file again when it starts.
     from maxwhisper import machine, selftest
-    from maxwhisper.engine import ENGINES
+    from maxwhisper.engine import ENGINES, OURS
     from maxwhisper.paths import cache_root
     from maxwhisper.serving.fair_use import FairUse, Limits
     from maxwhisper.serving.live import LiveDesk
@@ -83,7 +83,7 @@ def main() -> None:
 
     hardware = machine.describe()
     pool = EnginePool(
-        sorted(ENGINES, key="maxwhisper".__eq__),  # ours last: lanes read left to right
+        sorted(ENGINES, key=OURS.__eq__),  # ours last: lanes read left to right
         arguments.model or models_on_offer(hardware["memory_gib"]),
         device=arguments.device,
         dtype=arguments.dtype,

@@ -16,7 +16,7 @@ from maxwhisper import checkpoint as checkpoints
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.clock import StageClock
 from maxwhisper.dims import Dims
-from maxwhisper.engine import EngineInfo, OnSegment, Progress, Waveform
+from maxwhisper.engine import OURS, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import ArtifactError, AudioError, SomeUnreadable
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.runtime.artifacts import SHIPPED, discard
@@ -56,7 +56,7 @@ class Whisper:
     @property
     def info(self) -> EngineInfo:
         return EngineInfo(
-            name="maxwhisper",
+            name=OURS,
             version=f"max {driver.__version__}",
             model=self.checkpoint.name,
             device=self.placement.label,

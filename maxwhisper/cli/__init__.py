@@ -19,6 +19,7 @@ from maxwhisper.cli.flags import (
     add_output_flags,
     add_stream_flags,
     add_vad_flags,
+    whole_number,
 )
 from maxwhisper.cli.live import live
 from maxwhisper.cli.output import answer_stream, report
@@ -89,7 +90,7 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
     _add_model_flags(parser)
     parser.add_argument(
         "--batch_size",
-        type=_positive,
+        type=whole_number,
         metavar="N",
         help="decode so many windows together, cut in pauses (not openai-whisper)",
     )
@@ -131,7 +132,6 @@ def _profile_flags(parser: argparse.ArgumentParser) -> None:
 
 def _parity_flags(parser: argparse.ArgumentParser) -> None:
     add_parity_flags(parser)
-    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N clips")
     _add_model_flags(parser)
 
 
@@ -170,9 +170,3 @@ def _add_cache_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache_dir", type=Path, metavar="DIR", help="of downloads and compiled graphs"
     )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, got {text!r}")
-    return int(text)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from maxwhisper import engine
+from maxwhisper.cli.flags import whole_number
 from maxwhisper.cli.output import answer, json_text, progress, write_file
 from maxwhisper.errors import RecordError
 
@@ -47,8 +48,12 @@ def add_bench_flags(parser: argparse.ArgumentParser) -> None:
         metavar="A,B,…",
         help="greedy, beam5, batched (default: greedy)",
     )
-    parser.add_argument("--rounds", type=_count, default=5, metavar="N", help="timed (default 5)")
-    parser.add_argument("--warmups", type=_count, default=2, metavar="N", help="not (default 2)")
+    parser.add_argument(
+        "--rounds", type=whole_number, default=5, metavar="N", help="timed (default 5)"
+    )
+    parser.add_argument(
+        "--warmups", type=whole_number, default=2, metavar="N", help="not (default 2)"
+    )
     parser.add_argument(
         "--no_aa", action="store_true", help="leave out the A/A check: the first engine twice"
     )
@@ -80,14 +85,14 @@ def _add_mode_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", default="en", help="spoken in the clips (default: en)")
     parser.add_argument(
         "--batch_size",
-        type=_count,
+        type=whole_number,
         default=BATCH_SIZE,
         metavar="N",
         help=f"windows decoded together in the batched mode (default {BATCH_SIZE})",
     )
     parser.add_argument(
         "--tokens",
-        type=_count,
+        type=whole_number,
         default=TOKENS,
         metavar="N",
         help=f"decoded in every window by random weights (default {TOKENS})",
@@ -192,9 +197,3 @@ def _parts(text: str) -> tuple[str, str]:
     """ "faster-whisper:int8" -> its name, its precision; "" where none is given."""
     name, _, dtype = text.partition(":")
     return name, dtype
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, got {text!r}")
-    return int(text)

@@ -237,3 +237,10 @@ def _numbers(text: str) -> float | tuple[float, ...]:
             f"expected a number or a comma list of numbers, got {text!r}"
         ) from None
     return values[0] if len(values) == 1 else values
+
+
+def whole_number(text: str) -> int:
+    """Argument type: a number of things, from 1 up."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, got {text!r}")
+    return int(text)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from maxwhisper import engine
+from maxwhisper.cli.flags import whole_number
 from maxwhisper.cli.output import answer, json_text, progress, write_file
 from maxwhisper.errors import OptionError, OutputError
 
@@ -26,6 +27,7 @@ def add_parity_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of recordings (default: the examples)",
     )
+    parser.add_argument("--limit", type=whole_number, metavar="N", help="only the first N clips")
     parser.add_argument(
         "--longest_s", type=_positive, metavar="S", help="leave out longer clips (default: 75)"
     )
@@ -82,7 +84,7 @@ def _compare(args: argparse.Namespace) -> dict[str, Any]:
         return engine.load_engine(
             name,
             subject.checkpoint,
-            device=args.device if name == run.OURS else "cpu",
+            device=args.device if name == engine.OURS else "cpu",
             dtype="float32",  # what both compute in, where equal answers can be asked for
             cache_dir=args.cache_dir,
             progress=progress,

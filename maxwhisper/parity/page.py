@@ -39,9 +39,7 @@ def _runs(runs: Iterable[Mapping[str, Any]]) -> list[str]:
     described = []
     for run in runs:
         versions = run["machine"].get("versions", {})
-        named = ", ".join(
-            f"{name} {versions.get(name)}" for name in ("max", "openai-whisper", "torch")
-        )
+        named = ", ".join(f"{name} {versions.get(name)}" for name in _PACKAGES)
         described.append(f"* {run['when'][:10]} · {machine_line(run['machine'])} · {named}")
     return list(dict.fromkeys(described))
 

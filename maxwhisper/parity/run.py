@@ -16,7 +16,7 @@ import numpy as np
 from maxwhisper import machine
 from maxwhisper.bench_cases import Clip
 from maxwhisper.checkpoint.download import sha256_of
-from maxwhisper.engine import Engine, Progress, Waveform
+from maxwhisper.engine import OURS, Engine, Progress, Waveform
 from maxwhisper.errors import OptionError
 from maxwhisper.options import GREEDY, TranscribeOptions
 from maxwhisper.parity.cases import MEANT_REFUSALS, MULTILINGUAL_SETS, OPTION_SETS, Subject
@@ -25,7 +25,7 @@ from maxwhisper.parity.plan import left, resumed
 from maxwhisper.transcript import Transcript
 
 SCHEMA = 2
-OURS, THEIRS = "maxwhisper", "openai-whisper"
+THEIRS = "openai-whisper"
 # Factors on the samples. float32 resolves 6e-8; two correct log-mel computations differ by 1e-5.
 NUDGES = (1 + 1e-6, 1 - 1e-6, 1 + 1e-5, 1 - 1e-5)
 

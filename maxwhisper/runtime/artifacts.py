@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from max import driver
 
+from maxwhisper.checkpoint.download import sha256_of
 from maxwhisper.dims import Dims
 from maxwhisper.errors import ArtifactError
 from maxwhisper.paths import cache_root
@@ -85,7 +86,7 @@ def sound_artifact(folder: Path, key: ArtifactKey) -> Path:
         raise ArtifactError("the cached artifact's manifest is damaged") from None
     if manifest.get("key") != key.to_dict():
         raise ArtifactError("the cached artifact was built for something else")
-    if manifest.get("sha256") != sha256(path):
+    if manifest.get("sha256") != sha256_of(path):
         raise ArtifactError("the cached artifact is damaged: its checksum does not match")
     return path
 
@@ -101,7 +102,7 @@ def store(write: Callable[[str], object], folder: Path, key: ArtifactKey) -> Non
         os.replace(temporary, folder / MEF)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    manifest = {"key": key.to_dict(), "sha256": sha256(folder / MEF)}
+    manifest = {"key": key.to_dict(), "sha256": sha256_of(folder / MEF)}
     scratch = folder / "manifest.json.part"
     scratch.write_text(json.dumps(manifest, indent=1))
     os.replace(scratch, folder / MANIFEST)
@@ -155,8 +156,3 @@ def _unpack_to(packed: Path, path: str) -> None:
 def _copy(source: IO[bytes], target: IO[bytes]) -> None:
     while piece := source.read(_PIECE):
         target.write(piece)
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -249,7 +249,6 @@ def load_network(
     if on_host and fits_float16(arrays):
         placement = replace(placement, matrices=DType.float16)
     compiled = load_or_compile(session, checkpoint.dims, placement, cache_dir, progress, sources)
-
     registry = weight_buffers(arrays, placement)
     models = session.init_all(compiled, weights_registry=registry)
     return MaxNetwork(checkpoint.dims, placement, models)

@@ -8,9 +8,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from maxwhisper.engine import OURS
 from maxwhisper.serving.pool import EnginePool
-
-NEEDED = "maxwhisper"  # the page is worth a visit without the others
 
 
 def ready_route(pool: EnginePool) -> Route:
@@ -22,7 +21,8 @@ def ready_route(pool: EnginePool) -> Route:
             f"{name}: {status.phase}" + (f", {status.detail}" if status.detail else "")
             for name, status in statuses.items()
         ]
-        is_ready = NEEDED in statuses and statuses[NEEDED].phase == "ready"
+        # The page is worth a visit without the others.
+        is_ready = OURS in statuses and statuses[OURS].phase == "ready"
         return PlainTextResponse(
             "\n".join(lines),
             status_code=200 if is_ready else 503,

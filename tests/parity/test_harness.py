@@ -21,7 +21,7 @@ from maxwhisper.checkpoint.download import sha256_of
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.cli.output import json_text
 from maxwhisper.dims import Dims
-from maxwhisper.engine import EngineInfo, load_engine
+from maxwhisper.engine import OURS, EngineInfo, load_engine
 from maxwhisper.errors import OptionError, RecordError
 from maxwhisper.options import GREEDY
 from maxwhisper.parity import cases, compare, page, plan, report, run
@@ -66,7 +66,7 @@ def differences(ours, theirs=TRANSCRIPT):
 
 
 def record_of(ours, theirs=TRANSCRIPT, only=("greedy",)):
-    engines = {run.OURS: Says(ours), run.THEIRS: Says(theirs)}
+    engines = {OURS: Says(ours), run.THEIRS: Says(theirs)}
     record = run.run([SUBJECT], [CLIP], lambda name, subject: engines[name], only=only)
     report.validate(record)
     return record
@@ -84,7 +84,7 @@ class Counting(Says):
 
 def grid(clips, ours=None, **more):
     """The record of engines that agree, on `clips`."""
-    engines = {run.OURS: ours or Says(TRANSCRIPT), run.THEIRS: Says(TRANSCRIPT)}
+    engines = {OURS: ours or Says(TRANSCRIPT), run.THEIRS: Says(TRANSCRIPT)}
     return run.run([SUBJECT], clips, lambda name, subject: engines[name], **more)
 
 
@@ -364,7 +364,7 @@ def test_clips_are_found_and_the_others_named(tmp_path):
 
 def test_command_line(tmp_path, monkeypatch, capfd):
     (tmp_path / "one.wav").write_bytes(wav(tone(16_000, 1.0)))
-    engines = {run.OURS: fake_engines.ENGINES["plain"], run.THEIRS: fake_engines.ENGINES["plain"]}
+    engines = {OURS: fake_engines.ENGINES["plain"], run.THEIRS: fake_engines.ENGINES["plain"]}
     monkeypatch.setattr("maxwhisper.engine.ENGINES", engines)
     arguments = ["parity", "--clips", str(tmp_path), "--checkpoints", "v3", "--limit", "1"]
     arguments += ["--option_sets", "greedy", "translate"]
@@ -414,7 +414,7 @@ def test_a_small_grid_against_openai_whisper(figure):
     """Every option set on three seconds of speech, with a network small enough for numpy."""
 
     def load(name, subject):
-        if name == run.OURS:
+        if name == OURS:
             return NumpyEngine(subject.checkpoint)
         return load_engine(name, subject.checkpoint, device="cpu")
 

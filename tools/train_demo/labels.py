@@ -92,11 +92,12 @@ def _add_text(body: Body, tokenizer: Tokenizer, segment: Spoken, rare: Iterable[
     assert segment.end_s is not None
     tokens = spelled(tokenizer, segment.text, rare)
     n_sounds = [_n_sounds(tokenizer.decode([token])) for token in tokens]
-    middles = np.cumsum(n_sounds) - np.asarray(n_sounds) / 2
+    begins = np.cumsum(n_sounds) - n_sounds
+    middles = begins + np.asarray(n_sounds) / 2
     times = segment.sounds or (segment.start_s, segment.end_s)
     share = np.linspace(0, sum(n_sounds), len(times))
-    begins = np.interp(np.cumsum(n_sounds) - n_sounds, share, times)
-    for place, (token, second) in enumerate(zip(tokens, begins.tolist(), strict=True)):
+    seconds = np.interp(begins, share, times).tolist()
+    for place, (token, second) in enumerate(zip(tokens, seconds, strict=True)):
         if tokenizer.decode([token]).startswith(" "):
             body.words.append((len(body.tokens) + place, second))
     body.tokens.extend(tokens)

@@ -160,10 +160,10 @@ class Composer:
         is_cut = placed[-1].speech_end > n
         rare = self.rare if rng.random() < self.style.spelled else frozenset()
         without = not is_cut and rng.random() < WITHOUT_TIMESTAMPS
-        write = labels.untimed if without else labels.timestamped
         segments = self._segments(placed, n, position)
-        whole = labels.for_speech(self.tokenizer, write(self.tokenizer, segments, rare), prompt)
         timed = labels.timestamped(self.tokenizer, segments, rare)
+        body = labels.untimed(self.tokenizer, segments, rare) if without else timed
+        whole = labels.for_speech(self.tokenizer, body, prompt)
         words = rng.integers(0, len(timed.words), RESUMED)
         resumed = [labels.from_word(self.tokenizer, timed, int(word)) for word in words]
         if n == N_SAMPLES or prompt:
