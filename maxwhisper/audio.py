@@ -8,12 +8,15 @@ does), no model and no page.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:  # the decoding child imports this file: it should load no che
 
 _CHILD = (sys.executable, "-m", "maxwhisper.audio_child")
 _ARRAY_BLOCK = 60 * SAMPLE_RATE  # samples: a caller's array is gone through 4 MB at a time
+_LOOK_S = 0.1  # how soon a child is ended that nobody waits for any more
 _CHILD_KEEPS = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "PYTHONPATH")  # no secrets go along
 
 
@@ -49,14 +53,23 @@ def decode(source: str | Path | bytes, *, max_seconds: float | None = None) -> W
         return read_sound(file, max_seconds)
 
 
+def _never() -> bool:
+    return False
+
+
 def decode_in_child(
-    path: str | Path, *, max_seconds: float | None, timeout_s: float = 15.0
+    path: str | Path,
+    *,
+    max_seconds: float | None,
+    timeout_s: float = 15.0,
+    cancelled: Callable[[], bool] = _never,
 ) -> Waveform:
     """`decode(path)` in a process of its own, with limits on memory, files and time.
 
     What strangers upload is decoded here: a crash of the decoder, a hang or a bomb ends the child,
-    not the caller. The child may write no file, so more than 30 min of sound are too_long. Raises
-    `AudioError`; besides the codes of `decode`: timeout, decoder_crashed.
+    not the caller; so does `cancelled`. The child may write no file, so more than 30 min of sound
+    are too_long. Raises `AudioError`; besides the codes of `decode`: timeout, decoder_crashed,
+    cancelled.
     """
     package_root = str(Path(__file__).resolve().parents[1])
     env = {name: os.environ[name] for name in _CHILD_KEEPS if name in os.environ}
@@ -64,33 +77,47 @@ def decode_in_child(
     # One thread each: a thread pool per core would reserve more address space than the limit.
     env |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     request = [str(Path(path).absolute()), str(max_seconds), str(math.ceil(timeout_s))]
+    answer, status = _answer_of([*_CHILD, *request], env, timeout_s, cancelled)
+    header = answer[: answer.find(b"\n") + 1]
     try:
-        child = subprocess.run(
-            [*_CHILD, *request],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise AudioError(
-            "timeout", f"expected to decode within {timeout_s:g} s, stopped: send a shorter file"
-        ) from error
-    header = child.stdout[: child.stdout.find(b"\n") + 1]
-    try:
-        report: dict[str, Any] = json.loads(header) if child.returncode == 0 else {}
+        report: dict[str, Any] = json.loads(header) if status == 0 else {}
     except ValueError:  # not JSON: it stopped before or while answering
         report = {}
     if "code" in report:
         raise AudioError(report["code"], report["message"])
-    if len(child.stdout) - len(header) != np.float32().itemsize * report.get("samples", -1):
+    if len(answer) - len(header) != np.float32().itemsize * report.get("samples", -1):
         raise AudioError(
             "decoder_crashed",
-            f"expected the decoder to finish, got exit status {child.returncode}: "
+            f"expected the decoder to finish, got exit status {status}: "
             "convert the file to wav or flac",
         )
-    return np.frombuffer(child.stdout, np.float32, offset=len(header)).copy()
+    return np.frombuffer(answer, np.float32, offset=len(header)).copy()
+
+
+def _answer_of(
+    command: list[str], env: dict[str, str], timeout_s: float, cancelled: Callable[[], bool]
+) -> tuple[bytes, int]:
+    """What a child wrote, and its exit status. Ends it, and raises `AudioError`, when it takes too
+    long or is not wanted any more."""
+    deadline_s = time.monotonic() + timeout_s
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, env=env, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet
+    ) as child:
+        try:
+            while True:
+                # What came until the timeout is kept for the next look.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return child.communicate(timeout=_LOOK_S)[0], child.returncode
+                if cancelled():
+                    raise AudioError("cancelled", "stopped while the recording was read")
+                if time.monotonic() > deadline_s:
+                    raise AudioError(
+                        "timeout",
+                        f"expected to decode within {timeout_s:g} s, stopped: send a shorter file",
+                    )
+        finally:
+            child.kill()
 
 
 def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE) -> Waveform:

@@ -75,6 +75,29 @@ def test_hang_is_killed(recording: Path, tmp_path: Path, monkeypatch: pytest.Mon
         os.kill(int(pid_file.read_text()), 0)
 
 
+def test_a_child_nobody_waits_for_is_killed(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid_file = tmp_path / "pid"
+    stand_in(
+        monkeypatch,
+        f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid()));time.sleep(600)",
+    )
+    start = time.perf_counter()
+    with pytest.raises(AudioError) as caught:
+        decode_in_child(
+            recording, max_seconds=600, timeout_s=300, cancelled=lambda: bool(_size(pid_file))
+        )
+    assert caught.value.code == "cancelled"
+    assert time.perf_counter() - start < 300, "not by its time limit"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 @pytest.mark.parametrize("program", ["import os; os.abort()", "raise SystemExit(3)", "pass"])
 def test_crash_is_an_audio_error(
     program: str, recording: Path, monkeypatch: pytest.MonkeyPatch

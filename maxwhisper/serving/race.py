@@ -4,22 +4,19 @@ In: a pool, a waveform, options, a number of rounds. Out: events for whoever dra
 `LaneResult` per engine. Must not know the page.
 """
 
-import queue
 import statistics
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from maxwhisper.engine import Waveform
 from maxwhisper.errors import EngineUnavailable
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.serving.beside import beside
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import RunCancelled
 from maxwhisper.transcript import Segment, Transcript
-
-HEARTBEAT_S = 0.5  # an event at least this often, so that a reader who left is noticed
-STOP_S = 3.0  # an engine looks up between segments; who stopped it need not wait longer than this
 
 
 @dataclass(frozen=True)
@@ -99,54 +96,21 @@ class Race:
 
 
 def run_race(pool: EnginePool, race: Race, cancelled: threading.Event) -> Iterator[Event]:
-    """Yield events as they happen. Closing the iterator cancels the run.
-
-    A run that is stopped ends within `STOP_S`, though its engine may hold the device longer. The
-    work is done in a thread of its own, so that events (and heartbeats) flow while an engine
-    computes; the engines themselves run in their own processes.
-    """
-    events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
-    thread = threading.Thread(
-        target=_work, args=(pool, race, cancelled, events.put), name="race", daemon=True
-    )
-    thread.start()
-    stopped_s: float | None = None
+    """Yield events as they happen, `Waiting` when nothing does. Closing the iterator cancels the
+    run; one that is stopped ends soon, though its engine may hold the device longer."""
     try:
-        while True:
-            try:
-                event = events.get(timeout=HEARTBEAT_S)
-            except queue.Empty:
-                event = Waiting()
-            if cancelled.is_set():
-                stopped_s = stopped_s or time.monotonic()
-                if time.monotonic() - stopped_s > STOP_S:
-                    yield Stopped()
-                    return
-            if event is None:
-                return
-            if isinstance(event, BaseException):
-                raise event
-            yield event
-    finally:
-        cancelled.set()
+        for event in beside(partial(_work, pool, race, cancelled), cancelled):
+            yield event or Waiting()
+    except RunCancelled:
+        yield Stopped()
 
 
 def _work(
-    pool: EnginePool,
-    race: Race,
-    cancelled: threading.Event,
-    emit: Callable[[Event | BaseException | None], None],
+    pool: EnginePool, race: Race, cancelled: threading.Event, emit: Callable[[Event], None]
 ) -> None:
-    try:
-        pool.use_model(race.model, cancelled.is_set)
-        with pool.device(cancelled.is_set):
-            _run_rounds(pool, race, cancelled, emit)
-    except RunCancelled:
-        emit(Stopped())
-    except BaseException as error:  # carried to the reader, who knows how to show or log it
-        emit(error)
-    finally:
-        emit(None)
+    pool.use_model(race.model, cancelled.is_set)
+    with pool.device(cancelled.is_set):
+        _run_rounds(pool, race, cancelled, emit)
 
 
 def _run_rounds(

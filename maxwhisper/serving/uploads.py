@@ -5,6 +5,7 @@ emptied at start and at exit, and a janitor removes whatever is older than its t
 samples of the last few recordings stay in memory for a repeated run, no longer than that.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from maxwhisper.audio import decode_in_child
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.engine import Waveform
 from maxwhisper.errors import AudioError
+from maxwhisper.serving.status import Cancelled, RunCancelled
 
 MAX_AUDIO_S = 600.0  # of one recording, counted while decoding
 MIN_AUDIO_S = 0.1  # shorter than any word
@@ -86,40 +88,37 @@ class Uploads:
             for path in old:
                 del self._decoded[path]
         oldest = time.time() - self._time_to_live_s
-        for folder, _, names in os.walk(self.root, topdown=False):
-            for name in names:
-                path = Path(folder, name)
-                if _changed(path) < oldest:
-                    path.unlink(missing_ok=True)
-            if Path(folder) != self.root and _changed(Path(folder)) < oldest:
-                _remove_if_empty(Path(folder))
+        found = [
+            Path(folder, name)
+            for folder, folders, files in os.walk(self.root)
+            for name in (*folders, *files)
+        ]
+        old = [path for path in found if _changed(path) < oldest]  # before anything is touched
+        for path in sorted(old, reverse=True):  # what is in a folder before the folder
+            if path.is_dir():
+                _remove_if_empty(path)
+            else:
+                path.unlink(missing_ok=True)
 
-    def waveform(self, path: Path, *, is_upload: bool) -> Waveform:
+    def waveform(
+        self, path: Path, *, is_upload: bool, cancelled: Cancelled = lambda: False
+    ) -> Waveform:
         """Samples of a recording, float32 mono 16 kHz, (n,). The file of an upload is deleted,
-        whether it decodes or not. Raises `AudioError`."""
+        whether it decodes or not. Raises `AudioError`, or `RunCancelled` when stopped: then the
+        file stays, for another run."""
         with self._decoded_lock:
             known = self._decoded.get(path)
         if known is not None:
-            if is_upload:  # the same recording, sent once more
-                self.delete(path)
             return known.waveform
         source = self.check_inside(path) if is_upload else path
         try:
-            waveform = decode_in_child(source, max_seconds=MAX_AUDIO_S)
-        except AudioError as error:
-            if error.code == "too_long":  # of a page: who visits one cannot allow more
-                raise _too_long() from error
-            raise
-        finally:
+            waveform = _decode(source, cancelled)
+        except AudioError:
             if is_upload:
                 self.delete(source)
-        seconds = waveform.size / SAMPLE_RATE
-        if seconds < MIN_AUDIO_S:
-            raise AudioError(
-                "too_short",
-                f"expected at least {MIN_AUDIO_S} s of sound, got {seconds:.3f} s: "
-                "record a little longer",
-            )
+            raise
+        if is_upload:
+            self.delete(source)
         with self._decoded_lock:
             self._decoded[path] = _Decoded(waveform, time.monotonic())
             while len(self._decoded) > KEPT_IN_MEMORY:
@@ -130,6 +129,15 @@ class Uploads:
         """Keep the samples of a recording no longer."""
         with self._decoded_lock:
             self._decoded.pop(path, None)
+
+    def adopt(self, path: str | Path) -> Path:
+        """A visitor's own name of his upload: gradio gives all who send the same file one path, and
+        none of them may delete it for the others. Raises `AudioError` as `check_inside` does."""
+        shared = self.check_inside(path)
+        own = Path(tempfile.mkdtemp(dir=self.root), shared.relative_to(self.root))
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.hardlink_to(shared)
+        return own
 
     def check_inside(self, path: str | Path) -> Path:
         """Return `path` resolved. Raises `AudioError` unless it is a file in this folder: a payload
@@ -143,11 +151,16 @@ class Uploads:
             raise AudioError("upload_gone", "this recording was already deleted: upload it again")
         return resolved
 
-    def delete(self, path: Path) -> None:
-        """Remove one upload and the folder Gradio made for it."""
-        path.unlink(missing_ok=True)
-        if path.parent != self.root:
-            _remove_if_empty(path.parent)
+    def delete(self, own: Path) -> None:
+        """Remove one adopted upload, and the file that gradio stored, unless somebody else has sent
+        that one anew."""
+        folder, *rest = own.relative_to(self.root).parts
+        shared = self.root.joinpath(*rest)
+        with contextlib.suppress(FileNotFoundError):  # by the janitor meanwhile
+            if shared.samefile(own):
+                shared.unlink()
+                _remove_if_empty(shared.parent)
+        shutil.rmtree(self.root / folder, ignore_errors=True)
 
     def wipe(self) -> None:
         """Stop the janitor and remove everything."""
@@ -155,12 +168,28 @@ class Uploads:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def _too_long() -> AudioError:
-    return AudioError(
-        "too_long",
-        f"expected at most {MAX_AUDIO_S / 60:.0f} minutes of sound, got more: cut the recording, "
-        "or run it on your own machine, as the tab “Use it” shows",
-    )
+def _decode(path: Path, cancelled: Cancelled) -> Waveform:
+    """Samples of a file within the page's limits. Raises `AudioError` or `RunCancelled`."""
+    try:
+        waveform = decode_in_child(path, max_seconds=MAX_AUDIO_S, cancelled=cancelled)
+    except AudioError as error:
+        if error.code == "cancelled":
+            raise RunCancelled from error
+        if error.code == "too_long":  # of a page: who visits one cannot allow more
+            raise AudioError(
+                "too_long",
+                f"expected at most {MAX_AUDIO_S / 60:.0f} minutes of sound, got more: cut the "
+                "recording, or run it on your own machine, as the tab “Use it” shows",
+            ) from error
+        raise
+    seconds = waveform.size / SAMPLE_RATE
+    if seconds < MIN_AUDIO_S:
+        raise AudioError(
+            "too_short",
+            f"expected at least {MIN_AUDIO_S} s of sound, got {seconds:.3f} s: "
+            "record a little longer",
+        )
+    return waveform
 
 
 def _changed(path: Path) -> float:

@@ -21,7 +21,7 @@ from maxwhisper.selftest.result import CheckResult
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import Cancelled
 from maxwhisper.ui.errors import shown_errors
-from maxwhisper.ui.stoppable import DEVICE_QUEUE, Shown, Stoppable
+from maxwhisper.ui.stoppable import WAITERS, Shown, Stoppable
 
 Catalogue = Sequence[tuple[str, str, str]]  # (name, group, what it shows in one sentence)
 ALL = "all"
@@ -87,7 +87,7 @@ def components_tab(pool: EnginePool, catalogue: Catalogue, commit: str | None) -
         pending = board.names(choice)
         if not pending:
             raise OptionError(f"no check is called {choice!r}: run all of them")
-        yield (board_html(board, pending),)
+        yield (board_html(board, pending, is_waiting=pool.is_busy),)
         for result in pool.selftest(OURS, pending, cancelled):
             board.record(result)
             pending.remove(result.name)
@@ -105,15 +105,17 @@ def components_tab(pool: EnginePool, catalogue: Catalogue, commit: str | None) -
         yield from runs.steps(request, functools.partial(work, str(event.choice)), over)
 
     outputs = [shown, *runs.buttons]
-    run.click(run_all, None, outputs, concurrency_id=DEVICE_QUEUE, **_QUIET)
-    shown.click(run_some, None, outputs, concurrency_id=DEVICE_QUEUE, **_QUIET)
+    run.click(run_all, None, outputs, **WAITERS, **_QUIET)
+    shown.click(run_some, None, outputs, **WAITERS, **_QUIET)
 
 
-def board_html(board: Board, pending: Sequence[str] = ()) -> str:
-    """The whole board; checks in `pending` wait for their turn, the first of them runs."""
+def board_html(board: Board, pending: Sequence[str] = (), *, is_waiting: bool = False) -> str:
+    """The whole board; checks in `pending` wait for their turn, the first of them runs, unless it
+    `is_waiting` for the device."""
     if not board.catalogue:
         return '<p class="notice">No component checks are installed.</p>'
-    rows = "".join(_row(board, *entry, pending) for entry in board.catalogue)
+    running = "" if is_waiting or not pending else pending[0]
+    rows = "".join(_row(board, *entry, pending, running) for entry in board.catalogue)
     return f'{_summary(board)}{_group_buttons(board, pending)}<ul class="board">{rows}</ul>'
 
 
@@ -144,11 +146,13 @@ def _run_button(choice: str, label: str, text: str, pending: Sequence[str]) -> s
     )
 
 
-def _row(board: Board, name: str, group: str, about: str, pending: Sequence[str]) -> str:
+def _row(
+    board: Board, name: str, group: str, about: str, pending: Sequence[str], running: str
+) -> str:
     result, at_s = board.results.get(name, (None, 0.0))
     figures = ""
     if name in pending:
-        status, word = ("running", "◌ running") if name == pending[0] else ("queued", "○ next")
+        status, word = ("running", "◌ running") if name == running else ("queued", "○ next")
     elif result is None:
         status, word = "not-run", "○ not run"
     else:

@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 
-from maxwhisper.engine import OURS
+from maxwhisper.engine import OURS, Waveform
 from maxwhisper.errors import OptionError
 from maxwhisper.palette import FIGURE_LAYOUT
 from maxwhisper.selftest.result import LayerErrors
@@ -23,7 +23,7 @@ from maxwhisper.serving.status import Cancelled
 from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.examples import Example
-from maxwhisper.ui.stoppable import DEVICE_QUEUE, Shown, Stoppable
+from maxwhisper.ui.stoppable import WAITERS, Shown, Stoppable
 
 OWN = "A recording of my own"
 LOWEST = 1e-9  # errors below are drawn like it: a hundredth of what float32 can tell apart
@@ -51,6 +51,39 @@ def layers_section(pool: EnginePool, uploads: Uploads, examples: Sequence[Exampl
         choice = gr.Dropdown([*titles, OWN], label="Clip", elem_id="layers-clip")
         run = gr.Button("Compare layers", variant="primary", elem_id="run-layers")
         stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-layers")
+    own, adopted = _own_recording(uploads)
+    said = gr.HTML(summary_html([], is_over=False), elem_id="layers-summary")
+    audio, text = (
+        gr.Plot(show_label=False, container=False, visible=False, elem_id=f"layers-{axis}")
+        for axis in ("audio", "text")
+    )
+    runs = Stoppable(run, stop)
+
+    @shown_errors
+    def compare(chosen: str, path: Path | None, request: gr.Request) -> Iterator[Shown]:
+        rows: list[LayerErrors] = []
+
+        def work(cancelled: Cancelled) -> Iterator[Shown]:
+            yield summary_html(rows, is_over=False, note="reading"), None, None
+            waveform = _waveform(uploads, titles.get(chosen), path, cancelled)
+            for row in pool.layers(OURS, waveform, cancelled):
+                rows.append(row)
+                yield _drawn(rows, is_over=False)
+
+        yield from runs.steps(request, work, lambda note: _drawn(rows, is_over=True, note=note))
+
+    choice.change(lambda chosen: gr.Audio(visible=chosen == OWN), [choice], [own], **_QUIET)
+    run.click(
+        compare,
+        [choice, adopted],
+        [said, audio, text, *runs.buttons],
+        **WAITERS,
+        **_QUIET,
+    )
+
+
+def _own_recording(uploads: Uploads) -> tuple[gr.Audio, gr.State]:
+    """Where a visitor gives a recording, and the path under which it is his alone."""
     own = gr.Audio(
         sources=["upload", "microphone"],
         type="filepath",  # with format=None: untouched, decoded by us alone
@@ -61,42 +94,24 @@ def layers_section(pool: EnginePool, uploads: Uploads, examples: Sequence[Exampl
         label="Recording (its first 30 s are used)",
         elem_id="layers-recording",
     )
-    said = gr.HTML(summary_html([], is_over=False), elem_id="layers-summary")
-    audio, text = (
-        gr.Plot(show_label=False, container=False, visible=False, elem_id=f"layers-{axis}")
-        for axis in ("audio", "text")
-    )
-    runs = Stoppable(run, stop)
+    adopted = gr.State(None)
 
     @shown_errors
-    def compare(chosen: str, path: str | None, request: gr.Request) -> Iterator[Shown]:
-        rows: list[LayerErrors] = []
+    def adopt(path: str | None) -> Path | None:
+        return uploads.adopt(path) if path is not None else None
 
-        def work(cancelled: Cancelled) -> Iterator[Shown]:
-            yield summary_html(rows, is_over=False, note="reading"), None, None
-            waveform = _waveform(uploads, titles.get(chosen), path)
-            for row in pool.layers(OURS, waveform, cancelled):
-                rows.append(row)
-                yield _drawn(rows, is_over=False)
-
-        yield from runs.steps(request, work, lambda note: _drawn(rows, is_over=True, note=note))
-
-    choice.change(lambda chosen: gr.Audio(visible=chosen == OWN), [choice], [own], **_QUIET)
-    run.click(
-        compare,
-        [choice, own],
-        [said, audio, text, *runs.buttons],
-        concurrency_id=DEVICE_QUEUE,
-        **_QUIET,
-    )
+    gr.on([own.upload, own.stop_recording, own.clear], adopt, [own], [adopted], **_QUIET)
+    return own, adopted
 
 
-def _waveform(uploads: Uploads, example: Example | None, path: str | None) -> Any:
+def _waveform(
+    uploads: Uploads, example: Example | None, path: Path | None, cancelled: Cancelled
+) -> Waveform:
     if example is not None:
-        return uploads.waveform(example.path, is_upload=False)
+        return uploads.waveform(example.path, is_upload=False, cancelled=cancelled)
     if path is None:
         raise OptionError("Choose a recording first: upload or record one, or take a clip.")
-    return uploads.waveform(Path(path), is_upload=True)
+    return uploads.waveform(path, is_upload=True, cancelled=cancelled)
 
 
 def _drawn(rows: Sequence[LayerErrors], is_over: bool, note: str = "") -> tuple[Any, Any, Any]:

@@ -19,7 +19,7 @@ from maxwhisper.ui import kept, replay
 from maxwhisper.ui.errors import in_words, shown_errors
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.lanes import Lane, lane_html
-from maxwhisper.ui.race_inputs import Inputs, race_inputs, request_from
+from maxwhisper.ui.race_inputs import Inputs, race_inputs, request_from, run_button
 from maxwhisper.ui.race_run import Runner, Source
 from maxwhisper.ui.run_view import View, view_of
 from maxwhisper.ui.stoppable import run_and_stop
@@ -88,16 +88,16 @@ def _results(runner: Runner, run_id: gr.State) -> Results:
 
 
 def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
-    """Run and Stop."""
-    buttons = [inputs.run, inputs.stop]
+    """Run and Stop. When a race is over, Run comes back only where there is a recording to run: it
+    may have been cleared meanwhile, and the next one still be on its way."""
 
     @shown_errors
     def start(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         asked = dataclasses.replace(request_from(*values), visitor=request.client.host)
         try:
             for view in runner.run(str(request.session_hash), asked):
-                pair = run_and_stop(is_over=view.is_over, is_stopping=view.is_stopping)
-                yield (*_draw(runner, view, asked.source), *pair)
+                _, stop = run_and_stop(is_over=view.is_over, is_stopping=view.is_stopping)
+                yield (*_draw(runner, view, asked.source), run_button(None), stop)
         except Exception as error:  # a message that fades would leave lanes and Run as they were
             idle = View({name: Lane(name) for name in runner.pool.names}, problem=in_words(error))
             yield (*_draw(runner, idle, None), *run_and_stop(is_over=True))
@@ -108,9 +108,9 @@ def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
         return run_and_stop(is_over=not is_stopping, is_stopping=is_stopping)[1]
 
     # Races wait in a line of their own, where each is told its place and may be stopped.
-    inputs.run.click(
-        start, inputs.values, [*results.all, *buttons], concurrency_limit=None, **_QUIET
-    )
+    shown = [*results.all, inputs.run, inputs.stop]
+    raced = inputs.run.click(start, inputs.values, shown, concurrency_limit=None, **_QUIET)
+    raced.then(run_button, [inputs.source], [inputs.run], **_QUIET)
     inputs.stop.click(halt, None, [inputs.stop], **_QUIET)
 
 

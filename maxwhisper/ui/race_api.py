@@ -58,9 +58,9 @@ def race_api(runner: Runner) -> None:
             raise OptionError(f"expected keep as true or false, got {keep!r:.20}")
         if not isinstance(sent, dict) or not isinstance(sent.get("path"), str):
             raise AudioError("not_an_upload", "expected an uploaded recording: upload it first")
-        checked = runner.uploads.check_inside(sent["path"])
+        own = runner.uploads.adopt(sent["path"])
         request = Request(
-            Source(checked, is_upload=True, name=checked.name),
+            Source(own, is_upload=True, name=own.name),
             model or runner.pool.models[0],
             GREEDY.changed({"language": language or None, **_known(options or {})}),
             reference,

@@ -25,6 +25,7 @@ _INSECURE_NOTE = (
     "Browsers give a microphone only to pages served over https or from this machine itself: "
     "here, upload a file or take a clip."
 )
+_OFF_JS = "() => ({__type__: 'update', interactive: false})"
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -108,6 +109,11 @@ def request_from(
     return Request(source, model, options, reference or "", int(rounds), keep)
 
 
+def run_button(source: Source | None) -> gr.Button:
+    """Run can be pressed where there is a recording to run."""
+    return gr.Button(interactive=source is not None)
+
+
 def _recorder() -> gr.Audio:
     return gr.Audio(
         sources=["upload", "microphone"],
@@ -184,11 +190,11 @@ def _wire(
     """Let an upload, a recording or a clip become the source; outputs: source, reference, run."""
 
     def accept(path: str | None, name: str) -> tuple[Source | None, str, Any]:
-        if path is None:
-            return None, "", gr.Button(interactive=False)
-        checked = uploads.check_inside(path)
-        chosen = Source(checked, is_upload=True, name=name or checked.name)
-        return chosen, "", gr.Button(interactive=True)
+        chosen = None
+        if path is not None:
+            own = uploads.adopt(path)
+            chosen = Source(own, is_upload=True, name=name or own.name)
+        return chosen, "", run_button(chosen)
 
     @shown_errors
     def receive(path: str | None) -> tuple[Source | None, str, Any]:
@@ -200,8 +206,10 @@ def _wire(
 
     def choose(clip: Example) -> tuple[str, Source, str, Any]:
         chosen = Source(Path(clip.path), is_upload=False, name=clip.title)
-        return str(clip.path), chosen, clip.text, gr.Button(interactive=True)
+        return str(clip.path), chosen, clip.text, run_button(chosen)
 
+    # The next recording may begin to come before the server hears that the last one is gone.
+    gr.on([audio.clear, audio.start_recording], None, None, [outputs[-1]], js=_OFF_JS, **_QUIET)
     gr.on([audio.upload, audio.clear], receive, [audio], outputs, **_QUIET)
     audio.stop_recording(hear, [audio], outputs, **_QUIET)
     for button, clip in clips:

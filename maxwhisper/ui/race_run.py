@@ -145,7 +145,9 @@ class Runner:
         cancelled: threading.Event,
     ) -> Iterator[View]:
         """What is done in its turn."""
-        waveform = self.uploads.waveform(source.path, is_upload=source.is_upload)
+        waveform = self.uploads.waveform(
+            source.path, is_upload=source.is_upload, cancelled=cancelled.is_set
+        )
         self.fair.hear(request.visitor, request.rounds * waveform.size / SAMPLE_RATE)
         work = race.Race(waveform, request.options, request.model, request.rounds, next(self._turn))
         results = yield from self._watch(work, view, cancelled)

@@ -1,5 +1,4 @@
-"""Work on the device that a visitor starts and may stop: its steps as they are shown, and the two
-buttons.
+"""Work that a visitor starts and may stop: its steps as they are shown, and the two buttons.
 
 In: what to do, as a generator that looks whether it was stopped. Out: values for the components it
 draws, then for Run and Stop. One run a session; knows neither what is drawn nor what is measured.
@@ -11,9 +10,11 @@ from typing import Any
 
 import gradio as gr
 
+from maxwhisper.serving.beside import beside
 from maxwhisper.serving.status import Cancelled, RunCancelled
 
-DEVICE_QUEUE = "device"  # of all such work on the page: one at a time
+# One has the device at a time; these wait for it, each with a Stop of its own.
+WAITERS: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 8}
 Shown = tuple[Any, ...]
 
 
@@ -35,10 +36,16 @@ class Stoppable:
         if it was "stopped". Raises what `work` raises, when the buttons are given back."""
         session = str(request.session_hash)
         cancelled = self._running[session] = threading.Event()
+
+        def emit_all(emit: Callable[[Shown], None]) -> None:
+            for shown in work(cancelled.is_set):
+                emit(shown)
+
         note = ""
         try:
-            for shown in work(cancelled.is_set):
-                yield *shown, *run_and_stop(is_over=False, is_stopping=cancelled.is_set())
+            for shown in beside(emit_all, cancelled):
+                if shown is not None:
+                    yield *shown, *run_and_stop(is_over=False, is_stopping=cancelled.is_set())
         except RunCancelled:
             note = "stopped"
         except Exception:  # told by `shown_errors`; the buttons come back first

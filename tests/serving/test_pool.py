@@ -9,8 +9,7 @@ from fake_lanes import wait_until
 
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.serving import race as serving_race
-from maxwhisper.serving import supervisor
+from maxwhisper.serving import beside, supervisor
 from maxwhisper.serving.race import (
     Finished,
     LaneResult,
@@ -228,7 +227,7 @@ def test_second_race_waits_for_the_first_and_may_give_up(make_pool):
 
 
 def test_who_stops_a_race_need_not_wait_for_an_engine_that_is_deaf(make_pool, monkeypatch):
-    monkeypatch.setattr(serving_race, "STOP_S", 0.5)
+    monkeypatch.setattr(beside, "STOP_S", 0.5)
     pool, stop = make_pool(), threading.Event()
     race = run_race(pool, Race(ONE_SECOND, TranscribeOptions(initial_prompt="hang"), "demo"), stop)
     next(event for event in race if isinstance(event, Started))

@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import sys
 import time
 
 import pytest
 from fake_page import write_wav
 
+from maxwhisper import audio
 from maxwhisper.errors import AudioError
 from maxwhisper.serving import uploads as uploads_module
+from maxwhisper.serving.status import RunCancelled
 from maxwhisper.serving.uploads import KEPT_IN_MEMORY, Uploads, make_upload_folder
 
 
@@ -19,10 +22,16 @@ def uploads(tmp_path):
     return Uploads(root)
 
 
-def upload(uploads, name="voice.wav", seconds=0.5):
+def send(uploads, name="voice.wav", seconds=0.5):
+    """What gradio does: a new file in the place of an equal one that was there."""
     folder = uploads.root / f"hash-of-{name}"
-    folder.mkdir()
-    return write_wav(folder / name, seconds)
+    folder.mkdir(exist_ok=True)
+    return write_wav(uploads.root / "sending", seconds).rename(folder / name)
+
+
+def upload(uploads, *args, **kwargs):
+    """The visitor's own name of what he sent."""
+    return uploads.adopt(send(uploads, *args, **kwargs))
 
 
 def test_upload_is_decoded_once_and_deleted(uploads):
@@ -31,9 +40,32 @@ def test_upload_is_decoded_once_and_deleted(uploads):
     assert waveform.shape == (8000,)
     assert list(uploads.root.iterdir()) == []
     assert uploads.waveform(path, is_upload=True) is waveform  # a repeated run
-    assert upload(uploads) == path, "the same recording, sent once more"
-    assert uploads.waveform(path, is_upload=True) is waveform
+
+
+def test_who_sends_the_same_file_has_his_own(uploads):
+    mine, theirs = upload(uploads), upload(uploads)
+    assert mine.name == theirs.name == "voice.wav"
+    assert uploads.waveform(theirs, is_upload=True).size == 8000
+    uploads.forget(theirs)  # they close the page
+    assert not theirs.exists()
+    assert uploads.waveform(mine, is_upload=True).size == 8000
     assert list(uploads.root.iterdir()) == []
+
+
+def test_what_was_sent_anew_is_not_deleted_with_the_older_one(uploads):
+    theirs, sent = upload(uploads), send(uploads)
+    uploads.waveform(theirs, is_upload=True)
+    assert uploads.waveform(uploads.adopt(sent), is_upload=True).size == 8000
+    assert list(uploads.root.iterdir()) == []
+
+
+def test_a_stop_ends_the_reading_and_the_file_can_be_run_again(uploads, monkeypatch):
+    path = upload(uploads)
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "_CHILD", (sys.executable, "-c", "import time; time.sleep(600)"))
+        with pytest.raises(RunCancelled):
+            uploads.waveform(path, is_upload=True, cancelled=lambda: True)
+    assert uploads.waveform(path, is_upload=True).size == 8000
 
 
 def test_a_recording_to_be_forgotten_leaves_memory(uploads):
@@ -53,8 +85,9 @@ def test_bundled_clip_stays_where_it_is(uploads, tmp_path):
 @pytest.mark.parametrize("path", ["/etc/hostname", "/proc/self/environ", "uploads/../secret.wav"])
 def test_path_outside_the_folder_is_refused(uploads, tmp_path, path):
     write_wav(tmp_path / "secret.wav")
-    with pytest.raises(AudioError, match="expected an uploaded recording"):
-        uploads.waveform(uploads.root.parent / path, is_upload=True)
+    for use in (uploads.adopt, lambda path: uploads.waveform(path, is_upload=True)):
+        with pytest.raises(AudioError, match="expected an uploaded recording"):
+            use(uploads.root.parent / path)
     assert (tmp_path / "secret.wav").exists()
 
 
@@ -66,11 +99,12 @@ def test_link_that_leads_out_of_the_folder_is_refused(uploads, tmp_path):
 
 
 def test_unreadable_upload_is_deleted_too(uploads):
-    path = uploads.root / "song.mp3"
-    path.write_text("no music here")
+    sent = uploads.root / "song.mp3"
+    sent.write_text("no music here")
+    own = uploads.adopt(sent)
     with pytest.raises(AudioError):
-        uploads.waveform(path, is_upload=True)
-    assert not path.exists()
+        uploads.waveform(own, is_upload=True)
+    assert list(uploads.root.iterdir()) == []
 
 
 def test_recording_shorter_than_a_word_is_refused(uploads):

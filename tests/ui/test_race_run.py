@@ -1,8 +1,13 @@
 """A race before its turn: told its place, stopped while it waits, refused where a line is full."""
 
+import sys
+import threading
+import time
+
 import pytest
 from fake_page import MACHINE, write_wav
 
+from maxwhisper import audio
 from maxwhisper.options import GREEDY
 from maxwhisper.serving.fair_use import FairUse, Limits, TooMuch
 from maxwhisper.serving.pool import EnginePool
@@ -38,6 +43,20 @@ def test_who_waits_is_told_his_place_and_may_leave(runner, request_of):
     assert last.run is None
     assert [lane.phase for lane in last.lanes.values()] == ["stopped"]
     assert not runner.stop("anna"), "it is forgotten"
+
+
+def test_stop_ends_a_race_whose_recording_is_still_being_read(runner, request_of, monkeypatch):
+    stuck = (sys.executable, "-c", "import time; time.sleep(600)")
+    monkeypatch.setattr(audio, "_CHILD", stuck)
+    views = runner.run("anna", request_of(STRANGER))
+    assert next(views).lanes["maxwhisper"].note == "reading the recording"
+    threading.Timer(0.2, runner.stop, ["anna"]).start()
+    started_s = time.monotonic()
+    *_, last = views
+    assert time.monotonic() - started_s < 5
+    assert last.is_over
+    assert [lane.phase for lane in last.lanes.values()] == ["stopped"]
+    assert runner.turns.n_waiting == 0
 
 
 def test_who_closes_the_page_leaves_the_line(runner, request_of):
