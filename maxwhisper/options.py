@@ -7,9 +7,10 @@ faster-whisper adds to decoding, under its names. `validate` refuses values with
 """
 
 import math
+import numbers
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from maxwhisper.errors import OptionError
 
@@ -71,6 +72,11 @@ class TranscribeOptions:
 
     def validate(self) -> "TranscribeOptions":
         """Return self, or raise `OptionError` naming the field, its value and what is allowed."""
+        for field in fields(self):
+            value, kinds = getattr(self, field.name), get_args(field.type) or (field.type,)
+            if not any(_is_a(value, kind) for kind in kinds):
+                names = " | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+                raise OptionError(f"{field.name} must be of type {names}, got {value!r}")
         for name, (is_possible, expected) in _POSSIBLE.items():
             value = getattr(self, name)
             if value is not None and not is_possible(value):
@@ -113,11 +119,23 @@ class TranscribeOptions:
         }
 
 
+def _is_a(value: Any, kind: Any) -> bool:
+    """Is it a value of that type? An int may be a float, a list a tuple; True is no number."""
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple | list) and all(_is_a(v, get_args(kind)[0]) for v in value)
+    if kind in _NUMBERS:
+        return isinstance(value, _NUMBERS[kind]) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+_NUMBERS = {int: numbers.Integral, float: numbers.Real}  # numpy's are among them
+
+
 def _temperatures(value: Any) -> tuple[float, ...]:
-    return (value,) if isinstance(value, (int, float)) else tuple(value)
+    return (value,) if isinstance(value, numbers.Real) else tuple(value)
 
 
-# Field -> is this value possible, and what is. None is possible wherever it is the default.
+# Field -> is this value, which is of the field's type, possible, and what is. None always is.
 _POSSIBLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "task": (lambda v: v in ("transcribe", "translate"), "be 'transcribe' or 'translate'"),
     "temperature": (

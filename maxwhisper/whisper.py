@@ -94,7 +94,7 @@ class Whisper:
             except SomeUnreadable as error:
                 raise error.errors[0] from None
             return transcript
-        options = (options or TranscribeOptions()).changed(changes)
+        options = (options or TranscribeOptions()).changed(changes).validate()
         clock, start = StageClock(), time.perf_counter()
         waveform = _samples(audio, clock)
         clips: tuple[float, ...] = (0.0,)

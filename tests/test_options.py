@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 
+import numpy as np
 import pytest
 
 from maxwhisper.errors import OptionError
@@ -64,6 +65,50 @@ def test_changes_are_checked_by_name():
 def test_impossible_values(changes, reason):
     with pytest.raises(OptionError, match=reason):
         TranscribeOptions(**changes).validate()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"beam_size": "5"},
+        {"beam_size": 2.5},
+        {"best_of": True},
+        {"language": 5},
+        {"task": None},
+        {"temperature": None},
+        {"temperature": "0"},
+        {"temperature": (0.0, None)},
+        {"word_timestamps": "False"},  # a text, and true
+        {"seed": None},
+        {"prompt_reset_on_temperature": None},
+        {"initial_prompt": 5},
+        {"initial_prompt": (1.5,)},
+        {"clip_timestamps": 5},
+        {"clip_timestamps": ("1", "2")},
+    ],
+    ids=str,
+)
+def test_a_value_of_another_type_is_refused(changes):
+    (name,) = changes
+    with pytest.raises(OptionError, match=f"{name} must be of type .*, got "):
+        TranscribeOptions(**changes).validate()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"temperature": 0},
+        {"temperature": np.float32(0.5)},
+        {"temperature": [0, 0.5]},
+        {"beam_size": np.int64(2)},
+        {"suppress_tokens": [-1]},
+        {"compression_ratio_threshold": None},
+        {"clip_timestamps": [1, 2.5]},
+    ],
+    ids=str,
+)
+def test_a_value_that_serves_as_well_is_taken(changes):
+    TranscribeOptions(**changes).validate()
 
 
 @pytest.mark.parametrize(
