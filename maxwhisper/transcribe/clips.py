@@ -42,7 +42,7 @@ def _seconds(clip_timestamps: str | Sequence[float]) -> list[float]:
         seconds = [float(part) for part in parts]
     except ValueError:
         seconds = [math.nan]
-    if not all(math.isfinite(s) and s >= 0 for s in seconds):
+    if not all(0 <= s * FRAMES_PER_SECOND < math.inf for s in seconds):
         raise OptionError(
             "clip_timestamps must be seconds from the start, as in '0,10.5,20,30', "
             f"got {clip_timestamps!r}"
