@@ -1,27 +1,20 @@
-"""Text to tokens and back, for Whisper's three vocabularies.
+"""Text to tokens and back, in the language and for the task of a transcript.
 
-Owns the special-token ids, the prompt that starts a transcript, and the splitting of tokens into
-words. The ranks are read as plain data from the openai-whisper package; neither `whisper` nor torch
-is imported. Knows nothing of audio, logits or devices.
+Owns the ids of special tokens, the prompt that starts a transcript, and the splitting of tokens
+into words. Knows nothing of audio, logits or devices.
 """
 
-import base64
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import tiktoken
 
-from maxwhisper.dims import CHUNK_LENGTH_S, TIME_PRECISION_S, Dims
-from maxwhisper.errors import EngineUnavailable, OptionError
+from maxwhisper.dims import Dims
+from maxwhisper.errors import OptionError
 from maxwhisper.languages import LANGUAGES, UNSPACED_LANGUAGES, language_code
-from maxwhisper.paths import package_folder
-
-# GPT-2's split of text into pieces before byte-pair merging (openai/whisper tokenizer.py:361).
-_PIECES = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-
-N_TIMESTAMPS = round(CHUNK_LENGTH_S / TIME_PRECISION_S) + 1  # 1501: <|0.00|> to <|30.00|>
+from maxwhisper.vocabulary import get_encoding
 
 # What a transcript of speech should not contain: brackets, speaker tags, music (reference 2.5).
 _NON_SPEECH_SYMBOLS = (
@@ -152,6 +145,13 @@ class Tokenizer:
                     tokens.add(encoded[0])
         return tuple(sorted(tokens))
 
+    @cached_property
+    def control_tokens(self) -> tuple[int, ...]:
+        """Tokens of tasks, prompts and silence, which no text has. Source: openai/whisper
+        decoding.py:626-640."""
+        tasks = (self.transcribe, self.translate)
+        return (*tasks, self.sot, self.sot_prev, self.sot_lm, self.no_speech)
+
     def split_to_word_tokens(self, tokens: Sequence[int]) -> tuple[list[str], list[list[int]]]:
         """Split `tokens` into words: (words, tokens of each word). No token is lost.
 
@@ -224,45 +224,3 @@ def get_tokenizer(dims: Dims, *, language: str | None = None, task: str | None =
     tokenizer = Tokenizer(encoding, dims.num_languages, code, task or "transcribe")
     tokenizer.to_language_token(code)  # raises for "yue" before large-v3
     return tokenizer
-
-
-@lru_cache(maxsize=3)  # the three vocabularies; building one takes about 0.2 s
-def get_encoding(name: str, num_languages: int) -> tiktoken.Encoding:
-    """Encoding "gpt2" (`.en`) or "multilingual": the ranks, then the special tokens."""
-    ranks = read_ranks(name)
-    specials = (
-        "endoftext",
-        "startoftranscript",
-        *tuple(LANGUAGES)[:num_languages],
-        "translate",
-        "transcribe",
-        "startoflm",
-        "startofprev",
-        "nospeech",
-        "notimestamps",
-        *(f"{i * TIME_PRECISION_S:.2f}" for i in range(N_TIMESTAMPS)),
-    )
-    special_tokens = {f"<|{special}|>": len(ranks) + i for i, special in enumerate(specials)}
-    return tiktoken.Encoding(
-        name=name,
-        pat_str=_PIECES,
-        mergeable_ranks=ranks,
-        special_tokens=special_tokens,
-        explicit_n_vocab=len(ranks) + len(specials),
-    )
-
-
-def read_ranks(name: str) -> dict[bytes, int]:
-    """Byte sequence -> rank, from `whisper/assets/{name}.tiktoken`: base64 and a number a line.
-
-    Raises `EngineUnavailable` when the openai-whisper package is not installed.
-    """
-    whisper = package_folder("whisper")
-    if whisper is None:
-        raise EngineUnavailable(
-            f"expected {name}.tiktoken in the openai-whisper package, which is not installed: "
-            "pip install openai-whisper"
-        )
-    lines = (whisper / "assets" / f"{name}.tiktoken").read_text(encoding="ascii").splitlines()
-    pairs = (line.split() for line in lines if line)
-    return {base64.b64decode(token): int(rank) for token, rank in pairs}

@@ -116,11 +116,7 @@ def suppressed_always(tokenizer: Tokenizer) -> list[int]:
 
     Source: openai/whisper decoding.py:615-642.
     """
-    specials = (
-        *(tokenizer.sot, tokenizer.translate, tokenizer.transcribe),
-        *(tokenizer.sot_lm, tokenizer.sot_prev, tokenizer.no_speech),
-    )
-    return sorted({*tokenizer.non_speech_tokens, *specials})
+    return sorted({*tokenizer.non_speech_tokens, *tokenizer.control_tokens})
 
 
 def suppressed_at_begin(tokenizer: Tokenizer) -> list[int]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from maxwhisper.tokenizer import Tokenizer, read_ranks
+from maxwhisper.tokenizer import Tokenizer
+from maxwhisper.vocabulary import read_ranks
 
 if TYPE_CHECKING:
     import tokenizers

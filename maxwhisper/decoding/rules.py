@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from maxwhisper.decoding.protocols import Float32, GreedyRules, Int64
-from maxwhisper.dims import TIME_PRECISION_S
+from maxwhisper.dims import CHUNK_LENGTH_S, TIME_PRECISION_S
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import Tokenizer
@@ -171,7 +171,7 @@ def build_rules(tokenizer: Tokenizer, options: TranscribeOptions) -> tuple[Rule,
     if not options.without_timestamps:
         # The reference tests for truth: 0.0 means no limit, as None does (decoding.py:562).
         limit_s = options.max_initial_timestamp
-        index = round(limit_s / TIME_PRECISION_S) if limit_s else None
+        index = round(min(limit_s, CHUNK_LENGTH_S) / TIME_PRECISION_S) if limit_s else None
         rules.append(
             TimestampRules(tokenizer.eot, tokenizer.no_timestamps, tokenizer.timestamp_begin, index)
         )
@@ -198,14 +198,4 @@ def suppressed_tokens(tokenizer: Tokenizer, request: str | Sequence[int]) -> tup
     tokens = set(ids) - {-1}
     if -1 in ids:
         tokens.update(tokenizer.non_speech_tokens)
-    tokens.update(
-        (
-            tokenizer.transcribe,
-            tokenizer.translate,
-            tokenizer.sot,
-            tokenizer.sot_prev,
-            tokenizer.sot_lm,
-            tokenizer.no_speech,
-        )
-    )
-    return tuple(sorted(tokens))
+    return tuple(sorted(tokens | set(tokenizer.control_tokens)))

@@ -135,7 +135,9 @@ def test_rules_follow_the_options(tokenizer):
     assert kinds(without_timestamps=True) == [SuppressBlank, SuppressTokens]
 
 
-@pytest.mark.parametrize(("limit_s", "index"), [(1.0, 50), (0.5, 25), (0.0, None), (None, None)])
+@pytest.mark.parametrize(
+    ("limit_s", "index"), [(1.0, 50), (0.5, 25), (1e308, 1500), (0.0, None), (None, None)]
+)
 def test_zero_initial_limit_means_none_as_in_the_reference(tokenizer, limit_s, index):
     options = TranscribeOptions(max_initial_timestamp=limit_s)
     assert build_rules(tokenizer, options)[-1].max_initial_index == index
