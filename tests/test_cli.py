@@ -1,6 +1,7 @@
 """The command line as a user runs it, in a process of its own, on engines without networks."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,17 @@ def test_several_files_one_after_the_other(clip, tmp_path):
     line = "[00:00.000 → 00:01.000] and so my fellow Americans\n"
     assert run.stdout == f"{clip}:\n{line}{second}:\n{line}"
     assert run.stderr.count("compiling graphs") == 1, "one engine for all files"
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]], ids=str)
+def test_a_file_whose_name_is_no_text_is_transcribed_too(clip, tmp_path, flags):
+    odd = shutil.copy(clip, os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    run = run_with_fakes("transcribe", clip, odd, *flags)
+    assert run.returncode == 0, run.stderr
+    if flags:
+        assert [each["file"] for each in json.loads(run.stdout)["transcripts"]] == [str(clip), odd]
+    else:
+        assert "caf\\udce9.wav:\n[00:00.000" in run.stdout
 
 
 def test_a_file_that_fails_does_not_stop_the_others(clip, tmp_path):

@@ -98,6 +98,24 @@ def test_the_fallback_step_is_taken_from_where_the_temperature_begins(flags, tem
     assert options_from(args).temperature == temperature
 
 
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["nan"], "temperature_increment_on_fallback must be at least 0.01, or None, got nan"),
+        (["1e-9"], "temperature_increment_on_fallback must be at least 0.01"),
+        (["0.2", "--temperature=nan"], "temperature must be 0 or more, finite"),
+        (["0.2", "--temperature=inf"], "temperature must be 0 or more, finite"),
+        (["0.2", "--temperature=-inf"], "temperature must be 0 or more, finite"),
+    ],
+)
+def test_a_fallback_that_leads_nowhere_is_refused(flags, complaint):
+    args = build_parser().parse_args(
+        ["transcribe", "a.wav", f"--temperature_increment_on_fallback={flags[0]}", *flags[1:]]
+    )
+    with pytest.raises(OptionError, match=complaint):
+        options_from(args)
+
+
 def test_a_fallback_step_beside_a_list_of_temperatures_is_refused():
     flags = ["--temperature=0,0.5", "--temperature_increment_on_fallback=0.1"]
     with pytest.raises(OptionError, match="begins at one --temperature"):

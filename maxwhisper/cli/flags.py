@@ -18,6 +18,8 @@ from maxwhisper.stream_options import StreamOptions
 from maxwhisper.vad import VadOptions
 from maxwhisper.writers import FORMATS, LineOptions
 
+SMALLEST_FALLBACK = 0.01  # a step of temperature; 100 tries of one window are enough
+
 HELP = {
     "language": "code or English name of the language spoken (default: detect it)",
     "task": "transcribe, or translate into English",
@@ -184,9 +186,14 @@ def _fallback(first: float | tuple[float, ...], step: float | None) -> tuple[flo
         raise OptionError(
             "temperature_increment_on_fallback begins at one --temperature: give no list"
         )
-    if step is None or step <= 0:
+    if step is None or step <= 0 or not 0 <= first < 1:  # what is no temperature: see `validate`
         return (first,)
-    n_steps = max(0, int((1.0 - first) / step + 1e-6))
+    if not step >= SMALLEST_FALLBACK:
+        raise OptionError(
+            f"temperature_increment_on_fallback must be at least {SMALLEST_FALLBACK}, or None, "
+            f"got {step}"
+        )
+    n_steps = int((1.0 - first) / step + 1e-6)
     return tuple(round(first + i * step, 6) for i in range(n_steps + 1))
 
 

@@ -24,7 +24,8 @@ def answer_stream() -> Iterator[TextIO]:
     saved = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
     try:
-        with open(os.dup(saved), "w", encoding="utf-8") as out:
+        # A file's name need not be text: \udcff, escaped, is what JSON calls its byte 0xff too.
+        with open(os.dup(saved), "w", encoding="utf-8", errors="backslashreplace") as out:
             yield out
     finally:
         sys.stdout.flush()
