@@ -125,9 +125,9 @@ def initial_tokens(
 ) -> tuple[int, ...]:
     """[sot_prev, hotwords, prompt,] sot, [language, task,] [no_timestamps,] [prefix].
 
-    Hotwords and the end of the prompt share the 223 tokens that a prompt may have. The prefix
-    counts as sampled already: it is not part of the result, and no rule of the first token follows
-    it. Source: decoding.py:587-613.
+    Hotwords and the end of the prompt share the 223 tokens that a prompt may have. The prefix is
+    not part of the result, and the first token after it counts as the window's first. Source:
+    decoding.py:587-613.
     """
     sequence = (
         tokenizer.sot_sequence_including_notimestamps

@@ -48,12 +48,12 @@ def test_a_path_through_no_audio_equals_the_reference():
 
 def test_a_long_window_is_aligned_in_a_fraction_of_a_second():
     costs = np.random.default_rng(0).standard_normal((200, 1500)).astype(np.float32)
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone: others may keep the machine busy
     tokens, positions = warp(costs)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     print(f"warp 200 x 1500: {seconds * 1000:.0f} ms")
     assert (tokens[0], positions[0], tokens[-1], positions[-1]) == (0, 0, 199, 1499)
-    assert seconds < 2  # 0.07 s on two busy cores; an unvectorised loop takes minutes
+    assert seconds < 2  # 0.07 s; an unvectorised loop takes minutes
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,3 +128,9 @@ def test_no_text_needs_no_network():
 def test_a_text_longer_than_the_context_is_refused(network, encoded):
     with pytest.raises(OptionError, match=r"445 text tokens.*446.*sample_len"):
         align_words(network, encoded[:1], TOKENIZER, [(5,) * 446], [3000], HEADS)
+
+
+def test_words_in_less_audio_than_a_position_are_said_at_the_windows_start(network, encoded):
+    """The last 10 ms of a recording may be a window."""
+    words = align_words(network, encoded, TOKENIZER, TEXTS, (1, 1, 1), HEADS)[0]
+    assert {(word.start, word.end) for word in words} == {(0.0, 0.0)}
