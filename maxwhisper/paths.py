@@ -1,11 +1,13 @@
 """Where this package keeps what it downloads and compiles, and where other packages lie.
 
-Creates nothing, and imports none of them.
+Imports none of them.
 """
 
 import importlib.util
 import os
 from pathlib import Path
+
+from maxwhisper.errors import OutputError
 
 
 def cache_root() -> Path:
@@ -14,6 +16,20 @@ def cache_root() -> Path:
         return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base).expanduser() if base else Path.home() / ".cache") / "maxwhisper"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, where it is not there. Raises `OutputError` if no file can be put into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK) else "it is there, but may not be written to"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise OutputError(
+            f"expected a folder to write to at {folder}: {reason}; choose another one, for the "
+            "cache by MAXWHISPER_CACHE"
+        )
 
 
 def package_folder(name: str) -> Path | None:

@@ -18,7 +18,7 @@ from maxwhisper.checkpoint.download import Progress
 from maxwhisper.checkpoint.hf_tokenizer import make_hf_tokenizer
 from maxwhisper.checkpoint.schema import Array, Checkpoint
 from maxwhisper.dims import CHUNK_LENGTH_S, HOP_LENGTH, N_FFT, SAMPLE_RATE, Dims
-from maxwhisper.paths import cache_root
+from maxwhisper.paths import cache_root, make_folder
 from maxwhisper.tokenizer import get_tokenizer
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def ctranslate2_dir(
         return folder
     if progress:
         progress(f"converting {checkpoint.name} for CTranslate2")
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=root))
     try:
         to_ctranslate2(checkpoint, unfinished)

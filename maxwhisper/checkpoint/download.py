@@ -16,6 +16,7 @@ from pathlib import Path
 
 from maxwhisper.checkpoint.registry import OfficialModel
 from maxwhisper.errors import CheckpointError
+from maxwhisper.paths import make_folder
 
 Progress = Callable[[str], None]  # one line for people, for example "compiling graphs: 41 s"
 
@@ -35,7 +36,7 @@ def fetch(model: OfficialModel, folder: Path, progress: Progress | None = None) 
     path = folder / model.file_name
     if is_intact(path, model.sha256):
         return path
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with _locked(folder / f"{model.file_name}.lock", progress):
         if is_intact(path, model.sha256):  # another process was faster
             return path

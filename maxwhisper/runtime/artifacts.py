@@ -22,7 +22,7 @@ from max import driver
 from maxwhisper.checkpoint.download import sha256_of
 from maxwhisper.dims import Dims
 from maxwhisper.errors import ArtifactError
-from maxwhisper.paths import cache_root
+from maxwhisper.paths import cache_root, make_folder
 from maxwhisper.runtime.device import Placement
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "demo" / "graphs"
@@ -118,11 +118,11 @@ def pack(folder: Path, key: ArtifactKey, out: Path) -> Path:
     """Write the artifact in `folder` to one file in `out`, under its key's name. Raises
     `ArtifactError` if it is not sound."""
     path = sound_artifact(folder, key)
-    out.mkdir(parents=True, exist_ok=True)
-    packed = out / _packed_name(key)
-    with path.open("rb") as source, lzma.open(packed, "wb") as target:
+    make_folder(out)
+    packed, part = out / _packed_name(key), out / f"{_packed_name(key)}.part"
+    with path.open("rb") as source, lzma.open(part, "wb") as target:
         _copy(source, target)
-    return packed
+    return part.replace(packed)
 
 
 def unpack(key: ArtifactKey, sources: Iterable[Path], cache_dir: Path | None = None) -> Path | None:
@@ -135,7 +135,7 @@ def unpack(key: ArtifactKey, sources: Iterable[Path], cache_dir: Path | None = N
         if packed.is_file():
             with suppress(ArtifactError):
                 return sound_artifact(folder, key)
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             try:
                 store(partial(_unpack_to, packed), folder, key)
             except (lzma.LZMAError, EOFError) as error:

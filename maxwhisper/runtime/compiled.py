@@ -19,6 +19,7 @@ from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import ArtifactError, DeviceError
 from maxwhisper.graphs import GRAPH_NAMES, KERNELS, whisper_module
+from maxwhisper.paths import make_folder
 from maxwhisper.runtime.artifacts import (
     SHIPPED,
     ArtifactKey,
@@ -50,7 +51,7 @@ def load_or_compile(
     say = progress or _silent
     key = artifact_key(dims, placement)
     folder = artifact_folder(key, cache_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with _locked(folder / "lock", say):
         try:
             return session.compile(sound_artifact(folder, key))
@@ -95,8 +96,10 @@ def precompile(
 
     `device` may name a GPU that is not here, as "cuda:sm_90a", or a class of processors, as
     "cpu:x86-64-v3": MAX then compiles for that, and this process can run nothing afterwards. Raises
-    `DeviceError` for a device it cannot target.
+    `DeviceError` for a device it cannot target, `OutputError` where `out` cannot be written.
     """
+    if out is not None:
+        make_folder(out)  # what cannot be written is known before anything is compiled
     api, _, architecture = device.partition(":")
     if api == "cuda" and architecture:
         placement = _virtual_gpu(api, architecture, dtype)

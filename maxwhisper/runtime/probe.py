@@ -5,7 +5,6 @@ artifact is trusted unseen. The reference's answer is computed once per checkpoi
 the artifacts; afterwards the probe costs one encoder window and a few decoder steps.
 """
 
-import os
 import tempfile
 from pathlib import Path
 from zipfile import BadZipFile
@@ -18,7 +17,7 @@ from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.decoding.protocols import Float32, Int64
 from maxwhisper.dims import HOP_LENGTH, SAMPLE_RATE, Dims
 from maxwhisper.errors import ArtifactError
-from maxwhisper.paths import cache_root
+from maxwhisper.paths import cache_root, make_folder
 from maxwhisper.runtime.model import MaxNetwork
 
 N_PREFILL = 4  # tokens given at once; two more follow as steps
@@ -98,9 +97,9 @@ def _known_answer(checkpoint: Checkpoint, cache_dir: Path | None) -> Answer:
     except (OSError, ValueError, BadZipFile):  # a damaged file: compute it again
         path.unlink(missing_ok=True)
     answer = expected(checkpoint)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
-    with os.fdopen(handle, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **answer)
-    os.replace(temporary, path)
+    make_folder(path.parent)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # complete, or not there at all
+        unfinished = Path(folder, path.name)
+        np.savez_compressed(unfinished, allow_pickle=False, **answer)
+        unfinished.replace(path)
     return answer

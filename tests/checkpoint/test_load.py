@@ -3,7 +3,7 @@
 import pytest
 
 from maxwhisper.checkpoint import available, load, tensor_table
-from maxwhisper.errors import CheckpointError
+from maxwhisper.errors import CheckpointError, OutputError
 from maxwhisper.paths import cache_root, package_folder
 
 
@@ -35,6 +35,15 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     monkeypatch.setenv("MAXWHISPER_CACHE", str(tmp_path / "own"))
     assert cache_root() == tmp_path / "own"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_do(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"a folder to write to at .*file.*MAXWHISPER_CACHE"):
+        load("tiny", cache_dir=tmp_path / "file")
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(OutputError, match="it is there, but may not be written to"):
+        load("tiny", cache_dir=tmp_path)
 
 
 def test_other_packages_are_found_without_importing_them():
