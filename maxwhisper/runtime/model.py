@@ -87,7 +87,8 @@ class MaxNetwork:
     def gather(self, buffers: Sequence[Buffer], rows: Sequence[int]) -> list[Buffer]:
         """New buffers: row r of each is its row rows[r]."""
         chosen = self.positions(rows)
-        return [self.run(GATHER_ROWS, buffer, chosen) for buffer in buffers]
+        gather = self.models[GATHER_ROWS]
+        return [gather.execute(buffer, chosen)[0] for buffer in buffers]
 
     def align(
         self, encoded: Encoded, tokens: Int64, rows: Sequence[int], heads: Heads
@@ -137,10 +138,6 @@ class MaxNetwork:
         """Is the greedy step captured, and does it launch what an executed one launches? Call after
         a greedy transcription. Raises `RuntimeError` where the two differ."""
         return self._greedy is not None and self._greedy.verify_capture()
-
-    def run(self, graph: str, *inputs: Buffer) -> Buffer:
-        """Execute a graph that has one output."""
-        return self.models[graph].execute(*inputs)[0]
 
 
 class MaxDecoder:
@@ -219,10 +216,9 @@ class MaxDecoder:
         cache, put = self._cache, self._network.placement.put
         if batch != cache.batch:
             raise OptionError(f"expected {cache.batch} rows of tokens, got {batch}")
-        if cache.length + n_tokens > cache.capacity:
+        if n_tokens > (room := cache.capacity - cache.length):
             raise OptionError(
-                f"the context holds {cache.capacity} tokens: "
-                f"cannot add {n_tokens} to {cache.length}"
+                f"expected {room} more tokens at most, got {n_tokens}: shorten prefix or prompt"
             )
         outputs = self._network.models[graph].execute(
             put(np.ascontiguousarray(tokens, np.int64)),

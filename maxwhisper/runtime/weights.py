@@ -50,64 +50,78 @@ def graph_weights(
 ) -> dict[str, Array]:
     """Arrays under the names of `graphs/`, float32 but for the decoder's matrices on a CPU, which
     keep their type; the caller casts to a device's precision."""
-
-    def get(name: str) -> Float32:
-        return np.asarray(weights[name], np.float32)
-
-    laid_out: dict[str, Array] = {"mel.dft": dft_basis()}
-
-    def copy(*names: str) -> None:
-        laid_out.update({name: get(name) for name in names})
-
-    def layer_norm(name: str) -> None:
-        copy(f"{name}.weight", f"{name}.bias")
-
-    def lay(name: str, matrix: Array) -> None:
-        as_stored = on_host and meets_few_rows(name)
-        laid_out[name] = matrix if as_stored else np.asarray(matrix, np.float32).T
-
-    def linear(name: str) -> None:
-        lay(f"{name}.weight", weights[f"{name}.weight"])
-        laid_out[f"{name}.bias"] = get(f"{name}.bias")
-
-    def conv(name: str) -> None:
-        weight = get(f"{name}.weight")  # (C_out, C_in, 3)
-        laid_out[f"{name}.weight"] = weight.transpose(2, 1, 0).reshape(-1, weight.shape[0])
-        laid_out[f"{name}.bias"] = get(f"{name}.bias")
-
-    def fused(name: str, fused_name: str, parts: tuple[str, ...]) -> None:
-        matrices = [weights[f"{name}.{part}.weight"] for part in parts]
-        biases = [
-            np.zeros(matrix.shape[0], np.float32) if part == "key" else get(f"{name}.{part}.bias")
-            for part, matrix in zip(parts, matrices, strict=True)
-        ]
-        lay(f"{name}.{fused_name}.weight", np.concatenate(matrices))
-        laid_out[f"{name}.{fused_name}.bias"] = np.concatenate(biases)
-
-    def block(name: str) -> None:
-        layer_norm(f"{name}.attn_ln")
-        fused(f"{name}.attn", "qkv", ("query", "key", "value"))
-        linear(f"{name}.attn.out")
-        layer_norm(f"{name}.mlp_ln")
-        linear(f"{name}.mlp.0")
-        linear(f"{name}.mlp.2")
-
-    conv("encoder.conv1")
-    conv("encoder.conv2")
-    copy("encoder.positional_embedding")
+    layout = _Layout(weights, on_host)
+    layout.conv("encoder.conv1")
+    layout.conv("encoder.conv2")
+    layout.copy("encoder.positional_embedding")
     for layer in range(dims.n_audio_layer):
-        block(f"encoder.blocks.{layer}")
-    layer_norm("encoder.ln_post")
+        layout.block(f"encoder.blocks.{layer}")
+    layout.layer_norm("encoder.ln_post")
 
-    embedding = "decoder.token_embedding.weight"
-    laid_out[embedding] = weights[embedding] if on_host else get(embedding)
-    copy("decoder.positional_embedding")
+    layout.embedding("decoder.token_embedding.weight")
+    layout.copy("decoder.positional_embedding")
     for layer in range(dims.n_text_layer):
         name = f"decoder.blocks.{layer}"
-        block(name)
-        layer_norm(f"{name}.cross_attn_ln")
-        linear(f"{name}.cross_attn.query")
-        fused(f"{name}.cross_attn", "kv", ("key", "value"))
-        linear(f"{name}.cross_attn.out")
-    layer_norm("decoder.ln")
-    return {name: np.ascontiguousarray(array) for name, array in laid_out.items()}
+        layout.block(name)
+        layout.layer_norm(f"{name}.cross_attn_ln")
+        layout.linear(f"{name}.cross_attn.query")
+        layout.fused(f"{name}.cross_attn", "kv", ("key", "value"))
+        layout.linear(f"{name}.cross_attn.out")
+    layout.layer_norm("decoder.ln")
+    arrays = {"mel.dft": dft_basis(), **layout.arrays}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+class _Layout:
+    """Takes the modules of a checkpoint, each as its graph wants it, into `arrays`."""
+
+    def __init__(self, weights: Mapping[str, npt.NDArray[Any]], on_host: bool) -> None:
+        self.arrays: dict[str, Array] = {}
+        self._weights = weights
+        self._on_host = on_host
+
+    def copy(self, *names: str) -> None:
+        self.arrays.update({name: self._float32(name) for name in names})
+
+    def layer_norm(self, name: str) -> None:
+        self.copy(f"{name}.weight", f"{name}.bias")
+
+    def linear(self, name: str) -> None:
+        self._matrix(f"{name}.weight", self._weights[f"{name}.weight"])
+        self.copy(f"{name}.bias")
+
+    def conv(self, name: str) -> None:
+        weight = self._float32(f"{name}.weight")  # (C_out, C_in, 3)
+        self.arrays[f"{name}.weight"] = weight.transpose(2, 1, 0).reshape(-1, weight.shape[0])
+        self.copy(f"{name}.bias")
+
+    def embedding(self, name: str) -> None:
+        """It is looked up by rows, and multiplied by as the decoder's other matrices are."""
+        self.arrays[name] = self._weights[name] if self._on_host else self._float32(name)
+
+    def fused(self, name: str, fused_name: str, parts: tuple[str, ...]) -> None:
+        matrices = [self._weights[f"{name}.{part}.weight"] for part in parts]
+        biases = [
+            np.zeros(len(matrix), np.float32)
+            if part == "key"
+            else self._float32(f"{name}.{part}.bias")
+            for part, matrix in zip(parts, matrices, strict=True)
+        ]
+        self._matrix(f"{name}.{fused_name}.weight", np.concatenate(matrices))
+        self.arrays[f"{name}.{fused_name}.bias"] = np.concatenate(biases)
+
+    def block(self, name: str) -> None:
+        """What blocks of encoder and decoder have in common."""
+        self.layer_norm(f"{name}.attn_ln")
+        self.fused(f"{name}.attn", "qkv", ("query", "key", "value"))
+        self.linear(f"{name}.attn.out")
+        self.layer_norm(f"{name}.mlp_ln")
+        self.linear(f"{name}.mlp.0")
+        self.linear(f"{name}.mlp.2")
+
+    def _matrix(self, name: str, matrix: Array) -> None:
+        as_stored = self._on_host and meets_few_rows(name)
+        self.arrays[name] = matrix if as_stored else np.asarray(matrix, np.float32).T
+
+    def _float32(self, name: str) -> Float32:
+        return np.asarray(self._weights[name], np.float32)
