@@ -170,8 +170,8 @@ def length_figure(runs: Sequence[Run]) -> go.Figure:
             showlegend=False,
             hovertemplate="%{x:.0f} s of audio: %{y:.3f} s",
         )
-    figure.update_xaxes(title_text="seconds of audio", type="log", dtick=1)
-    return figure.update_yaxes(title_text="seconds", type="log", dtick=1)
+    figure.update_xaxes(title_text="seconds of audio", type="log", dtick="D2")
+    return figure.update_yaxes(title_text="seconds", type="log", dtick="D2")
 
 
 def _keyed(runs: Sequence[Run]) -> go.Figure:

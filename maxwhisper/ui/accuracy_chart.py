@@ -29,8 +29,8 @@ def accuracy_chart(scores: Sequence[Score]) -> go.Figure | None:
     figure.update_layout(
         **FIGURE_LAYOUT,
         height=HEIGHT_PX,
-        margin={"l": 64, "r": 16, "t": 40, "b": 52},
-        legend={"orientation": "h", "x": 0, "y": 1.16},
+        margin={"l": 64, "r": 16, "t": 72, "b": 52},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     )
     worst = max(wer for _, wer in known)
     fastest = max(score.result.rtfx for score, _ in known)

@@ -9,6 +9,7 @@ from maxwhisper.ui.scores import Score, baseline_of
 
 BAR_HEIGHT_PX = 52
 FRAME_HEIGHT_PX = 76  # axis and margins
+LABEL_WIDTH_PX = 112  # "123.45 s  12.3×": plotly does not count it when it chooses a range
 
 
 def speed_chart(scores: Sequence[Score]) -> go.Figure:
@@ -48,13 +49,12 @@ def speed_chart(scores: Sequence[Score]) -> go.Figure:
     figure.update_layout(
         **FIGURE_LAYOUT,
         height=FRAME_HEIGHT_PX + BAR_HEIGHT_PX * len(ranked),  # autosize collapses to nothing
-        margin={"l": 8, "r": 8, "t": 8, "b": 44},
+        margin={"l": 8, "r": LABEL_WIDTH_PX, "t": 8, "b": 44},
         bargap=0.35,
     )
-    # Room on the right for labels, which plotly does not count when it chooses a range.
     widest = max(max(s.result.seconds) for s in ranked)
     figure.update_xaxes(
-        range=[0, widest * 1.45],
+        range=[0, widest],
         title_text="seconds",
         gridcolor=GRID,
         zeroline=False,

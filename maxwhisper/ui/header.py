@@ -104,7 +104,7 @@ def _chip(name: str, status: Status) -> str:
     return (
         f'<li class="chip {status.phase}" style="--lane: {colour(name)}">'
         f"<strong>{html.escape(name)}</strong> <em>{_state(status)}</em>"
-        f"<span>{html.escape(detail)}</span></li>"
+        f"<span>{html.escape(detail).replace(' ·', '&nbsp;·')}</span></li>"
     )
 
 

@@ -15,7 +15,7 @@ from maxwhisper.ui.diff import Column, align, count, diff_html
 from maxwhisper.ui.doubts import legend_html, segments_html
 from maxwhisper.ui.karaoke import karaoke_html
 from maxwhisper.ui.sound import sound_html
-from maxwhisper.ui.when_seen import draw_when_seen
+from maxwhisper.ui.when_seen import LOADING, draw_when_seen
 from maxwhisper.ui.words import joiner, split_words
 
 BEFORE = (
@@ -44,7 +44,7 @@ def listen_tab(tab: gr.Tab, store: RunStore, run_id: gr.State) -> None:
         return picture_of(run.id) if run is not None else ""
 
     with gr.Column(elem_id="listen"):
-        player = gr.HTML("")
+        player = gr.HTML(LOADING)
         picture = gr.HTML("")
         words = gr.HTML("", js_on_load=_JS)
     draw_when_seen(tab, store, run_id, draw, [player, words])

@@ -21,7 +21,7 @@ from maxwhisper.ui.accuracy_chart import accuracy_chart
 from maxwhisper.ui.recorded import Records, badge_html, day
 from maxwhisper.ui.scores import score
 from maxwhisper.ui.stages import stages_html, work_of
-from maxwhisper.ui.when_seen import draw_when_seen
+from maxwhisper.ui.when_seen import LOADING, draw_when_seen
 
 BEFORE = (
     "Race a recording first: here you then see which stages each engine’s seconds went into, and "
@@ -53,7 +53,7 @@ def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State
             return _plot(None), ""
         return _plot(figure.drawing), badge_html(figure.record)
 
-    area = gr.HTML("", elem_id="timings")
+    area = gr.HTML(LOADING, elem_id="timings")
     scatter = gr.Plot(show_label=False, container=False, visible=False, elem_id="accuracy")
     with gr.Column(elem_id="records"):
         heading = gr.HTML("")

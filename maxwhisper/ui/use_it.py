@@ -27,7 +27,7 @@ from maxwhisper.ui.snippets import (
     http_lines,
     python_lines,
 )
-from maxwhisper.ui.when_seen import draw_when_seen
+from maxwhisper.ui.when_seen import LOADING, draw_when_seen
 
 _JS = (Path(__file__).parent / "use_it.js").read_text(encoding="utf-8")
 _DEFAULT_ROUNDS = 3  # of the benchmark, where nothing was run yet
@@ -75,7 +75,7 @@ def use_it_tab(
 ) -> None:
     """Build the tab inside the current `gr.Tab`."""
     about = About(pool.models, machine, examples, store.keep_days, store.keep_runs, limits)
-    area = gr.HTML("", js_on_load=_JS, elem_id="use-it")
+    area = gr.HTML(LOADING, js_on_load=_JS, elem_id="use-it")
     draw_when_seen(tab, store, run_id, lambda run: use_it_html(run, about), [area])
 
 
@@ -129,7 +129,7 @@ def _code(title: str, text: str) -> str:
     return (
         f'<figure class="code"><figcaption>{title}'
         f'<button type="button" class="copy" aria-label="copy: {title}">copy</button></figcaption>'
-        f'<pre tabindex="0"><code>{html.escape(text)}</code></pre></figure>'
+        f"<pre><code>{html.escape(text)}</code></pre></figure>"
     )
 
 

@@ -11,6 +11,7 @@ import gradio as gr
 from maxwhisper.serving.runs import Run, RunStore
 from maxwhisper.ui.errors import shown_errors
 
+LOADING = '<p class="before" role="status">Drawing …</p>'  # until a tab's first drawing is there
 Draw = Callable[[Run | None], Any]  # one value for each output, a tuple of them if there are many
 
 
