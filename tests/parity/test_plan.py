@@ -1,0 +1,86 @@
+"""In which order cases are compared, and how a comparison that was cut short goes on."""
+
+import itertools
+import time
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from fake_parity import CLIP, CLIPS, SUBJECT, TRANSCRIPT, Says, grid, json_copy
+
+from maxwhisper.errors import RecordError
+from maxwhisper.parity import plan, report
+
+
+class Counting(Says):
+    """Counts how often it is asked."""
+
+    n = 0
+
+    def transcribe(self, waveform, options, on_segment=None):
+        self.n += 1
+        return super().transcribe(waveform, options)
+
+
+def test_the_record_is_kept_after_every_case():
+    """An interrupted comparison keeps what it has found."""
+    kept = []
+
+    def keep(record):
+        report.validate(record)
+        kept.append(len(record["cases"]))
+
+    grid(CLIPS, only=["greedy", "words"], keep=keep)
+    assert kept == [1, 2, 3, 4]
+
+
+def test_an_interrupted_comparison_goes_on(monkeypatch):
+    """What a record has is not asked again; runs, clips and option sets are added up."""
+    monkeypatch.setattr(time, "monotonic", itertools.count(step=40).__next__)  # seconds
+    asked = Counting(TRANSCRIPT)
+    first = grid(CLIPS, asked, only=["greedy", "words"], minutes=1)
+    assert len(first["cases"]) == asked.n == 2
+    assert "2 not run" in report.summary(first)
+    assert report.validate(first) is None
+
+    both = grid(CLIPS, asked, only=["greedy", "words", "clip"], earlier=json_copy(first))
+    report.validate(both)
+    assert len(both["cases"]) == asked.n == 6
+    assert [case["run"] for case in both["cases"]] == [0, 0, 1, 1, 1, 1]
+    assert len(both["runs"]) == 2
+    assert "not run" not in report.summary(both)
+
+    third = grid([replace(CLIP, name="third.wav")], asked, only=["greedy"], earlier=both)
+    assert list(third["clips"]) == ["clip.wav", "second.wav", "third.wav"]
+    assert "2 not run" in report.summary(third)
+
+
+@pytest.mark.parametrize("field", ["settings", "clips", "checkpoints"])
+def test_only_the_same_comparison_goes_on(field):
+    earlier = grid(CLIPS, only=["greedy"])
+    changed = earlier["settings"] if field == "settings" else next(iter(earlier[field].values()))
+    changed["more"] = "another"
+    with pytest.raises(RecordError, match=r"to go on: .*another.* begin another record"):
+        grid(CLIPS, only=["greedy"], earlier=earlier)
+    sets = grid(CLIPS, only=["greedy"])
+    sets["checkpoints"][SUBJECT.name]["option_sets"]["greedy"] = {"beam_size": 2}
+    with pytest.raises(RecordError, match="checkpoint tiny random as in the record"):
+        grid(CLIPS, only=["greedy"], earlier=sets)
+
+
+def test_cases_are_spread_evenly():
+    """Stopped anywhere: no clip and no checkpoint is two cases ahead; in the end all are there."""
+    sets = {"one": list("abcde"), "other": list("abcdefg")}
+    clips = ["x", "y", "z"]
+    keys = list(plan.spread(sets, clips))
+    assert sorted(keys) == sorted(
+        plan.Key(checkpoint, clip, name)
+        for checkpoint, names in sets.items()
+        for clip in clips
+        for name in names
+    )
+    for stop in range(1, 2 * 3 * 5):
+        cells = Counter((key.checkpoint, key.clip) for key in keys[:stop])
+        counts = [cells[checkpoint, clip] for checkpoint in sets for clip in clips]
+        assert max(counts) - min(counts) <= 1
+    assert len({key.option_set for key in keys[:6]}) == 3, "neighbouring clips get other sets"
