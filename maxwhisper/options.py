@@ -119,6 +119,9 @@ class TranscribeOptions:
         }
 
 
+_NUMBERS = {int: numbers.Integral, float: numbers.Real}  # numpy's are among them
+
+
 def _is_a(value: Any, kind: Any) -> bool:
     """Is it a value of that type? An int may be a float, a list a tuple; True is no number."""
     if get_origin(kind) is tuple:
@@ -128,11 +131,8 @@ def _is_a(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-_NUMBERS = {int: numbers.Integral, float: numbers.Real}  # numpy's are among them
-
-
 def _temperatures(value: Any) -> tuple[float, ...]:
-    return (value,) if isinstance(value, numbers.Real) else tuple(value)
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
 # Field -> is this value, which is of the field's type, possible, and what is. None always is.
