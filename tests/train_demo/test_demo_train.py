@@ -7,6 +7,7 @@ from shutil import copyfile
 import numpy as np
 import pytest
 import torch
+from whisper.model import disable_sdpa
 
 from maxwhisper.checkpoint import bundled, load
 from maxwhisper.checkpoint.convert import to_openai
@@ -15,10 +16,11 @@ from maxwhisper.errors import CheckpointError
 from tools.train_demo import card, export, goals, train, warm_start
 from tools.train_demo.average import average
 from tools.train_demo.corpus import Corpus
-from tools.train_demo.model import RAW_EMBEDDING, Vocabulary, used_tokens
+from tools.train_demo.model import RAW_EMBEDDING
 from tools.train_demo.settings import PRESETS, Mix, Phase, Settings
 from tools.train_demo.train import LOG, Budget, Run, learning_rate, phase_at
 from tools.train_demo.trainer import Trainer
+from tools.train_demo.vocabulary import Vocabulary, used_tokens
 from tools.train_demo.warm_start import CHECKPOINT
 from tools.train_demo.windows import Style
 
@@ -103,6 +105,43 @@ def test_a_run_in_sessions_of_one_step_ends_the_same(start, finished, tmp_path, 
     )
     for name, tensor in one.items():
         torch.testing.assert_close(other[name], tensor, rtol=0, atol=0)
+
+
+def test_guided_heads_are_measured_where_tokens_are_heard(start, tmp_path, tokenizer):
+    """From the cross-attention that openai-whisper's own layers compute."""
+    learner = start(tmp_path / "run").trainer.learner
+    text = torch.tensor([[3, 1, 4, 1, 5]])
+    features = torch.randn(1, 60, TINY.n_audio_state, generator=torch.Generator().manual_seed(0))
+    weights = []
+    cross = learner.whisper.decoder.blocks[0].cross_attn
+    hook = cross.register_forward_hook(lambda *call: weights.append(call[2][1].softmax(-1)))
+    heard_at = torch.tensor([[-1.0, 20, 30, 40, -1]])
+    first_token = torch.zeros(1, dtype=torch.long)
+    with torch.no_grad(), disable_sdpa():
+        found = learner.text_losses(features, text, text, heard_at, first_token)
+    hook.remove()
+    positions = torch.arange(60)
+    for loss, head, tokens in ((found.next, 0, (1, 2, 3)), (found.last, 1, (2, 3, 4))):
+        near = [
+            (weights[0][0, head, token] * torch.exp(-0.5 * ((positions - at) / 10) ** 2)).sum()
+            for token, at in zip(tokens, (20, 30, 40), strict=True)
+        ]
+        torch.testing.assert_close(loss, -torch.stack(near).log().mean(), atol=1e-4, rtol=0)
+
+
+def test_ends_too_soon_cost_what_decoding_would_lose(start, tmp_path, tokenizer, monkeypatch):
+    """Chances: 0.2 for the end, 0.3 for timestamps together, the rest for words."""
+    trainer = start(tmp_path / "run").trainer
+    learner, rows = trainer.learner, trainer.vocabulary.rows
+    end, time = rows(np.array([tokenizer.eot, tokenizer.timestamp_begin + 7]))
+    chances = torch.full((1, trainer.vocabulary.n_rows), 1e-12)
+    chances[0, end], chances[0, time], chances[0, time + 1], chances[0, 3] = 0.2, 0.1, 0.2, 0.5
+    monkeypatch.setattr(learner, "logits", lambda states: chances.log().expand(len(states), -1))
+    features = torch.zeros(1, 20, TINY.n_audio_state)
+    for target, left in ((3, 0.5), (int(time), 0.8), (int(end), 1.0)):
+        text, first_token = torch.tensor([[target]]), torch.zeros(1, dtype=torch.long)
+        found = learner.text_losses(features, text, text, torch.tensor([[-1.0]]), first_token)
+        assert float(found.early) == pytest.approx(-np.log(left), abs=1e-5)
 
 
 def test_another_network_does_not_resume(start, finished, tokenizer):

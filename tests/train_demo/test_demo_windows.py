@@ -8,9 +8,9 @@ from maxwhisper.dims import N_SAMPLES, SAMPLE_RATE
 from tools.train_demo import labels
 from tools.train_demo.batches import Part, batches, collate
 from tools.train_demo.labels import Spoken
-from tools.train_demo.model import Vocabulary, used_tokens
 from tools.train_demo.phones import SILENCE, UNLABELLED
 from tools.train_demo.placing import POSITION, place
+from tools.train_demo.vocabulary import Vocabulary, used_tokens
 from tools.train_demo.windows import N_POSITIONS, Composer, Style
 
 WINDOW = Style(30, 15)

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from tools.train_demo.labels import NOWHERE, Labels
-from tools.train_demo.model import Vocabulary
 from tools.train_demo.phones import UNLABELLED
 from tools.train_demo.placing import POSITION
+from tools.train_demo.vocabulary import Vocabulary
 from tools.train_demo.windows import Composer, Example
 
 NO_TEXT = Labels((), (), ())  # where an example has fewer texts than others of its batch

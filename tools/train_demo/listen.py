@@ -13,8 +13,9 @@ from maxwhisper.dims import N_SAMPLES
 from maxwhisper.tokenizer import Tokenizer
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.features import log_mel
-from tools.train_demo.model import Learner, Vocabulary
+from tools.train_demo.model import Learner
 from tools.train_demo.placing import POSITION
+from tools.train_demo.vocabulary import Vocabulary
 
 MAX_TOKENS = 60  # the longest sentence, 140 letters, has about 40
 _BATCH = 16

@@ -1,12 +1,12 @@
 """The network while it is trained: openai-whisper's own module, a compact vocabulary, a phone head.
 
-Owns the rows of the embedding during training and how they become all rows afterwards. Knows
-nothing of data or optimisers. Axis letters as in `maxwhisper.reference`.
+Owns the losses, and how weights become those of all tokens afterwards. Knows nothing of data or
+optimisers. Axis letters as in `maxwhisper.reference`.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,12 @@ from torch.nn.utils.parametrize import register_parametrization
 from whisper.model import ModelDimensions, MultiHeadAttention, ResidualAttentionBlock, Whisper
 
 from maxwhisper.dims import Dims
-from maxwhisper.tokenizer import Tokenizer
+from tools.train_demo.labels import NOWHERE
 from tools.train_demo.phones import PHONES, UNLABELLED
+from tools.train_demo.vocabulary import N_TIMESTAMPS, Vocabulary
 
 EMBEDDING = "decoder.token_embedding.weight"
 RAW_EMBEDDING = "decoder.token_embedding.parametrizations.weight.original"
-
 
 # How near is near: a token's place is guessed from its letters and the phones' times. Of 6,207 last
 # tokens of words, the mean error was 0.06 s, the 90th percentile 0.13 s.
@@ -31,65 +31,6 @@ NEAR_POSITIONS = 10.0  # of 20 ms; the standard deviation of a bell curve
 # A timestamp's row is a mean over its neighbours, weighted by a bell curve of so many of them. Rows
 # that each learnt alone were no more than guessed after 100 sights of each: loss 5.2 to 8.0.
 TIMESTAMP_SPREAD = 4.0
-N_TIMESTAMPS = 1501
-
-
-class Vocabulary:
-    """The tokens that training texts use, as rows 0.. of a smaller embedding.
-
-    One more row, the last, stands for all other tokens of the full vocabulary, which share it. It
-    counts as many times in the softmax as there are such tokens, so that the exported network gives
-    the very probabilities that were trained, and it learns to be unlikely. A third of the rows is
-    used, so the output layer costs a third.
-    """
-
-    def __init__(self, n_vocab: int, used: Iterable[int]) -> None:
-        self.tokens = np.array(sorted(set(used)), np.int64)
-        self.n_vocab = n_vocab
-        self.n_unused = n_vocab - len(self.tokens)
-        self.shared_row = len(self.tokens)
-        self.first_timestamp = self.shared_row - N_TIMESTAMPS
-        if self.tokens[self.first_timestamp] != n_vocab - N_TIMESTAMPS:
-            raise ValueError("expected all timestamps among the used tokens, the last ones there")
-        self._row_of = np.full(n_vocab, self.shared_row, np.int64)
-        self._row_of[self.tokens] = np.arange(len(self.tokens))
-
-    @property
-    def n_rows(self) -> int:
-        return len(self.tokens) + 1
-
-    def rows(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Rows of tokens; UNLABELLED stays. Raises `ValueError` for a token that is not used."""
-        rows = np.where(tokens >= 0, self._row_of[np.maximum(tokens, 0)], tokens)
-        if np.any(rows == self.shared_row):
-            unknown = sorted(set(tokens[rows == self.shared_row].tolist()))
-            raise ValueError(f"expected tokens of the training vocabulary, got {unknown[:5]}")
-        return rows
-
-    def full(self, embedding: Tensor) -> Tensor:
-        """(n_rows, C) -> (n_vocab, C)."""
-        return embedding[torch.from_numpy(self._row_of)]
-
-    def compact(self, embedding: Tensor) -> Tensor:
-        """(n_vocab, C) -> (n_rows, C), back from `full`: the shared row is the mean of those of all
-        tokens that are not used."""
-        is_used = torch.zeros(self.n_vocab, dtype=torch.bool)
-        is_used[torch.from_numpy(self.tokens)] = True
-        shared = embedding[~is_used].mean(0, keepdim=True)
-        return torch.cat([embedding[is_used], shared])
-
-
-def used_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> set[int]:
-    """Tokens of the texts, letters alone and after a space (for spelling), and all specials that
-    the labels use."""
-    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'-.,?!$%"
-    used = {token for letter in letters for token in tokenizer.encode(letter)}
-    used |= {token for letter in letters for token in tokenizer.encode(" " + letter)}
-    for tokens in tokenizer.encoding.encode_ordinary_batch([" " + text for text in texts]):
-        used.update(tokens)
-    used |= {tokenizer.eot, tokenizer.sot, tokenizer.sot_prev, tokenizer.no_speech}
-    used |= {tokenizer.no_timestamps, *range(tokenizer.timestamp_begin, tokenizer.n_vocab)}
-    return used
 
 
 class SmoothTimestamps(nn.Module):
@@ -117,6 +58,30 @@ class SmoothTimestamps(nn.Module):
         return weight
 
 
+class Heard(NamedTuple):
+    """Where guided heads listen, attention (B * R, L, S) each: those to the token that is to be
+    said next, and those to the one that was just read."""
+
+    next: list[Tensor]
+    last: list[Tensor]
+
+
+class TextLosses(NamedTuple):
+    """What the decoder has to learn, each a mean over tokens.
+
+    `text`: cross entropy. `early`: -log of the chance that is left for words where a word follows,
+    and for timestamps where one does. Decoding closes a segment as soon as all timestamps together
+    are likelier than the likeliest word (decoding.py:492-503), so a network that is unsure of the
+    word, and only of that, stops there. `next` and `last`: -log of how much the guided heads listen
+    to where the token to be said is heard, and where the one just read was.
+    """
+
+    text: Tensor
+    early: Tensor
+    next: Tensor
+    last: Tensor
+
+
 class Learner(nn.Module):
     """`whisper.model.Whisper` over the compact vocabulary, and a phone for every audio position."""
 
@@ -125,6 +90,7 @@ class Learner(nn.Module):
         compact = {**dims.to_dict(), "n_vocab": vocabulary.n_rows}
         self.whisper = Whisper(ModelDimensions(**compact))
         self.phone_head = nn.Linear(dims.n_audio_state, len(PHONES))
+        self.end_of_text, self.first_timestamp = vocabulary.end_of_text, vocabulary.first_timestamp
         self.shared_log_count = math.log(max(1, vocabulary.n_unused))
         decoder = self.whisper.decoder
         # nn.Embedding's own scale of 1 makes tied logits of standard deviation 16 at width 256.
@@ -155,12 +121,11 @@ class Learner(nn.Module):
             x = block(x)
         return encoder.ln_post(x)
 
-    def states(
-        self, rows: Tensor, features: Tensor, first_token: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Decoder states (B * R, L, C) before the output layer, and where the first head of every
-        layer but the first quarter listens: attention (B * R, L, S) each.
+    def states(self, rows: Tensor, features: Tensor, first_token: Tensor) -> tuple[Tensor, Heard]:
+        """Decoder states (B * R, L, C) before the output layer, and where guided heads listen.
 
+        The first head of every layer but the first quarter is guided to the next token; the second
+        one of the first half of the layers, before them, to the last.
         `rows` (B * R, L): R texts of each of the B examples in `features`, one after the other, so
         that keys and values of an example are made once. Text i begins at `first_token[i]`.
         """
@@ -169,17 +134,19 @@ class Learner(nn.Module):
         places = places.clamp(max=len(decoder.positional_embedding) - 1)
         x = decoder.token_embedding(rows) + decoder.positional_embedding[places]
         x = x.to(features.dtype)
-        attention = []
+        heard = Heard([], [])
         blocks = cast(Sequence[ResidualAttentionBlock], decoder.blocks)
         for layer, block in enumerate(blocks):
             x = x + block.attn(block.attn_ln(x), mask=decoder.mask)[0]
             h = block.cross_attn_ln(x).reshape(len(features), -1, x.shape[2])
+            shape = (*rows.shape, features.shape[1])
             if layer >= len(blocks) // 4:
-                heard = _first_head(block.cross_attn, h, features)
-                attention.append(heard.reshape(*rows.shape, features.shape[1]))
+                heard.next.append(_attention(block.cross_attn, 0, h, features).reshape(shape))
+            if layer < len(blocks) / 2:
+                heard.last.append(_attention(block.cross_attn, 1, h, features).reshape(shape))
             x = x + block.cross_attn(h, features)[0].reshape(x.shape)
             x = x + block.mlp(block.mlp_ln(x))
-        return decoder.ln(x), attention
+        return decoder.ln(x), heard
 
     def logits(self, states: Tensor) -> Tensor:
         """(..., C) -> (..., rows) logits; the shared row counts for all unused tokens."""
@@ -198,38 +165,54 @@ class Learner(nn.Module):
         right = (logits.argmax(-1) == phones)[labelled].float().mean()
         return loss, right
 
-    def text_loss(
+    def text_losses(
         self,
         features: Tensor,
         rows: Tensor,
         targets: Tensor,
         heard_at: Tensor,
         first_token: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Cross entropy per token that is to be said, and -log of how much the guided heads listen
-        to where it is heard.
-
-        Only positions with a target meet the output layer, which would cost more than the rest of
-        the decoder.
-        """
+    ) -> TextLosses:
+        """Losses of texts as in `Batch`. Only positions with a target meet the output layer, which
+        would cost more than the rest of the decoder."""
         said = targets != UNLABELLED
-        states, attention = self.states(rows, features, first_token)
-        text_loss = functional.cross_entropy(self.logits(states[said]), targets[said])
-        known = heard_at >= 0
-        positions = torch.arange(features.shape[1], device=features.device)
-        near = torch.exp(-0.5 * ((positions - heard_at[known][:, None]) / NEAR_POSITIONS) ** 2)
-        listened = [(heads[known].float() * near).sum(-1) for heads in attention]
-        if not known.any():
-            return text_loss, text_loss.new_zeros(())
-        return text_loss, -torch.log(torch.stack(listened) + 1e-6).mean()
+        states, heard = self.states(rows, features, first_token)
+        log_p = self.logits(states[said]).log_softmax(-1)
+        nowhere = torch.full_like(heard_at[:, :1], NOWHERE)
+        last_heard_at = torch.cat([nowhere, heard_at[:, :-1]], dim=1)
+        return TextLosses(
+            text=functional.nll_loss(log_p, targets[said]),
+            early=self._early(log_p, targets[said]),
+            next=_far(heard.next, heard_at),
+            last=_far(heard.last, last_heard_at),
+        )
+
+    def _early(self, log_p: Tensor, targets: Tensor) -> Tensor:
+        """See `TextLosses`; `log_p` (n, rows), `targets` (n,)."""
+        end, first = self.end_of_text, self.first_timestamp
+        text_ends = log_p[:, end].exp()
+        word_ends = log_p[:, end : first + N_TIMESTAMPS].logsumexp(-1).exp()
+        early = torch.where(targets < end, word_ends, torch.where(targets < first, 0.0, text_ends))
+        return -torch.log1p(-early.clamp(max=1 - 1e-4)).mean()
 
 
-def _first_head(attention: MultiHeadAttention, x: Tensor, features: Tensor) -> Tensor:
-    """Cross-attention (B, L, S) of the first head alone."""
+def _far(attention: Sequence[Tensor], heard_at: Tensor) -> Tensor:
+    """-log of the attention near the positions `heard_at` (B * R, L), where these are known."""
+    known = heard_at >= 0
+    if not known.any():
+        return heard_at.new_zeros(())
+    positions = torch.arange(attention[0].shape[-1], device=heard_at.device)
+    near = torch.exp(-0.5 * ((positions - heard_at[known][:, None]) / NEAR_POSITIONS) ** 2)
+    listened = [(head[known].float() * near).sum(-1) for head in attention]
+    return -torch.log(torch.stack(listened) + 1e-6).mean()
+
+
+def _attention(attention: MultiHeadAttention, head: int, x: Tensor, features: Tensor) -> Tensor:
+    """Cross-attention (B, L, S) of one head alone."""
     width = attention.query.weight.shape[0] // attention.n_head
-    bias = attention.query.bias
-    query = functional.linear(x, attention.query.weight[:width], bias[:width])
-    key = functional.linear(features, attention.key.weight[:width])
+    rows = slice(head * width, (head + 1) * width)
+    query = functional.linear(x, attention.query.weight[rows], attention.query.bias[rows])
+    key = functional.linear(features, attention.key.weight[rows])
     return torch.softmax(query @ key.transpose(1, 2) * width**-0.5, dim=-1)
 
 

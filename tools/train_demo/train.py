@@ -24,9 +24,9 @@ from tools.train_demo import text
 from tools.train_demo.batches import Batch, Part, batches
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.listen import held_out_wer
-from tools.train_demo.model import Vocabulary, used_tokens
 from tools.train_demo.settings import PRESETS, Phase
 from tools.train_demo.trainer import Trainer
+from tools.train_demo.vocabulary import Vocabulary, used_tokens
 from tools.train_demo.warm_start import CHECKPOINT
 from tools.train_demo.windows import Composer
 

@@ -14,9 +14,10 @@ from maxwhisper.dims import SAMPLE_RATE
 from tools.train_demo import warm_start
 from tools.train_demo.batches import Batch
 from tools.train_demo.features import log_mel, mask_bands
-from tools.train_demo.model import Learner, Vocabulary
+from tools.train_demo.model import Learner
 from tools.train_demo.optimizer import Optimizer
 from tools.train_demo.settings import Phase, Settings
+from tools.train_demo.vocabulary import Vocabulary
 
 COUNTERS = ("step", "first_batch", "phase", "phase_step", "spent_s", "examples", "audio_s")
 
@@ -59,11 +60,12 @@ class Trainer:
         loss = phase.phone_weight * phone_loss
         losses = {"phone_loss": phone_loss, "phone_accuracy": phone_accuracy}
         if phase.text_weight:
-            text_loss, place_loss = self.learner.text_loss(
+            found = self.learner.text_losses(
                 features, batch.rows, batch.targets, batch.heard_at, batch.first_token
             )
-            loss = loss + phase.text_weight * text_loss + phase.place_weight * place_loss
-            losses |= {"text_loss": text_loss, "place_loss": place_loss}
+            loss = loss + phase.text_weight * (found.text + phase.end_weight * found.early)
+            loss = loss + phase.place_weight * (found.next + found.last)
+            losses |= {f"{name}_loss": value for name, value in found._asdict().items()}
         return {**losses, "loss": loss}
 
     def _features(self, batch: Batch, phase: Phase) -> torch.Tensor:

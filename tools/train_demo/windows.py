@@ -30,7 +30,7 @@ WITHOUT_TIMESTAMPS = 0.15
 PROMPTED = 0.15
 ONE_VOICE = 0.7
 CUT = 0.6  # of the full ones: the last utterance is cut by the end
-RESUMED = 3  # texts of each example with speech that begin at a random word of it
+RESUMED = 2  # texts of each example with speech that begin at a random word of it
 SILENT_PADDING = 0.25  # zeros in the sound where it ends early; else zeros in the log-mel
 ELSEWHERE_LOUDER = 0.3  # part of a longer recording that has a louder place
 
