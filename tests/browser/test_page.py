@@ -41,6 +41,17 @@ WORST_CONTRAST = """() => {
   }
   return worst;
 }"""
+# Controls without a name for a screen reader, or out of the Tab key's reach (tabs have arrow keys).
+UNREACHABLE = """() => {
+  const text = ids => (ids || '').split(' ').map(id => document.getElementById(id)?.textContent);
+  const names = e => [e.getAttribute('aria-label'), ...text(e.getAttribute('aria-labelledby')),
+    ...[...(e.labels || [])].map(label => label.textContent), e.title, e.textContent];
+  const controls = 'button, a[href], input, select, textarea, audio, summary, [tabindex="0"]';
+  return [...document.querySelectorAll('.gradio-container *')]
+    .filter(e => e.matches(controls) && e.checkVisibility() && !e.disabled)
+    .filter(e => !names(e).some(n => n?.trim()) || (e.tabIndex < 0 && e.role !== 'tab'))
+    .map(e => e.outerHTML.slice(0, 200));
+}"""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -118,6 +129,42 @@ def test_bad_upload_is_explained_and_run_comes_back(open_page, tmp_path):
     page.wait_for_function(RUN_ENABLED)
 
 
+def test_run_waits_for_a_recording_that_is_on_its_way(open_page, served, tmp_path):
+    page, held = open_page(), []
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    for address in ("**/gradio_api/upload*", "**/gradio_api/queue/join*"):
+        page.route(address, held.append)  # a slow network: the server knows of nothing yet
+    page.locator("#recording").get_by_label("Clear").click()
+    page.wait_for_function("() => document.querySelector('#run').disabled")
+    with page.expect_request("**/gradio_api/upload*"):
+        page.set_input_files("#recording input[type=file]", write_wav(tmp_path / "next.wav", 1.5))
+    assert page.locator("#run").is_disabled()
+    page.unroute_all()
+    for route in held:
+        route.continue_()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_selector("#kept .address")
+    raced = served[3].load(page.input_value("#kept .address").partition("?run=")[2])
+    assert (raced.audio_name, raced.audio_s) == ("next.wav", 1.5)
+
+
+def test_run_stays_off_after_a_race_whose_recording_was_cleared(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Model and settings").click()
+    page.get_by_label("Initial prompt").fill("slow")
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_selector(".lane.running .words time")
+    page.locator("#recording").get_by_label("Clear").click()
+    page.click("#stop")
+    page.wait_for_selector(".lane.stopped")
+    page.wait_for_timeout(1000)
+    assert page.locator("#run").is_disabled()
+
+
 def test_stop_ends_the_run(open_page):
     page = open_page()
     assert "demo is a small English Whisper" in page.inner_text(".notice")
@@ -177,10 +224,11 @@ def test_every_tab_fits_and_reads(open_page, width, theme):
     page = open_page(width=width, theme=theme)
     run_clip(page)
     page.wait_for_selector("#chart .bars path")
-    for tab in ("Race", "Components", "Live"):
+    for tab, sign in TABS.items():
         page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(200)
+        page.wait_for_selector(sign)
         assert page.evaluate(OVERFLOW) <= 0
+        assert page.evaluate(UNREACHABLE) == []
         ratio, where = page.evaluate(WORST_CONTRAST)
         assert ratio >= 4.5, where
 
