@@ -134,15 +134,15 @@ def test_run_waits_for_a_recording_that_is_on_its_way(open_page, served, tmp_pat
     page.get_by_role("button", name="A short clip").click()
     page.wait_for_function(RUN_ENABLED)
     for address in ("**/gradio_api/upload*", "**/gradio_api/queue/join*"):
-        page.route(address, held.append)  # a slow network: the server knows of nothing yet
+        page.route(address, lambda route: held.append(route))  # a slow network
     page.locator("#recording").get_by_label("Clear").click()
     page.wait_for_function("() => document.querySelector('#run').disabled")
     with page.expect_request("**/gradio_api/upload*"):
         page.set_input_files("#recording input[type=file]", write_wav(tmp_path / "next.wav", 1.5))
     assert page.locator("#run").is_disabled()
-    page.unroute_all()
     for route in held:
         route.continue_()
+    page.unroute_all()
     page.wait_for_function(RUN_ENABLED)
     page.click("#run")
     page.wait_for_selector("#kept .address")
