@@ -38,13 +38,9 @@ VOCABULARY = SimpleNamespace(
     non_speech_tokens=NON_SPEECH,
     encode=lambda text: {" ": [SPACE]}[text],
     sot=7,
-    sot_prev=8,
-    sot_lm=9,
-    no_speech=10,
-    transcribe=11,
-    translate=11,
+    control_tokens=(7, 8, 9, 10, 11),
 )
-NEVER_SAID = {7, 8, 9, 10, 11}  # what `suppress_tokens` adds by itself
+NEVER_SAID = {*VOCABULARY.control_tokens}  # what `suppress_tokens` adds by itself
 
 limits = st.none() | st.integers(0, 11)  # some past the last timestamp
 
