@@ -255,7 +255,7 @@ CLIPS = (
     Clip("two_voices", "Two voices", "A talk in turns.", "flite slt and awb", two_voices),
     Clip("silence", "Silence", "Five seconds of nothing.", "", silence),
     Clip("tones", "Tones", "A plucked melody, nobody speaks.", "", tones),
-    Clip("talk", "Talk", "The benchmark clip, 161.5 s: a network that listens.", "flite slt", talk),
+    Clip("talk", "Talk", "The benchmark clip: a network that listens.", "flite slt", talk),
 )
 
 

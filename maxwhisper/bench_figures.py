@@ -170,8 +170,11 @@ def length_figure(runs: Sequence[Run]) -> go.Figure:
             showlegend=False,
             hovertemplate="%{x:.0f} s of audio: %{y:.3f} s",
         )
-    figure.update_xaxes(title_text="seconds of audio", type="log", dtick="D2")
-    return figure.update_yaxes(title_text="seconds", type="log", dtick="D2")
+    # On a logarithm's own ticks, 20 would be written as 2.
+    ticks = [digit * 10.0**power for power in range(-3, 6) for digit in (1, 2, 5)]
+    axis = {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    figure.update_xaxes(title_text="seconds of audio", **axis)
+    return figure.update_yaxes(title_text="seconds", **axis)
 
 
 def _keyed(runs: Sequence[Run]) -> go.Figure:
