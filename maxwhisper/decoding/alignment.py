@@ -133,8 +133,7 @@ def token_times(costs: Float32) -> list[float]:
     """Costs (L, S) -> seconds at which the cheapest path first reaches each of the L tokens."""
     tokens, positions = warp(costs)
     reached = np.diff(tokens, prepend=-1) > 0
-    # A path through no audio at all lies at position -1, in the reference 0.02 s too early.
-    return (np.maximum(positions[reached], 0) / POSITIONS_PER_SECOND).tolist()
+    return (positions[reached] / POSITIONS_PER_SECOND).tolist()
 
 
 def warp(costs: Float32) -> tuple[Int64, Int64]:

@@ -128,9 +128,3 @@ def test_no_text_needs_no_network():
 def test_a_text_longer_than_the_context_is_refused(network, encoded):
     with pytest.raises(OptionError, match=r"445 text tokens.*446.*sample_len"):
         align_words(network, encoded[:1], TOKENIZER, [(5,) * 446], [3000], HEADS)
-
-
-def test_words_in_less_audio_than_a_position_are_said_at_the_windows_start(network, encoded):
-    """The last 10 ms of a recording may be a window."""
-    words = align_words(network, encoded, TOKENIZER, TEXTS, (1, 1, 1), HEADS)[0]
-    assert {(word.start, word.end) for word in words} == {(0.0, 0.0)}
