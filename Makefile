@@ -45,7 +45,8 @@ compile: $(VENV)/.installed
 SHIPPED := maxwhisper/assets/demo/graphs
 artifacts: $(VENV)/.installed
 	rm -f $(SHIPPED)/*.xz
-	$(PY) -m maxwhisper compile --device cpu:x86-64-v3 --out $(SHIPPED)
+	for class in x86-64-v4 x86-64-v3; do \
+	  $(PY) -m maxwhisper compile --device cpu:$$class --out $(SHIPPED) || exit 1; done
 
 clean:
 	rm -rf $(VENV)

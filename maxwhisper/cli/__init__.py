@@ -160,7 +160,7 @@ def _add_device_flags(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="auto",
         metavar="D",
-        help="auto, cpu or gpu; compile also takes cpu:x86-64-v3 and cuda:sm_90a",
+        help="auto, cpu or gpu; compile also takes cpu:x86-64-v4 and cuda:sm_90a",
     )
     parser.add_argument("--dtype", default="auto", metavar="T", help="auto, float32, bfloat16, …")
     _add_cache_flag(parser)

@@ -19,7 +19,8 @@ from std.sys.info import simd_width_of
 
 comptime LANES = simd_width_of[DType.float32]()
 comptime Lanes = SIMD[DType.float32, LANES]
-comptime ROWS = 6  # 12 sums, a key's two vectors and a broadcast: 15 of 16 registers
+# Sums, a panel's two vectors and a broadcast: 15 of AVX2's 16 registers, 27 of AVX-512's 32.
+comptime ROWS = 12 if LANES >= 16 else 6
 comptime COLUMNS = 2 * LANES
 comptime QUERIES = 24  # rows of scores at once: 144 KB for 1500 positions
 comptime TASKS_A_THREAD = 2  # each packs a head's keys and values for itself
