@@ -7,7 +7,7 @@ from shutil import copyfile
 import numpy as np
 import pytest
 import torch
-from whisper.model import disable_sdpa
+from whisper.model import MultiHeadAttention, disable_sdpa
 
 from maxwhisper.checkpoint import bundled, load
 from maxwhisper.checkpoint.convert import to_openai
@@ -105,6 +105,18 @@ def test_a_run_in_sessions_of_one_step_ends_the_same(start, finished, tmp_path, 
     )
     for name, tensor in one.items():
         torch.testing.assert_close(other[name], tensor, rtol=0, atol=0)
+
+
+def test_attention_is_that_of_the_network(start, tmp_path):
+    whisper = start(tmp_path).trainer.learner.whisper
+    mel = torch.randn(1, 80, 3000, generator=torch.manual_seed(2))
+    tokens = torch.tensor([[3, 5, 2]])
+    with torch.no_grad():
+        ours = whisper(mel, tokens)
+        for module in whisper.modules():
+            if isinstance(module, MultiHeadAttention):
+                del module.qkv_attention
+        torch.testing.assert_close(ours, whisper(mel, tokens))
 
 
 def test_guided_heads_are_measured_where_tokens_are_heard(start, tmp_path, tokenizer):

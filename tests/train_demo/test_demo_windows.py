@@ -19,9 +19,15 @@ SHORT = Style(None, 6, spelled=0.5)
 
 @pytest.fixture(scope="module")
 def windows(corpus, tokenizer):
-    """(example, tokens said, texts in the corpus) of 60 seeded windows."""
+    """60 seeded windows in which nothing is misread."""
+    return made_with(corpus, tokenizer, misread=0)
+
+
+def made_with(corpus, tokenizer, misread):
     composer = Composer(corpus, tokenizer, WINDOW)
-    return [composer.window(N_SAMPLES, np.random.default_rng(seed)) for seed in range(60)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tools.train_demo.windows.MISREAD", misread)
+        return [composer.window(N_SAMPLES, np.random.default_rng(seed)) for seed in range(60)]
 
 
 def said(example):
@@ -141,6 +147,24 @@ def test_resumed_texts_follow_the_time_of_their_first_word(windows, tokenizer):
         sounding = np.flatnonzero(example.phones != SILENCE)
         assert sounding[0] <= position <= sounding[-1]
         assert len(text.targets) <= 1 + labels.RESUMED_TOKENS + 1
+
+
+def test_what_is_misread_is_neither_learnt_nor_of_another_kind(windows, corpus, tokenizer):
+    n_read = n_misread = 0
+    for right, example in zip(windows, made_with(corpus, tokenizer, misread=1), strict=True):
+        for text, wrong in zip(right.texts, example.texts, strict=True):
+            assert (wrong.targets, wrong.heard_at) == (text.targets, text.heard_at)
+            for was, token in zip(text.inputs, wrong.inputs, strict=True):
+                if was >= tokenizer.timestamp_begin:
+                    assert abs(token - was) <= 10
+                    assert token <= tokenizer.timestamp_begin + N_POSITIONS
+                elif was < tokenizer.eot:
+                    assert token < tokenizer.eot
+                else:
+                    assert token == was
+            n_read += len(text.inputs)
+            n_misread += sum(a != b for a, b in zip(text.inputs, wrong.inputs, strict=True))
+    assert 0.05 < n_misread / n_read < 0.1
 
 
 def test_a_text_resumed_at_a_word_is_the_rest_from_there(tokenizer):

@@ -56,7 +56,7 @@ class Settings:
     betas: tuple[float, float] = (0.9, 0.98)
     clip_norm: float = 1.0
     checkpoint_minutes: float = 3.0
-    evaluate_minutes: float = 10.0
+    evaluate_minutes: float = 20.0
     log_steps: int = 20
     evaluate_utterances: int = 40  # of each held-out set
 
@@ -79,9 +79,9 @@ def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
     """
     hear = Mix(Style(None, 6, distorted=0.15), batch_window * 8)
     read = Mix(Style(None, 6, spell, distorted=0.15), batch_window * 8)
-    short = Mix(Style(None, 6, distorted=0.3), batch_window * 8)
-    join = Mix(Style(10, 9, distorted=0.3, full=0.7), batch_window * 3)
-    window = Mix(Style(30, 15, distorted=0.3, full=0.7), batch_window)
+    short = Mix(Style(None, 6, distorted=0.5), batch_window * 8)
+    join = Mix(Style(10, 9, distorted=0.5, full=0.7), batch_window * 3)
+    window = Mix(Style(30, 15, distorted=0.5, full=0.7), batch_window)
 
     def turns(shorts: float, joins: float, windows: float) -> tuple[Mix, ...]:
         shares = ((short, shorts), (join, joins), (window, windows))
@@ -90,16 +90,14 @@ def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
     return (
         Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, 0.0, False, for_beginners=True),
         Phase("read", 0.25, (read,), 0.3, 1.0, rate, rate / 2, 0.5, False, for_beginners=True),
-        Phase("mix", 0.28, turns(0.2, 0.5, 0.3), 0.4, 1.0, 0.6 * rate, 0.4 * rate, 1.0, False),
-        Phase("window", 0.42, turns(0.15, 0.35, 0.5), 0.4, 1.0, rate / 2, rate / 100, 1.0, False),
+        Phase("mix", 0.28, turns(0.2, 0.5, 0.3), 0.4, 1.0, 0.8 * rate, 0.7 * rate, 1.0, False),
+        Phase("window", 0.42, turns(0.15, 0.35, 0.5), 0.4, 1.0, 0.7 * rate, rate / 100, 1.0, False),
     )
 
 
-# cpu: a step of 32 single utterances (122 s of sound) took 1.6 s on one core, at width 192; half of
-# it makes twice as many updates. bfloat16 there
-# was 20 times slower than float32 (AVX2 alone), so only a GPU gets it. gpu: not run yet; a core
-# makes a window in 22 ms and an utterance in 1.7 ms, so 15 of them feed about ten steps of 64
-# windows a second.
+# cpu: three windows, or as much sound, a step. Of two, two cores with bfloat16 of AVX-512 took
+# 0.44 s, in float32 0.97 s; one core 0.65 s and 1.52 s. gpu: not run yet; a core makes a window in
+# 22 ms and an utterance in 1.7 ms, so 15 of them feed about ten steps of 64 windows a second.
 PRESETS = {
     # Proves that everything runs end to end, in a minute; learns next to nothing.
     "toy": Settings(
@@ -110,6 +108,6 @@ PRESETS = {
         log_steps=10,
         evaluate_utterances=4,
     ),
-    "cpu": Settings(DIMS, phases(2, spell=0.0, rate=2e-3), workers=1, evaluate_utterances=40),
+    "cpu": Settings(DIMS, phases(3, spell=0.0, rate=2e-3), workers=1, evaluate_utterances=40),
     "gpu": Settings(DIMS, phases(64, spell=0.3, rate=2e-3), workers=15, evaluate_utterances=200),
 }

@@ -15,7 +15,7 @@ from tools.train_demo import warm_start
 from tools.train_demo.batches import Batch
 from tools.train_demo.features import log_mel, mask_bands
 from tools.train_demo.model import Learner
-from tools.train_demo.optimizer import Optimizer
+from tools.train_demo.optimizer import Optimizer, is_bfloat16_fast
 from tools.train_demo.settings import Phase, Settings
 from tools.train_demo.vocabulary import Vocabulary
 
@@ -38,8 +38,8 @@ class Trainer:
     def train_on(self, batch: Batch, phase: Phase, rate: float) -> dict[str, torch.Tensor]:
         """One step; its losses, still on the device."""
         batch = batch.to(self.device)
-        is_gpu = self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_gpu):
+        is_fast = is_bfloat16_fast(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_fast):
             losses = self._losses(batch, phase)
         loss = losses["loss"]
         self.learner.zero_grad()

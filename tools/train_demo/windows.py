@@ -31,6 +31,8 @@ PROMPTED = 0.15
 ONE_VOICE = 0.7
 CUT = 0.6  # of the full ones: the last utterance is cut by the end
 RESUMED = 2  # texts of each example with speech that begin at a random word of it
+MISREAD = 0.5  # of the texts: the decoder reads in them what was not said,
+MISREAD_TOKENS = 0.1  # in so many places, as it will have to after its own mistakes
 SILENT_PADDING = 0.25  # zeros in the sound where it ends early; else zeros in the log-mel
 ELSEWHERE_LOUDER = 0.3  # part of a longer recording that has a louder place
 
@@ -166,9 +168,25 @@ class Composer:
         whole = labels.for_speech(self.tokenizer, body, prompt)
         words = rng.integers(0, len(timed.words), RESUMED)
         resumed = [labels.from_word(self.tokenizer, timed, int(word)) for word in words]
+        whole, *resumed = (self._misread(text, rng) for text in (whole, *resumed))
         if n == N_SAMPLES or prompt:
             return whole, *(_shifted(text, rng) for text in resumed)
         return tuple(_shifted(text, rng) for text in (whole, *resumed))
+
+    def _misread(self, text: Labels, rng: Rng) -> Labels:
+        """Other words and times up to 0.2 s off among what is read; what is to be said stays."""
+        if rng.random() > MISREAD:
+            return text
+        inputs = np.array(text.inputs)
+        wrong = rng.random(len(inputs)) < MISREAD_TOKENS
+        words = wrong & (inputs < self.tokenizer.eot)
+        times = wrong & (inputs >= self.tokenizer.timestamp_begin)
+        others = self.tokenizer.encode(" " + self.corpus.texts[int(rng.choice(self.by_length))])
+        inputs[words] = rng.choice(others, words.sum())
+        last = self.tokenizer.timestamp_begin + N_POSITIONS
+        shifted = inputs[times] + rng.integers(-10, 11, times.sum())
+        inputs[times] = shifted.clip(self.tokenizer.timestamp_begin, last)
+        return replace(text, inputs=tuple(inputs.tolist()))
 
     def _segments(self, placed: list[Placed], n: int, position: int) -> list[Spoken]:
         def seconds(sample: float) -> float:
