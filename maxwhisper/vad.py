@@ -153,12 +153,10 @@ class VoiceMonitor:
 
     def hear(self, samples: Float32) -> Float32:
         """The next samples (n,) -> probabilities of the blocks that they complete."""
-        self._samples = np.concatenate([self._samples, samples])
-        blocks = _with_context(self._samples)
-        if not len(blocks):
-            return np.empty(0, np.float32)
-        self._samples = self._samples[len(blocks) * BLOCK_SAMPLES :]
-        probabilities = self._network(blocks)
+        samples = np.concatenate([self._samples, samples])
+        blocks = _with_context(samples)
+        probabilities = self._network(blocks) if len(blocks) else np.empty(0, np.float32)
+        self._samples = samples[len(blocks) * BLOCK_SAMPLES :]  # not before: the network may fail
         for probability in probabilities:
             self._take(probability)
         return probabilities
