@@ -120,6 +120,12 @@ def test_padding_meets_half_way_and_stays_inside():
         {"max_speech_duration_s": 0.8},
         {"max_speech_duration_s": float("nan")},
         {"min_silence_duration_ms": float("nan")},
+        {"threshold": "0.5"},
+        {"threshold": None},
+        {"neg_threshold": True},
+        {"min_speech_duration_ms": "250"},
+        {"max_speech_duration_s": None},
+        {"speech_pad_ms": [400]},
     ],
 )
 def test_impossible_options_are_refused(option):

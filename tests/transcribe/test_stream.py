@@ -305,6 +305,15 @@ def test_how_much_is_kept_before_speech_and_when_it_parts():
         {"window_s": 6.0, "vad": VadOptions(min_speech_duration_ms=5900)},
         {"max_speech_duration_s": 9.0},
         {"threshold": 1.5},
+        {"hop_s": "1"},
+        {"hop_s": True},
+        {"hop_s": float("nan")},
+        {"window_s": None},
+        {"pause_s": float("nan")},
+        {"pause_s": "0.5"},
+        {"vad": "no"},
+        {"keep_up": None},
+        {"threshold": "0.5"},
     ],
 )
 def test_impossible_options_are_refused(options):
