@@ -15,6 +15,7 @@ from maxwhisper.languages import spoken_language
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import get_tokenizer
 from maxwhisper.vad import VadOptions
+from maxwhisper.validation import AT_LEAST_1, check_value
 
 NAME = "faster-whisper"
 
@@ -51,6 +52,7 @@ def sequential_arguments(
     prompts a window, and for clips beside speech detection, which would not happen then.
     """
     options.validate().require_supported(NAME, _SUPPORTED)
+    check_value("vad", vad, VadOptions | bool | None)
     clips, threshold = options.clip_timestamps, options.language_detection_threshold
     if vad and clips != TranscribeOptions.clip_timestamps:
         raise OptionError(f"{NAME} takes clip_timestamps only where no speech is looked for")
@@ -101,6 +103,7 @@ def batch_arguments(
     for thresholds of one's own, for temperatures to fall back to, and for clips beside speech
     detection.
     """
+    check_value("batch_size", batch_size, int, AT_LEAST_1)
     options.require_supported(f"{NAME} in batches", _SUPPORTED - BATCHED_UNSUPPORTED)
     for name in BATCHED_UNREAD:
         if getattr(options, name) not in (None, getattr(TranscribeOptions, name)):

@@ -7,12 +7,12 @@ faster-whisper adds to decoding, under its names. `validate` refuses values with
 """
 
 import math
-import numbers
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from maxwhisper.errors import OptionError
+from maxwhisper.validation import AT_LEAST_0, AT_LEAST_1, FROM_0_TO_1, Rule, check_fields
 
 FALLBACK = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -72,15 +72,7 @@ class TranscribeOptions:
 
     def validate(self) -> "TranscribeOptions":
         """Return self, or raise `OptionError` naming the field, its value and what is allowed."""
-        for field in fields(self):
-            value, kinds = getattr(self, field.name), get_args(field.type) or (field.type,)
-            if not any(_is_a(value, kind) for kind in kinds):
-                names = " | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-                raise OptionError(f"{field.name} must be of type {names}, got {value!r}")
-        for name, (is_possible, expected) in _POSSIBLE.items():
-            value = getattr(self, name)
-            if value is not None and not is_possible(value):
-                raise OptionError(f"{name} must {expected}, got {value!r}")
+        check_fields(self, _RULES)
         self._validate_together()
         return self
 
@@ -119,45 +111,34 @@ class TranscribeOptions:
         }
 
 
-_NUMBERS = {int: numbers.Integral, float: numbers.Real}  # numpy's are among them
-
-
-def _is_a(value: Any, kind: Any) -> bool:
-    """Is it a value of that type? An int may be a float, a list a tuple; True is no number."""
-    if get_origin(kind) is tuple:
-        return isinstance(value, tuple | list) and all(_is_a(v, get_args(kind)[0]) for v in value)
-    if kind in _NUMBERS:
-        return isinstance(value, _NUMBERS[kind]) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
 def _temperatures(value: Any) -> tuple[float, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
-# Field -> is this value, which is of the field's type, possible, and what is. None always is.
-_POSSIBLE: dict[str, tuple[Callable[[Any], bool], str]] = {
+_A_NUMBER: Rule = (lambda v: not math.isnan(v), "be a number")
+
+_RULES: dict[str, Rule] = {
     "task": (lambda v: v in ("transcribe", "translate"), "be 'transcribe' or 'translate'"),
     "temperature": (
         lambda v: bool(_temperatures(v)) and all(0 <= t < math.inf for t in _temperatures(v)),
         "be 0 or more, finite, and one at least",
     ),
-    "best_of": (lambda v: v >= 1, "be at least 1"),
-    "beam_size": (lambda v: v >= 1, "be at least 1"),
+    "best_of": AT_LEAST_1,
+    "beam_size": AT_LEAST_1,
     "patience": (lambda v: 0 < v < math.inf, "be above 0 and finite"),
-    "length_penalty": (lambda v: 0 <= v <= 1, "lie in 0..1"),
+    "length_penalty": FROM_0_TO_1,
     "sample_len": (lambda v: v >= 1, "be at least 1 token"),
     "max_initial_timestamp": (lambda v: 0 <= v < math.inf, "be 0 s or more and finite"),
     # Any number is a limit that no window reaches, or each: the reference only compares.
-    "compression_ratio_threshold": (lambda v: not math.isnan(v), "be a number"),
-    "logprob_threshold": (lambda v: not math.isnan(v), "be a number"),
-    "no_speech_threshold": (lambda v: not math.isnan(v), "be a number"),
-    "prompt_reset_on_temperature": (lambda v: not math.isnan(v), "be a number"),
+    "compression_ratio_threshold": _A_NUMBER,
+    "logprob_threshold": _A_NUMBER,
+    "no_speech_threshold": _A_NUMBER,
+    "prompt_reset_on_temperature": _A_NUMBER,
     "repetition_penalty": (lambda v: 0 < v < math.inf, "be above 0 and finite"),
-    "no_repeat_ngram_size": (lambda v: v >= 0, "be 0 or more"),
-    "seed": (lambda v: v >= 0, "be 0 or more"),
-    "language_detection_segments": (lambda v: v >= 1, "be at least 1"),
-    "language_detection_threshold": (lambda v: 0 <= v <= 1, "lie in 0..1"),
+    "no_repeat_ngram_size": AT_LEAST_0,
+    "seed": AT_LEAST_0,
+    "language_detection_segments": AT_LEAST_1,
+    "language_detection_threshold": FROM_0_TO_1,
     "hallucination_silence_threshold": (lambda v: v >= 0, "be 0 s or more"),
 }
 

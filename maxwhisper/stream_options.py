@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from maxwhisper.dims import CHUNK_LENGTH_S
 from maxwhisper.errors import OptionError
 from maxwhisper.vad import VadOptions
+from maxwhisper.validation import Rule, check_fields
 
 SHORTEST_HOP_S = 0.1  # a syllable; less new audio tells nothing new
 LAG_S = 0.1  # so long speech has gone on when its detection notices
+
+_RULES: dict[str, Rule] = {"pause_s": (lambda v: v > 0, "be above 0")}
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,12 @@ class StreamOptions:
 
     def validate(self) -> "StreamOptions":
         """Return self, or raise `OptionError` naming the field, its value and what is allowed."""
+        check_fields(self, _RULES)
         if not SHORTEST_HOP_S <= self.hop_s <= self.window_s <= CHUNK_LENGTH_S:
             raise OptionError(
                 f"expected {SHORTEST_HOP_S} <= hop_s <= window_s <= {CHUNK_LENGTH_S} s, "
                 f"got hop_s {self.hop_s}, window_s {self.window_s}"
             )
-        if not self.pause_s > 0:
-            raise OptionError(f"pause_s must be above 0, got {self.pause_s}")
         if self.vad:
             self._validate_speech()
         elif self.pause_s != StreamOptions.pause_s:

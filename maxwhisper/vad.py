@@ -19,6 +19,7 @@ from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.paths import package_folder
 from maxwhisper.samples import read_samples
+from maxwhisper.validation import AT_LEAST_0, FROM_0_TO_1, check_fields
 
 Float32 = npt.NDArray[np.float32]
 
@@ -49,13 +50,7 @@ class VadOptions:
 
     def validate(self) -> "VadOptions":
         """Return self, or raise `OptionError` naming the field, its value and what is allowed."""
-        for name in ("threshold", "neg_threshold"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise OptionError(f"{name} must lie in 0..1, got {value}")
-        for name in ("min_speech_duration_ms", "min_silence_duration_ms", "speech_pad_ms"):
-            if not getattr(self, name) >= 0:
-                raise OptionError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        check_fields(self, _RULES)
         if not self.max_speech_duration_s * 1000 > 2 * self.speech_pad_ms:
             raise OptionError(
                 f"max_speech_duration_s must exceed the padding on both sides "
@@ -69,6 +64,14 @@ class VadOptions:
             return self.neg_threshold
         return max(self.threshold - 0.15, 0.01)
 
+
+_RULES = {
+    "threshold": FROM_0_TO_1,
+    "neg_threshold": FROM_0_TO_1,
+    "min_speech_duration_ms": AT_LEAST_0,
+    "min_silence_duration_ms": AT_LEAST_0,
+    "speech_pad_ms": AT_LEAST_0,
+}
 
 # In batches: pauses between phrases, not only between paragraphs, as in faster-whisper's pipeline.
 PAUSES = VadOptions(min_silence_duration_ms=160)
@@ -153,12 +156,10 @@ class VoiceMonitor:
 
     def hear(self, samples: Float32) -> Float32:
         """The next samples (n,) -> probabilities of the blocks that they complete."""
-        self._samples = np.concatenate([self._samples, samples])
-        blocks = _with_context(self._samples)
-        if not len(blocks):
-            return np.empty(0, np.float32)
-        self._samples = self._samples[len(blocks) * BLOCK_SAMPLES :]
-        probabilities = self._network(blocks)
+        samples = np.concatenate([self._samples, samples])
+        blocks = _with_context(samples)
+        probabilities = self._network(blocks) if len(blocks) else np.empty(0, np.float32)
+        self._samples = samples[len(blocks) * BLOCK_SAMPLES :]  # not before: the network may fail
         for probability in probabilities:
             self._take(probability)
         return probabilities

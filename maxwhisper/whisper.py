@@ -4,7 +4,7 @@ Fulfils `engine.Engine`. In: a checkpoint and a recording. Out: a `Transcript`.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from maxwhisper.transcribe.packing import speech_clips
 from maxwhisper.transcribe.stream import Stream
 from maxwhisper.transcript import Transcript
 from maxwhisper.vad import PAUSES, VadOptions, VoiceMonitor
+from maxwhisper.validation import check_value
 
 Audio = str | Path | bytes | Waveform
 
@@ -94,7 +95,8 @@ class Whisper:
             except SomeUnreadable as error:
                 raise error.errors[0] from None
             return transcript
-        options = (options or TranscribeOptions()).changed(changes).validate()
+        check_value("vad", vad, VadOptions | bool | None)
+        options = _options(options, changes).validate()
         clock, start = StageClock(), time.perf_counter()
         waveform = _samples(audio, clock)
         clips: tuple[float, ...] = (0.0,)
@@ -123,7 +125,8 @@ class Whisper:
         `on_segment` is told the recording's index too. Every result has the timings of all. Raises
         `SomeUnreadable`, which holds the other transcripts, when all that can be read has been.
         """
-        options = (options or TranscribeOptions()).changed(changes)
+        options = _options(options, changes)
+        check_value("vad", vad, VadOptions | bool | None)
         clock, start = StageClock(), time.perf_counter()
         unreadable: dict[int, AudioError] = {}
 
@@ -164,9 +167,16 @@ class Whisper:
         looked for. One stream at a time, and no `transcribe` in between feeds from another thread.
         Raises as `transcribe`.
         """
-        options, how = (options or TranscribeOptions()).changed(changes), how or StreamOptions()
+        options = _options(options, changes)
+        check_value("how", how, StreamOptions | None)
+        how = how or StreamOptions()
         listener = NetworkListener(self.network, options, self.checkpoint.alignment_heads)
         return Stream(listener, how, VoiceMonitor(how.validate().speech) if how.vad else None)
+
+
+def _options(options: TranscribeOptions | None, changes: Mapping[str, object]) -> TranscribeOptions:
+    check_value("options", options, TranscribeOptions | None)
+    return (options or TranscribeOptions()).changed(changes)
 
 
 def _samples(audio: Audio, clock: StageClock) -> Waveform:

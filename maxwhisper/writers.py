@@ -15,6 +15,7 @@ from maxwhisper.errors import OptionError
 from maxwhisper.languages import LANGUAGES
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript, Word
+from maxwhisper.validation import AT_LEAST_1, check_fields
 
 ALL = ("txt", "vtt", "srt", "tsv", "json")  # what openai-whisper means by "all"
 FORMATS = (*ALL, "verbose_json")
@@ -39,11 +40,9 @@ class LineOptions:
         self, output_formats: Collection[str], options: TranscribeOptions
     ) -> "LineOptions":
         """Return self, or raise `OptionError` for a setting that could have no effect."""
+        limits = ("max_line_width", "max_line_count", "max_words_per_line")
+        check_fields(self, dict.fromkeys(limits, AT_LEAST_1))
         given = {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
-        for name in ("max_line_width", "max_line_count", "max_words_per_line"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f"{name} must be at least 1, got {value}")
         if given and not options.word_timestamps:
             raise OptionError(f"{', '.join(given)} needs word times: give word_timestamps=True")
         if given and not set(output_formats) & set(SUBTITLES):

@@ -5,7 +5,8 @@ import numpy as np
 from maxwhisper.engine import EngineInfo
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving.race import LaneResult
-from maxwhisper.serving.runs import Run, new_run_id
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import new_run_id
 from maxwhisper.transcript import Segment, Transcript, Word
 
 ENGINES = ("openai-whisper", "faster-whisper", "maxwhisper")

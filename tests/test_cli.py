@@ -17,7 +17,7 @@ import pytest
 import maxwhisper.selftest
 from maxwhisper import bench_report, bench_tables, cli, writers
 from maxwhisper.cli import flags
-from maxwhisper.errors import OptionError
+from maxwhisper.errors import DeviceError, EngineUnavailable, NumericError, OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.selftest.result import CheckResult
 from maxwhisper.vad import PAUSES, VadOptions
@@ -119,6 +119,46 @@ def test_a_file_that_fails_does_not_stop_the_others(clip, tmp_path):
     assert (tmp_path / "out" / "clip.txt").read_text() == "and so my fellow Americans\n"
 
 
+ERRORS = [NumericError, OptionError, EngineUnavailable, DeviceError, KeyboardInterrupt]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_whatever_fails_on_a_file_the_others_are_answered(
+    clip, tmp_path, monkeypatch, capfd, error
+):
+    """NaN, an option or a device it cannot do with: but for Ctrl-C the files after it are done."""
+
+    class Engine(fake_engines.FakeEngine):
+        def transcribe(self, *args, **mode):
+            transcript = super().transcribe(*args, **mode)
+            if len(self.calls) == 2:
+                raise error("expected numbers")
+            return transcript
+
+    engine, module = Engine("plain"), sys.modules[cli.transcribe.__module__]
+    monkeypatch.setattr(module, "load_engine", lambda args, name: engine)
+    paths = [shutil.copy(clip, tmp_path / f"{n}.wav") for n in range(3)]
+    code = cli.main(["transcribe", *map(str, paths), "--json"])
+    out, err = capfd.readouterr()
+    found = json.loads(out)["transcripts"]
+    assert found[0]["text"] == fake_engines.TEXT
+    if error is KeyboardInterrupt:
+        assert (code, len(found)) == (130, 1)
+        return
+    assert code == 1
+    assert found[1] == {"file": str(paths[1]), "error": "expected numbers"}
+    assert found[2]["text"] == fake_engines.TEXT
+    assert f"maxwhisper: error: {paths[1]}: expected numbers\n" in err
+
+
+def test_an_engine_that_cannot_be_loaded_ends_it(clip):
+    run = run_with_fakes("transcribe", "none.wav", clip, clip, "--engine", "missing", "--json")
+    assert run.returncode == 1
+    complaints = [line for line in run.stderr.splitlines() if "maxwhisper: error: " in line]
+    assert len(complaints) == 2, "the file that is not there, and the engine, once"
+    assert [document["file"] for document in json.loads(run.stdout)["transcripts"]] == ["none.wav"]
+
+
 def test_files_are_openai_whispers(clip, tmp_path):
     run = run_with_fakes("transcribe", clip, "--output_dir", tmp_path)
     assert run.stdout == "[00:00.000 → 00:01.000] and so my fellow Americans\n"
@@ -143,11 +183,14 @@ def test_verbose_json_file(clip, tmp_path):
     assert (document["language"], document["task"]) == ("english", "transcribe")
 
 
-def test_files_that_cannot_be_written_are_errors(clip, tmp_path):
+def test_files_that_cannot_be_written_are_errors_and_the_text_is_not_lost(clip, tmp_path):
     (tmp_path / "file").touch()
-    run = run_with_fakes("transcribe", clip, "--output_dir", tmp_path / "file" / "folder")
+    run = run_with_fakes("transcribe", clip, "--output_dir", tmp_path / "file" / "folder", "--json")
     assert run.returncode == 1
     assert run.stderr.splitlines()[-1].startswith("maxwhisper: error: cannot write ")
+    document = json.loads(run.stdout)
+    assert document["text"] == fake_engines.TEXT
+    assert document["error"].startswith("cannot write ")
 
 
 @pytest.mark.parametrize(

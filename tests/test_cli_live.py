@@ -9,6 +9,7 @@ import pytest
 from scripted_listener import RATE, ScriptedListener, ScriptedVoice, ramp, script
 
 from maxwhisper.cli import live, main
+from maxwhisper.errors import NumericError
 from maxwhisper.stream_options import StreamOptions
 from maxwhisper.transcribe.stream import Stream
 from maxwhisper.vad import VadOptions
@@ -76,6 +77,31 @@ def test_json_is_one_object_a_line(engine, speak, capfd):
         "real_time_factor",
     }
     assert (engine.how.hop_s, engine.options.language) == (0.5, "en")
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]], ids=str)
+def test_an_error_of_the_network_costs_nothing_that_was_committed(
+    engine, speak, capfd, flags, monkeypatch
+):
+    hear = PatientListener.hear
+
+    def fail_after_3_s(listener, waveform, seek):
+        if seek * RATE // 100 + len(waveform) > 3 * RATE:
+            raise NumericError("no numbers")
+        return hear(listener, waveform, seek)
+
+    monkeypatch.setattr(PatientListener, "hear", fail_after_3_s)
+    monkeypatch.setattr(sys.modules[live.__module__], "SENTENCE_END_MARKS", ("nothing",))
+    speak(7)
+    assert main(["live", "-", "--pause_s", "9", *flags]) == 1
+    out, err = capfd.readouterr()
+    assert err.endswith("maxwhisper: error: no numbers\n")
+    if flags:
+        last = json.loads(out.splitlines()[-1])
+        assert last["error"] == "no numbers"
+        assert "Good morning," in last["transcript"]["text"]
+    else:
+        assert "Good morning," in out
 
 
 def test_speech_is_looked_for_as_the_flags_say(engine, speak):

@@ -94,6 +94,13 @@ def test_a_value_of_another_type_is_refused(changes):
         TranscribeOptions(**changes).validate()
 
 
+def test_the_type_is_said_in_full():
+    with pytest.raises(OptionError, match=r"^temperature must be of type float \| tuple\[float, "):
+        TranscribeOptions(temperature="0").validate()
+    with pytest.raises(OptionError, match=r"^task must be of type str, got None$"):
+        TranscribeOptions(task=None).validate()
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -203,7 +203,7 @@ def test_leaves_import_only_leaves():
     """Modules directly in maxwhisper/ and named here know nothing of networks or recordings."""
     leaves = {
         *("errors", "dims", "options", "stream_options", "transcript", "languages"),
-        *("vocabulary", "tokenizer"),
+        *("vocabulary", "tokenizer", "validation"),
         *("audio", "audio_child", "container", "mixdown", "samples", "vad", "mel", "reference"),
         *("scoring", "writers", "records", "machine", "clock", "paths", "palette"),
     }

@@ -120,6 +120,12 @@ def test_padding_meets_half_way_and_stays_inside():
         {"max_speech_duration_s": 0.8},
         {"max_speech_duration_s": float("nan")},
         {"min_silence_duration_ms": float("nan")},
+        {"threshold": "0.5"},
+        {"threshold": None},
+        {"neg_threshold": True},
+        {"min_speech_duration_ms": "250"},
+        {"max_speech_duration_s": None},
+        {"speech_pad_ms": [400]},
     ],
 )
 def test_impossible_options_are_refused(option):
@@ -181,3 +187,20 @@ def test_a_monitor_hears_no_speech_in_silence():
     assert monitor.hear(clip("silence")).max() < 0.5
     assert monitor.hear(np.zeros(0, np.float32)).shape == (0,)
     assert monitor.speech_end == 0
+
+
+def test_a_monitor_whose_network_fails_can_be_asked_again(monkeypatch):
+    waveform, heard = clip("plain")[:16_000], []
+
+    def run(blocks):
+        heard.append(blocks)
+        if len(heard) == 1:
+            raise RuntimeError("out of memory")
+        return np.zeros(len(blocks), np.float32)
+
+    monkeypatch.setattr(vad, "_Silero", lambda: run)
+    monitor = VoiceMonitor()
+    with pytest.raises(RuntimeError):
+        monitor.hear(waveform)
+    monitor.hear(waveform)
+    np.testing.assert_array_equal(heard[1], heard[0])

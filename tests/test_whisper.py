@@ -130,6 +130,27 @@ def test_an_unreadable_recording_costs_no_other(whisper):
         whisper.transcribe(b"no recording", FREE, batch_size=2)
 
 
+@pytest.mark.parametrize("size", ["8", 8.0, True, 0, -1, float("nan")])
+def test_a_batch_is_a_number_of_windows(whisper, size):
+    for transcribe, audio in ((whisper.transcribe, None), (whisper.transcribe_many, [None])):
+        with pytest.raises(OptionError, match=r"batch_size must be .*, got "):
+            transcribe(audio, FREE, batch_size=size)
+    with pytest.raises(OptionError, match="batch_size must be of type int, got None"):
+        whisper.transcribe_many([], FREE, batch_size=None)
+
+
+@pytest.mark.parametrize("vad", ["no", 0, 0.5, {"threshold": 0.5}])
+def test_speech_is_looked_for_or_not(whisper, vad):
+    silence = np.zeros(1600, np.float32)
+    for mode in ({}, {"batch_size": 2}):
+        with pytest.raises(OptionError, match=r"vad must be of type .*VadOptions \| bool \| None"):
+            whisper.transcribe(silence, FREE, vad=vad, **mode)
+    with pytest.raises(OptionError, match="how must be of type"):
+        whisper.stream(FREE, vad)
+    with pytest.raises(OptionError, match="options must be of type"):
+        whisper.transcribe(silence, vad)
+
+
 def test_options_by_name(whisper):
     waveform = speech([20] * 10)
     assert (

@@ -181,6 +181,8 @@ def test_verbose_json():
         (LineOptions(max_line_count=2), ["srt"], WITH_WORDS, "needs max_line_width"),
         (LineOptions(False, 40, 2, 3), ["srt"], WITH_WORDS, "no effect beside max_line_count"),
         (LineOptions(max_line_width=0), ["srt"], WITH_WORDS, "at least 1, got 0"),
+        (LineOptions(max_line_width="40"), ["srt"], WITH_WORDS, "must be of type int"),
+        (LineOptions(highlight_words=1), ["srt"], WITH_WORDS, "must be of type bool"),
         (LineOptions(max_words_per_line=-1), ["srt"], WITH_WORDS, "at least 1, got -1"),
     ],
 )

@@ -23,7 +23,8 @@ from maxwhisper.options import TranscribeOptions
 from maxwhisper.records import device_name
 from maxwhisper.serving.fair_use import FairUse, Limits
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.runs import Run, RunStore
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import RunStore
 from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.examples import Example, load_examples
 from maxwhisper.ui.race_run import Request, Runner, Source

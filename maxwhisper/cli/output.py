@@ -48,9 +48,10 @@ def json_text(document: Mapping[str, Any]) -> str:
     return json.dumps(_finite(document), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def report(error: MaxWhisperError) -> None:
-    """One line on standard error."""
-    print(f"maxwhisper: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+def report(error: MaxWhisperError, about: str | None = None) -> None:
+    """One line on standard error; it begins with what it is about, where that need be said."""
+    text = str(error) if about is None or about in str(error) else f"{about}: {error}"
+    print(f"maxwhisper: error: {' '.join(text.split())}", file=sys.stderr, flush=True)
 
 
 def write_file(path: Path, text: str) -> None:

@@ -1,7 +1,7 @@
 """`transcribe`: recordings to text on standard output, and to files where formats are asked for.
 
-In: parsed arguments and the answer stream. Out: an exit code. A recording that cannot be used is
-reported and does not stop the others; an engine that cannot be loaded does.
+In: parsed arguments and the answer stream. Out: an exit code. A recording that fails, whatever the
+reason, is reported and does not stop the others; an engine that cannot be loaded does.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from maxwhisper.cli.commands import load_engine
 from maxwhisper.cli.flags import line_options_from, options_from, vad_from
 from maxwhisper.cli.output import json_text, progress, report, write_file
 from maxwhisper.engine import Engine, Waveform
-from maxwhisper.errors import AudioError, OptionError, OutputError
+from maxwhisper.errors import AudioError, MaxWhisperError, OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript
 from maxwhisper.vad import PAUSES, VadOptions
@@ -57,27 +57,39 @@ def transcribe(args: argparse.Namespace, out: TextIO) -> int:
     outputs = _outputs(args, options)
     mode = mode_of(args)
     engine: Engine | None = None
+    is_one = len(args.files) == 1
     documents: list[dict[str, Any]] = []
-    for recording in args.files:
-        try:
-            waveform = decode(recording)
-            engine = engine or load_engine(args, args.engine)
-            if len(args.files) > 1 and not args.json:
-                print(f"{recording}:", file=out, flush=True)
-            transcript = _transcribe(engine, waveform, options, mode, None if args.json else out)
-            outputs.write(recording, transcript, options)
-        except (AudioError, OptionError, OutputError) as error:
-            report(error)
-            documents.append({"file": recording, "error": str(error)})
-        else:
-            document = transcript.to_dict() | {"engine": engine.info.to_dict()}
-            documents.append({"file": recording, **document} if len(args.files) > 1 else document)
-    n_failed = sum("error" in document for document in documents)
-    if args.json and len(args.files) > 1:
+    try:
+        for recording in args.files:
+            document: dict[str, Any] = {} if is_one else {"file": recording}
+            try:
+                waveform = decode(recording)
+                engine = engine or load_engine(args, args.engine)
+                if not is_one and not args.json:
+                    print(f"{recording}:", file=out, flush=True)
+                transcript = _transcribe(
+                    engine, waveform, options, mode, None if args.json else out
+                )
+                document |= transcript.to_dict() | {"engine": engine.info.to_dict()}
+                outputs.write(recording, transcript, options)
+            except MaxWhisperError as error:
+                if engine is None and not isinstance(error, AudioError):
+                    raise  # it cannot be loaded: nothing can be transcribed
+                report(error, about=None if is_one else recording)
+                document["error"] = str(error)
+            documents.append(document)
+    finally:  # what is done is answered, whatever ends it early
+        if args.json:
+            _answer(documents, is_one, out)
+    return 1 if any("error" in document for document in documents) else 0
+
+
+def _answer(documents: Sequence[dict[str, Any]], is_one: bool, out: TextIO) -> None:
+    """The one transcript, or an entry for each recording; nothing where there is nothing to say."""
+    if not is_one and documents:
         out.write(json_text({"transcripts": documents}))
-    elif args.json and not n_failed:
+    elif is_one and documents and "text" in documents[0]:
         out.write(json_text(documents[0]))
-    return 1 if n_failed else 0
 
 
 def _outputs(args: argparse.Namespace, options: TranscribeOptions) -> Outputs:

@@ -12,11 +12,9 @@ import secrets
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -24,103 +22,22 @@ import numpy as np
 from maxwhisper import writers
 from maxwhisper.audio import decode
 from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import EngineInfo, Waveform
+from maxwhisper.engine import Waveform
 from maxwhisper.errors import MaxWhisperError
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.records import check_fields
-from maxwhisper.serving.race import LaneResult
-from maxwhisper.transcript import Transcript
+from maxwhisper.serving.run import Run
 
 KEEP_DAYS = 7
 PASSING_S = 3600  # a run that its visitor does not want kept, where no page told us it was closed
 KEEP_RUNS = 200  # with ten-minute recordings: 2 GB of FLAC at most
-SCHEMA = 1  # of run.json; a file of another one is not read
 _ID_BYTES = 12  # 96 random bits: nobody guesses a link
 _ID = re.compile(r"[A-Za-z0-9_-]{16}")
 _RECORD, AUDIO_NAME, ZIP_NAME = "run.json", "audio.flac", "run.zip"
 _PASSING = "passing"  # an empty file in the folder of a run that is not to be kept
 _DAY_S = 86_400
 
-_FIELDS = {
-    "id": (str,),
-    "when": (str,),
-    "model": (str,),
-    "machine": (dict,),
-    "options": (dict,),
-    "rounds": (int,),
-    "audio_name": (str,),
-    "audio_s": (int, float),
-    "reference": (str,),
-    "results": (list,),
-    "refused": (dict,),
-    "engines": (dict,),
-}
-
 
 class RunNotFound(MaxWhisperError):
     """No run under this link: never was, or is gone."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One race and everything it was measured with. `refused` maps an engine to its reason,
-    `engines` to what it was running; `reference` is what was said, "" when unknown."""
-
-    id: str
-    when: str  # ISO 8601, UTC
-    model: str
-    machine: Mapping[str, Any]  # `maxwhisper.machine.describe()`
-    options: TranscribeOptions
-    rounds: int
-    audio_name: str
-    audio_s: float
-    reference: str
-    results: tuple[LaneResult, ...]
-    refused: Mapping[str, str]
-    engines: Mapping[str, EngineInfo]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready mapping: the fields, and the `schema` number."""
-        return {
-            "schema": SCHEMA,
-            **{name: getattr(self, name) for name in _FIELDS},
-            "machine": dict(self.machine),
-            "options": self.options.to_dict(),
-            "results": [
-                {**asdict(result), "transcript": result.transcript.to_dict()}
-                for result in self.results
-            ],
-            "refused": dict(self.refused),
-            "engines": {name: info.to_dict() for name, info in self.engines.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, mapping: Mapping[str, Any]) -> "Run":
-        """What `to_dict` wrote. Raises `ValueError` that names what is wrong."""
-        if mapping.get("schema") != SCHEMA:
-            raise ValueError(f"run.schema: expected {SCHEMA}, got {mapping.get('schema')!r}")
-        check_fields("run", mapping, _FIELDS)
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in mapping["options"].items()}
-        try:
-            return cls(
-                **{name: mapping[name] for name in _FIELDS}
-                | {
-                    "options": TranscribeOptions().changed(options).validate(),
-                    "results": tuple(map(_result, mapping["results"])),
-                    "engines": {n: EngineInfo(**e) for n, e in mapping["engines"].items()},
-                }
-            )
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"run: expected what this version writes: {error}") from error
-
-
-def _result(mapping: Mapping[str, Any]) -> LaneResult:
-    lists = {name: tuple(mapping[name]) for name in ("seconds", "disturbed_by", "spoken_s")}
-    transcript = Transcript.from_dict(mapping["transcript"])
-    result = LaneResult(**{**mapping, **lists, "transcript": transcript})
-    if not result.seconds or len(result.spoken_s) != len(transcript.segments):
-        raise ValueError(f"run.results: {result.engine} lacks the times of rounds or segments")
-    return result
 
 
 def new_run_id() -> str:

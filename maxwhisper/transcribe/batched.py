@@ -32,6 +32,7 @@ from maxwhisper.transcribe.silence import is_silence, seek_after_words
 from maxwhisper.transcribe.word_times import add_word_times, text_tokens
 from maxwhisper.transcript import Segment, Transcript
 from maxwhisper.vad import PAUSES, VadOptions, speech_spans
+from maxwhisper.validation import AT_LEAST_1, check_value
 
 BATCH_SIZE = 8  # windows, as in faster-whisper's batched pipeline
 
@@ -48,8 +49,7 @@ def check_options(options: TranscribeOptions, batch_size: int, heads: Heads) -> 
     """
     sequential.check_options(options)
     options.require_supported("maxwhisper in batches", set(options.to_dict()) - UNSUPPORTED)
-    if batch_size < 1:
-        raise OptionError(f"batch_size must be at least 1 window, got {batch_size}")
+    check_value("batch_size", batch_size, int, AT_LEAST_1)
     if options.word_timestamps and not heads:
         raise OptionError("word_timestamps needs alignment heads: pass the checkpoint's")
 

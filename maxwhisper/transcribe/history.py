@@ -30,7 +30,7 @@ class History:
         if not self.carry:
             return tuple(self.tokens[self.reset_since :])
         ignored = max(len(self.initial_prompt), self.reset_since)
-        remaining = self.most - len(self.initial_prompt)
+        remaining = self.most - len(self.initial_prompt)  # none left: [-0:], all, as upstream
         return (*self.initial_prompt, *self.tokens[ignored:][-remaining:])
 
     def add(self, segments: Sequence[Segment]) -> None:

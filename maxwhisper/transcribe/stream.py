@@ -8,7 +8,6 @@ nothing is decoded. Samples are counted from the stream's start. Knows no networ
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -55,7 +54,8 @@ class Stream:
     """A recording that is still being made. Memory: 30 s of samples, and the text. Not thread-safe.
 
     What is committed depends on the samples alone, not on how they are cut into chunks, unless
-    `keep_up` leaves hops out.
+    `keep_up` leaves hops out. An error of the network loses nothing: the samples that were given
+    are kept, and `feed` and `finish` go on where it broke off.
     """
 
     def __init__(
@@ -69,9 +69,11 @@ class Stream:
         self._buffer = np.zeros(_whole_frames(self._options.window_s), np.float32)
         self._start = 0  # of the window, which the buffer holds from here to `_received`
         self._received = 0
+        self._unread = np.zeros(0, np.float32)  # given, but the network failed before their turn
         self._next = self._hop  # when the window is heard again
         self._settled = 0  # speech before is committed, to its last word
         self._said: list[Word] = []  # committed words of the window
+        self._news: list[Word] = []  # committed, but in no update yet
         self._tentative: list[Word] = []
         self._hypothesis: Hypothesis | None = None  # the window as it was heard last
         self._segments: list[Segment] = []  # committed; their words alone are up to date
@@ -81,40 +83,42 @@ class Stream:
     def feed(self, pcm: npt.ArrayLike) -> Update:
         """Add mono 16 kHz samples (n,), any number: float32 in about -1..1, or int16.
 
-        Raises `AudioError` for what is no such array, and after `finish`.
+        Raises `AudioError` for what is no such array, and after `finish`; what the network raises
+        comes through. The samples are taken all the same: do not feed them again.
         """
         if self._transcript is not None:
             raise AudioError(
                 "stream_finished", "expected no samples after finish(): open another stream"
             )
-        samples, committed = from_array(pcm), []
-        start_s = time.perf_counter()
-        while len(samples):
-            n = min(len(samples), self._next - self._received)
-            self._append(samples[:n])
-            samples = samples[n:]
-            if self._received == self._next:
-                committed += self._advance(is_behind=len(samples) >= self._hop)
-        self._busy_s += time.perf_counter() - start_s
-        return self._update(committed)
+        self._read(np.concatenate([self._unread, from_array(pcm)]))
+        return self._update()
 
     def finish(self) -> Transcript:
-        """Commit what is left; the transcript of all that was committed. Once: then it is kept."""
+        """Commit what is left; the transcript of all that was committed. Once: then it is kept.
+
+        What the network raises comes through; then `committed` is what there is, and `finish` may
+        be tried again.
+        """
         if self._transcript is None:
+            self._read(self._unread)
             start_s = time.perf_counter()
             if self._speech_end > self._settled and self._n_samples >= HOP_LENGTH:
                 self._hear(is_last=True)
             self._busy_s += time.perf_counter() - start_s
-            segments = tuple(self._finished(segment) for segment in self._segments)
-            self._transcript = Transcript(
-                text="".join(segment.text for segment in segments),
-                language=self._listener.language.code,
-                language_probabilities=self._listener.language.probabilities,
-                segments=segments,
-                duration=self._received / SAMPLE_RATE,
-                timings={**self._listener.clock.seconds, "total": self._busy_s},
-            )
+            self._transcript = self.committed()
         return self._transcript
+
+    def committed(self) -> Transcript:
+        """The transcript of all that was committed so far."""
+        segments = tuple(self._finished(segment) for segment in self._segments)
+        return Transcript(
+            text="".join(segment.text for segment in segments),
+            language=self._listener.language.code,
+            language_probabilities=self._listener.language.probabilities,
+            segments=segments,
+            duration=self._received / SAMPLE_RATE,
+            timings={**self._listener.clock.seconds, "total": self._busy_s},
+        )
 
     @property
     def _n_samples(self) -> int:
@@ -128,21 +132,33 @@ class Stream:
     def _is_full(self) -> bool:
         return self._n_samples == len(self._buffer)
 
+    def _read(self, samples: Waveform) -> None:
+        """Take samples hop by hop. If the network fails, the rest waits, and the hop with it."""
+        start_s = time.perf_counter()
+        try:
+            while len(samples) or self._received == self._next:
+                n = min(len(samples), self._next - self._received)
+                self._append(samples[:n])
+                samples = samples[n:]
+                if self._received == self._next:
+                    self._advance(is_behind=len(samples) >= self._hop)
+        finally:
+            self._unread = samples.copy()
+            self._busy_s += time.perf_counter() - start_s
+
     def _append(self, samples: Waveform) -> None:
-        self._buffer[self._n_samples : self._n_samples + len(samples)] = samples
-        self._received += len(samples)
         if self._voice is not None:
             self._voice.hear(samples)
+        self._buffer[self._n_samples : self._n_samples + len(samples)] = samples
+        self._received += len(samples)
 
-    def _advance(self, is_behind: bool) -> list[Word]:
-        """A hop is complete, or the window is full: newly committed words."""
-        committed: list[Word] = []
+    def _advance(self, is_behind: bool) -> None:
+        """A hop is complete, or the window is full."""
         if self._speech_end <= self._settled:
             self._rest()
         elif self._is_full or not (is_behind and self._options.keep_up):
-            committed = self._hear()
+            self._hear()
         self._next = min(self._received + self._hop, self._start + len(self._buffer))
-        return committed
 
     def _rest(self) -> None:
         """Nobody spoke since everything was committed: forget the window after a while."""
@@ -155,7 +171,7 @@ class Stream:
         self._hypothesis, self._said = None, []
         self._move_to(max(self._start, self._settled, self._received - self._lead))
 
-    def _hear(self, is_last: bool = False) -> list[Word]:
+    def _hear(self, is_last: bool = False) -> None:
         """Hear the window and commit what two hearings agree on, or all that a pause ends."""
         silence_s = (self._received - self._speech_end) / SAMPLE_RATE
         hypothesis = self._listener.hear(
@@ -170,14 +186,13 @@ class Stream:
             n_new = agreed(self._tentative, news)
         if self._is_full:
             n_new = max(n_new, hypothesis.n_closed - n_said)
-        committed = self._commit(hypothesis, n_said, n_said + n_new)
+        self._commit(hypothesis, n_said, n_said + n_new)
         self._tentative = news[n_new:]
         self._hypothesis = hypothesis
         if self._is_full and not is_last:
             self._close(hypothesis)
-        return committed
 
-    def _commit(self, hypothesis: Hypothesis, first: int, end: int) -> list[Word]:
+    def _commit(self, hypothesis: Hypothesis, first: int, end: int) -> None:
         """Keep words first..end of a hypothesis; none begins before the one before it has ended."""
         committed: list[Word] = []
         n = 0
@@ -187,7 +202,7 @@ class Stream:
                     committed.append(self._keep(segment, word, opens=i == 0))
                 n += 1
         self._said += committed
-        return committed
+        self._news += committed
 
     def _keep(self, segment: Segment, word: Word, opens: bool) -> Word:
         """Add a word to the transcript, in a new segment if it opens one."""
@@ -218,13 +233,14 @@ class Stream:
         self._buffer[: len(rest)] = rest
         self._start = start
 
-    def _update(self, committed: Sequence[Word]) -> Update:
+    def _update(self) -> Update:
         received_s, lag_s = self._received / SAMPLE_RATE, 0.0
+        committed, self._news = tuple(self._news), []
         if self._speech_end > self._settled:
             last_word_s = self._said[-1].end if self._said else 0.0
             lag_s = received_s - max(last_word_s, max(self._start, self._settled) / SAMPLE_RATE)
         return Update(
-            committed=tuple(committed),
+            committed=committed,
             tentative="".join(word.word for word in self._tentative),
             received_s=received_s,
             lag_s=lag_s,

@@ -9,7 +9,8 @@ import html
 from pathlib import Path
 
 from maxwhisper.records import device_name, machine_line
-from maxwhisper.serving.runs import PASSING_S, ZIP_NAME, Run, RunStore
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import PASSING_S, ZIP_NAME, RunStore
 from maxwhisper.ui.recorded import day, moment
 
 JS = (Path(__file__).parent / "kept.js").read_text(encoding="utf-8")

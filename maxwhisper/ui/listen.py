@@ -10,7 +10,8 @@ from pathlib import Path
 import gradio as gr
 
 from maxwhisper.serving.race import LaneResult
-from maxwhisper.serving.runs import AUDIO_NAME, Run, RunStore
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import AUDIO_NAME, RunStore
 from maxwhisper.ui.diff import Column, align, count, diff_html
 from maxwhisper.ui.doubts import legend_html, segments_html
 from maxwhisper.ui.karaoke import karaoke_html

@@ -14,7 +14,8 @@ import gradio as gr
 
 from maxwhisper.checkpoint import DEFAULT_MODEL, about
 from maxwhisper.engine import ENGINES
-from maxwhisper.serving.runs import Run, RunNotFound
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import RunNotFound
 from maxwhisper.ui import kept, replay
 from maxwhisper.ui.errors import in_words, shown_errors
 from maxwhisper.ui.examples import Example

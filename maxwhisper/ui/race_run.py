@@ -20,7 +20,8 @@ from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import race
 from maxwhisper.serving.fair_use import HERE, FairUse
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.runs import Run, RunNotFound, RunStore, new_run_id
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import RunNotFound, RunStore, new_run_id
 from maxwhisper.serving.status import RunCancelled
 from maxwhisper.serving.turns import Place, Turns
 from maxwhisper.serving.uploads import Uploads

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from maxwhisper.palette import colour
 from maxwhisper.serving.race import LaneResult
-from maxwhisper.serving.runs import Run
+from maxwhisper.serving.run import Run
 
 JS = (Path(__file__).parent / "replay.js").read_text(encoding="utf-8")
 MAX_TICKS = 200  # marks a track: more would be a grey bar

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import plotly.graph_objects as go
 
 from maxwhisper.checkpoint import about, available
-from maxwhisper.serving.runs import Run
+from maxwhisper.serving.run import Run
 from maxwhisper.ui.charts import speed_chart
 from maxwhisper.ui.lanes import Lane
 from maxwhisper.ui.scores import Score, score, verdict

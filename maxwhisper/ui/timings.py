@@ -15,7 +15,8 @@ import plotly.graph_objects as go
 from maxwhisper.palette import colour
 from maxwhisper.records import machine_line
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.runs import Run, RunStore
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import RunStore
 from maxwhisper.serving.status import Status
 from maxwhisper.ui.accuracy_chart import accuracy_chart
 from maxwhisper.ui.recorded import Records, badge_html, day

@@ -15,7 +15,8 @@ from maxwhisper.engine import OURS
 from maxwhisper.options import GREEDY
 from maxwhisper.serving.fair_use import Limits
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.runs import Run, RunStore
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import RunStore
 from maxwhisper.serving.uploads import KEPT_IN_MEMORY, MAX_AUDIO_S, TIME_TO_LIVE_S
 from maxwhisper.ui.diagram import diagram_svg
 from maxwhisper.ui.examples import Example

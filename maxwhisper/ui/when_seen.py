@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from maxwhisper.serving.runs import Run, RunStore
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import RunStore
 from maxwhisper.ui.errors import shown_errors
 
 LOADING = '<p class="before" role="status">Drawing …</p>'  # until a tab's first drawing is there

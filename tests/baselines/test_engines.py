@@ -235,6 +235,10 @@ def test_how_speech_is_looked_for_reaches_faster_whisper_and_is_refused_by_the_o
         assert asdict(given) == asdict(replace(how, max_speech_duration_s=min(longest_s, 30)))
     with pytest.raises(OptionError, match=r"threshold must lie in 0\.\.1"):
         engines[1].transcribe(clip, OPTIONS, vad=VadOptions(threshold=2))
+    with pytest.raises(OptionError, match="vad must be of type"):
+        engines[1].transcribe(clip, OPTIONS, vad="no")
+    with pytest.raises(OptionError, match="batch_size must be of type int, got '2'"):
+        engines[1].transcribe(clip, OPTIONS, batch_size="2")
     with pytest.raises(OptionError, match="clip_timestamps only where no speech is looked for"):
         engines[1].transcribe(clip, replace(OPTIONS, clip_timestamps="0,5"), vad=how)
     with pytest.raises(OptionError, match="openai-whisper has no speech detection"):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from fake_runs import ENGINES, make_run, waveform
 
-from maxwhisper.serving.runs import Run, RunNotFound, RunStore, new_run_id
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import RunNotFound, RunStore, new_run_id
 
 DAY_S = 86_400
 

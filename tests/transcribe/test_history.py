@@ -27,6 +27,14 @@ def test_carried_prompt_leaves_room_for_itself():
     assert history.prompt() == (1, 2, 3)
 
 
+@pytest.mark.parametrize(("most", "kept"), [(3, [10, 11, 12]), (2, [11, 12]), (1, [12])])
+def test_a_carried_prompt_that_leaves_no_room_is_the_references(most, kept):
+    """[-0:] is everything, [-(-1):] all but one: whoever cuts to `most` then loses the prompt."""
+    history = History((1, 2, 3), carry=True, most=most)
+    history.tokens.extend([10, 11, 12])
+    assert history.prompt() == (1, 2, 3, *kept)
+
+
 def test_a_reset_forgets_a_prompt_that_is_not_carried():
     history = History((1, 2, 3), carry=False, most=5)
     assert history.prompt() == (1, 2, 3)

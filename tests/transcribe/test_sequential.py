@@ -82,6 +82,12 @@ def test_each_window_is_prompted_with_what_was_said():
     ]
 
 
+def test_a_silent_window_leaves_the_prompt_for_the_next():
+    network, _ = run(90, silent=0, condition_on_previous_text=False, initial_prompt="zero")
+    prompted = [TOKENIZER.sot_prev, *TOKENIZER.encode(" zero"), TOKENIZER.sot]
+    assert network.prompts == [prompted, prompted, [TOKENIZER.sot]]
+
+
 def test_without_conditioning_only_the_first_window_has_a_prompt():
     network, transcript = run(70, condition_on_previous_text=False, initial_prompt="zero")
     prompt = TOKENIZER.encode(" zero")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scripted_listener import RATE, Said, ScriptedListener, ScriptedVoice, ramp, script
 
-from maxwhisper.errors import AudioError, OptionError
+from maxwhisper.errors import AudioError, NumericError, OptionError
 from maxwhisper.stream_options import StreamOptions
 from maxwhisper.transcribe.stream import Stream
 from maxwhisper.vad import VadOptions
@@ -186,6 +186,82 @@ def test_short_streams(n_samples):
     assert len(stream.finish().words) == (n_samples >= 160)  # a whole mel frame
 
 
+class FailingListener(ScriptedListener):
+    """Its network fails now and then, or from `dies_at` windows on."""
+
+    n_calls = 0
+    dies_at = float("inf")
+
+    def hear(self, waveform, seek):
+        self.n_calls += 1
+        if self.n_calls % 3 == 2 or len(self.windows) >= self.dies_at:
+            raise NumericError("no numbers")
+        return super().hear(waveform, seek)
+
+
+class FailingVoice(ScriptedVoice):
+    def hear(self, samples):
+        self.n_calls = getattr(self, "n_calls", 0) + 1
+        if self.n_calls % 5 == 3:
+            raise RuntimeError("onnxruntime")
+        super().hear(samples)
+
+
+def patient(act, samples=None):
+    """Feed, or finish, and go on while something fails: the answer, and how often it failed."""
+    for n_failures in range(100):
+        try:
+            return (act() if samples is None else act(samples)), n_failures
+        except (NumericError, RuntimeError):
+            samples = samples if samples is None else samples[:0]
+    raise AssertionError("fails for ever")
+
+
+@pytest.mark.parametrize("window_s", [6.0, 30.0])
+def test_a_failing_network_costs_no_word(window_s):
+    """Chunks hold several hops: what follows the failing one is kept, and so is what was said."""
+    words, seconds = script(SENTENCES[:6], pause_s=0.4), 22
+    how = StreamOptions(window_s=window_s)
+    _, _, expected = run(words, seconds, options=how)
+    for seed in range(5):
+        stream = Stream(FailingListener(words), how, FailingVoice(words))
+        samples, at, updates, n_failures = ramp(seconds), 0, [], 0
+        for n in random_chunks(seed, seconds):
+            update, n_failed = patient(stream.feed, samples[at : at + n])
+            updates.append(update)
+            n_failures, at = n_failures + n_failed, at + n
+        transcript, n_failed = patient(stream.finish)
+        assert n_failures > 5
+        assert transcript.segments == expected.segments, f"seed {seed}"
+        assert transcript.duration == seconds
+        n_words = len(committed(updates))
+        assert committed(updates) == list(transcript.words[:n_words])
+
+
+def test_what_was_committed_outlives_the_network():
+    words = script(SENTENCES[:6], pause_s=0.4)
+    listener = FailingListener(words)
+    listener.dies_at, stream = 8, Stream(listener, None, ScriptedVoice(words))
+    samples = ramp(22)
+    with pytest.raises(NumericError):
+        stream.feed(samples)
+    buffer = stream._unread.copy()
+    samples[:] = 0  # the caller may use his array again
+    np.testing.assert_array_equal(stream._unread, buffer)
+    for act in (stream.finish, lambda: stream.feed(ramp(0)), stream.finish):
+        with pytest.raises(NumericError):
+            act()
+    said = stream.committed()
+    assert 5 < len(said.words) < len(words)
+    heard = [word.word.strip(" .") for word in said.words]
+    assert heard == [said.text for said in words][: len(heard)]
+    assert said.duration < 22
+    listener.dies_at = float("inf")
+    transcript, _ = patient(stream.finish)
+    heard = [word.word.strip(" .") for word in transcript.words]
+    assert heard == [said.text for said in words]
+
+
 def test_feeding_after_the_end_is_an_error():
     stream = Stream(ScriptedListener([]))
     assert stream.finish() is stream.finish()
@@ -229,6 +305,15 @@ def test_how_much_is_kept_before_speech_and_when_it_parts():
         {"window_s": 6.0, "vad": VadOptions(min_speech_duration_ms=5900)},
         {"max_speech_duration_s": 9.0},
         {"threshold": 1.5},
+        {"hop_s": "1"},
+        {"hop_s": True},
+        {"hop_s": float("nan")},
+        {"window_s": None},
+        {"pause_s": float("nan")},
+        {"pause_s": "0.5"},
+        {"vad": "no"},
+        {"keep_up": None},
+        {"threshold": "0.5"},
     ],
 )
 def test_impossible_options_are_refused(options):

@@ -10,7 +10,8 @@ from fake_page import served_page, write_wav
 from fake_runs import make_run, waveform
 
 from maxwhisper.options import GREEDY
-from maxwhisper.serving.runs import Run, RunNotFound
+from maxwhisper.serving.run import Run
+from maxwhisper.serving.runs import RunNotFound
 
 
 @pytest.fixture(scope="module")
