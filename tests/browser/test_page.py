@@ -80,6 +80,18 @@ def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
     page.wait_for_function(RUN_ENABLED)  # and again
 
 
+def test_a_race_comes_into_view_with_its_stop(open_page):
+    page = open_page(width=390, height=844)
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.locator("#run").evaluate("e => e.scrollIntoView({block: 'end'})")
+    top = "document.querySelector('.lanes').getBoundingClientRect().top / innerHeight"
+    assert page.evaluate(top) > 0.6
+    page.click("#run")
+    page.wait_for_function(f"() => {top} < 0.8")
+    assert page.evaluate("document.querySelector('#stop').getBoundingClientRect().top") > -1
+
+
 def test_the_model_and_its_limits_stand_beside_the_result(open_page):
     page = open_page()
     assert "demo is a small English Whisper" in page.inner_text(".notice")
