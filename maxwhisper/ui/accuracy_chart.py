@@ -22,6 +22,7 @@ def accuracy_chart(scores: Sequence[Score]) -> go.Figure | None:
             x=[100 * wer],
             y=[score.result.rtfx],
             mode="markers",
+            cliponaxis=False,  # a mark at 0 % is whole
             name=score.engine,
             marker={"size": 16, "symbol": _MARKS[i % len(_MARKS)], "color": colour(score.engine)},
             hovertemplate="%{x:.1f} % WER, RTFx %{y:.1f}",
@@ -35,6 +36,6 @@ def accuracy_chart(scores: Sequence[Score]) -> go.Figure | None:
     worst = max(wer for _, wer in known)
     fastest = max(score.result.rtfx for score, _ in known)
     axis = {"gridcolor": GRID, "zeroline": False, "fixedrange": True, "rangemode": "tozero"}
-    figure.update_xaxes(title_text="word error rate, %", range=[-2, max(10.0, 115 * worst)], **axis)
+    figure.update_xaxes(title_text="word error rate, %", range=[0, max(10.0, 115 * worst)], **axis)
     figure.update_yaxes(title_text="RTFx", range=[0, 1.15 * fastest], **axis)
     return figure

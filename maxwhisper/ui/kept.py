@@ -62,7 +62,7 @@ def recorded_html(run: Run) -> str:
     rounds = f"{run.rounds} rounds" if run.rounds > 1 else "one round"
     return (
         f'<p class="recorded"><strong>Recorded on {moment(run.when)}</strong>, not '
-        f"measured now. “{html.escape(run.audio_name)}”, {run.audio_s:.1f} s · model "
+        f"measured now. “<bdi>{html.escape(run.audio_name)}</bdi>”, {run.audio_s:.1f} s · model "
         f"{html.escape(run.model)} · {rounds} · {html.escape(machine_line(run.machine))}</p>"
     )
 

@@ -164,6 +164,11 @@
     const button = event.target.closest?.('[data-do]');
     if (button) DO[button.dataset.do]?.(button);
   });
+  // A race is to be seen, with its Stop, wherever it was started.
+  document.addEventListener('click', event => event.target.closest?.('#run') && setTimeout(() => {
+    if (find('.lanes').getBoundingClientRect().top > 0.6 * innerHeight)
+      find('.actions').scrollIntoView({behavior: calm ? 'auto' : 'smooth'});
+  }, 150));
   document.addEventListener('keydown', onKey);
   find('.gradio-container').append(card, keys);
   if (new URLSearchParams(location.search).get('judge') === '1') {

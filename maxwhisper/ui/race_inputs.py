@@ -208,9 +208,11 @@ def _wire(
         chosen = Source(Path(clip.path), is_upload=False, name=clip.title)
         return str(clip.path), chosen, clip.text, run_button(chosen)
 
-    # The next recording may begin to come before the server hears that the last one is gone.
+    # The next recording may begin to come before the server hears that the last one is gone, and
+    # be there before it has answered: what it then holds is asked once more, not ignored.
     gr.on([audio.clear, audio.start_recording], None, None, [outputs[-1]], js=_OFF_JS, **_QUIET)
-    gr.on([audio.upload, audio.clear], receive, [audio], outputs, **_QUIET)
+    given = [audio.upload, audio.clear]
+    gr.on(given, receive, [audio], outputs, trigger_mode="always_last", **_QUIET)
     audio.stop_recording(hear, [audio], outputs, **_QUIET)
     for button, clip in clips:
         button.click(functools.partial(choose, clip), None, [audio, *outputs], **_QUIET)

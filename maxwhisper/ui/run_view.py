@@ -14,6 +14,7 @@ from maxwhisper.checkpoint import about, available
 from maxwhisper.serving.run import Run
 from maxwhisper.ui.charts import speed_chart
 from maxwhisper.ui.lanes import Lane
+from maxwhisper.ui.recorded import moment
 from maxwhisper.ui.scores import Score, score, verdict
 
 
@@ -78,8 +79,8 @@ def chart_page(run: Run) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>maxwhisper: a race</title>'
         "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
         "padding:0 1rem}</style>"
-        f"<h1>{lead}</h1><p>{html.escape(run.audio_name)}, {run.audio_s:.1f} s, recorded on "
-        f"{html.escape(run.when)}</p>{chart}<ul>{items}</ul></html>"
+        f"<h1>{lead}</h1><p><bdi>{html.escape(run.audio_name)}</bdi>, {run.audio_s:.1f} s, "
+        f"recorded on {moment(run.when)}</p>{chart}<ul>{items}</ul></html>"
     )
 
 

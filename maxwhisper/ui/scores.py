@@ -103,12 +103,14 @@ def _texts(scores: Sequence[Score]) -> list[str]:
     texts = [s.result.transcript.text.strip() for s in scores]
     if len(scores) > 1 and len(set(texts)) == 1 and texts[0]:
         sentences.append(f"All {len(scores)} transcripts are identical, character for character.")
-    else:
+    elif any(texts):
         sentences += [
             f"{s.engine}’s words agree {s.agreement:.0%} with {REFERENCE_ENGINE}’s."
             for s in scores
             if s.agreement is not None
         ]
+    else:
+        sentences.append("No engine found speech.")
     if any(s.wer is not None for s in scores):
         rates = ", ".join(f"{s.engine} {s.wer:.1%}" for s in scores if s.wer is not None)
         sentences.append(f"Word error rate: {rates}.")

@@ -79,7 +79,7 @@ def run_html(run: Run) -> str:
     rounds = "the first of its rounds" if run.rounds > 1 else "its one round"
     return (
         f"<h3>Stages</h3>{measured_html(run, datetime.now(UTC))}"
-        f'<p class="hint">{html.escape(run.audio_name)}, {run.audio_s:.1f} s of audio, '
+        f'<p class="hint"><bdi>{html.escape(run.audio_name)}</bdi>, {run.audio_s:.1f} s of audio, '
         f"{html.escape(run.model)}. Seconds of each stage in {rounds}, by the engine’s own clock."
         f"{html.escape(note)}</p>{stages_html(works)}"
     )

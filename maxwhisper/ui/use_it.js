@@ -1,3 +1,12 @@
+// The lines for HTTP name the page by the address it was opened at.
+function setAddress() {
+  const page = (location.origin + location.pathname).replace(/\/$/, '');
+  for (const code of element.querySelectorAll('code'))
+    code.textContent = code.textContent.replace(/^PAGE=\S+/, () => `PAGE='${page}'`);
+}
+watch('value', setAddress);
+setAddress();
+
 // The copy buttons. Browsers give the clipboard only to pages that are https or local: elsewhere the
 // text is selected, ready for the keyboard.
 element.addEventListener('click', async event => {

@@ -106,11 +106,12 @@ def _lines(run: Run | None, about: About) -> str:
     else:
         model, options, rounds = run.model, run.options, run.rounds
         file = _file_of(run, about.examples)
-        note = f"What was just run on {run.audio_name}, as lines to run elsewhere."
+        name = f"<bdi>{html.escape(run.audio_name)}</bdi>"
+        note = f"What was just run on {name}, as lines to run elsewhere."
         if file == "audio.flac":
             note += " audio.flac, the recording as the engines heard it, is in the run’s ZIP."
     return (
-        f'<h3>Run it yourself</h3><p class="hint">{html.escape(note)}</p>'
+        f'<h3>Run it yourself</h3><p class="hint">{note}</p>'
         + _code("Python", python_lines(model, file, options))
         + _code("Command line", command_line(OURS, model, file, options))
         + _code("HTTP: all engines, as JSON", http_lines(model, file, rounds, options))

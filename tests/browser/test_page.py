@@ -80,6 +80,18 @@ def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
     page.wait_for_function(RUN_ENABLED)  # and again
 
 
+def test_a_race_comes_into_view_with_its_stop(open_page):
+    page = open_page(width=390, height=844)
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.locator("#run").evaluate("e => e.scrollIntoView({block: 'end'})")
+    top = "document.querySelector('.lanes').getBoundingClientRect().top / innerHeight"
+    assert page.evaluate(top) > 0.6
+    page.click("#run")
+    page.wait_for_function(f"() => {top} < 0.8")
+    assert page.evaluate("document.querySelector('#stop').getBoundingClientRect().top") > -1
+
+
 def test_the_model_and_its_limits_stand_beside_the_result(open_page):
     page = open_page()
     assert "demo is a small English Whisper" in page.inner_text(".notice")
@@ -129,17 +141,25 @@ def test_bad_upload_is_explained_and_run_comes_back(open_page, tmp_path):
     page.wait_for_function(RUN_ENABLED)
 
 
-def test_run_is_off_while_a_recording_is_on_its_way(open_page, tmp_path):
-    page = open_page()
+def test_run_waits_for_a_recording_that_is_on_its_way(open_page, served, tmp_path):
+    page, held = open_page(), []
     page.get_by_role("button", name="A short clip").click()
     page.wait_for_function(RUN_ENABLED)
-    for address in ("**/gradio_api/upload*", "**/gradio_api/queue/join*"):
-        page.route(address, lambda route: None)  # a slow network: the server knows of nothing yet
+    clicks = "**/gradio_api/queue/join*"
+    page.route(clicks, lambda route: held.append(route))  # a slow network: none is heard yet
     page.locator("#recording").get_by_label("Clear").click()
     page.wait_for_function("() => document.querySelector('#run').disabled")
-    with page.expect_request("**/gradio_api/upload*"):
-        page.set_input_files("#recording input[type=file]", write_wav(tmp_path / "next.wav", 1.5))
+    page.set_input_files("#recording input[type=file]", write_wav(tmp_path / "next.wav", 1.5))
+    page.locator("#recording").get_by_label("Clear").wait_for()  # it is there
     assert page.locator("#run").is_disabled()
+    page.route(clicks, lambda route: route.continue_())
+    while held:
+        held.pop(0).continue_()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_selector("#kept .address")
+    raced = served[3].load(page.input_value("#kept .address").partition("?run=")[2])
+    assert (raced.audio_name, raced.audio_s) == ("next.wav", 1.5)
 
 
 def test_run_stays_off_after_a_race_whose_recording_was_cleared(open_page):

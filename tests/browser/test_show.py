@@ -152,6 +152,8 @@ def test_stage_and_address_fit_and_read(open_show):
     page = open_show(width=1280)
     page.keyboard.press("f")
     page.wait_for_function("() => document.documentElement.classList.contains('stage')")
+    zoom = page.locator(".gradio-container").first.evaluate("e => getComputedStyle(e).zoom")
+    assert float(zoom) > 1, "large type"
     assert page.evaluate(OVERFLOW) <= 0
     page.keyboard.press("q")
     page.get_by_role("dialog", name="Open this page on a phone").wait_for()

@@ -83,6 +83,7 @@ def test_lines_of_the_run_can_be_copied(open_run):
         "() => [...document.querySelectorAll('.copy')].some(e => /copied|Ctrl/.test(e.textContent))"
     )
     assert "--model=tiny" in page.inner_text(".code >> nth=1")
+    assert f"PAGE='{page.url.partition('/?')[0]}'" in page.inner_text(".code >> nth=2")
 
 
 def test_before_any_run_the_tabs_explain_themselves(open_page):

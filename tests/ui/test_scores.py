@@ -65,6 +65,12 @@ def test_identical_and_different_texts():
     assert "maxwhisper’s words agree 67% with openai-whisper’s." in other
 
 
+def test_who_found_no_speech_is_not_said_to_agree():
+    said = judge(lane("openai-whisper", 1.0, text=""), lane("maxwhisper", 1.0, text=""))
+    assert "No engine found speech." in said
+    assert not any("agree" in s for s in said)
+
+
 def test_word_error_rate_needs_a_reference():
     lanes = lane("openai-whisper", 1.0), lane("maxwhisper", 1.0, text=" a short trip")
     assert not any("Word error" in s for s in judge(*lanes))

@@ -81,6 +81,7 @@ def test_speed_against_errors_needs_the_words():
     figure = accuracy_chart(score(results, "the quick brown cat jumps over it", "en"))
     assert [trace.x[0] for trace in figure.data] == pytest.approx([100 / 7] * 3)
     assert len({trace.marker.symbol for trace in figure.data}) == 3  # told apart without colour
+    assert figure.layout.xaxis.range[0] == 0, "no error rate is negative"
 
 
 @pytest.fixture
