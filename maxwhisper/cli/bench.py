@@ -107,10 +107,10 @@ def bench(args: argparse.Namespace, out: TextIO) -> int:
         return _report(args, out)
     record = _measure(args)
     bench_report.validate(record)
+    answer(out, args.json, record, [bench_tables.table(record)])  # kept, whatever cannot be written
     if args.output is not None:
         write_file(args.output, json_text(record))
     _write_figures(args.figures, [record])
-    answer(out, args.json, record, [bench_tables.table(record)])
     return 1 if bench_report.failed(record) else 0
 
 
@@ -177,9 +177,9 @@ def profile(args: argparse.Namespace, out: TextIO) -> int:
     )
     record = {"clip": clip.name, "mode": mode.name, "model": model.name}
     record |= profile(loaded, bench_cases.make_job(mode, model, clip), with_ceilings=args.ceilings)
+    answer(out, args.json, record, [table(record)])
     if args.output is not None:
         write_file(args.output, json_text(record))
-    answer(out, args.json, record, [table(record)])
     return 0
 
 
