@@ -27,7 +27,8 @@ N_POSITIONS = N_SAMPLES // POSITION  # 1500
 # How often a window has each property.
 NO_SPEECH = 0.10
 WITHOUT_TIMESTAMPS = 0.15
-PROMPTED = 0.15
+PROMPTED = 0.4
+PROMPT_TEXTS = 16  # at most, of 10 tokens each: as many as decoding passes on
 ONE_VOICE = 0.7
 CUT = 0.6  # of the full ones: the last utterance is cut by the end
 RESUMED = 2  # texts of each example with speech that begin at a random word of it
@@ -246,7 +247,8 @@ class Composer:
         """Tokens of the text before: with timestamps, as decoding passes them on, or without."""
         if rng.random() > PROMPTED:
             return []
-        texts = [self.corpus.texts[i] for i in rng.choice(self.by_length, int(rng.integers(1, 6)))]
+        chosen = rng.choice(self.by_length, int(rng.integers(1, PROMPT_TEXTS + 1)))
+        texts = [self.corpus.texts[i] for i in chosen]
         if rng.random() < 0.2:
             return self.tokenizer.encode(" " + " ".join(texts))
         times = np.sort(rng.uniform(0, 30, 2 * len(texts))).reshape(-1, 2)
