@@ -23,12 +23,12 @@ from max.graph import DeviceRef
 
 from maxwhisper.errors import DeviceError
 
-# Classes of processors that graphs can be compiled for, the best first, and the flags of
-# /proc/cpuinfo that each asks for (x86-64 psABI).
 _AVX2 = frozenset(
     ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "popcnt", "sse4_2", "xsave")
 )
 _AVX512 = frozenset(("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"))
+# Classes of processors that graphs can be compiled for, the best first, and the flags of
+# /proc/cpuinfo that each asks for (x86-64 psABI).
 CPU_CLASSES = {"x86-64-v4": _AVX2 | _AVX512, "x86-64-v3": _AVX2}
 DTYPES = {
     "float32": DType.float32,

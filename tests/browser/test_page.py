@@ -62,6 +62,15 @@ def run_clip(page):
     page.wait_for_selector("#verdict .lead")
 
 
+def begin_slow_race(page):
+    page.get_by_role("button", name="Model and settings").click()
+    page.get_by_label("Initial prompt").fill("slow")  # 14 s an engine
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_selector(".lane.running .words time")  # text comes while the engine works
+
+
 def lane_texts(page):
     return [page.inner_text(f"#lane-{name} .words") for name in ENGINES]
 
@@ -164,12 +173,7 @@ def test_run_waits_for_a_recording_that_is_on_its_way(open_page, served, tmp_pat
 
 def test_run_stays_off_after_a_race_whose_recording_was_cleared(open_page):
     page = open_page()
-    page.get_by_role("button", name="Model and settings").click()
-    page.get_by_label("Initial prompt").fill("slow")
-    page.get_by_role("button", name="A short clip").click()
-    page.wait_for_function(RUN_ENABLED)
-    page.click("#run")
-    page.wait_for_selector(".lane.running .words time")
+    begin_slow_race(page)
     page.locator("#recording").get_by_label("Clear").click()
     page.click("#stop")
     page.wait_for_selector(".lane.stopped")
@@ -180,12 +184,7 @@ def test_run_stays_off_after_a_race_whose_recording_was_cleared(open_page):
 def test_stop_ends_the_run(open_page):
     page = open_page()
     assert "demo is a small English Whisper" in page.inner_text(".notice")
-    page.get_by_role("button", name="Model and settings").click()
-    page.get_by_label("Initial prompt").fill("slow")  # 14 s an engine
-    page.get_by_role("button", name="A short clip").click()
-    page.wait_for_function(RUN_ENABLED)
-    page.click("#run")
-    page.wait_for_selector(".lane.running .words time")  # text comes while the engine works
+    begin_slow_race(page)
     page.click("#stop")
     page.wait_for_selector(".lane.stopped", timeout=5000)
     page.wait_for_function(RUN_ENABLED)
@@ -209,12 +208,7 @@ def test_who_waits_is_told_his_place_and_may_leave(open_page, served):
 
 def test_closing_the_tab_frees_the_device(open_page, served):
     page, pool = open_page(), served[2]
-    page.get_by_role("button", name="Model and settings").click()
-    page.get_by_label("Initial prompt").fill("slow")
-    page.get_by_role("button", name="A short clip").click()
-    page.wait_for_function(RUN_ENABLED)
-    page.click("#run")
-    page.wait_for_selector(".lane.running .words time")
+    begin_slow_race(page)
     assert pool.is_busy
     page.close()
     wait_until(lambda: not pool.is_busy, timeout_s=10)

@@ -144,11 +144,12 @@ class Learner(nn.Module):
             x = x + block.attn(block.attn_ln(x), mask=decoder.mask)[0]
             h = block.cross_attn_ln(x).reshape(len(features), -1, x.shape[2])
             shape = (*rows.shape, features.shape[1])
+            attended, scores = block.cross_attn(h, features)
             if layer >= len(blocks) // 4:
-                heard.next.append(_attention(block.cross_attn, 0, h, features).reshape(shape))
+                heard.next.append(scores[:, 0].softmax(-1).reshape(shape))
             if layer < len(blocks) / 2:
-                heard.last.append(_attention(block.cross_attn, 1, h, features).reshape(shape))
-            x = x + block.cross_attn(h, features)[0].reshape(x.shape)
+                heard.last.append(scores[:, 1].softmax(-1).reshape(shape))
+            x = x + attended.reshape(x.shape)
             x = x + block.mlp(block.mlp_ln(x))
         return decoder.ln(x), heard
 
@@ -216,7 +217,7 @@ def _attended(
 ) -> tuple[Tensor, Tensor]:
     """What `MultiHeadAttention.qkv_attention` computes, in the precision of its inputs throughout.
     On a CPU the fused attention takes twice as long in bfloat16; and a softmax in float32, as
-    autocast would have it, a quarter more."""
+    autocast would have it, a quarter more. The scores (B, H, L, S) keep their gradients."""
     q, k, v = (x.reshape(*x.shape[:2], n_head, -1).transpose(1, 2) for x in (q, k, v))
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
     if mask is not None:
@@ -224,16 +225,7 @@ def _attended(
         scores = scores + mask[:n, :n].to(scores.dtype)
     with torch.autocast(scores.device.type, enabled=False):
         weights = torch.softmax(scores, dim=-1)
-    return (weights @ v).transpose(1, 2).flatten(2), scores.detach()
-
-
-def _attention(attention: MultiHeadAttention, head: int, x: Tensor, features: Tensor) -> Tensor:
-    """Cross-attention (B, L, S) of one head alone."""
-    width = attention.query.weight.shape[0] // attention.n_head
-    rows = slice(head * width, (head + 1) * width)
-    query = functional.linear(x, attention.query.weight[rows], attention.query.bias[rows])
-    key = functional.linear(features, attention.key.weight[rows])
-    return torch.softmax(query @ key.transpose(1, 2) * width**-0.5, dim=-1)
+    return (weights @ v).transpose(1, 2).flatten(2), scores
 
 
 def canonical_weights(
