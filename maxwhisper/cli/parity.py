@@ -54,7 +54,10 @@ def add_parity_flags(parser: argparse.ArgumentParser) -> None:
         help="write the JSON record here too; with --report, the page",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the record in --output, if there is one"
+        "--resume",
+        action="store_true",
+        help="go on with the record in --output, if there is one;"
+        " cases of weights that are others now begin anew",
     )
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="compare nothing, read a record"

@@ -47,7 +47,8 @@ def not_run(record: Mapping[str, Any]) -> list[Key]:
 
 
 def resumed(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """`record`, which has no cases yet, as the next run of `earlier`: all that either has.
+    """`record`, which has no cases yet, as the next run of `earlier`: all that either has, but for
+    cases of a checkpoint whose weights are others now.
 
     Raises `RecordError` where the two call different things by one name.
     """
@@ -57,7 +58,10 @@ def resumed(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, 
     for name, clip in record["clips"].items():
         _require_same(f"clip {name}", both["clips"].setdefault(name, clip), clip)
     for name, new in record["checkpoints"].items():
-        old = both["checkpoints"].setdefault(name, new)
+        old = both["checkpoints"].get(name, new)
+        if old["digest"] != new["digest"]:
+            both["cases"] = [case for case in both["cases"] if case["checkpoint"] != name]
+            old = new
         merged = _with_sets_of(old, new)
         _require_same(f"checkpoint {name}", merged, _with_sets_of(new, old))
         both["checkpoints"][name] = merged

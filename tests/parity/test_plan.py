@@ -68,6 +68,24 @@ def test_only_the_same_comparison_goes_on(field):
         grid(CLIPS, only=["greedy"], earlier=sets)
 
 
+def test_other_weights_begin_anew_and_leave_the_rest_of_the_record_alone():
+    """As when the bundled checkpoint was trained on: the other checkpoints' cases still hold."""
+    asked = Counting(TRANSCRIPT)
+    earlier = grid(CLIPS, only=["greedy"])
+    kept = {**earlier["checkpoints"][SUBJECT.name], "digest": "of weights that rest"}
+    other = [{**case, "checkpoint": "resting"} for case in earlier["cases"]]
+    earlier["checkpoints"] = {**earlier["checkpoints"], "resting": kept}
+    earlier["cases"] += other
+    earlier["checkpoints"][SUBJECT.name]["digest"] = "of weights before training"
+
+    both = grid(CLIPS, asked, only=["greedy"], earlier=json_copy(earlier))
+    report.validate(both)
+    assert asked.n == len(CLIPS), "none of the earlier answers is taken for one of these weights"
+    assert [case for case in both["cases"] if case["checkpoint"] == "resting"] == other
+    assert len(both["cases"]) == 2 * len(CLIPS)
+    assert both["checkpoints"][SUBJECT.name]["digest"] == SUBJECT.checkpoint.digest
+
+
 def test_cases_are_spread_evenly():
     """Stopped anywhere: no clip and no checkpoint is two cases ahead; in the end all are there."""
     sets = {"one": list("abcde"), "other": list("abcdefg")}

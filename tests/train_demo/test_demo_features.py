@@ -4,13 +4,14 @@ import numpy as np
 import torch
 
 from maxwhisper.reference import log_mel_spectrogram
-from tools.train_demo.features import log_mel, mask_bands
+from tools.train_demo.features import log_mel, mask_bands, other_voices
 
 
-def mel_of(samples, content=None, loudest=-np.inf):
+def mel_of(samples, content=None, loudest=-np.inf, heard_as=None):
     content = len(samples) if content is None else content
     batch = torch.from_numpy(samples[None].astype(np.float32))
-    return log_mel(batch, torch.tensor([content]), torch.tensor([loudest]))[0].numpy()
+    mel = log_mel(batch, torch.tensor([content]), torch.tensor([loudest]), heard_as=heard_as)
+    return mel[0].numpy()
 
 
 def test_equals_the_reference():
@@ -39,3 +40,27 @@ def test_masks_depend_on_the_seed_alone():
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert 0 < (first != mel).float().mean() < 0.5
+
+
+def test_other_voices_move_a_tone_by_three_semitones_at_most_and_keep_half_as_they_are():
+    """Gains are smooth: a tone's loudest bin moves by the stretch of the frequencies alone."""
+    voices = other_voices(200, torch.Generator().manual_seed(0), torch.device("cpu"))
+    power = torch.zeros(201)
+    power[50] = 1.0
+    heard_at = (voices @ power).argmax(dim=1)
+    assert 0.4 < (heard_at == 50).float().mean() < 0.7
+    assert heard_at.min() >= 50 / 1.19 - 1
+    assert heard_at.max() <= 50 / 0.84 + 1
+    assert heard_at.min() < 46
+    assert heard_at.max() > 54
+
+
+def test_a_voice_that_is_left_as_it_is_sounds_the_same():
+    samples = np.random.default_rng(0).normal(0, 0.1, 16_000)
+    voices = other_voices(200, torch.Generator().manual_seed(0), torch.device("cpu"))
+    n_same = sum(torch.equal(voice, torch.eye(201)) for voice in voices)
+    assert 25 < n_same < 75, "a quarter: neither stretched nor louder anywhere"
+    same = next(voice for voice in voices if torch.equal(voice, torch.eye(201)))
+    other = next(voice for voice in voices if not torch.equal(voice, torch.eye(201)))
+    np.testing.assert_allclose(mel_of(samples, heard_as=same[None]), mel_of(samples), atol=1e-5)
+    assert np.abs(mel_of(samples, heard_as=other[None]) - mel_of(samples)).max() > 0.05

@@ -27,7 +27,10 @@ def made_with(corpus, tokenizer, misread):
     composer = Composer(corpus, tokenizer, WINDOW)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tools.train_demo.windows.MISREAD", misread)
-        return [composer.window(N_SAMPLES, np.random.default_rng(seed)) for seed in range(60)]
+        return [
+            composer.window(N_SAMPLES, np.random.default_rng(seed), prompted=seed % 2 == 1)
+            for seed in range(60)
+        ]
 
 
 def said(example):
@@ -44,10 +47,29 @@ def test_there_is_every_kind_of_window(windows, tokenizer):
     assert tokenizer.no_speech in firsts
     assert tokenizer.no_timestamps in firsts
     assert any(first >= tokenizer.timestamp_begin for first in firsts)
-    assert any(example.texts[0].inputs[0] == tokenizer.sot_prev for example in windows)
     assert any(said(example)[-3] >= tokenizer.timestamp_begin for example in windows[:]), "cut"
     assert any(example.content < N_SAMPLES for example in windows)
     assert any(np.isfinite(example.loudest) for example in windows)
+
+
+def test_every_text_of_a_prompted_window_has_the_prompt_and_no_other(windows, tokenizer):
+    for example in windows[0::2]:
+        assert all(text.inputs[0] == tokenizer.sot for text in example.texts)
+    for example in windows[1::2]:
+        prompts = {text.inputs[: text.inputs.index(tokenizer.sot)] for text in example.texts}
+        assert len(prompts) == 1
+        assert prompts.pop()[0] == tokenizer.sot_prev
+
+
+def test_a_batch_is_prompted_as_a_whole(corpus, tokenizer):
+    composer = Composer(corpus, tokenizer, Style(10, 9))
+    n_prompted = 0
+    for seed in range(20):
+        batch = composer.batch(3, np.random.default_rng(seed))
+        firsts = {text.inputs[0] for example in batch for text in example.texts}
+        assert len(firsts) == 1
+        n_prompted += firsts == {tokenizer.sot_prev}
+    assert 2 < n_prompted < 16
 
 
 def test_labels_end_and_fit_the_decoder(windows, tokenizer):
@@ -138,15 +160,15 @@ def test_resumed_texts_follow_the_time_of_their_first_word(windows, tokenizer):
     resumed = [(e, text) for e in windows for text in e.texts[1:]]
     assert len(resumed) > 60
     for example, text in resumed:
-        start, time, *read = text.inputs
-        assert start == tokenizer.sot
-        assert text.targets[0] == UNLABELLED, "where it begins is given, not learnt"
-        assert list(text.targets[1:-1]) == read
+        start = text.inputs.index(tokenizer.sot)
+        time, *read = text.inputs[start + 1 :]
+        assert set(text.targets[: start + 1]) == {UNLABELLED}, "prompt and time are given"
+        assert list(text.targets[start + 1 : -1]) == read
         position = time - tokenizer.timestamp_begin
-        assert 0 <= text.heard_at[1] - position < 50, "the first word sounds within a second"
+        assert 0 <= text.heard_at[start + 1] - position < 50, "it sounds within a second"
         sounding = np.flatnonzero(example.phones != SILENCE)
         assert sounding[0] <= position <= sounding[-1]
-        assert len(text.targets) <= 1 + labels.RESUMED_TOKENS + 1
+        assert len(text.targets) <= start + 1 + labels.RESUMED_TOKENS + 1
 
 
 def test_what_is_misread_is_neither_learnt_nor_of_another_kind(windows, corpus, tokenizer):

@@ -20,9 +20,13 @@ def _constants(n_mels: int, device: torch.device) -> tuple[torch.Tensor, torch.T
 
 
 def log_mel(
-    waveforms: torch.Tensor, content: torch.Tensor, loudest: torch.Tensor, n_mels: int = 80
+    waveforms: torch.Tensor,
+    content: torch.Tensor,
+    loudest: torch.Tensor,
+    n_mels: int = 80,
+    heard_as: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """(B, n) samples -> (B, n_mels, n // 160).
+    """(B, n) samples -> (B, n_mels, n // 160). `heard_as`, from `other_voices`, changes spectra.
 
     `content` (B,) is each recording's length in samples. Frames after it are 0.0, which is not
     silence: the engines pad the log-mel of the last window, not its sound (openai/whisper
@@ -32,11 +36,36 @@ def log_mel(
     window, filters = _constants(n_mels, waveforms.device)
     spectrum = torch.stft(waveforms, N_FFT, HOP_LENGTH, window=window, return_complex=True)
     power = spectrum[..., :-1].abs().square()
+    if heard_as is not None:
+        filters = filters @ heard_as
     log = torch.log10(torch.clamp(filters @ power, min=LOG_FLOOR))
     floor = torch.maximum(log.amax(dim=(1, 2)), loudest) - DYNAMIC_RANGE
     mel = (torch.maximum(log, floor[:, None, None]) + 4.0) / 4.0
     frames = torch.arange(mel.shape[2], device=mel.device)
     return mel * (frames < content[:, None] // HOP_LENGTH)[:, None, :]
+
+
+def other_voices(B: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+    """(B, 201, 201): what power spectra are multiplied by to be heard from another mouth and
+    through another microphone. `generator` lives on the CPU: one seed, any device.
+
+    Half of them are stretched along the frequencies by 0.85 to 1.18, as a vocal tract of another
+    length does, at the same pitch (Jaitly and Hinton, "Vocal Tract Length Perturbation", 2013);
+    half get a smooth gain of a few dB. What lies above the stretched spectrum is silent.
+    """
+    n = N_FFT // 2 + 1
+    bins = torch.arange(n)
+
+    def half() -> torch.Tensor:
+        return torch.rand((B, 1), generator=generator) < 0.5
+
+    stretch = 2 ** (0.48 * torch.rand((B, 1), generator=generator) - 0.24)
+    source = bins * torch.where(half(), stretch, 1.0)  # (B, n): where each bin is taken from
+    weights = (1 - (source[:, :, None] - bins).abs()).clamp(min=0)
+    waves = torch.cos(torch.pi * torch.arange(1, 5)[:, None] * (bins / n).sqrt())
+    gain_db = 3 * torch.randn((B, 4), generator=generator) @ waves
+    gain = torch.where(half(), 10 ** (gain_db / 10), 1.0)
+    return (weights * gain[:, :, None]).to(device)
 
 
 def mask_bands(mel: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

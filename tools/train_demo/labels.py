@@ -135,16 +135,20 @@ def rare_words(texts: Iterable[str], n_common: int = 1000) -> frozenset[str]:
 
 def for_speech(tokenizer: Tokenizer, body: Body, prompt: Sequence[int] = ()) -> Labels:
     """Labels of a window with speech. `prompt` is the text before, which is read and not learnt."""
-    before = [tokenizer.sot_prev, *prompt[-MAX_PROMPT:]] if prompt else []
+    before = _read_before(tokenizer, prompt)
     said = [tokenizer.sot, *body.tokens, tokenizer.eot]
     targets = [UNLABELLED] * len(before) + said[1:]
     times = [NOWHERE] * len(before) + [*body.heard_at, NOWHERE]
     return Labels((*before, *said[:-1]), tuple(targets), tuple(times))
 
 
-def from_word(tokenizer: Tokenizer, body: Body, word: int) -> Labels:
+def _read_before(tokenizer: Tokenizer, prompt: Sequence[int]) -> list[int]:
+    return [tokenizer.sot_prev, *prompt[-MAX_PROMPT:]] if prompt else []
+
+
+def from_word(tokenizer: Tokenizer, body: Body, word: int, prompt: Sequence[int] = ()) -> Labels:
     """Labels of the text from a word of a timed body on, at most RESUMED_TOKENS of it: what follows
-    the time where that word begins.
+    the time where that word begins, and `prompt`.
 
     A network that only ever read windows from their beginning counted segments and words to find
     where to listen, and looked at no timestamp: asked to begin with the third, it listened nowhere
@@ -155,8 +159,10 @@ def from_word(tokenizer: Tokenizer, body: Body, word: int) -> Labels:
     tokens, times = body.tokens[kept], body.heard_at[kept]
     if kept.stop >= len(body.tokens):
         tokens, times = [*tokens, tokenizer.eot], [*times, NOWHERE]
-    inputs = (tokenizer.sot, timestamp(tokenizer, seconds), *tokens[:-1])
-    return Labels(inputs, (UNLABELLED, *tokens), (NOWHERE, *times))
+    before = _read_before(tokenizer, prompt)
+    inputs = (*before, tokenizer.sot, timestamp(tokenizer, seconds), *tokens[:-1])
+    n_given = len(before) + 1
+    return Labels(inputs, (*[UNLABELLED] * n_given, *tokens), (*[NOWHERE] * n_given, *times))
 
 
 def for_no_speech(tokenizer: Tokenizer, first: int, prompt: Sequence[int] = ()) -> Labels:
@@ -165,6 +171,6 @@ def for_no_speech(tokenizer: Tokenizer, first: int, prompt: Sequence[int] = ()) 
     `first` is what decoding reads there instead, because its rules suppress <|nospeech|> and force
     a timestamp or <|notimestamps|>: after it comes the end, and no word.
     """
-    before = [tokenizer.sot_prev, *prompt[-MAX_PROMPT:]] if prompt else []
+    before = _read_before(tokenizer, prompt)
     targets = [*[UNLABELLED] * len(before), tokenizer.no_speech, tokenizer.eot]
     return Labels((*before, tokenizer.sot, first), tuple(targets), (NOWHERE,) * len(targets))

@@ -40,7 +40,7 @@ class Phase:
     peak_rate: float  # learning rate after warm-up, which falls over the phase by a cosine
     final_rate: float
     place_weight: float = 0.1  # of where the decoder listens
-    masked: bool = True  # bands of the log-mel hidden, as in SpecAugment
+    varied: bool = True  # bands of the log-mel hidden, voices and microphones changed
     for_beginners: bool = False  # left out where the network hears already
     end_weight: float = 4.0  # of ends too soon, times text_weight
 

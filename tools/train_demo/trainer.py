@@ -13,7 +13,7 @@ import torch
 from maxwhisper.dims import SAMPLE_RATE
 from tools.train_demo import warm_start
 from tools.train_demo.batches import Batch
-from tools.train_demo.features import log_mel, mask_bands
+from tools.train_demo.features import log_mel, mask_bands, other_voices
 from tools.train_demo.model import Learner
 from tools.train_demo.optimizer import Optimizer, is_bfloat16_fast
 from tools.train_demo.settings import Phase, Settings
@@ -70,10 +70,14 @@ class Trainer:
 
     def _features(self, batch: Batch, phase: Phase) -> torch.Tensor:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            mel = log_mel(batch.samples.float() / 32768, batch.content, batch.loudest.float())
-            seed = self.settings.seed * 1_000_003 + self.step
-            if phase.masked:
-                mel = mask_bands(mel, torch.Generator().manual_seed(seed))
+            waveforms, loudest = batch.samples.float() / 32768, batch.loudest.float()
+            generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
+            if phase.varied:
+                voices = other_voices(len(waveforms), generator, self.device)
+                mel = log_mel(waveforms, batch.content, loudest, heard_as=voices)
+                mel = mask_bands(mel, generator)
+            else:
+                mel = log_mel(waveforms, batch.content, loudest)
         return self.learner.encode(mel, batch.first_position)
 
     def save(self, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Owns which voices there are, how often each speaks, and which one training never hears. In: text as
 it is spoken. Out: `Speech`. Debian packages: flite, espeak-ng, festival, festlex-cmu,
-festlex-poslex, festvox-us-slt-hts, festvox-kdlpc16k.
+festlex-poslex, festvox-us-slt-hts, festvox-kallpc16k, festvox-kdlpc16k.
 """
 
 import os
@@ -31,7 +31,8 @@ Int16 = npt.NDArray[np.int16]
 Result = TypeVar("Result")
 PACKAGES = {
     "flite": "flite",
-    "festival": "festival festlex-cmu festlex-poslex festvox-us-slt-hts festvox-kdlpc16k",
+    "festival": "festival festlex-cmu festlex-poslex festvox-us-slt-hts festvox-kallpc16k"
+    " festvox-kdlpc16k",
 }
 
 
@@ -71,6 +72,7 @@ SEEN: tuple[Voice, ...] = (
     Voice("flite", "awb", 0.15),
     Voice("flite", "kal16", 0.08),
     Voice("festival", "cmu_us_slt_arctic_hts", 0.08),
+    Voice("festival", "kal_diphone", 0.12),
     *(
         Voice("espeak", f"gmw/{accent}{variant}", share / len(_VARIANTS))
         for accent, share in _ACCENTS.items()

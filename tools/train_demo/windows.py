@@ -27,7 +27,7 @@ N_POSITIONS = N_SAMPLES // POSITION  # 1500
 # How often a window has each property.
 NO_SPEECH = 0.10
 WITHOUT_TIMESTAMPS = 0.15
-PROMPTED = 0.4
+PROMPTED = 0.4  # all of a batch or none: its texts are padded to the longest
 PROMPT_TEXTS = 16  # at most, of 10 tokens each: as many as decoding passes on
 ONE_VOICE = 0.7
 CUT = 0.6  # of the full ones: the last utterance is cut by the end
@@ -92,7 +92,8 @@ class Composer:
         """`size` examples. Single utterances are of similar length: padding costs little."""
         if self.style.window_s is not None:
             n = int(self.style.window_s * SAMPLE_RATE)
-            return [self.window(n, rng) for _ in range(size)]
+            prompted = bool(rng.random() < PROMPTED)
+            return [self.window(n, rng, prompted) for _ in range(size)]
         span = min(4 * size, len(self.by_length))
         first = int(rng.integers(0, len(self.by_length) - span + 1))
         chosen = rng.choice(self.by_length[first : first + span], size)
@@ -106,15 +107,16 @@ class Composer:
         n = min(n, N_SAMPLES)
         position = int(rng.integers(0, N_POSITIONS - n // POSITION + 1))
         if rng.random() < NO_SPEECH / 3:
-            return self._no_speech(n, rng, position)
+            return self._no_speech(n, rng, position, prompt=[])
         return self._example([placed], n, n, rng, position, prompt=[])
 
-    def window(self, n: int, rng: Rng) -> Example:
+    def window(self, n: int, rng: Rng, prompted: bool = False) -> Example:
         """Up to `n` samples of utterances and pauses, or of no speech at all. Less than 30 s lie
         anywhere in the encoder: what is learnt in them holds for every place of a full window."""
         position = int(rng.integers(0, N_POSITIONS - n // POSITION + 1))
+        prompt = self._prompt(rng) if prompted else []
         if rng.random() < NO_SPEECH:
-            return self._no_speech(n, rng, position)
+            return self._no_speech(n, rng, position, prompt)
         full, voices = rng.random() < self.style.full, self._voices(rng)
         wanted = 10_000 if full else int(rng.integers(1, 5))
         placed: list[Placed] = []
@@ -127,9 +129,9 @@ class Composer:
             placed = [one for one in placed if one.speech_end <= n]
         placed = [one for one in placed if one.speech_start + POSITION < n]
         if not placed:
-            return self._no_speech(n, rng, position)
+            return self._no_speech(n, rng, position, prompt)
         end = placed[-1].start + len(placed[-1].samples) + int(rng.uniform(0, 1) * SAMPLE_RATE)
-        return self._example(placed, n, min(n, end), rng, position, self._prompt(rng))
+        return self._example(placed, n, min(n, end), rng, position, prompt)
 
     def _example(
         self,
@@ -168,9 +170,11 @@ class Composer:
         body = labels.untimed(self.tokenizer, segments, rare) if without else timed
         whole = labels.for_speech(self.tokenizer, body, prompt)
         words = rng.integers(0, len(timed.words), RESUMED)
-        resumed = [labels.from_word(self.tokenizer, timed, int(word)) for word in words]
+        resumed = [labels.from_word(self.tokenizer, timed, int(word), prompt) for word in words]
         whole, *resumed = (self._misread(text, rng) for text in (whole, *resumed))
-        if n == N_SAMPLES or prompt:
+        if prompt:
+            return whole, *resumed
+        if n == N_SAMPLES:
             return whole, *(_shifted(text, rng) for text in resumed)
         return tuple(_shifted(text, rng) for text in (whole, *resumed))
 
@@ -203,7 +207,7 @@ class Composer:
             for one in placed
         ]
 
-    def _no_speech(self, n: int, rng: Rng, position: int = 0) -> Example:
+    def _no_speech(self, n: int, rng: Rng, position: int, prompt: list[int]) -> Example:
         """Digital silence, faint hiss, or any noise at any level; half as part of a recording."""
         kind = rng.random()
         if kind < 0.2:
@@ -216,9 +220,7 @@ class Composer:
         if rng.random() > WITHOUT_TIMESTAMPS:
             late = int(rng.integers(1, 51)) if rng.random() < 0.3 else 0  # up to 1 s
             first = self.tokenizer.timestamp_begin + min(position + late, N_POSITIONS)
-        said = labels.for_no_speech(
-            self.tokenizer, first, self._prompt(rng) if not position else []
-        )
+        said = labels.for_no_speech(self.tokenizer, first, prompt)
         phones = np.full(n // POSITION, SILENCE, np.int16)
         return Example(_int16(samples), phones, (said,), content, _elsewhere(rng, 0.5), position)
 
@@ -231,7 +233,7 @@ class Composer:
 
     def _speed(self, rng: Rng) -> float:
         """0.85 to 1.18: a voice moves by up to 2.8 semitones, formants included."""
-        return float(2 ** rng.uniform(-0.24, 0.24)) if rng.random() < 0.25 else 1.0
+        return float(2 ** rng.uniform(-0.24, 0.24)) if rng.random() < 0.4 else 1.0
 
     def _opening(self, rng: Rng) -> int:
         """Samples before the first utterance: at most 1 s mostly, as decoding's rules assume."""
@@ -245,8 +247,6 @@ class Composer:
 
     def _prompt(self, rng: Rng) -> list[int]:
         """Tokens of the text before: with timestamps, as decoding passes them on, or without."""
-        if rng.random() > PROMPTED:
-            return []
         chosen = rng.choice(self.by_length, int(rng.integers(1, PROMPT_TEXTS + 1)))
         texts = [self.corpus.texts[i] for i in chosen]
         if rng.random() < 0.2:
