@@ -50,6 +50,13 @@ class Dims:
         return self.n_vocab > _N_VOCAB_WITHOUT_LANGUAGES + 99
 
     @property
+    def can_translate(self) -> bool:
+        """False for `.en` networks, and for large-v3-turbo, which was trained without translations
+        (openai/whisper README.md) and which its dims alone tell from large-v3."""
+        is_turbo = (self.n_mels, self.n_audio_layer, self.n_text_layer) == (128, 32, 4)
+        return self.is_multilingual and not is_turbo
+
+    @property
     def num_languages(self) -> int:
         """Language tokens in the vocabulary: 99 up to v2 (and in `.en`), 100 from v3 on."""
         return self.n_vocab - _N_VOCAB_WITHOUT_LANGUAGES - int(self.is_multilingual)

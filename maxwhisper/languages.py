@@ -66,11 +66,16 @@ def language_code(language: str) -> str:
 def spoken_language(dims: Dims, language: str | None, task: str) -> str | None:
     """Code of the language to decode with, the same for every engine; None: detect it.
 
-    Raises `OptionError` for a language that the network's vocabulary lacks, and where an
-    English-only network is asked for another language or for translation.
+    Raises `OptionError` for a language that the network's vocabulary lacks, where an English-only
+    network is asked for another language, and for a translation by one that cannot.
     """
     code = None if language is None else language_code(language)
     if dims.is_multilingual:
+        if task == "translate" and not dims.can_translate:
+            raise OptionError(
+                "this model is large-v3-turbo, which was not trained to translate: expected task "
+                "'transcribe', got 'translate'; use large-v3, or another model without `.en`"
+            )
         if code is not None and code not in tuple(LANGUAGES)[: dims.num_languages]:
             raise OptionError(f"this model has no language {code!r}: large-v3 and turbo do")
         return code

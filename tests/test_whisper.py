@@ -8,6 +8,7 @@ import pytest
 from audio_files import wav
 from hearing_network import FREE, HearingNetwork, heard, random_pauses, runs, speech, true_times
 
+from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.errors import AudioError, OptionError, SomeUnreadable
 from maxwhisper.transcribe import batched, packing, sequential
 from maxwhisper.vad import VadOptions
@@ -149,6 +150,25 @@ def test_speech_is_looked_for_or_not(whisper, vad):
         whisper.stream(FREE, vad)
     with pytest.raises(OptionError, match="options must be of type"):
         whisper.transcribe(silence, vad)
+
+
+ENTRY_POINTS = {
+    "transcribe": lambda model, *asked: model.transcribe(*asked),
+    "batched": lambda model, *asked: model.transcribe(*asked, batch_size=2),
+    "many": lambda model, waveform, options: model.transcribe_many([waveform] * 2, options),
+    "stream": lambda model, waveform, options: model.stream(options),
+}
+
+
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_turbo_does_not_translate(entry_point):
+    turbo = HearingNetwork(OFFICIAL_MODELS["turbo"].dims)
+    model, waveform = Whisper(SimpleNamespace(alignment_heads=((0, 0),)), turbo), speech([20] * 5)
+    options = FREE.changed({"language": "de"})
+    ask = ENTRY_POINTS[entry_point]
+    ask(model, waveform, options)
+    with pytest.raises(OptionError, match="expected task 'transcribe', got 'translate'; use large"):
+        ask(model, waveform, options.changed({"task": "translate"}))
 
 
 def test_options_by_name(whisper):

@@ -104,8 +104,13 @@ class Subject:
 
     def option_sets(self) -> dict[str, TranscribeOptions]:
         """The option sets that these weights can be asked for; engines validate them."""
-        sets = OPTION_SETS | (MULTILINGUAL_SETS if self.checkpoint.dims.is_multilingual else {})
-        return {name: GREEDY.changed({**self.options, **options}) for name, options in sets.items()}
+        dims = self.checkpoint.dims
+        sets = OPTION_SETS | (MULTILINGUAL_SETS if dims.is_multilingual else {})
+        return {
+            name: GREEDY.changed({**self.options, **options})
+            for name, options in sets.items()
+            if dims.can_translate or options.get("task") != "translate"
+        }
 
 
 def load_subject(

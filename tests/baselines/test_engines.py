@@ -283,9 +283,10 @@ def test_a_seed_repeats_the_sampling_of_openai_whisper(engines, clip):
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_languages_the_network_lacks_are_refused(cache):
+def test_languages_and_tasks_the_network_lacks_are_refused(cache):
     english = random_checkpoint(EN, seed=3)
     v2 = random_checkpoint(replace(EN, n_vocab=51_865))
+    turbo = random_checkpoint(replace(V3, n_audio_layer=32, n_text_layer=4))
     silence = np.zeros(16_000, np.float32)
     for name in NAMES:
         engine = load_engine(name, english, device="cpu", cache_dir=cache)
@@ -295,6 +296,9 @@ def test_languages_the_network_lacks_are_refused(cache):
         engine = load_engine(name, v2, device="cpu", cache_dir=cache)
         with pytest.raises(OptionError, match="yue"):
             engine.transcribe(silence, TranscribeOptions(language="Cantonese"))
+        engine = load_engine(name, turbo, device="cpu", cache_dir=cache)
+        with pytest.raises(OptionError, match="not trained to translate"):
+            engine.transcribe(silence, replace(OPTIONS, task="translate"))
 
 
 @pytest.mark.parametrize("name", NAMES)

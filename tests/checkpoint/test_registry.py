@@ -32,3 +32,4 @@ def test_vocabularies_follow_the_names():
     for name, model in OFFICIAL_MODELS.items():
         assert model.dims.is_multilingual is not name.endswith(".en")
         assert (model.dims.n_mels == 128) is (model.dims.num_languages == 100)
+        assert model.dims.can_translate is not (name.endswith(".en") or "turbo" in name)

@@ -1,9 +1,12 @@
 """What is compared: option sets, checkpoints, clips."""
 
+from types import SimpleNamespace
+
 import pytest
 from audio_files import tone, wav
 from fake_parity import SUBJECT, TRANSCRIPT, record_of
 
+from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.errors import OptionError
 from maxwhisper.options import GREEDY
 from maxwhisper.parity import cases
@@ -27,6 +30,13 @@ def test_option_sets():
         cases.load_subject("large")
     with pytest.raises(OptionError, match="no option set called sideways"):
         record_of(TRANSCRIPT, only=["sideways"])
+
+
+def test_turbo_is_not_asked_to_translate():
+    turbo = SimpleNamespace(dims=OFFICIAL_MODELS["turbo"].dims)
+    sets = cases.Subject("turbo", turbo).option_sets()
+    left_out = (set(OPTION_SETS) | set(MULTILINGUAL_SETS)) - set(sets)
+    assert left_out == {"translate", "translate from what is detected"}
 
 
 def test_clips_are_found_and_the_others_named(tmp_path):
