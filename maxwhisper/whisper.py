@@ -15,7 +15,8 @@ from maxwhisper import audio as audio_files
 from maxwhisper import checkpoint as checkpoints
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.clock import StageClock
-from maxwhisper.dims import Dims
+from maxwhisper.decoding.language import SpokenLanguage, require_languages
+from maxwhisper.dims import N_SAMPLES, Dims
 from maxwhisper.engine import OURS, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import ArtifactError, AudioError, SomeUnreadable
 from maxwhisper.options import TranscribeOptions
@@ -154,6 +155,30 @@ class Whisper:
             kept = [None if i in unreadable else transcript for i, transcript in enumerate(timed)]
             raise SomeUnreadable(kept, unreadable)
         return timed
+
+    def detect_language(
+        self,
+        audio: Audio,
+        *,
+        language_detection_segments: int = 1,
+        language_detection_threshold: float | None = 0.5,
+    ) -> SpokenLanguage:
+        """The language spoken in a recording, given as to `transcribe`; no more of it is heard.
+
+        Of its first windows of 30 s, so many at most, the first that is surer than the threshold
+        decides; without one, most do. Names and defaults are faster-whisper's. Raises `AudioError`
+        for a recording that cannot be read, and `OptionError` for values out of range and for an
+        English-only model, which cannot tell.
+        """
+        options = TranscribeOptions(
+            language_detection_segments=language_detection_segments,
+            language_detection_threshold=language_detection_threshold,
+        ).validate()
+        require_languages(self.network.dims)
+        clock = StageClock()
+        waveform = _samples(audio, clock)[: options.language_detection_segments * N_SAMPLES]
+        mel = self.network.log_mel(waveform, padding=N_SAMPLES)
+        return sequential.choose_language(self.network, mel, options, clock)
 
     def stream(
         self,

@@ -14,6 +14,7 @@ from fake_engines import FakeEngine
 
 import maxwhisper
 from maxwhisper.cli import build_parser
+from maxwhisper.decoding.language import SpokenLanguage
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.samples import IN_MEMORY_SAMPLES
@@ -137,6 +138,10 @@ def test_the_programs_run(monkeypatch, capsys):
         def stream(self) -> object:
             inspect.signature(Whisper.stream).bind(self)
             return object()
+
+        def detect_language(self, path: str) -> SpokenLanguage:
+            inspect.signature(Whisper.detect_language).bind(self, path)
+            return SpokenLanguage("en", {"en": 1.0})
 
     monkeypatch.setattr(maxwhisper, "load", lambda name: FakeWhisper(name))
     program, more = blocks("python")

@@ -6,7 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from audio_files import wav
-from hearing_network import FREE, HearingNetwork, heard, random_pauses, runs, speech, true_times
+from hearing_network import (
+    FREE,
+    MULTILINGUAL,
+    HearingNetwork,
+    heard,
+    random_pauses,
+    runs,
+    speech,
+    true_times,
+)
 
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.errors import AudioError, OptionError, SomeUnreadable
@@ -150,6 +159,38 @@ def test_speech_is_looked_for_or_not(whisper, vad):
         whisper.stream(FREE, vad)
     with pytest.raises(OptionError, match="options must be of type"):
         whisper.transcribe(silence, vad)
+
+
+def test_the_language_is_told_as_transcribe_would():
+    """60 s of German, then 120 s of French: of five windows most are French, the first is not."""
+    languages = (("de", range(1, 101)), ("fr", range(101, 301)))
+    network = HearingNetwork(MULTILINGUAL, languages=languages)
+    model = Whisper(SimpleNamespace(alignment_heads=((0, 0),)), network)
+    waveform = speech([20] * 300)  # 180 s
+    for audio in (waveform, wav(waveform[:160_000])):
+        found = model.detect_language(audio)
+        assert (found.code, found.probability > 0.9) == ("de", True)
+        assert len(found.probabilities) == 99
+        transcript = model.transcribe(audio, FREE)
+        assert (transcript.language, transcript.language_probabilities) == (
+            found.code,
+            found.probabilities,
+        )
+    votes = model.detect_language(
+        waveform, language_detection_segments=5, language_detection_threshold=None
+    )
+    assert votes.code == "fr"
+    assert model.detect_language(waveform, language_detection_segments=5).code == "de"
+
+
+def test_a_language_cannot_be_told(whisper):
+    with pytest.raises(OptionError, match="English-only"):
+        whisper.detect_language("no_such_file.wav")
+    model = Whisper(whisper.checkpoint, HearingNetwork(MULTILINGUAL))
+    with pytest.raises(AudioError):
+        model.detect_language("no_such_file.wav")
+    with pytest.raises(OptionError, match="language_detection_segments must be at least 1"):
+        model.detect_language(np.zeros(1, np.float32), language_detection_segments=0)
 
 
 ENTRY_POINTS = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from maxwhisper.decoding.protocols import LogMelFrames, Network
-from maxwhisper.dims import N_FRAMES
+from maxwhisper.dims import N_FRAMES, Dims
 from maxwhisper.errors import OptionError
 from maxwhisper.tokenizer import Tokenizer
 
@@ -24,14 +24,26 @@ class SpokenLanguage:
     code: str
     probabilities: dict[str, float]
 
+    @property
+    def probability(self) -> float:
+        """Of the code; 1 where it was given."""
+        return self.probabilities.get(self.code, 1.0)
+
+
+def require_languages(dims: Dims) -> None:
+    """Raise `OptionError` for an English-only network, as the reference does (decoding.py:38)."""
+    if not dims.is_multilingual:
+        raise OptionError(
+            "this model is English-only: it cannot detect languages; use a model without `.en`"
+        )
+
 
 def detect_language(network: Network, encoded: Any, tokenizer: Tokenizer) -> dict[str, float]:
     """Probability of every language code for one encoded window, in vocabulary order.
 
     Softmax over language tokens only. Raises `OptionError` for an English-only network.
     """
-    if not network.dims.is_multilingual:
-        raise OptionError("this model is English-only: it cannot detect languages")
+    require_languages(network.dims)
     sot = np.array([[tokenizer.sot]], np.int64)
     logits = network.decoder(encoded).prefill(sot, [0])[0, 0]
     scores = logits[list(tokenizer.all_language_tokens)].astype(np.float64)
