@@ -7,6 +7,8 @@ page, the command line) catches `MaxWhisperError` and prints its text; anything 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from maxwhisper.transcript import Transcript
 
 
@@ -26,21 +28,24 @@ class CheckpointError(MaxWhisperError):
     """A checkpoint that is missing, damaged, or not the network it claims to be."""
 
 
-class SomeUnreadable(MaxWhisperError):
-    """Some of many recordings could not be read; nothing of the others is lost.
+class SomeFailed(MaxWhisperError):
+    """Some of many recordings could not be transcribed; nothing of the others is lost.
 
-    `transcripts` has one entry for each recording, None for those of `errors`, {index: why}.
+    `transcripts` has one entry for each recording, None for those of `errors`, {index: why}: an
+    `AudioError` where it could not be read, a `NumericError` where the network gave no numbers.
     """
 
     def __init__(
-        self, transcripts: "list[Transcript | None]", errors: dict[int, AudioError]
+        self,
+        transcripts: "Sequence[Transcript | None]",
+        errors: "Mapping[int, AudioError | NumericError]",
     ) -> None:
-        reasons = "; ".join(f"number {index}: {error}" for index, error in errors.items())
+        reasons = "; ".join(f"number {index}: {error}" for index, error in sorted(errors.items()))
         super().__init__(
-            f"{len(errors)} of {len(transcripts)} recordings could not be read ({reasons}); "
-            "`transcripts` of this error has the others"
+            f"{len(errors)} of {len(transcripts)} recordings failed ({reasons}); `transcripts` of "
+            "this error has the others"
         )
-        self.transcripts, self.errors = transcripts, errors
+        self.transcripts, self.errors = list(transcripts), dict(errors)
 
 
 class OptionError(MaxWhisperError, ValueError):

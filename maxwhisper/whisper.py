@@ -4,7 +4,7 @@ Fulfils `engine.Engine`. In: a checkpoint and a recording. Out: a `Transcript`.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from maxwhisper.clock import StageClock
 from maxwhisper.decoding.language import SpokenLanguage, require_languages
 from maxwhisper.dims import N_SAMPLES, Dims
 from maxwhisper.engine import OURS, EngineInfo, OnSegment, Progress, Waveform
-from maxwhisper.errors import ArtifactError, AudioError, SomeUnreadable
+from maxwhisper.errors import ArtifactError, AudioError, NumericError, SomeFailed
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.runtime.artifacts import SHIPPED, discard
 from maxwhisper.runtime.device import Placement, choose
@@ -35,6 +35,7 @@ from maxwhisper.vad import PAUSES, VadOptions, VoiceMonitor
 from maxwhisper.validation import check_value
 
 Audio = str | Path | bytes | Waveform
+Failure = AudioError | NumericError  # of one recording among many
 
 
 class Whisper:
@@ -93,7 +94,7 @@ class Whisper:
                 (transcript,) = self.transcribe_many(
                     [audio], options, report, batch_size=batch_size, vad=vad, **changes
                 )
-            except SomeUnreadable as error:
+            except SomeFailed as error:
                 raise error.errors[0] from None
             return transcript
         check_value("vad", vad, VadOptions | bool | None)
@@ -123,38 +124,35 @@ class Whisper:
     ) -> list[Transcript]:
         """Transcribe recordings, `batch_size` windows of any of them at a time; as `transcribe`.
 
-        `on_segment` is told the recording's index too. Every result has the timings of all. Raises
-        `SomeUnreadable`, which holds the other transcripts, when all that can be read has been.
+        `on_segment` is told the recording's index too. Every result has the timings of all. A
+        recording that cannot be read, or that the network gives no numbers for, costs no other:
+        when those are done, `SomeFailed` is raised, which holds their `transcripts`, and the
+        `errors` by index. Any other error is raised at once.
         """
         options = _options(options, changes)
         check_value("vad", vad, VadOptions | bool | None)
         clock, start = StageClock(), time.perf_counter()
-        unreadable: dict[int, AudioError] = {}
-
-        def samples(index: int, audio: Audio) -> Waveform:
-            try:
-                return _samples(audio, clock)
-            except AudioError as error:
-                unreadable[index] = error
-                return np.zeros(0, np.float32)
-
-        waveforms = (samples(index, audio) for index, audio in enumerate(audios))
+        failed: dict[int, Failure] = {}
         if not isinstance(vad, VadOptions):
             vad = None if vad is False else PAUSES
-        transcripts = batched.transcribe_batch(
-            self.network,
-            waveforms,
-            options,
-            batch_size=batch_size,
-            vad=vad,
-            heads=self.checkpoint.alignment_heads,
-            on_segment=on_segment,
-        )
-        timed = [_timed(transcript, clock, start) for transcript in transcripts]
-        if unreadable:
-            kept = [None if i in unreadable else transcript for i, transcript in enumerate(timed)]
-            raise SomeUnreadable(kept, unreadable)
-        return timed
+        transcripts: Sequence[Transcript | None]
+        try:
+            transcripts = batched.transcribe_batch(
+                self.network,
+                _readable(audios, clock, failed),
+                options,
+                batch_size=batch_size,
+                vad=vad,
+                heads=self.checkpoint.alignment_heads,
+                on_segment=on_segment,
+            )
+        except SomeFailed as error:
+            transcripts, failed = error.transcripts, error.errors | failed
+        done = {i: _timed(t, clock, start) for i, t in enumerate(transcripts) if t is not None}
+        if failed:
+            kept = [None if i in failed else done[i] for i in range(len(transcripts))]
+            raise SomeFailed(kept, failed)
+        return list(done.values())
 
     def detect_language(
         self,
@@ -166,9 +164,8 @@ class Whisper:
         """The language spoken in a recording, given as to `transcribe`; no more of it is heard.
 
         Of its first windows of 30 s, so many at most, the first that is surer than the threshold
-        decides; without one, most do. Names and defaults are faster-whisper's. Raises `AudioError`
-        for a recording that cannot be read, and `OptionError` for values out of range and for an
-        English-only model, which cannot tell.
+        decides; without one, most do. Names and defaults are faster-whisper's. Raises as
+        `transcribe`, and `OptionError` for an English-only model too.
         """
         options = TranscribeOptions(
             language_detection_segments=language_detection_segments,
@@ -210,6 +207,18 @@ def _samples(audio: Audio, clock: StageClock) -> Waveform:
         return audio_files.from_array(audio)
     with clock.stage("audio"):
         return audio_files.decode(audio)
+
+
+def _readable(
+    audios: Iterable[Audio], clock: StageClock, failed: dict[int, Failure]
+) -> Iterator[Waveform]:
+    """The samples of each; none of one that cannot be read, whose error is put into `failed`."""
+    for index, audio in enumerate(audios):
+        try:
+            yield _samples(audio, clock)
+        except AudioError as error:
+            failed[index] = error
+            yield np.zeros(0, np.float32)
 
 
 def _timed(transcript: Transcript, clock: StageClock, start: float) -> Transcript:

@@ -9,6 +9,7 @@ from audio_files import wav
 from hearing_network import (
     FREE,
     MULTILINGUAL,
+    WORDS,
     HearingNetwork,
     heard,
     random_pauses,
@@ -18,7 +19,7 @@ from hearing_network import (
 )
 
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
-from maxwhisper.errors import AudioError, OptionError, SomeUnreadable
+from maxwhisper.errors import AudioError, NumericError, OptionError, SomeFailed
 from maxwhisper.transcribe import batched, packing, sequential
 from maxwhisper.vad import VadOptions
 from maxwhisper.whisper import Whisper
@@ -130,7 +131,7 @@ def test_an_unreadable_recording_costs_no_other(whisper):
     waveforms = [speech(random_pauses(seed, 40)) for seed in (4, 5)]
     want = whisper.transcribe_many(waveforms, FREE)
     mixed = [waveforms[0], b"no recording", waveforms[1], "no_such_file.wav"]
-    with pytest.raises(SomeUnreadable, match="2 of 4 recordings could not be read") as caught:
+    with pytest.raises(SomeFailed, match="2 of 4 recordings failed") as caught:
         whisper.transcribe_many(mixed, FREE)
     assert set(caught.value.errors) == {1, 3}
     kept = caught.value.transcripts
@@ -138,6 +139,64 @@ def test_an_unreadable_recording_costs_no_other(whisper):
     assert [kept[0].segments, kept[2].segments] == [transcript.segments for transcript in want]
     with pytest.raises(AudioError):
         whisper.transcribe(b"no recording", FREE, batch_size=2)
+
+
+class Overflowing(HearingNetwork):
+    """Gives NaN for windows in which it hears a certain word, and numbers for those beside them."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.token = WORDS[number]
+
+    def decoder(self, encoded):
+        decoder = super().decoder(encoded)
+        plain = decoder._logits
+
+        def logits():
+            found = plain()
+            found[[self.token in script for script in decoder.scripts]] = np.nan
+            return found
+
+        decoder._logits = logits
+        return decoder
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "more"), [(1, {}), (3, {"beam_size": 2}), (64, {"word_timestamps": True})]
+)
+def test_a_recording_without_numbers_costs_no_other(whisper, batch_size, more):
+    options = FREE.changed(more)
+    waveforms = [speech([20] * 60, 1 + 100 * n) for n in range(4)]  # 36 s each
+    want = whisper.transcribe_many(waveforms, options)
+    whisper.network = Overflowing(155)  # in the second window of the second recording
+    told = []
+    with pytest.raises(SomeFailed, match="2 of 5 recordings failed") as caught:
+        whisper.transcribe_many(
+            [*waveforms, b"no recording"],
+            options,
+            lambda index, segment: told.append((index, segment)),
+            batch_size=batch_size,
+        )
+    assert {index: type(error) for index, error in caught.value.errors.items()} == {
+        1: NumericError,
+        4: AudioError,
+    }
+    failure, kept = caught.value.errors[1], caught.value.transcripts
+    assert (failure.__traceback__, failure.__context__) == (None, None)  # they hold what it heard
+    assert [kept[1], kept[4]] == [None, None]
+    for index in (0, 2, 3):
+        assert kept[index].segments == want[index].segments
+        assert tuple(segment for i, segment in told if i == index) == want[index].segments
+    told_of_it = [segment for i, segment in told if i == 1]  # what came before
+    assert told_of_it == list(want[1].segments[: len(told_of_it)])
+    assert len(told_of_it) < 60
+
+
+def test_a_recording_alone_fails_as_itself(whisper):
+    whisper.network = Overflowing(3)
+    for mode in ({}, {"batch_size": 4}):
+        with pytest.raises(NumericError, match="dtype='float32'"):
+            whisper.transcribe(speech([20] * 200), FREE, **mode)
 
 
 @pytest.mark.parametrize("size", ["8", 8.0, True, 0, -1, float("nan")])

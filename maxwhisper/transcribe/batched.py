@@ -19,7 +19,7 @@ from maxwhisper.decoding.protocols import LogMelFrames, Network
 from maxwhisper.decoding.window import WindowResult, decode_windows
 from maxwhisper.dims import FRAMES_PER_SECOND, N_FRAMES, N_SAMPLES, SAMPLE_RATE
 from maxwhisper.engine import Waveform
-from maxwhisper.errors import OptionError
+from maxwhisper.errors import NumericError, OptionError, SomeFailed
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
 from maxwhisper.transcribe import sequential
@@ -71,6 +71,9 @@ def transcribe_batch(
     prompts the first window of every recording, and all others with `carry_initial_prompt`. A
     recording's segments come in order. Timings are those of all recordings together. Waveforms are
     taken one by one, when a batch has room for more, and let go of when they are read.
+
+    Raises `SomeFailed`, when all others are transcribed, for recordings that the network gave no
+    numbers for.
     """
     check_options(options, batch_size, heads)
     if vad is not None:
@@ -91,17 +94,22 @@ def transcribe_batch(
             for segment in recording.settle():
                 if on_segment:
                     on_segment(index, segment)
-    return [
-        Transcript(
-            text="".join(segment.text for segment in recording.segments),
-            language=recording.language.code,
-            language_probabilities=recording.language.probabilities,
-            segments=tuple(recording.segments),
-            duration=recording.duration_s,
-            timings=dict(reader.clock.seconds),
-        )
-        for recording in recordings
-    ]
+    transcripts = [_transcript(recording, reader.clock) for recording in recordings]
+    if failures := {i: each.failure for i, each in enumerate(recordings) if each.failure}:
+        kept = [None if i in failures else each for i, each in enumerate(transcripts)]
+        raise SomeFailed(kept, failures)
+    return transcripts
+
+
+def _transcript(recording: Recording, clock: StageClock) -> Transcript:
+    return Transcript(
+        text="".join(segment.text for segment in recording.segments),
+        language=recording.language.code,
+        language_probabilities=recording.language.probabilities,
+        segments=tuple(recording.segments),
+        duration=recording.duration_s,
+        timings=dict(clock.seconds),
+    )
 
 
 def _alike(piece: Piece, other: Piece) -> bool:
@@ -160,7 +168,25 @@ class _Reader:
         return [stretch for clip in clips for stretch in pack(speech, padding, clip)]
 
     def read(self, batch: Sequence[Piece]) -> None:
-        """Decode the next window of each piece; they are alike."""
+        """Decode the next window of each piece; they are alike.
+
+        A batch that the network gives no numbers for is read again by halves: no row depends on
+        another, so only recordings whose own row is to blame are given up.
+        """
+        try:
+            self._read(batch)
+            return
+        except NumericError as error:
+            failure = error.with_traceback(None)  # its frames hold what was encoded
+        if len(batch) == 1:
+            batch[0].recording.give_up(failure)
+            return
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            if going := [piece for piece in half if not piece.is_read]:
+                self.read(going)
+
+    def _read(self, batch: Sequence[Piece]) -> None:
         tokenizer, prompt = batch[0].recording.tokenizer, batch[0].prompt
         with self.clock.stage("encoder"):
             windows = [piece.next_window() for piece in batch]

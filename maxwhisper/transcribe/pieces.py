@@ -12,6 +12,7 @@ import numpy as np
 from maxwhisper.decoding.language import SpokenLanguage
 from maxwhisper.decoding.protocols import LogMelFrames
 from maxwhisper.dims import FRAMES_PER_SECOND
+from maxwhisper.errors import NumericError
 from maxwhisper.tokenizer import Tokenizer
 from maxwhisper.transcribe.clips import Stretch
 from maxwhisper.transcribe.packing import window_end, within
@@ -88,6 +89,7 @@ class Recording:
     pieces: list[Piece] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     n_settled: int = 0  # pieces whose segments are among them
+    failure: NumericError | None = None  # why no more of it is read
 
     def settle(self) -> list[Segment]:
         """Number the segments up to the first piece that is not read; return the new ones. The
@@ -100,6 +102,12 @@ class Recording:
         if self.n_settled == len(self.pieces):
             self.mel = NOTHING
         return self.segments[n_before:]
+
+    def give_up(self, failure: NumericError) -> None:
+        """Read no more of it, and settle none of what was read further on."""
+        self.failure, self.n_settled = failure, len(self.pieces)
+        for piece in self.pieces:
+            piece.seek = piece.stretch.end
 
 
 def _until(end_s: float, segment: Segment) -> Segment:

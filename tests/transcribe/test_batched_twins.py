@@ -15,6 +15,7 @@ import pytest
 from maxwhisper.audio import decode
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.dims import Dims
+from maxwhisper.errors import NumericError, SomeFailed
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.scoring import normalize, word_error_rate
 from maxwhisper.selftest.numpy_network import NumpyNetwork
@@ -95,6 +96,28 @@ def test_batches_on_the_engine_say_what_windows_say_alone(engine):
     together = engine.transcribe_many(waveforms, options, batch_size=2)
     for transcript, waveform in zip(together, waveforms, strict=True):
         assert_same(transcript, engine.transcribe(waveform, options, batch_size=1))
+
+
+def test_nan_in_one_row_costs_no_other_row(engine, monkeypatch):
+    """A recording whose log-mel is NaN shares its batches with others, on the real network."""
+    waveforms = [clip("plain"), clip("numbers")[:-160], clip("numbers")]
+    want = engine.transcribe_many(waveforms, KEPT, batch_size=3, vad=False)
+    log_mel = engine.network.log_mel
+
+    def overflowing(waveform, padding):
+        mel = log_mel(waveform, padding)
+        return mel[: len(mel)] * np.float32(np.nan) if len(waveform) == len(waveforms[1]) else mel
+
+    monkeypatch.setattr(engine.network, "log_mel", overflowing)
+    with pytest.raises(SomeFailed) as caught:
+        engine.transcribe_many(waveforms, KEPT, batch_size=3, vad=False)
+    assert {i: type(error) for i, error in caught.value.errors.items()} == {1: NumericError}
+    assert caught.value.transcripts[1] is None
+    for index in (0, 2):
+        assert_same(caught.value.transcripts[index], want[index])
+    monkeypatch.undo()
+    for again, first in zip(engine.transcribe_many(waveforms, KEPT, vad=False), want, strict=True):
+        assert_same(again, first)
 
 
 @pytest.fixture

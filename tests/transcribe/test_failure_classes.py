@@ -6,6 +6,8 @@ openai-whisper (parity/test_transcribe), very long ones (test_long_audio), mel b
 (runtime/test_model).
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hearing_network import (
@@ -26,6 +28,7 @@ from maxwhisper.errors import NumericError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import get_tokenizer
 from maxwhisper.transcribe import batched, sequential
+from maxwhisper.whisper import Whisper
 
 HEADS = ((0, 0),)
 
@@ -38,8 +41,9 @@ def transcribe(request, monkeypatch):
     def run(network, waveform, options=FREE):
         if request.param == "sequential":
             return sequential.transcribe(network, waveform, options, heads=HEADS)
-        vad = batched.PAUSES if request.param == "batched" else None
-        return batched.transcribe_batch(network, [waveform], options, vad=vad, heads=HEADS)[0]
+        model = Whisper(SimpleNamespace(alignment_heads=HEADS), network)
+        vad = request.param == "batched"
+        return model.transcribe(waveform, options, batch_size=batched.BATCH_SIZE, vad=vad)
 
     return run
 
