@@ -241,7 +241,9 @@ def load(
     The first load of a network shape compiles its graphs (minutes, on the CPU), unless they come
     with the package, as the default model's do, or lie in the folder `artifacts`, where
     `python -m maxwhisper compile --out` puts them; later loads take them from `cache_dir`.
-    `progress` receives lines that say what is being waited for.
+    `progress` receives lines that say what is being waited for. `dtype` "float32", the one
+    precision of a CPU, is what gave openai-whisper's text in docs/parity.md; "float16", a GPU's
+    default, and "bfloat16" round more, and their text may differ.
     """
     checkpoint = checkpoints.load(name_or_path, cache_dir=cache_dir, progress=progress)
     return create_engine(
