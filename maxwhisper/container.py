@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from maxwhisper.errors import AudioError
 from maxwhisper.mixdown import Mixdown, check_rate
+from maxwhisper.signatures import HEAD_BYTES, is_sound, other_kind
 
 if TYPE_CHECKING:  # the decoding child imports this file: it should load no checkpoint code
     from maxwhisper.engine import Waveform
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # the decoding child imports this file: it should load no che
 FORMATS = "wav,w64,aiff,caf,flac,mp3,aac,ogg,mov,matroska,asf,amr"
 # FFmpeg refuses every other format and every protocol but a plain file, nested opens included.
 _OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-_SPOKEN_FORMATS = "wav, flac, mp3, m4a, ogg, opus, webm, aiff, wma, or a video with sound"
+_RECORDING = "a sound file (wav, flac, mp3, m4a, ogg, opus, webm, aiff, wma) or a video with sound"
 
 MAX_CHANNELS = 16  # real microphones and surround mixes; more comes from crafted headers
 
@@ -34,18 +35,6 @@ MAX_CHANNELS = 16  # real microphones and surround mixes; more comes from crafte
 _STATE_TRACK_LENGTH = ("flac", "aiff", "mov,mp4,m4a,3gp,3g2,mj2")
 _PACKED_SAMPLES = 16_384  # handed on at once: 3 times as fast as packet by packet (1 h of wav)
 _SHORT_S, _SHORT_SHARE = 0.25, 0.02  # missing more than both: cut short (encoder delay is 0.05 s)
-_SIGNATURES = (  # (offset, bytes) with which the formats above begin
-    (8, b"WAVE"),
-    (8, b"AIFF"),
-    (4, b"ftyp"),
-    (0, b"fLaC"),
-    (0, b"OggS"),
-    (0, b"ID3"),
-    (0, b"caff"),
-    (0, b"#!AMR"),
-    (0, b"\x1aE\xdf\xa3"),  # Matroska, WebM
-    (0, b"0&\xb2u\x8ef\xcf\x11"),  # ASF: wma, wmv
-)
 _WAV_UNKNOWN_SIZE = 0x7FFF_0000  # bytes: streaming writers put about 2 or 4 GiB, or 0
 _MAX_WAV_CHUNKS = 1000  # before the samples; real files have fewer than ten
 
@@ -190,18 +179,28 @@ def _check_complete(stated: float, found: float, unit: str, tolerance: float) ->
         )
 
 
+def refuse_other(head: bytes) -> None:
+    """Raise `AudioError` not_audio if these first `HEAD_BYTES` bytes are surely no recording's."""
+    kind = other_kind(head)
+    if kind is not None:
+        raise AudioError("not_audio", f"expected {_RECORDING}, got {kind}: choose another file")
+
+
 def _unreadable(file: BinaryIO, error: Exception) -> AudioError:
-    """Why FFmpeg could not open the file: cut short if it begins like audio, else not audio."""
+    """Why FFmpeg could not open the file: cut short if it begins like audio, else not audio. Raises
+    `AudioError` itself for what has another name."""
     file.seek(0)
-    head = file.read(16)
-    if any(head[at : at + len(mark)] == mark for at, mark in _SIGNATURES):
+    head = file.read(HEAD_BYTES)
+    refuse_other(head)
+    if is_sound(head):
         return AudioError(
             "truncated",
             "expected a whole file, got one that begins as audio and is cut short or damaged "
             f"({_reason(error)}): copy or export it again",
         )
     return AudioError(
-        "not_audio", f"expected {_SPOKEN_FORMATS}; got none of them ({_reason(error)}): convert it"
+        "not_audio",
+        f"expected {_RECORDING}, got data that is neither ({_reason(error)}): convert it",
     )
 
 

@@ -32,11 +32,12 @@ def first_half(data: bytes) -> bytes:
 # name -> (how to make the file, the error's code, words that its message must hold)
 BAD_FILES = {
     "empty": (lambda: b"", "empty_file", "0 bytes"),
-    "text": (lambda: b"hello, world. " * 500, "not_audio", "none of them"),
-    "html": (lambda: b"<!doctype html><html></html>" * 50, "not_audio", "none of them"),
-    "noise": (lambda: np.random.default_rng(1).bytes(100_000), "not_audio", "none of them"),
-    "png": (lambda: image("png"), "not_audio", "none of them"),
-    "jpeg": (lambda: image("jpeg"), "not_audio", "none of them"),
+    "text": (lambda: b"hello, world. " * 500, "not_audio", "got text: choose"),
+    "html": (lambda: b"<!doctype html><html></html>" * 50, "not_audio", "got text"),
+    "noise": (lambda: np.random.default_rng(1).bytes(100_000), "not_audio", "that is neither"),
+    "png": (lambda: image("png"), "not_audio", "got a PNG picture"),
+    "jpeg": (lambda: image("jpeg"), "not_audio", "got a JPEG picture"),
+    "webp": (lambda: image("webp"), "not_audio", "got a WebP picture"),
     "video without sound": (
         lambda: encode("mp4", "", with_picture=True, with_sound=False),
         "no_audio_stream",

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maxwhisper.audio import decode_in_child
+from maxwhisper.container import refuse_other
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.engine import Waveform
 from maxwhisper.errors import AudioError
 from maxwhisper.serving.status import Cancelled, RunCancelled
+from maxwhisper.signatures import HEAD_BYTES
 
 MAX_AUDIO_S = 600.0  # of one recording, counted while decoding
 MIN_AUDIO_S = 0.1  # shorter than any word
@@ -132,8 +134,11 @@ class Uploads:
 
     def adopt(self, path: str | Path) -> Path:
         """A visitor's own name of his upload: gradio gives all who send the same file one path, and
-        none of them may delete it for the others. Raises `AudioError` as `check_inside` does."""
+        none of them may delete it for the others. Raises `AudioError` as `check_inside` does, and
+        for what is no recording by its first bytes: a visitor need not run it to be told."""
         shared = self.check_inside(path)
+        with shared.open("rb") as file:
+            refuse_other(file.read(HEAD_BYTES))
         own = Path(tempfile.mkdtemp(dir=self.root), shared.relative_to(self.root))
         own.parent.mkdir(parents=True, exist_ok=True)
         own.hardlink_to(shared)

@@ -33,7 +33,10 @@ from maxwhisper.ui.use_it import use_it_tab
 
 MAX_EVENTS = 8  # that wait, clicks of all visitors: the next is told to come back
 MAX_SESSIONS = 500  # whose state is remembered
-_PRESENTATION = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+_SCRIPTS = [
+    (Path(__file__).parent / name).read_text(encoding="utf-8").strip()
+    for name in ("page.js", "recording.js")
+]
 
 
 def build_page(
@@ -113,6 +116,6 @@ def serve_page(
         },
         theme=theme(),
         css=CSS,
-        js=_PRESENTATION,
+        js=f"() => {{ {' '.join(f'({script})();' for script in _SCRIPTS)} }}",
     )
     return public_address or address

@@ -13,11 +13,13 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.checkpoint import available
+from maxwhisper.errors import AudioError
 from maxwhisper.languages import LANGUAGES
 from maxwhisper.options import FALLBACK, TranscribeOptions
 from maxwhisper.serving.uploads import MAX_AUDIO_S, Uploads
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.examples import Example
+from maxwhisper.ui.kept import problem_html
 from maxwhisper.ui.race_run import MAX_BEAM_SIZE, MAX_ROUNDS, Request, Source
 
 _INTRO = "Record yourself, upload a file, or take one of these clips."
@@ -52,6 +54,7 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=5, min_width=300):
             audio = _recorder()
+            refused = gr.HTML("", elem_id="refused")
         with gr.Column(scale=5, min_width=300):
             clips = _clip_buttons(examples)
     reference = gr.Textbox(
@@ -75,7 +78,8 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
             elem_id="keep",
             min_width=220,
         )
-    _wire(uploads, audio, list(zip(clips, examples, strict=True)), [source, reference, run])
+    outputs = [source, reference, run, refused]
+    _wire(uploads, audio, list(zip(clips, examples, strict=True)), outputs)
     return Inputs(source, reference, rounds, keep, settings, run, stop)
 
 
@@ -187,32 +191,38 @@ def _wire(
     clips: Sequence[tuple[gr.Button, Example]],
     outputs: list[Any],
 ) -> None:
-    """Let an upload, a recording or a clip become the source; outputs: source, reference, run."""
+    """Let an upload, a recording or a clip become the source; outputs: source, reference, run,
+    what is wrong with the file."""
+    *_, run, _ = outputs
 
-    def accept(path: str | None, name: str) -> tuple[Source | None, str, Any]:
-        chosen = None
-        if path is not None:
+    def accept(path: str | None, name: str) -> tuple[Any, Source | None, str, Any, str]:
+        """What is no recording goes from the player too."""
+        if path is None:
+            return gr.skip(), None, "", run_button(None), ""
+        try:
             own = uploads.adopt(path)
-            chosen = Source(own, is_upload=True, name=name or own.name)
-        return chosen, "", run_button(chosen)
+        except AudioError as error:
+            return None, None, "", run_button(None), problem_html(str(error))
+        chosen = Source(own, is_upload=True, name=name or own.name)
+        return gr.skip(), chosen, "", run_button(chosen), ""
 
     @shown_errors
-    def receive(path: str | None) -> tuple[Source | None, str, Any]:
+    def receive(path: str | None) -> tuple[Any, ...]:
         return accept(path, "")
 
     @shown_errors
-    def hear(path: str | None) -> tuple[Source | None, str, Any]:
+    def hear(path: str | None) -> tuple[Any, ...]:
         return accept(path, "Microphone recording")
 
-    def choose(clip: Example) -> tuple[str, Source, str, Any]:
+    def choose(clip: Example) -> tuple[Any, ...]:
         chosen = Source(Path(clip.path), is_upload=False, name=clip.title)
-        return str(clip.path), chosen, clip.text, run_button(chosen)
+        return str(clip.path), chosen, clip.text, run_button(chosen), ""
 
     # The next recording may begin to come before the server hears that the last one is gone, and
     # be there before it has answered: what it then holds is asked once more, not ignored.
-    gr.on([audio.clear, audio.start_recording], None, None, [outputs[-1]], js=_OFF_JS, **_QUIET)
-    given = [audio.upload, audio.clear]
-    gr.on(given, receive, [audio], outputs, trigger_mode="always_last", **_QUIET)
-    audio.stop_recording(hear, [audio], outputs, **_QUIET)
+    gr.on([audio.clear, audio.start_recording], None, None, [run], js=_OFF_JS, **_QUIET)
+    given, shown = [audio.upload, audio.clear], [audio, *outputs]
+    gr.on(given, receive, [audio], shown, trigger_mode="always_last", **_QUIET)
+    audio.stop_recording(hear, [audio], shown, **_QUIET)
     for button, clip in clips:
-        button.click(functools.partial(choose, clip), None, [audio, *outputs], **_QUIET)
+        button.click(functools.partial(choose, clip), None, shown, **_QUIET)

@@ -1,6 +1,7 @@
 """What a visitor does, in a real browser: choose, run, stop, check; on a desk and on a phone."""
 
 import pytest
+from audio_files import encode
 from fake_lanes import wait_until
 from fake_page import write_wav
 
@@ -148,6 +149,29 @@ def test_bad_upload_is_explained_and_run_comes_back(open_page, tmp_path):
     page.click("#run")
     page.get_by_text("record a little longer").first.wait_for()
     page.wait_for_function(RUN_ENABLED)
+
+
+def test_a_file_of_another_kind_is_refused_in_our_words_and_goes(open_page):
+    page = open_page()
+    cv = {"name": "cv.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7\n\xe2\xe3"}
+    page.set_input_files("#recording input[type=file]", cv)
+    page.locator("#refused").get_by_text("got a PDF document: choose another file").wait_for()
+    assert page.get_by_text("Invalid file type").count() == 0
+    page.wait_for_selector("#recording input[type=file]", state="attached")  # to choose another
+    assert page.locator("#run").is_disabled()
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    assert page.locator("#refused .problem").count() == 0
+
+
+def test_the_sound_of_a_video_is_raced(open_page, tmp_path):
+    page = open_page()
+    video = tmp_path / "talk.mp4"
+    video.write_bytes(encode("mp4", "aac", with_picture=True))
+    page.set_input_files("#recording input[type=file]", video)
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_selector("#verdict .lead")
 
 
 def test_run_waits_for_a_recording_that_is_on_its_way(open_page, served, tmp_path):

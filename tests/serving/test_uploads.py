@@ -100,11 +100,20 @@ def test_link_that_leads_out_of_the_folder_is_refused(uploads, tmp_path):
 
 def test_unreadable_upload_is_deleted_too(uploads):
     sent = uploads.root / "song.mp3"
-    sent.write_text("no music here")
+    sent.write_bytes(bytes(range(256)))
     own = uploads.adopt(sent)
     with pytest.raises(AudioError):
         uploads.waveform(own, is_upload=True)
     assert list(uploads.root.iterdir()) == []
+
+
+def test_what_is_surely_no_recording_is_refused_before_it_is_run(uploads):
+    sent = uploads.root / "song.mp3"
+    sent.write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3")
+    with pytest.raises(AudioError, match="got a PDF document: choose another file") as caught:
+        uploads.adopt(sent)
+    assert caught.value.code == "not_audio"
+    assert list(uploads.root.iterdir()) == [sent], "no name of his own"
 
 
 def test_recording_shorter_than_a_word_is_refused(uploads):
