@@ -18,6 +18,9 @@ JS = (Path(__file__).parent / "kept.js").read_text(encoding="utf-8")
 # Who opens a link should see the race it is about, not the form above it.
 SHOW_JS = "watch('value', () => element.querySelector('.recorded, .problem')?.scrollIntoView())"
 
+# What went wrong with one recording is not said of the next.
+NEXT_JS = """banner => banner?.includes('class="problem"') ? '' : banner"""
+
 _IN_THE_ZIP = (
     "In the ZIP: each transcript as txt, srt, vtt, tsv and json, the recording, the chart, and "
     "run.json with everything measured."

@@ -113,6 +113,8 @@ def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
     raced = inputs.run.click(start, inputs.values, shown, concurrency_limit=None, **_QUIET)
     raced.then(run_button, [inputs.source], [inputs.run], **_QUIET)
     inputs.stop.click(halt, None, [inputs.stop], **_QUIET)
+    banner = [results.banner]
+    gr.on(inputs.chosen, None, banner, banner, js=kept.NEXT_JS, **_QUIET)
 
 
 def _wire_recorded(

@@ -42,6 +42,7 @@ class Inputs:
     settings: list[gr.components.Component]
     run: gr.Button
     stop: gr.Button
+    chosen: list[Any]  # events: there is another recording, or none
 
     @property
     def values(self) -> list[gr.components.Component]:
@@ -79,8 +80,8 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
             min_width=220,
         )
     outputs = [source, reference, run, refused]
-    _wire(uploads, audio, list(zip(clips, examples, strict=True)), outputs)
-    return Inputs(source, reference, rounds, keep, settings, run, stop)
+    chosen = _wire(uploads, audio, list(zip(clips, examples, strict=True)), outputs)
+    return Inputs(source, reference, rounds, keep, settings, run, stop, chosen)
 
 
 def request_from(
@@ -190,9 +191,9 @@ def _wire(
     audio: gr.Audio,
     clips: Sequence[tuple[gr.Button, Example]],
     outputs: list[Any],
-) -> None:
-    """Let an upload, a recording or a clip become the source; outputs: source, reference, run,
-    what is wrong with the file."""
+) -> list[Any]:
+    """Let an upload, a recording or a clip become the source; returns the events by which it
+    changes. Outputs: source, reference, run, what is wrong with the file."""
     *_, run, _ = outputs
 
     def accept(path: str | None, name: str) -> tuple[Any, Source | None, str, Any, str]:
@@ -226,3 +227,5 @@ def _wire(
     audio.stop_recording(hear, [audio], shown, **_QUIET)
     for button, clip in clips:
         button.click(functools.partial(choose, clip), None, shown, **_QUIET)
+    own = [audio.upload, audio.clear, audio.start_recording, audio.stop_recording]
+    return [*own, *(button.click for button, _ in clips)]

@@ -147,8 +147,10 @@ def test_bad_upload_is_explained_and_run_comes_back(open_page, tmp_path):
     page.set_input_files("#recording input[type=file]", blip)
     page.wait_for_function(RUN_ENABLED)
     page.click("#run")
-    page.get_by_text("record a little longer").first.wait_for()
+    page.locator("#banner").get_by_text("record a little longer").wait_for()
     page.wait_for_function(RUN_ENABLED)
+    page.get_by_role("button", name="A tone").click()
+    page.wait_for_selector("#banner .problem", state="detached")  # it was about the other file
 
 
 def test_a_file_of_another_kind_is_refused_in_our_words_and_goes(open_page):
