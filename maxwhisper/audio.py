@@ -99,7 +99,7 @@ def _answer_of(
 ) -> tuple[bytes, int]:
     """What a child wrote, and its exit status. Ends it, and raises `AudioError`, when it takes too
     long or is not wanted any more."""
-    deadline_s = time.monotonic() + timeout_s
+    started_s = time.monotonic()
     quiet = subprocess.DEVNULL
     with subprocess.Popen(
         command, env=env, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet
@@ -111,10 +111,13 @@ def _answer_of(
                     return child.communicate(timeout=_LOOK_S)[0], child.returncode
                 if cancelled():
                     raise AudioError("cancelled", "stopped while the recording was read")
-                if time.monotonic() > deadline_s:
+                taken_s = time.monotonic() - started_s
+                if taken_s > timeout_s:
                     raise AudioError(
                         "timeout",
-                        f"expected to decode within {timeout_s:g} s, stopped: send a shorter file",
+                        f"expected to read the file within {timeout_s:g} s, stopped unfinished "
+                        f"after {taken_s:.1f} s: cut a long recording into parts; with a short one "
+                        "it is this machine that is busy, try again later",
                     )
         finally:
             child.kill()

@@ -169,7 +169,8 @@ class EngineProcess:
         self._kill()
         self._mark_gone(self._pipe)
         raise EngineUnavailable(
-            f"{self.name} gave no result within {deadline_s:.0f} s and was restarted"
+            f"{self.name} gave no result within {deadline_s:.0f} s and was restarted: choose a "
+            "shorter recording or a smaller model, or try again when this machine is less busy"
         )
 
     def _replace(self) -> None:

@@ -100,7 +100,7 @@ def test_engine_that_always_crashes_is_given_up(make_pool):
 def test_hung_engine_is_killed_at_the_deadline_and_comes_back(make_pool):
     pool = make_pool(deadline_s=0.3)
     start = time.monotonic()
-    with pytest.raises(EngineUnavailable, match="no result within"):
+    with pytest.raises(EngineUnavailable, match=r"no result within .* shorter .* less busy"):
         transcribe(pool, "hang")
     assert time.monotonic() - start < 3
     wait_until(lambda: pool.statuses()["maxwhisper"].phase == "ready")
