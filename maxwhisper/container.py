@@ -64,7 +64,9 @@ def read_sound(file: BinaryIO, max_seconds: float | None) -> Waveform:
         ) from error
     except Exception as error:
         raise AudioError(
-            "bad_audio", f"expected an undamaged recording ({_reason(error)}): export it again"
+            "bad_audio",
+            "expected a whole recording, got one that is damaged: export it again "
+            f"({_reason(error)})",
         ) from error
 
 
@@ -72,10 +74,15 @@ def _decode_container(container: av.container.InputContainer, max_s: float | Non
     """The waveform of the best audio track, never the picture, if all of it is there."""
     stream = container.streams.best("audio")
     if not isinstance(stream, av.AudioStream):
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        if container.streams.audio:
+            raise AudioError(
+                "bad_audio",
+                "expected a sound track with rate and channels, got one without: export it again",
+            )
+        kinds = " and ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise AudioError(
-            "bad_audio" if container.streams.audio else "no_audio_stream",
-            f"expected a sound track with rate and channels, got {kinds}: choose another file",
+            "no_audio_stream",
+            f"expected a file with sound, got one with {kinds} alone: choose another file",
         )
     check_rate(stream.codec_context.sample_rate)
     channels = stream.codec_context.channels
@@ -195,15 +202,17 @@ def _unreadable(file: BinaryIO, error: Exception) -> AudioError:
     if is_sound(head):
         return AudioError(
             "truncated",
-            "expected a whole file, got one that begins as audio and is cut short or damaged "
-            f"({_reason(error)}): copy or export it again",
+            "expected a whole file, got one that begins as audio and is cut short or damaged: "
+            f"copy or export it again ({_reason(error)})",
         )
     return AudioError(
         "not_audio",
-        f"expected {_RECORDING}, got data that is neither ({_reason(error)}): convert it",
+        f"expected {_RECORDING}, got a file without any sound that can be read: choose another, "
+        f"or convert it to wav ({_reason(error)})",
     )
 
 
 def _reason(error: Exception) -> str:
-    """FFmpeg's own words, without the placeholder that PyAV puts for a file's name."""
-    return getattr(error, "strerror", None) or str(error).partition(": '<")[0] or repr(error)
+    """The cause in FFmpeg's words, without the placeholder that PyAV puts for a file's name."""
+    words = getattr(error, "strerror", None) or str(error).partition(": '<")[0] or repr(error)
+    return f"the decoder’s words: {words}"
