@@ -47,13 +47,13 @@
     {s: 10, tab: 'Race', at: '.masthead', title: 'Three engines, one clip, one clock',
       text: 'openai-whisper, faster-whisper and this project’s Whisper in MAX get the same samples, the same weights and the same settings.'},
     {s: 10, tab: 'Race', at: '.clips', title: 'Take a recording',
-      text: 'A bundled clip, a file, or your own voice.', act: ['Take the first clip', '.clips button']},
-    {s: 18, tab: 'Race', at: '.lanes', title: 'Race',
+      text: 'A bundled clip, a sound or video file, or your own voice.', act: ['Take the first clip', '.clips button']},
+    {s: 18, tab: 'Race', at: '.lanes', title: 'Race', waits: true,
       text: 'The engines run one after the other, alone on the machine. Text, seconds and word errors are all measured now.', act: ['Run all three', '#run']},
     {s: 10, tab: 'Listen & diff', at: '[role=tablist]', title: 'Listen, and see where they differ',
       text: 'Click a word to hear it. Differences between the texts are marked word by word.'},
     {s: 10, tab: 'Where the time goes', at: '[role=tablist]', title: 'Where the time goes',
-      text: 'Every stage of every engine, and what this machine measured before.'},
+      text: 'Every stage of every engine in this race, and benchmarks that were measured before.'},
     {s: 14, tab: 'Components', at: '#run-checks', title: 'Proof, live',
       text: 'Each part of the network is compared with an independent truth, here and now. Grey has not run; green has run and passed.', act: ['Run every check', '#run-checks']},
     {s: 10, tab: 'Live', at: '#live', title: 'Live',
@@ -61,7 +61,11 @@
     {s: 8, tab: 'Use it', at: '[data-do=share]', title: 'Take it with you',
       text: 'Scan the address, or copy a snippet from this tab.', act: ['Show the address', '[data-do=share]']},
   ];
-  const tour = {index: -1, left: 0, paused: calm, timer: 0, from: null};
+  const TICK_S = 0.25;
+  const LOOK_S = 5; // at the result of a race, when the tour has waited for its end
+  const MAX_WAIT_S = 120; // for a race: the next stops speak of it
+  const WAITING = 'The race goes on, and this tour waits for its end. “Next” goes on at once.';
+  const tour = {index: -1, left: 0, waited: 0, paused: calm, timer: 0, from: null};
   const title = make('h2', {id: 'tour-title'}), words = make('p'), count = make('span', {className: 'count'});
   const clock = make('i'), act = make('button', {type: 'button', className: 'act'});
   const back = make('button', {type: 'button', textContent: '← Back', onclick: () => show(tour.index - 1)});
@@ -86,6 +90,7 @@
     if (index >= STEPS.length) return endTour();
     const step = STEPS[tour.index = Math.max(index, 0)];
     tour.left = step.s;
+    tour.waited = 0;
     openTab(step.tab);
     title.textContent = step.title;
     words.textContent = step.text;
@@ -103,8 +108,14 @@
   }
 
   function tick() {
-    if (!tour.paused) tour.left -= 0.25;
-    clock.style.width = `${100 * (1 - tour.left / STEPS[tour.index].s)}%`;
+    const step = STEPS[tour.index];
+    const isRacing = step.waits && find('.lane.running, .lane.waiting');
+    const isHeld = isRacing && !tour.paused && tour.left <= LOOK_S && tour.waited < MAX_WAIT_S;
+    const text = isHeld ? WAITING : step.text;
+    if (words.textContent !== text) words.textContent = text;
+    if (isHeld) tour.waited += TICK_S;
+    else if (!tour.paused) tour.left -= TICK_S;
+    clock.style.width = `${100 * (1 - tour.left / step.s)}%`;
     if (tour.left <= 0) show(tour.index + 1);
   }
 
@@ -114,7 +125,7 @@
     card.hidden = false;
     setPaused(calm);
     show(0);
-    tour.timer = setInterval(tick, 250);
+    tour.timer = setInterval(tick, 1000 * TICK_S);
     next.focus({preventScroll: true});
   }
 
@@ -165,10 +176,14 @@
     if (button) DO[button.dataset.do]?.(button);
   });
   // A race is to be seen, with its Stop, wherever it was started.
-  document.addEventListener('click', event => event.target.closest?.('#run') && setTimeout(() => {
-    if (find('.lanes').getBoundingClientRect().top > 0.6 * innerHeight)
-      find('.actions').scrollIntoView({behavior: calm ? 'auto' : 'smooth'});
-  }, 150));
+  document.addEventListener('click', event => {
+    if (!event.target.closest?.('#run')) return;
+    tour.left = Math.max(tour.left, LOOK_S); // until the server has begun it
+    setTimeout(() => {
+      if (find('.lanes').getBoundingClientRect().top > 0.6 * innerHeight)
+        find('.actions').scrollIntoView({behavior: calm ? 'auto' : 'smooth'});
+    }, 150);
+  });
   document.addEventListener('keydown', onKey);
   find('.gradio-container').append(card, keys);
   if (new URLSearchParams(location.search).get('judge') === '1') {

@@ -1,7 +1,7 @@
 """Live, proof and presentation, in a real browser with a fake microphone."""
 
 import pytest
-from test_page import OVERFLOW, WORST_CONTRAST
+from test_page import OVERFLOW, WORST_CONTRAST, begin_slow_race
 
 pytestmark = pytest.mark.browser
 
@@ -122,6 +122,20 @@ def test_the_tour_opens_by_link_walks_every_tab_and_closes(open_page):
     page.get_by_role("button", name="Guided tour").click()
     page.keyboard.press("Escape")
     assert page.locator("#tour").is_hidden()
+
+
+def test_the_tour_waits_for_a_race_and_goes_on_when_it_is_over(open_show):
+    page = open_show()
+    begin_slow_race(page)
+    page.keyboard.press("t")
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    held = page.locator("#tour").get_by_text("this tour waits for its end")
+    held.wait_for(timeout=60_000)
+    page.wait_for_timeout(6000)  # longer than what was left of this stop
+    assert page.inner_text("#tour .count") == "3 of 8"
+    page.keyboard.press("s")
+    page.get_by_text("4 of 8").wait_for(timeout=60_000)
 
 
 def test_the_tour_waits_for_those_who_want_no_motion(open_show):
