@@ -253,8 +253,8 @@ CLIPS = (
     Clip("numbers", "Numbers", "Numbers, a time, a platform.", "espeak-ng en-us", numbers),
     Clip("noisy", "Noisy speech", f"Noise {SNR_DB:g} dB below the voice.", "flite slt", noisy),
     Clip("two_voices", "Two voices", "A talk in turns.", "flite slt and awb", two_voices),
-    Clip("silence", "Silence", "Five seconds of nothing.", "", silence),
-    Clip("tones", "Tones", "A plucked melody, nobody speaks.", "", tones),
+    Clip("silence", "Silence", "Nobody speaks: a good engine writes nothing.", "", silence),
+    Clip("tones", "Tones", "A plucked melody: a good engine writes nothing.", "", tones),
     Clip("talk", "Talk", "The benchmark clip: a network that listens.", "flite slt", talk),
 )
 

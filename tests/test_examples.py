@@ -38,6 +38,9 @@ def test_clip_is_what_its_record_says(name: str) -> None:
     assert len(waveform) == CLIPS[name]["duration_s"] * CLIPS[name]["sample_rate"]
     assert CLIPS[name]["licence"].startswith("Apache-2.0")
     assert (CLIPS[name]["text"] == "") == (name in WITHOUT_SPEECH)
+    assert ("a good engine writes nothing" in CLIPS[name]["description"]) == (
+        name in WITHOUT_SPEECH
+    ), "who chooses it knows what to look for"
     if name != "silence.flac":
         assert 0.1 < np.abs(waveform).max() < 0.3
 
