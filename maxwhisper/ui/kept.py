@@ -61,12 +61,13 @@ def _download(run: Run) -> str:
 
 
 def recorded_html(run: Run) -> str:
-    """What a stored race was measured on, and that it is not being measured now."""
+    """When and on what a stored race was measured, and that nothing of it is measured now."""
     rounds = f"{run.rounds} rounds" if run.rounds > 1 else "one round"
     return (
-        f'<p class="recorded"><strong>Recorded on {moment(run.when)}</strong>, not '
-        f"measured now. “<bdi>{html.escape(run.audio_name)}</bdi>”, {run.audio_s:.1f} s · model "
-        f"{html.escape(run.model)} · {rounds} · {html.escape(machine_line(run.machine))}</p>"
+        f'<p class="recorded"><strong>Measured on {moment(run.when)}, not now.</strong> Times and '
+        f"texts below are of that day. “<bdi>{html.escape(run.audio_name)}</bdi>”, "
+        f"{run.audio_s:.1f} s · model {html.escape(run.model)} · {rounds} · on "
+        f"{html.escape(machine_line(run.machine))}</p>"
     )
 
 

@@ -70,7 +70,7 @@ def _recorded_buttons(runner: Runner) -> list[tuple[gr.Button, Run]]:
     if not runs:
         return []
     with gr.Row(elem_classes="recorded-races", elem_id="recorded-races"):
-        gr.HTML('<p class="hint">Or watch a race that was recorded earlier:</p>')
+        gr.HTML('<p class="hint">Or see an earlier race, run on the machine and day named:</p>')
         return [(gr.Button(kept.recorded_name(run), size="sm", min_width=240), run) for run in runs]
 
 

@@ -19,7 +19,7 @@ from maxwhisper.records import device_name, machine_line
 
 RESULTS = Path(__file__).parents[2] / "results"  # of the repository; a wheel has none
 _COMMAND = "python -m maxwhisper bench --output results/NAME.json"
-_NONE_YET = f"Nothing is recorded here yet. This makes a record: <code>{_COMMAND}</code>"
+_NONE_YET = f"There is none here yet. This makes one: <code>{_COMMAND}</code>"
 _PREFERRED = "against length"  # the figure shown first, if there is one
 
 
@@ -68,12 +68,19 @@ class Records:
 def badge_html(record: Mapping[str, Any]) -> str:
     """When, on what, and with which settings a record was measured."""
     rounds = record["settings"]["rounds"]
-    quality = record["aa"]["verdict"]
     return (
-        f'<p class="measured"><strong>recorded on {day(record["when"])}</strong> '
+        f'<p class="measured"><strong>measured on {day(record["when"])}, not now</strong> on '
         f"{html.escape(machine_line(record['machine']))} · median of {rounds} rounds · "
-        f"noise: {html.escape(quality)}</p>"
+        f"{_noise(record['aa'])}</p>"
     )
+
+
+def _noise(aa: Mapping[str, Any]) -> str:
+    """How far the same engine lies from itself: differences below that say nothing."""
+    if aa["worst"] is None:
+        return "how noisy the machine was is not known"
+    small = "" if aa["worst"] < aa["limit"] else ": a noisy machine, no smaller difference counts"
+    return f"one engine, timed twice, differed by up to {aa['worst']:.1%}{small}"
 
 
 def day(when: str) -> str:
@@ -88,5 +95,5 @@ def moment(when: str) -> str:
 
 
 def _heading(note: str) -> str:
-    hint = "Figures of the benchmark records in this repository; choose one."
-    return f'<h3>Recorded benchmarks</h3><p class="hint">{note or hint}</p>'
+    hint = "Measured before, each on the machine and the day in its name. Choose a figure."
+    return f'<h3>Earlier benchmarks</h3><p class="hint">{note or hint}</p>'

@@ -1,4 +1,4 @@
-"""The replay of a race: all engines start together and speak as fast as each was recorded to.
+"""The replay of a race: all engines start together, each as fast as it was.
 
 In: a `Run`. Out: HTML with the recorded times in it; `replay.js` moves it, and without it the end
 of the race is shown. No gradio.
@@ -28,12 +28,12 @@ def replay_html(run: Run | None) -> str:
     end_s = max(result.seconds[0] for result in run.results)
     race = {"end_s": end_s, "lanes": [_lane(result) for result in run.results]}
     tracks = "".join(_track(result, end_s) for result in run.results)
-    of_rounds = f", of {run.rounds} rounds the first" if run.rounds > 1 else ""
+    of_rounds = f" in the first of {run.rounds} rounds" if run.rounds > 1 else ""
     return (
         f'<section class="replay" aria-label="Replay of the race"'
         f' data-race="{html.escape(json.dumps(race))}">'
         f'<header><h3>Replay</h3><p class="hint">They ran one after the other. Here they start '
-        f"together, on one clock, as each was recorded{of_rounds}. Text appears when the engine "
+        f"together, on one clock, each as fast as it was{of_rounds}. Text appears when the engine "
         "gave it: a segment at a time, in every lane.</p></header>"
         f"{_controls(end_s)}{tracks}"
         '<p class="unseen" aria-live="polite"></p></section>'

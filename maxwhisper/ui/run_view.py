@@ -80,7 +80,7 @@ def chart_page(run: Run) -> str:
         "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
         "padding:0 1rem}</style>"
         f"<h1>{lead}</h1><p><bdi>{html.escape(run.audio_name)}</bdi>, {run.audio_s:.1f} s, "
-        f"recorded on {moment(run.when)}</p>{chart}<ul>{items}</ul></html>"
+        f"raced on {moment(run.when)}</p>{chart}<ul>{items}</ul></html>"
     )
 
 

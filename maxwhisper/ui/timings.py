@@ -1,4 +1,4 @@
-"""The Where the time goes tab: stages of the run at hand, cold and warm, and recorded benchmarks.
+"""The Where the time goes tab: stages of the run at hand, cold and warm, and benchmarks of before.
 
 In: the pool, the store of runs, the committed records. Out: HTML and figures, drawn when the tab is
 opened. Whatever was not measured now says when and where it was.
@@ -28,7 +28,7 @@ BEFORE = (
     "Race a recording first: here you then see which stages each engine’s seconds went into, and "
     "speed against word errors."
 )
-JUST_NOW = timedelta(minutes=15)  # older runs count as recorded, whoever looks at them
+JUST_NOW = timedelta(minutes=15)  # older runs are told from those of now, whoever looks at them
 _NO_WER = "For this the words must be known: paste what was said on the Race tab, and race again."
 
 
@@ -108,10 +108,10 @@ def starts_html(statuses: Mapping[str, Status]) -> str:
 def measured_html(run: Run, now: datetime) -> str:
     """When and where the run was measured; a badge says so if that is a while ago."""
     when = datetime.fromisoformat(run.when)
-    badge = f"recorded on {day(run.when)}" if now - when > JUST_NOW else "measured just now"
-    return (
-        f'<p class="measured"><strong>{badge}</strong> {html.escape(machine_line(run.machine))}</p>'
-    )
+    is_old = now - when > JUST_NOW
+    badge = f"measured on {day(run.when)}, not now" if is_old else "measured just now"
+    machine = html.escape(machine_line(run.machine))
+    return f'<p class="measured"><strong>{badge}</strong> on {machine}</p>'
 
 
 def _accuracy_heading(is_known: bool) -> str:

@@ -107,7 +107,7 @@ def _lines(run: Run | None, about: About) -> str:
         model, options, rounds = run.model, run.options, run.rounds
         file = _file_of(run, about.examples)
         name = f"<bdi>{html.escape(run.audio_name)}</bdi>"
-        note = f"What was just run on {name}, as lines to run elsewhere."
+        note = f"What was run on {name}, as lines to run elsewhere."
         if file == "audio.flac":
             note += " audio.flac, the recording as the engines heard it, is in the run’s ZIP."
     return (

@@ -62,7 +62,7 @@ def test_a_race_that_came_with_the_page_is_shown_with_its_provenance(open_page):
     page = open_page()
     page.get_by_role("button", name="A recorded clip · 4 s · Test CPU, 2 January 2026").click()
     page.wait_for_selector("#replay .progress")
-    assert "Recorded on 2 January 2026" in page.inner_text("#banner")
+    assert "Measured on 2 January 2026" in page.inner_text("#banner")
     assert "as long as the page" in page.inner_text("#kept")
     assert "a race that came" in page.inner_text("#lane-maxwhisper")
     assert not page.locator("#forget").is_visible()
@@ -150,7 +150,7 @@ def test_a_link_works_after_a_restart_and_not_after_deletion(browser, tmp_path):
     with pytest.MonkeyPatch.context() as patch, served_page(patch, tmp_path) as (again, *_, runs):
         page = browser.new_page()
         page.goto(link.replace(address, again))
-        page.get_by_text("Recorded on").wait_for()
+        page.get_by_text("Measured on").first.wait_for()
         page.wait_for_selector("#chart .bars path")
         assert page.locator(".lane .words").all_inner_texts() == texts
         assert "fastest" in page.inner_text("#verdict .lead")

@@ -90,7 +90,7 @@ def test_replay_has_no_markup_of_strangers_and_no_flood_of_ticks():
 
 def test_a_stored_run_says_when_where_and_that_it_is_not_now():
     banner = recorded_html(make_run(audio_name=EVIL, model=EVIL, machine={"cpu": EVIL}))
-    assert "Recorded on 2 January 2026, 03:04 UTC</strong>, not measured now" in banner
+    assert "Measured on 2 January 2026, 03:04 UTC, not now.</strong>" in banner
     assert banner.count("&lt;img") == 3
     assert "“<bdi>&lt;img" in banner, "a name that runs right to left turns round itself alone"
     assert "<img" not in banner + problem_html(EVIL)
@@ -110,7 +110,7 @@ def test_the_chart_of_the_zip_needs_no_network_and_obeys_nobody():
     assert "<img src=x" not in page
     assert not re.search(r"<(?:script|link)[^>]+(?:src|href)=", page)
     assert "Plotly.newPlot" in page
-    assert "</bdi>, 4.0 s, recorded on 2 January 2026, 03:04 UTC</p>" in page
+    assert "</bdi>, 4.0 s, raced on 2 January 2026, 03:04 UTC</p>" in page
 
 
 def test_an_amended_run_keeps_its_age_and_loses_its_old_zip(tmp_path):

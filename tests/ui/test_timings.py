@@ -54,16 +54,16 @@ def test_a_run_says_when_and_where_and_which_engines_cannot_be_looked_into():
     blind = replace(run.results[0].transcript, timings={"total": 0.4})
     page = run_html(replace(run, results=(replace(run.results[0], transcript=blind),)))
     assert "openai-whisper cannot be looked into" in page
-    assert "recorded on 2 January 2026" in page
+    assert "measured on 2 January 2026, not now" in page
     assert "Test CPU" in page
     assert "<script" not in page
 
 
-def test_a_fresh_run_is_not_called_recorded():
+def test_a_fresh_run_is_not_called_an_old_one():
     run = make_run()
     soon = datetime.fromisoformat(run.when) + timedelta(minutes=1)
     assert "measured just now" in measured_html(run, soon)
-    assert "recorded on" in measured_html(run, soon + timedelta(hours=1))
+    assert "not now" in measured_html(run, soon + timedelta(hours=1))
 
 
 def test_cold_and_warm_of_engines_that_know_both():
@@ -97,15 +97,30 @@ def folder(tmp_path):
 
 def test_records_show_their_figures_and_where_they_are_from(folder):
     records = Records(folder)
-    assert "choose one" in records.read()
+    assert "Choose a figure" in records.read()
     assert "time against length" in records.names[0]
     figure = records.find(records.names[0])
     assert {"a", "b"} <= {trace.name for trace in figure.drawing.data}
     badge = badge_html(figure.record)
-    assert re.search(r"recorded on \d{1,2} \w+ 20\d\d", badge)
+    assert re.search(r"measured on \d{1,2} \w+ 20\d\d, not now", badge)
     assert "median of 3 rounds" in badge
     assert "<script" not in badge
     assert records.find("something else") is None
+
+
+@pytest.mark.parametrize(
+    ("worst", "said"),
+    [
+        (None, "how noisy the machine was is not known</p>"),
+        (0.012, "timed twice, differed by up to 1.2%</p>"),
+        (0.127, "differed by up to 12.7%: a noisy machine, no smaller difference counts</p>"),
+    ],
+)
+def test_a_badge_says_which_differences_count(folder, worst, said):
+    records = Records(folder)
+    records.read()
+    record = records.find(records.names[0]).record
+    assert badge_html({**record, "aa": {"limit": 0.02, "worst": worst}}).endswith(said)
 
 
 def test_without_records_the_tab_says_how_to_make_one(tmp_path):
