@@ -24,6 +24,7 @@ from maxwhisper.serving.status import Cancelled, RunCancelled
 from maxwhisper.signatures import HEAD_BYTES
 
 MAX_AUDIO_S = 600.0  # of one recording, counted while decoding
+MAX_FILE_MB = 25  # as it is sent
 MIN_AUDIO_S = 0.1  # shorter than any word
 TIME_TO_LIVE_S = 1800.0  # longer than the longest wait in a full queue
 SWEEP_EVERY_S = 60.0

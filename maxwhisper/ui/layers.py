@@ -15,7 +15,7 @@ import gradio as gr
 import plotly.graph_objects as go
 
 from maxwhisper.engine import OURS, Waveform
-from maxwhisper.errors import OptionError
+from maxwhisper.errors import AudioError, OptionError
 from maxwhisper.palette import FIGURE_LAYOUT
 from maxwhisper.selftest.result import LayerErrors
 from maxwhisper.serving.pool import EnginePool
@@ -91,16 +91,22 @@ def _own_recording(uploads: Uploads) -> tuple[gr.Audio, gr.State]:
         editable=False,
         buttons=[],
         visible=False,
-        label="Recording (its first 30 s are used)",
+        label="Sound or video; its first 30 s are used",
         elem_id="layers-recording",
     )
     adopted = gr.State(None)
 
     @shown_errors
-    def adopt(path: str | None) -> Path | None:
-        return uploads.adopt(path) if path is not None else None
+    def adopt(path: str | None) -> tuple[Any, Path | None]:
+        if path is None:
+            return gr.skip(), None
+        try:
+            return gr.skip(), uploads.adopt(path)
+        except AudioError as error:  # what is no recording goes from the player too
+            gr.Warning(str(error))
+            return None, None
 
-    gr.on([own.upload, own.stop_recording, own.clear], adopt, [own], [adopted], **_QUIET)
+    gr.on([own.upload, own.stop_recording, own.clear], adopt, [own], [own, adopted], **_QUIET)
     return own, adopted
 
 

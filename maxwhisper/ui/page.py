@@ -17,7 +17,7 @@ from maxwhisper.serving.live import LiveDesk
 from maxwhisper.serving.perimeter import Perimeter
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.runs import RunStore
-from maxwhisper.serving.uploads import Uploads
+from maxwhisper.serving.uploads import MAX_FILE_MB, Uploads
 from maxwhisper.ui.components import Catalogue, components_tab
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.header import header
@@ -107,7 +107,7 @@ def serve_page(
         run_history=False,
         footer_links=[],
         mcp_server=False,
-        max_file_size="25mb",
+        max_file_size=f"{MAX_FILE_MB}mb",
         state_session_capacity=MAX_SESSIONS,
         allowed_paths=sorted({str(example.path.parent) for example in examples}),
         app_kwargs={

@@ -16,7 +16,7 @@ from maxwhisper.checkpoint import available
 from maxwhisper.errors import AudioError
 from maxwhisper.languages import LANGUAGES
 from maxwhisper.options import FALLBACK, TranscribeOptions
-from maxwhisper.serving.uploads import MAX_AUDIO_S, Uploads
+from maxwhisper.serving.uploads import MAX_AUDIO_S, MAX_FILE_MB, Uploads
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.kept import problem_html
@@ -129,7 +129,7 @@ def _recorder() -> gr.Audio:
         waveform_options=gr.WaveformOptions(
             waveform_color="#9a9488", waveform_progress_color="#0b7a55"
         ),
-        label=f"Recording (up to {MAX_AUDIO_S / 60:.0f} minutes)",
+        label=f"Sound or video, up to {MAX_AUDIO_S / 60:.0f} minutes and {MAX_FILE_MB} MB",
         elem_id="recording",
     )
 

@@ -106,6 +106,17 @@ def test_layers_are_compared_on_a_chosen_clip(open_page):
     assert "<b>" in page.inner_text("#layers-text")  # a token, shown, not obeyed
 
 
+def test_layers_of_what_is_no_recording_are_not_offered(open_page):
+    page = open_page()
+    tab(page, "Components")
+    page.get_by_label("Clip").click()
+    page.get_by_role("option", name="A recording of my own").click()
+    notes = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"nothing to hear"}
+    page.set_input_files("#layers-recording input[type=file]", notes)
+    page.get_by_text("got text: choose another file").first.wait_for()
+    page.wait_for_selector("#layers-recording input[type=file]", state="attached")
+
+
 def test_the_tour_opens_by_link_walks_every_tab_and_closes(open_page):
     page = open_page(query="judge=1")
     page.wait_for_selector("#tour:not([hidden])")
