@@ -193,6 +193,7 @@ def test_files_that_cannot_be_written_are_errors_and_the_text_is_not_lost(clip, 
     ("arguments", "complaint"),
     [
         (["transcribe", "no_such_file.wav"], "no_such_file.wav"),
+        (["transcribe", "README.md"], "or a video with sound, got text: choose another file"),
         (["transcribe", "CLIP", "--engine", "missing"], "no module named"),
         (["transcribe", "CLIP", "--task", "sing"], "task must be"),
         (["transcribe", "CLIP", "CLIP", "--output_format", "srt"], "2 recordings would be written"),

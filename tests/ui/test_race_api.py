@@ -122,6 +122,21 @@ def test_impossible_settings_are_refused_in_words(page, tmp_path, settings, mess
 
 
 @pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"%PDF-1.7", "or a video with sound, got a PDF document: choose another file"),
+        (bytes(range(256)), "got a file without any sound that can be read: choose another, or"),
+    ],
+)
+def test_what_is_no_recording_is_refused_in_words(page, tmp_path, content, message):
+    file = tmp_path / "voice.wav"
+    file.write_bytes(content)
+    event, data = post(page[0], [upload(page[0], file), "", "en", "", 1, True, {}])
+    assert event == "error"
+    assert message in str(data)
+
+
+@pytest.mark.parametrize(
     "data",
     [
         [None, "", "en", "", 1, True, {}],
