@@ -315,6 +315,13 @@ def test_phases_cover_the_run_in_order():
     assert sum(phase.share for phase in phases) == pytest.approx(1)
 
 
+def test_a_phase_alone_runs_at_its_share_of_the_rates():
+    every = PRESETS["cpu"]
+    (alone,) = every.only("window", 0.3).phases
+    whole = next(phase for phase in every.phases if phase.name == "window")
+    assert alone == replace(whole, peak_rate=0.3 * whole.peak_rate)
+
+
 def test_learning_rate_warms_up_and_falls():
     phase = PRESETS["cpu"].phases[-1]
     rates = [learning_rate(phase, step / 1000, step, 100) for step in range(1000)]

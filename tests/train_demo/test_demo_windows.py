@@ -9,7 +9,7 @@ from tools.train_demo import labels
 from tools.train_demo.batches import Part, batches, collate
 from tools.train_demo.labels import Spoken
 from tools.train_demo.phones import SILENCE, UNLABELLED
-from tools.train_demo.placing import POSITION, place
+from tools.train_demo.placing import POSITION, place, without_beginning
 from tools.train_demo.vocabulary import Vocabulary, used_tokens
 from tools.train_demo.windows import N_POSITIONS, Composer, Style
 
@@ -19,7 +19,7 @@ SHORT = Style(None, 6, spelled=0.5)
 
 @pytest.fixture(scope="module")
 def windows(corpus, tokenizer):
-    """60 seeded windows in which nothing is misread."""
+    """60 seeded windows of whole sentences in which nothing is misread."""
     return made_with(corpus, tokenizer, misread=0)
 
 
@@ -27,6 +27,7 @@ def made_with(corpus, tokenizer, misread):
     composer = Composer(corpus, tokenizer, WINDOW)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tools.train_demo.windows.MISREAD", misread)
+        patch.setattr("tools.train_demo.windows.BEGUN", 0)
         return [
             composer.window(N_SAMPLES, np.random.default_rng(seed), prompted=seed % 2 == 1)
             for seed in range(60)
@@ -59,6 +60,42 @@ def test_every_text_of_a_prompted_window_has_the_prompt_and_no_other(windows, to
         prompts = {text.inputs[: text.inputs.index(tokenizer.sot)] for text in example.texts}
         assert len(prompts) == 1
         assert prompts.pop()[0] == tokenizer.sot_prev
+
+
+def test_some_windows_begin_within_a_sentence_that_the_prompt_began(corpus, tokenizer, monkeypatch):
+    monkeypatch.setattr("tools.train_demo.windows.BEGUN", 1)
+    monkeypatch.setattr("tools.train_demo.windows.MISREAD", 0)
+    composer, sentences = Composer(corpus, tokenizer, WINDOW), set(corpus.texts)
+    n_joined = 0
+    for seed in range(30):
+        example = composer.window(N_SAMPLES, np.random.default_rng(seed), prompted=True)
+        if not is_speech(example, tokenizer) or said(example)[0] == tokenizer.no_timestamps:
+            continue
+        inputs = example.texts[0].inputs
+        start = inputs.index(tokenizer.sot)
+        before, first = (
+            tokenizer.decode_with_timestamps(tokens).split("<|")
+            for tokens in (inputs[1:start], inputs[start + 1 :])
+        )
+        began = [text.partition("|>")[2].strip() for text in before if not text.endswith("|>")][-1]
+        rest = first[1].partition("|>")[2].strip()
+        n_joined += f"{began} {rest}" in sentences and first[1].startswith("0.00")
+    assert n_joined > 5
+
+
+def test_what_is_left_of_a_sentence_begins_with_its_word(corpus):
+    """The tones tell where a word begins; at most 0.15 s of the one before is left."""
+    utterance = corpus[0]
+    starts = [*utterance.words[:, 0].tolist(), utterance.words[-1, 1]]
+    for seed in range(20):
+        before, rest = without_beginning(utterance, np.random.default_rng(seed))
+        n_before = len(before.split())
+        assert f"{before} {rest.text}".strip() == utterance.text
+        cut = len(utterance.samples) - len(rest.samples)
+        assert -0.25 <= cut / SAMPLE_RATE - starts[n_before] / SAMPLE_RATE <= 0.1
+        np.testing.assert_array_equal(rest.samples, utterance.samples[cut:])
+        assert rest.phone_ends[-1] == utterance.phone_ends[-1] - cut
+        assert len(rest.phones) == len(rest.phone_ends)
 
 
 def test_a_batch_is_prompted_as_a_whole(corpus, tokenizer):

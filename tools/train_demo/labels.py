@@ -91,11 +91,11 @@ def _add_text(body: Body, tokenizer: Tokenizer, segment: Spoken, rare: Iterable[
     """Tokens share the phones in proportion to their letters, about one phone each."""
     assert segment.end_s is not None
     tokens = spelled(tokenizer, segment.text, rare)
-    n_sounds = [_n_sounds(tokenizer.decode([token])) for token in tokens]
-    begins = np.cumsum(n_sounds) - n_sounds
-    middles = begins + np.asarray(n_sounds) / 2
+    sounds = [n_sounds(tokenizer.decode([token])) for token in tokens]
+    begins = np.cumsum(sounds) - sounds
+    middles = begins + np.asarray(sounds) / 2
     times = segment.sounds or (segment.start_s, segment.end_s)
-    share = np.linspace(0, sum(n_sounds), len(times))
+    share = np.linspace(0, sum(sounds), len(times))
     seconds = np.interp(begins, share, times).tolist()
     for place, (token, second) in enumerate(zip(tokens, seconds, strict=True)):
         if tokenizer.decode([token]).startswith(" "):
@@ -104,7 +104,7 @@ def _add_text(body: Body, tokenizer: Tokenizer, segment: Spoken, rare: Iterable[
     body.heard_at.extend((np.interp(middles, share, times) / TIME_PRECISION_S).tolist())
 
 
-def _n_sounds(written: str) -> float:
+def n_sounds(written: str) -> float:
     """About how many phones are read for a token: one for a letter, four for a digit."""
     return sum(4.0 if c in "0123456789$%" else 1.0 if c.isalpha() else 0.1 for c in written)
 

@@ -3,14 +3,15 @@
 Everything is in samples of the window. Knows nothing of what else is in the window.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from maxwhisper.dims import HOP_LENGTH, INPUT_STRIDE
+from maxwhisper.dims import HOP_LENGTH, INPUT_STRIDE, SAMPLE_RATE
 from tools.train_demo import augment
 from tools.train_demo.corpus import Utterance
+from tools.train_demo.labels import n_sounds
 from tools.train_demo.phones import SILENCE
 
 POSITION = HOP_LENGTH * INPUT_STRIDE  # samples per audio position: 20 ms
@@ -49,6 +50,30 @@ def place(utterance: Utterance, start: int, speed: float) -> Placed:
         speech_start=start + int(ends[first - 1] if first else 0),
         speech_end=start + int(min(ends[last], len(samples))),
     )
+
+
+def without_beginning(utterance: Utterance, rng: np.random.Generator) -> tuple[str, Utterance]:
+    """The words before one of its words, and the utterance from that word on, with up to 0.15 s of
+    the one before: what a window has that begins at a time within a sentence. Of the last word
+    only the end may be left, which is no word."""
+    words = utterance.text.split()
+    first = int(rng.integers(1, len(words) + 1))
+    sounding = np.flatnonzero(utterance.phones != SILENCE)
+    said = np.cumsum([0.0, *(n_sounds(word) for word in words)])
+    ends = np.concatenate([[0], utterance.phone_ends])
+    begins = [*ends[sounding], ends[sounding[-1] + 1]]
+    start = np.interp(said[first], np.linspace(0, said[-1], len(begins)), begins)
+    cut = int(max(0, start - rng.uniform(0.02, 0.15) * SAMPLE_RATE))
+    kept = utterance.phone_ends > cut
+    rest = replace(
+        utterance,
+        samples=utterance.samples[cut:],
+        text=" ".join(words[first:]),
+        phones=utterance.phones[kept],
+        phone_ends=utterance.phone_ends[kept] - cut,
+        words=utterance.words[:0],
+    )
+    return " ".join(words[:first]), rest
 
 
 def _middles(ends: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

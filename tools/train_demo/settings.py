@@ -60,6 +60,13 @@ class Settings:
     log_steps: int = 20
     evaluate_utterances: int = 40  # of each held-out set
 
+    def only(self, phase: str, rate: float) -> "Settings":
+        """One phase, at `rate` times its rates: to settle what a run before it has learnt."""
+        chosen = tuple(
+            replace(one, peak_rate=rate * one.peak_rate) for one in self.phases if one.name == phase
+        )
+        return replace(self, phases=chosen)
+
     def warm(self) -> "Settings":
         """For a network that hears already: half the rates (at full rates it forgot much of what
         it knew), and not what is for beginners."""

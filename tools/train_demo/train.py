@@ -165,6 +165,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=600.0, help="of training, all sessions")
     parser.add_argument("--steps", type=int, default=None, help="instead of --minutes")
+    parser.add_argument("--phase", help="this one alone", choices=("mix", "window"))
+    parser.add_argument("--rate", type=float, default=1.0, help="times the peak rate of --phase")
     parser.add_argument("--session-minutes", type=float, default=math.inf, help="then stop, saved")
     parser.add_argument("--workers", type=int, default=None, help="processes that make batches")
     parser.add_argument("--seed", type=int, default=0)
@@ -180,6 +182,8 @@ def main() -> None:
     settings = PRESETS[options.preset or ("gpu" if device.type == "cuda" else "cpu")]
     workers = settings.workers if options.workers is None else options.workers
     settings = replace(settings, seed=options.seed, workers=workers)
+    if options.phase:
+        settings = settings.only(options.phase, options.rate)
     torch.set_float32_matmul_precision("high")
 
     tokenizer = get_tokenizer(settings.dims)

@@ -17,7 +17,7 @@ from tools.train_demo import augment, labels
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.labels import MAX_PROMPT, Labels, Spoken
 from tools.train_demo.phones import SILENCE
-from tools.train_demo.placing import POSITION, Placed, as_float, place
+from tools.train_demo.placing import POSITION, Placed, as_float, place, without_beginning
 
 Rng = np.random.Generator
 Samples = npt.NDArray[np.float32]
@@ -29,6 +29,8 @@ NO_SPEECH = 0.10
 WITHOUT_TIMESTAMPS = 0.15
 PROMPTED = 0.4  # all of a batch or none: its texts are padded to the longest
 PROMPT_TEXTS = 16  # at most, of 10 tokens each: as many as decoding passes on
+PROMPT_WINDOW = 6  # texts of a prompt at most whose times follow each other
+BEGUN = 0.4  # begin within a sentence, whose first words are the prompt's last
 ONE_VOICE = 0.7
 CUT = 0.6  # of the full ones: the last utterance is cut by the end
 RESUMED = 2  # texts of each example with speech that begin at a random word of it
@@ -114,21 +116,26 @@ class Composer:
         """Up to `n` samples of utterances and pauses, or of no speech at all. Less than 30 s lie
         anywhere in the encoder: what is learnt in them holds for every place of a full window."""
         position = int(rng.integers(0, N_POSITIONS - n // POSITION + 1))
-        prompt = self._prompt(rng) if prompted else []
         if rng.random() < NO_SPEECH:
-            return self._no_speech(n, rng, position, prompt)
+            return self._no_speech(n, rng, position, self._prompt(rng) if prompted else [])
         full, voices = rng.random() < self.style.full, self._voices(rng)
         wanted = 10_000 if full else int(rng.integers(1, 5))
         placed: list[Placed] = []
         at = self._opening(rng)
         speed = self._speed(rng)
+        before = ""
+        if rng.random() < BEGUN:
+            before, rest = without_beginning(self.corpus[int(rng.choice(voices))], rng)
+            placed.append(place(rest, 0, speed))
+            at = len(placed[0].samples) + self._pause(rng)
+        prompt = self._prompt(rng, before) if prompted else []
         while len(placed) < wanted and at < n - POSITION:
             placed.append(place(self.corpus[int(rng.choice(voices))], at, speed))
             at += len(placed[-1].samples) + self._pause(rng)
         if not (full and rng.random() < CUT) or len(placed) == 1:
             placed = [one for one in placed if one.speech_end <= n]
         placed = [one for one in placed if one.speech_start + POSITION < n]
-        if not placed:
+        if not any(one.text and one.speech_end <= n for one in placed):
             return self._no_speech(n, rng, position, prompt)
         end = placed[-1].start + len(placed[-1].samples) + int(rng.uniform(0, 1) * SAMPLE_RATE)
         return self._example(placed, n, min(n, end), rng, position, prompt)
@@ -205,6 +212,7 @@ class Composer:
                 tuple(seconds(middle) for middle in one.sounds.tolist()),
             )
             for one in placed
+            if one.text
         ]
 
     def _no_speech(self, n: int, rng: Rng, position: int, prompt: list[int]) -> Example:
@@ -245,13 +253,15 @@ class Composer:
         longest_s = 0.6 if rng.random() < 0.8 else 4.0
         return int(rng.uniform(0, longest_s) * SAMPLE_RATE)
 
-    def _prompt(self, rng: Rng) -> list[int]:
-        """Tokens of the text before: with timestamps, as decoding passes them on, or without."""
+    def _prompt(self, rng: Rng, begun: str = "") -> list[int]:
+        """Tokens of the text before: with timestamps, as decoding passes them on, those of several
+        windows one after the other, or without. The last one may be a sentence just `begun`."""
         chosen = rng.choice(self.by_length, int(rng.integers(1, PROMPT_TEXTS + 1)))
-        texts = [self.corpus.texts[i] for i in chosen]
+        texts = [self.corpus.texts[i] for i in chosen] + ([begun] if begun else [])
         if rng.random() < 0.2:
             return self.tokenizer.encode(" " + " ".join(texts))
-        times = np.sort(rng.uniform(0, 30, 2 * len(texts))).reshape(-1, 2)
+        n_here = [len(part) for part in np.array_split(texts, -(-len(texts) // PROMPT_WINDOW))]
+        times = np.concatenate([np.sort(rng.uniform(0, 30, 2 * n)) for n in n_here]).reshape(-1, 2)
         segments = [Spoken(text, a, b) for text, (a, b) in zip(texts, times, strict=True)]
         return labels.timestamped(self.tokenizer, segments).tokens
 
