@@ -16,8 +16,8 @@ from maxwhisper.transcribe.sequential import transcribe
 pytest.importorskip("whisper")
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
-EN = Dims(80, 1500, 64, 2, 1, 51_864, 448, 64, 2, 2)
-MULTILINGUAL = replace(EN, n_vocab=51_865)
+EN = Dims(80, 1500, 64, 2, 1, 51_864, 448, 64, 4, 2)  # halves of other heads and layers
+MULTILINGUAL = replace(EN, n_vocab=51_865, n_text_head=2)
 WORDS = {"word_timestamps": True}
 CASES = {
     "words": (EN, WORDS),
