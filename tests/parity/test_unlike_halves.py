@@ -18,7 +18,7 @@ CLIP = Path(__file__).parents[2] / "examples" / "clips" / "plain.flac"
 DIMS = Dims(80, 1500, 128, 2, 1, 51_864, 448, 128, 4, 2)
 
 
-@pytest.mark.slow  # it compiles
+@pytest.mark.slow  # compiling takes minutes
 def test_halves_of_other_heads_and_layers(figure):
     checkpoint = random_checkpoint(DIMS, seed=4, name="unlike-halves")
     engine, model = create_engine(checkpoint, device="cpu"), to_openai(checkpoint)
