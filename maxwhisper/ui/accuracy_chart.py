@@ -8,6 +8,7 @@ from maxwhisper.palette import FIGURE_LAYOUT, GRID, colour
 from maxwhisper.ui.scores import Score
 
 HEIGHT_PX = 340
+_MARK_PX = 16
 _MARKS = ("circle", "square", "diamond", "cross")  # an engine each: colour never stands alone
 
 
@@ -24,7 +25,11 @@ def accuracy_chart(scores: Sequence[Score]) -> go.Figure | None:
             mode="markers",
             cliponaxis=False,  # a mark at 0 % is whole
             name=score.engine,
-            marker={"size": 16, "symbol": _MARKS[i % len(_MARKS)], "color": colour(score.engine)},
+            marker={
+                "size": _MARK_PX,
+                "symbol": _MARKS[i % len(_MARKS)],
+                "color": colour(score.engine),
+            },
             hovertemplate="%{x:.1f} % WER, RTFx %{y:.1f}",
         )
     figure.update_layout(
@@ -38,4 +43,5 @@ def accuracy_chart(scores: Sequence[Score]) -> go.Figure | None:
     axis = {"gridcolor": GRID, "zeroline": False, "fixedrange": True, "rangemode": "tozero"}
     figure.update_xaxes(title_text="word error rate, %", range=[0, max(10.0, 115 * worst)], **axis)
     figure.update_yaxes(title_text="RTFx", range=[0, 1.15 * fastest], **axis)
+    figure.update_yaxes(ticklabelstandoff=_MARK_PX // 2)  # a mark at 0 % hides no number
     return figure

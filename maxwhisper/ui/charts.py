@@ -59,7 +59,7 @@ def speed_chart(scores: Sequence[Score]) -> go.Figure:
         gridcolor=GRID,
         zeroline=False,
         fixedrange=True,
-        nticks=6,
+        nticks=5,  # more run into each other on a phone
     )
     figure.update_yaxes(automargin=True, ticksuffix="  ", fixedrange=True)
     return figure

@@ -63,11 +63,11 @@ def _download(run: Run) -> str:
 def recorded_html(run: Run) -> str:
     """When and on what a stored race was measured, and that nothing of it is measured now."""
     rounds = f"{run.rounds} rounds" if run.rounds > 1 else "one round"
+    settings = f"{run.audio_s:.1f} s · model {run.model} · {rounds} · {machine_line(run.machine)}"
     return (
         f'<p class="recorded"><strong>Measured on {moment(run.when)}, not now.</strong> Times and '
         f"texts below are of that day. “<bdi>{html.escape(run.audio_name)}</bdi>”, "
-        f"{run.audio_s:.1f} s · model {html.escape(run.model)} · {rounds} · on "
-        f"{html.escape(machine_line(run.machine))}</p>"
+        f"{html.escape(settings).replace(' ·', '&nbsp;·')}</p>"
     )
 
 

@@ -49,7 +49,7 @@
     {s: 10, tab: 'Race', at: '.clips', title: 'Take a recording',
       text: 'A bundled clip, a sound or video file, or your own voice.', act: ['Take the first clip', '.clips button']},
     {s: 18, tab: 'Race', at: '.lanes', title: 'Race', waits: true,
-      text: 'The engines run one after the other, alone on the machine. Text, seconds and word errors are all measured now.', act: ['Run all three', '#run']},
+      text: 'The engines run one after the other, alone on the machine. Text, seconds and word errors are measured while you watch.', act: ['Run all three', '#run']},
     {s: 10, tab: 'Listen & diff', at: '[role=tablist]', title: 'Listen, and see where they differ',
       text: 'Click a word to hear it. Differences between the texts are marked word by word.'},
     {s: 10, tab: 'Where the time goes', at: '[role=tablist]', title: 'Where the time goes',

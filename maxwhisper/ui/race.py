@@ -55,7 +55,7 @@ def race_tab(runner: Runner, examples: Sequence[Example], run_id: gr.State) -> N
     models = runner.pool.models
     if models[0] == DEFAULT_MODEL:
         note = f"{about(DEFAULT_MODEL)} {_OTHER_MODELS if len(models) > 1 else ''}"
-        gr.HTML(f'<p class="notice"><strong>Weights:</strong> {html.escape(note)}</p>')
+        gr.HTML(f'<p class="notice"><strong>Weights:</strong> {_escaped(note)}</p>')
     inputs = race_inputs(runner.uploads, models, examples)
     recorded = _recorded_buttons(runner)
     results = _results(runner, run_id)
@@ -199,10 +199,15 @@ def _banner(view: View) -> str:
 def _verdict_html(sentences: Sequence[str]) -> str:
     if not sentences:
         return '<div class="verdict" aria-live="polite"></div>'
-    first, *rest = [html.escape(sentence) for sentence in sentences]
+    first, *rest = [_escaped(sentence) for sentence in sentences]
     for name in ENGINES:  # a name is not broken at its hyphen
         first = first.replace(name, f'<span class="name">{name}</span>')
     return (
         f'<div class="verdict" aria-live="polite"><p class="lead">{first}</p>'
         f"<ul>{''.join(f'<li>{sentence}</li>' for sentence in rest)}</ul></div>"
     )
+
+
+def _escaped(sentence: str) -> str:
+    """No line ends between a number and its per cent sign."""
+    return html.escape(sentence).replace(" %", "&nbsp;%")

@@ -129,7 +129,7 @@ def _recorder() -> gr.Audio:
         waveform_options=gr.WaveformOptions(
             waveform_color="#9a9488", waveform_progress_color="#0b7a55"
         ),
-        label=f"Sound or video, up to {MAX_AUDIO_S / 60:.0f} minutes and {MAX_FILE_MB} MB",
+        label=f"Sound or video, up to {MAX_AUDIO_S / 60:.0f} min, {MAX_FILE_MB} MB",
         elem_id="recording",
     )
 

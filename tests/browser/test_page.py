@@ -53,6 +53,10 @@ UNREACHABLE = """() => {
     .filter(e => !names(e).some(n => n?.trim()) || (e.tabIndex < 0 && e.role !== 'tab'))
     .map(e => e.outerHTML.slice(0, 200));
 }"""
+# Sentences that end beyond the edge: where a parent hides what is too wide, nothing overflows.
+CUT = """() => [...document.querySelectorAll('.hint, .notice, .measured, .recorded')]
+  .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth)
+  .map(e => e.textContent)"""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -260,6 +264,7 @@ def test_every_tab_fits_and_reads(open_page, width, theme):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_selector(sign)
         assert page.evaluate(OVERFLOW) <= 0
+        assert page.evaluate(CUT) == []
         assert page.evaluate(UNREACHABLE) == []
         ratio, where = page.evaluate(WORST_CONTRAST)
         assert ratio >= 4.5, where
