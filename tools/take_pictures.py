@@ -1,0 +1,109 @@
+"""The pictures of the page in docs: a recorded race in a real Chromium, tab by tab, and on a phone.
+
+In: the address of a running page that has the recorded race, and shows nothing else. Out:
+docs/page.png and docs/tour/*.webp. Needs playwright (requirements-dev.txt) and a chromium.
+
+`python -m tools.take_pictures http://127.0.0.1:7860 --race "Two voices"`
+"""
+
+import argparse
+import io
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+DOCS = Path(__file__).parents[1] / "docs"
+DESK, PHONE = (1040, 900), (420, 909)
+GAP = 24  # pixels between the screens of a phone
+# File, tab, what is there once it is drawn, the height of the picture.
+TABS = (
+    ("listen", "Listen & diff", "#listen .voice", 1000),
+    ("time", "Where the time goes", "#timings .measured", 640),
+    ("components", "Components", "#board", 750),
+    ("live", "Live", "#live-speak", 550),
+    ("use", "Use it", "#use-it", 1080),
+)
+SCREENS = (None, "#lane-maxwhisper", "#verdict")  # of the phone: what stands on top
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("address")
+    parser.add_argument("--race", default="Two voices", help="title of a recorded race")
+    options = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        desk = open_race(browser, options.address, options.race, DESK)
+        scroll_to(desk, "#banner")
+        until = "e => Math.floor(e.getBoundingClientRect().top)"
+        save(shot(desk, desk.locator("#replay").evaluate(until)), DOCS / "page.png")
+        for name, tab, sign, height in TABS:
+            desk.get_by_role("tab", name=tab).click()
+            desk.locator(sign).first.wait_for(state="attached")
+            desk.wait_for_timeout(2000)
+            scroll_to(desk, "[role=tablist]")
+            save(shot(desk, height), DOCS / "tour" / f"{name}.webp")
+        phone = open_race(browser, options.address, options.race, PHONE)
+        save(beside([screen(phone, on_top) for on_top in SCREENS]), DOCS / "tour" / "phone.webp")
+        browser.close()
+
+
+def open_race(browser: Browser, address: str, title: str, size: tuple[int, int]) -> Page:
+    """The page in the light theme, without motion, with that recorded race on it."""
+    page = browser.new_page(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="light",
+        reduced_motion="reduce",
+    )
+    page.goto(address)
+    page.locator("#recorded-races").wait_for(state="attached")
+    page.get_by_role("button", name=f"{title} ·").first.click()
+    page.wait_for_selector("#chart .bars path")
+    page.wait_for_timeout(2000)
+    page.evaluate("scrollTo(0, 0)")
+    return page
+
+
+def scroll_to(page: Page, selector: str) -> None:
+    place = "e => scrollTo(0, e.getBoundingClientRect().top + scrollY - 12)"
+    page.locator(selector).first.evaluate(place)
+
+
+def shot(page: Page, height: int) -> Image.Image:
+    """What the window shows, made `height` pixels high."""
+    width = page.viewport_size["width"] if page.viewport_size else DESK[0]
+    page.set_viewport_size({"width": width, "height": height})
+    page.wait_for_timeout(500)
+    return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+
+
+def screen(page: Page, on_top: str | None) -> Image.Image:
+    if on_top:
+        scroll_to(page, on_top)
+    return shot(page, PHONE[1])
+
+
+def beside(screens: Sequence[Image.Image]) -> Image.Image:
+    """Screens of one size in a row."""
+    width, height = screens[0].size
+    row = Image.new("RGB", (len(screens) * (width + GAP) - GAP, height), "#e4ded4")
+    for number, one in enumerate(screens):
+        row.paste(one, (number * (width + GAP), 0))
+    return row
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """Few colours in a PNG, which GitHub shows everywhere; else WebP."""
+    if path.suffix == ".png":
+        picture.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    else:
+        picture.save(path, quality=80, method=6)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
