@@ -64,6 +64,15 @@ def test_a_tie_is_explained():
     assert "— a tie" in report.table(record)
 
 
+def test_a_segment_before_the_recording_is_the_references_own():
+    """As its text is without rules for timestamps; a start that is merely wrong is ours to mend."""
+    early, late = (first_segment(start=at, words=()) for at in (-564.22, 3.0))
+    ours = first_segment(start=0.0, words=())
+    assert case_of(ours, early)["cause"].startswith("openai-whisper takes text for a time")
+    assert case_of(ours, late)["cause"] is None
+    assert case_of(first_segment(text=" No", words=()), early)["cause"] is None
+
+
 def test_every_nudge_is_one_that_float32_can_tell():
     samples = CLIP.waveform
     nudged = {float((samples * np.float32(nudge))[0]) for nudge in run.NUDGES}
