@@ -18,13 +18,19 @@ TEXT = "The dog ran down to the river."
 ESPEAK = next(v for v in voices.SEEN if v.name == "gmw/en-US")
 
 
+RHVOICE, PICO = (next(v for v in voices.SEEN if v.program == name) for name in ("rhvoice", "pico"))
+COMMANDS = {"rhvoice": ("RHVoice-test", "flite"), "pico": ("pico2wave", "flite")}
+
+
 def installed(voice):
     if voice.program == "espeak":
         return ctypes.util.find_library("espeak-ng") is not None
-    return shutil.which(voice.program) is not None
+    return all(shutil.which(name) for name in COMMANDS.get(voice.program, (voice.program,)))
 
 
-@pytest.mark.parametrize("voice", [voices.SEEN[0], ESPEAK, voices.UNSEEN], ids=lambda v: v.label)
+@pytest.mark.parametrize(
+    "voice", [voices.SEEN[0], ESPEAK, RHVOICE, PICO, voices.UNSEEN], ids=lambda v: v.label
+)
 def test_a_voice_speaks(voice):
     if not installed(voice):
         pytest.skip(f"{voice.program} is not installed: apt-get install {voice.program}")
@@ -37,14 +43,14 @@ def test_a_voice_speaks(voice):
     assert ends[-1] <= len(speech.samples) * 1.02
     said = [PHONES[phone] for phone, _ in speech.phones if phone not in (SILENCE, UNLABELLED)]
     assert said[:5] in (["dh", "ax", "d", "ao", "g"], ["dh", "ax", "d", "aa", "g"])
-    if voice.program != "flite":
+    if voice.program in ("espeak", "festival"):
         assert len(speech.words) == len(TEXT.split())
         assert all(0 <= start < end <= len(speech.samples) for start, end in speech.words)
 
 
 def test_unusable_speech_is_refused(monkeypatch):
     silent = voices.Speech(np.zeros(16_000, np.int16), ((SILENCE, 16_000),), ())
-    monkeypatch.setattr(voices, "_flite", lambda *arguments: silent)
+    monkeypatch.setitem(voices._PROGRAMS, "flite", lambda *arguments: silent)
     assert voices.speak(voices.SEEN[0], [TEXT], random.Random(0)) == [None]
 
 

@@ -24,7 +24,7 @@ from tools.train_demo import goals
 from tools.train_demo.material import Item, clips, held_out, real_recordings, silences, windows
 
 SEGMENT_TOLERANCE_S = 0.2
-PROGRAMS = ("flite", "espeak", "festival")
+PROGRAMS = ("flite", "espeak", "festival", "rhvoice", "pico")
 # Where the network was measured, for people -> the group whose word error rate says it.
 PLACES = {
     "on clear synthetic English": "seen",

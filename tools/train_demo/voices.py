@@ -26,6 +26,7 @@ import soxr
 from maxwhisper.dims import SAMPLE_RATE
 from tools.train_demo import espeak
 from tools.train_demo.phones import SILENCE, espeak_phone, flite_phone
+from tools.train_demo.warping import carried_over
 
 Int16 = npt.NDArray[np.int16]
 Result = TypeVar("Result")
@@ -33,14 +34,17 @@ PACKAGES = {
     "flite": "flite",
     "festival": "festival festlex-cmu festlex-poslex festvox-us-slt-hts festvox-kallpc16k"
     " festvox-kdlpc16k",
+    "RHVoice-test": "rhvoice rhvoice-english",
+    "pico2wave": "libttspico-utils",
 }
+LONGEST_PHONE_S = 0.6  # beyond that, times carried over from another voice went astray
 
 
 @dataclass(frozen=True)
 class Voice:
     """`share`: of all utterances, before normalisation. `name` is the program's own."""
 
-    program: str  # "flite", "espeak", "festival"
+    program: str  # "flite", "espeak", "festival", "rhvoice", "pico"
     name: str
     share: float
 
@@ -61,18 +65,24 @@ class Speech:
 
 # espeak-ng-data/lang/gmw file -> share. Fewer accents are learnt sooner: 208 formant voices kept a
 # network that two cores train at 62 % of phones after 26,000 utterances.
-_ACCENTS = {"en-US": 0.10, "en": 0.04, "en-GB-x-rp": 0.02}
+_ACCENTS = {"en-US": 0.06, "en": 0.03, "en-GB-x-rp": 0.01}
 # Glottal sources and formants that differ in sex and age; rough ones, robots and jokes left out.
 _VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5")
 
-# flite's statistical voices sound most like people, and get most of the time.
+# Statistical voices sound most like people, and get most of the time. RHVoice's others are not free
+# for any purpose.
 SEEN: tuple[Voice, ...] = (
-    Voice("flite", "slt", 0.17),
-    Voice("flite", "rms", 0.17),
-    Voice("flite", "awb", 0.15),
-    Voice("flite", "kal16", 0.08),
-    Voice("festival", "cmu_us_slt_arctic_hts", 0.08),
-    Voice("festival", "kal_diphone", 0.12),
+    Voice("flite", "slt", 0.14),
+    Voice("flite", "rms", 0.14),
+    Voice("flite", "awb", 0.13),
+    Voice("flite", "kal16", 0.06),
+    Voice("festival", "cmu_us_slt_arctic_hts", 0.06),
+    Voice("festival", "kal_diphone", 0.11),
+    Voice("rhvoice", "bdl", 0.07),
+    Voice("rhvoice", "clb", 0.06),
+    Voice("rhvoice", "alan", 0.06),
+    Voice("pico", "en-US", 0.04),
+    Voice("pico", "en-GB", 0.03),
     *(
         Voice("espeak", f"gmw/{accent}{variant}", share / len(_VARIANTS))
         for accent, share in _ACCENTS.items()
@@ -81,6 +91,9 @@ SEEN: tuple[Voice, ...] = (
 )
 # Another speaker, recorded elsewhere, through another synthesiser's diphones; never trained on.
 UNSEEN = Voice("festival", "ked_diphone", 1.0)
+
+# Who of flite's is nearest in sex and accent to a voice that does not say when its phones are.
+_TIMED_BY = {"bdl": "rms", "clb": "slt", "alan": "awb", "en-US": "slt", "en-GB": "slt"}
 
 
 def require_synthesisers() -> None:
@@ -103,7 +116,7 @@ def speak(voice: Voice, texts: Sequence[str], rng: random.Random) -> list[Speech
     if voice.program == "festival":
         said = _tried(partial(_festival, voice, texts, rng)) or [None] * len(texts)
     else:
-        one = _flite if voice.program == "flite" else _espeak
+        one = _PROGRAMS[voice.program]
         said = [_tried(partial(one, voice, text, rng)) for text in texts]
     return [
         speech if speech and _usable(speech, text) else None
@@ -198,6 +211,48 @@ def _espeak_words(
         bounds.append((round(start * scale), round(end * scale)))
     return tuple(bounds)
 
+
+def _rhvoice(voice: Voice, text: str, rng: random.Random) -> Speech | None:
+    rate, pitch = rng.uniform(80, 120), rng.uniform(85, 115)  # per cent of the voice's own
+    with _scratch() as folder:
+        said, path = Path(folder) / "said.txt", Path(folder) / "said.wav"
+        said.write_text(text)
+        settings = ("-p", voice.name, "-r", f"{rate:.0f}", "-t", f"{pitch:.0f}")
+        _run("RHVoice-test", *settings, "-i", str(said), "-o", str(path))
+        samples = _read_wav(path)
+    return _as_flite_times_it(voice, text, samples, rng)
+
+
+def _pico(voice: Voice, text: str, rng: random.Random) -> Speech | None:
+    speed, pitch = rng.uniform(80, 125), rng.uniform(80, 120)  # per cent of the voice's own
+    with _scratch() as folder:
+        path = Path(folder) / "said.wav"
+        marked = f'<speed level="{speed:.0f}"><pitch level="{pitch:.0f}">{text}</pitch></speed>'
+        _run("pico2wave", "-l", voice.name, "-w", str(path), marked)
+        samples = _read_wav(path)
+    return _as_flite_times_it(voice, text, samples, rng)
+
+
+def _as_flite_times_it(
+    voice: Voice, text: str, samples: Int16, rng: random.Random
+) -> Speech | None:
+    """With the phones of one of flite's voices for the same text, at the times that fit."""
+    model = _flite(Voice("flite", _TIMED_BY[voice.name], 1.0), text, rng)
+    ends = carried_over([end for _, end in model.phones], model.samples, samples)
+    phones = tuple((phone, end) for (phone, _), end in zip(model.phones, ends, strict=True))
+    longest = max(
+        (end - start for (_, start), (phone, end) in pairwise(((0, 0), *phones)) if phone),
+        default=0,
+    )
+    return Speech(samples, phones, ()) if longest < LONGEST_PHONE_S * SAMPLE_RATE else None
+
+
+_PROGRAMS: dict[str, Callable[[Voice, str, random.Random], Speech | None]] = {
+    "flite": _flite,
+    "espeak": _espeak,
+    "rhvoice": _rhvoice,
+    "pico": _pico,
+}
 
 _FESTIVAL = """
 (define (numbers items feature)
