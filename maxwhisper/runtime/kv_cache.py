@@ -1,5 +1,6 @@
 """The decoder's self-attention cache: static buffers, written in place, owned here alone."""
 
+import functools
 from collections.abc import Sequence
 from copy import copy
 
@@ -45,6 +46,10 @@ class KVCache:
 
     def mask(self, n_tokens: int) -> npt.NDArray[np.float32]:
         """(n_tokens, n_text_ctx): each new token sees what came before it, and itself."""
-        positions = self.length + np.arange(n_tokens)
-        visible = np.arange(self.capacity)[None, :] <= positions[:, None]
-        return np.where(visible, np.float32(0), np.float32(MASKED))
+        return _causal(self.capacity)[self.length : self.length + n_tokens]
+
+
+@functools.cache
+def _causal(n: int) -> npt.NDArray[np.float32]:
+    """(n, n): 0 up to the diagonal, what hides a position beyond it."""
+    return np.triu(np.full((n, n), MASKED, np.float32), 1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from max.driver import Buffer
 from max.dtype import DType
 from max.engine import InferenceSession, Model
@@ -167,20 +168,24 @@ class MaxDecoder:
         tokens = np.full((n_rows, most), rules.eot, np.int64)
         tokens[:, :n] = sampled
         sums = sum_logprobs.copy()
-        rows = np.arange(n_rows)  # those that the batch still holds
+        rows: slice | npt.NDArray[np.intp] = slice(None)  # those that the batch still holds
+        held = self._cache
         loop = self._begin_greedy(sampled, sums, rules)
         while n < most:
             n_steps = min(loop.steps_between_looks, most - n)
-            tokens[rows, n : n + n_steps], sums[rows] = loop.go(n_steps)
-            self._cache.is_sound &= bool(np.isfinite(sums[rows]).all())
+            written, sums[rows] = loop.go(n_steps)
+            tokens[rows, n : n + n_steps] = written
             n += n_steps
-            going = np.flatnonzero(tokens[rows, n - 1] != rules.eot)
-            if len(going) == 0:
+            goes_on = written[:, -1] != rules.eot
+            n_going = np.count_nonzero(goes_on)
+            if n_going == 0:
                 break
-            if loop.may_shrink and 2 * len(going) <= len(rows):
-                self.select(going.tolist())
-                rows = rows[going]
+            if loop.may_shrink and 2 * n_going <= len(goes_on):
+                self.select(np.flatnonzero(goes_on).tolist())
+                rows = np.arange(n_rows)[rows][goes_on]
                 loop = self._begin_greedy(tokens[rows, :n], sums[rows], rules)
+        if not np.isfinite(sums).all():
+            held.is_sound = self._cache.is_sound = False
         return tokens[:, :n], sums
 
     def _begin_greedy(
