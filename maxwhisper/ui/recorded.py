@@ -33,8 +33,9 @@ class Figure:
 
     @property
     def name(self) -> str:
-        """What a visitor chooses it by."""
-        return f"{self.caption} · {device_name(self.record['machine'])}, {self.record['when'][:10]}"
+        """What a visitor chooses it by; to the minute, as a day may have several records."""
+        when = self.record["when"][:16].replace("T", " ")
+        return f"{self.caption} · {device_name(self.record['machine'])}, {when}"
 
 
 class Records:

@@ -108,6 +108,17 @@ def test_records_show_their_figures_and_where_they_are_from(folder):
     assert records.find("something else") is None
 
 
+def test_records_of_one_day_are_told_apart(folder):
+    path = folder / "cpu.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "when": "2026-11-22T10:23:45+00:00"}))
+    (folder / "later.json").write_text(json.dumps({**record, "when": "2026-11-22T12:11:08+00:00"}))
+    records = Records(folder)
+    records.read()
+    lengths = [name for name in records.names if "time against length" in name]
+    assert [name[-16:] for name in lengths] == ["2026-11-22 10:23", "2026-11-22 12:11"]
+
+
 @pytest.mark.parametrize(
     ("worst", "said"),
     [
