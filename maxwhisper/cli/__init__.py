@@ -10,6 +10,7 @@ line. Nothing heavy is imported before a command runs, so that `--help` is insta
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from maxwhisper import engine
 from maxwhisper.cli import commands
@@ -28,8 +29,18 @@ from maxwhisper.cli.transcribe import transcribe
 from maxwhisper.errors import MaxWhisperError
 
 EXIT_FAILED = 1
+EXIT_WRONG_COMMAND = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, for example `| head`
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the list of all flags."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(
+            EXIT_WRONG_COMMAND, f"{self.prog}: error: {message} (--help lists what there is)\n"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,9 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m maxwhisper", description="Whisper in MAX Graph"
-    )
+    parser = _Parser(prog="python -m maxwhisper", description="Whisper in MAX Graph")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, about, add_flags, command in (
         (
