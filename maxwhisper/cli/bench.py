@@ -137,6 +137,8 @@ def _report(args: argparse.Namespace, out: TextIO) -> int:
     """Tables and figures of the records in a folder; into a page where one is given."""
     from maxwhisper import bench_report, bench_tables
 
+    if not args.report.is_dir():
+        raise RecordError(f"expected a folder of records, got {args.report}: check the path")
     records = bench_report.load_all(args.report)
     if args.output is not None:
         try:

@@ -18,6 +18,7 @@ from maxwhisper.cli.output import json_text, progress, report, write_file
 from maxwhisper.engine import Engine, Waveform
 from maxwhisper.errors import AudioError, MaxWhisperError, OptionError
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.paths import make_folder
 from maxwhisper.transcript import Segment, Transcript
 from maxwhisper.vad import PAUSES, VadOptions
 from maxwhisper.writers import ALL, LineOptions, clock_time, extension, render
@@ -100,6 +101,8 @@ def _outputs(args: argparse.Namespace, options: TranscribeOptions) -> Outputs:
     lines = line_options_from(args).validate(formats, options)
     outputs = Outputs(formats, args.output_dir or Path(), lines)
     outputs.require_distinct(args.files)
+    if formats:  # what cannot be written is known before anything is transcribed
+        make_folder(outputs.folder)
     return outputs
 
 
