@@ -37,6 +37,7 @@ def load(
     dtype: str = "auto",
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    artifacts: Path | None = None,
 ) -> "Whisper":
     """Load a model: a name (`models` lists them), a `.pt` file, or a folder with model.safetensors.
 
@@ -51,4 +52,5 @@ def load(
         dtype=dtype,
         cache_dir=cache_dir,
         progress=progress,
+        artifacts=artifacts,
     )
