@@ -166,6 +166,10 @@ def _open_file(source: str | Path | bytes) -> BinaryIO:
         file: BinaryIO = io.BytesIO(source)
     else:
         path = Path(source)
+        if path.is_dir():
+            raise AudioError(
+                "missing_file", f"expected an audio file, got the folder {str(path)!r}: name a file"
+            )
         if not path.is_file():
             raise AudioError(
                 "missing_file",

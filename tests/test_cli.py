@@ -180,8 +180,8 @@ def test_verbose_json_file(clip, tmp_path):
 
 
 def test_files_that_cannot_be_written_are_errors_and_the_text_is_not_lost(clip, tmp_path):
-    (tmp_path / "file").touch()
-    run = run_with_fakes("transcribe", clip, "--output_dir", tmp_path / "file" / "folder", "--json")
+    (tmp_path / "clip.txt").mkdir()
+    run = run_with_fakes("transcribe", clip, "--output_dir", tmp_path, "--json")
     assert run.returncode == 1
     assert run.stderr.splitlines()[-1].startswith("maxwhisper: error: cannot write ")
     document = json.loads(run.stdout)
@@ -194,6 +194,11 @@ def test_files_that_cannot_be_written_are_errors_and_the_text_is_not_lost(clip, 
     [
         (["transcribe", "no_such_file.wav"], "no_such_file.wav"),
         (["transcribe", "README.md"], "or a video with sound, got text: choose another file"),
+        (["transcribe", "tests"], "got the folder 'tests'"),
+        (
+            ["transcribe", "CLIP", "--output_dir", "README.md/x"],
+            "a folder to write to at README.md/x",
+        ),
         (["transcribe", "CLIP", "--engine", "missing"], "no module named"),
         (["transcribe", "CLIP", "--task", "sing"], "task must be"),
         (["transcribe", "CLIP", "CLIP", "--output_format", "srt"], "2 recordings would be written"),
@@ -201,6 +206,7 @@ def test_files_that_cannot_be_written_are_errors_and_the_text_is_not_lost(clip, 
         (["transcribe", "CLIP", "--temperature", "0", "--best_of", "5"], "best_of needs"),
         (["models", "show", "no_such_model"], "known names are"),
         (["bench", "no_such_clip.flac"], "no_such_clip.flac"),
+        (["bench", "--report", "no_such_folder"], "expected a folder of records"),
     ],
 )
 def test_errors_are_one_line_and_a_failing_exit_code(clip, arguments, complaint):
@@ -231,7 +237,9 @@ def test_a_wrong_command_line_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
     assert stop.value.code == 2
-    assert "error:" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "error:" in err
+    assert err.count("\n") == 1, "one line, as every error"
 
 
 def test_bench_json(clip, tmp_path):

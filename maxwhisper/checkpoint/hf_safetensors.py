@@ -111,7 +111,7 @@ def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, An
     """The JSON object in a file, or `default`. Raises `CheckpointError` for anything else."""
     if not path.is_file():
         if default is None:
-            raise CheckpointError(f"expected {path}, found none")
+            raise CheckpointError(f"expected {path}, found none: is this the folder of a model?")
         return default
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ file from a stranger cannot run code. torch is imported when a file is read, not
 """
 
 import pickle
+import zipfile
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -50,16 +51,15 @@ def _load(path: Path) -> Any:
         raise CheckpointError(f"expected a checkpoint file at {path}, found none")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"expected tensors only in {path}, got something that this package refuses to load, "
-            f"because it could run code: {str(error).splitlines()[0]}"
-        ) from error
     except Exception as error:  # torch raises RuntimeError, EOFError, KeyError, ... for damage
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(path):
+            raise CheckpointError(
+                f"expected tensors only in {path}, got something that this package refuses to "
+                "load, because it could run code: convert it to safetensors where it is trusted"
+            ) from error
         raise CheckpointError(
-            f"expected a PyTorch checkpoint at {path}, but it cannot be read ({reason}): "
-            "the file is damaged or of another format, get it again"
+            f"expected a PyTorch checkpoint at {path}, got a file that is damaged or of another "
+            "format: get it again"
         ) from error
 
 

@@ -98,6 +98,15 @@ def test_truncated_files_are_refused(v2, tmp_path, keep):
         load(path)
 
 
+@pytest.mark.parametrize("content", [b"not a checkpoint", b"hello world\n" * 20])
+def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path, content):
+    (tmp_path / "text.pt").write_bytes(content)
+    with pytest.raises(
+        CheckpointError, match=r"text\.pt, got a file that is damaged or of another"
+    ):
+        load(tmp_path / "text.pt")
+
+
 def test_a_tensor_that_is_a_number_is_refused(v2, tmp_path):
     entries = {"encoder.conv1.weight": 3.0}
     torch.save({"dims": v2.dims.to_dict(), "model_state_dict": entries}, tmp_path / "n.pt")
