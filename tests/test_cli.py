@@ -359,8 +359,9 @@ def test_selftest_table_and_list(fake_checks, capfd):
 def test_compile_asks_for_the_model_and_device_named(monkeypatch, capfd, tmp_path):
     asked = {}
 
-    def precompile(dims, *, device, dtype, cache_dir, progress, out):
+    def precompile(dims, *, device, dtype, cache_dir, progress, out, weights):
         asked.update(dims=dims, device=device, dtype=dtype, cache_dir=cache_dir, out=out)
+        asked["weights"] = weights
         return tmp_path
 
     compiled = types.ModuleType("maxwhisper.runtime.compiled")
@@ -375,6 +376,9 @@ def test_compile_asks_for_the_model_and_device_named(monkeypatch, capfd, tmp_pat
     assert document["dims"]["n_audio_state"] == 384
     assert (asked["device"], asked["dtype"]) == ("cuda:sm_90a", "bfloat16")
     assert asked["cache_dir"] == tmp_path
+    assert asked["weights"] is None, "an official model is not downloaded for it"
+    assert cli.main(["compile"]) == 0
+    assert asked["weights"], "these say in which precision the decoder's matrices are"
 
 
 @pytest.mark.parametrize(("engine", "code"), [("plain", 0), ("sequential", 1)])

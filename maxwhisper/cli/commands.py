@@ -41,23 +41,23 @@ def selftest(args: argparse.Namespace, out: TextIO) -> int:
 
 
 def compile_graphs(args: argparse.Namespace, out: TextIO) -> int:
-    from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
+    from maxwhisper.checkpoint.registry import OFFICIAL_MODELS, OfficialModel
     from maxwhisper.runtime.compiled import precompile
 
-    # Graphs depend on the dims alone: an official model need not be downloaded for them.
-    official = OFFICIAL_MODELS.get(args.model)
-    dims = official.dims if official is not None else _load_checkpoint(args).dims
+    # Its graphs follow from the dims: an official model need not be downloaded for them.
+    loaded = OFFICIAL_MODELS.get(args.model) or _load_checkpoint(args)
     start_s = time.perf_counter()
     path = precompile(
-        dims,
+        loaded.dims,
         device=args.device,
         dtype=args.dtype,
         cache_dir=args.cache_dir,
         progress=progress,
         out=args.out,
+        weights=None if isinstance(loaded, OfficialModel) else loaded.weights,
     )
     seconds = time.perf_counter() - start_s
-    document = {"dims": dims.to_dict(), "path": str(path), "seconds": seconds}
+    document = {"dims": loaded.dims.to_dict(), "path": str(path), "seconds": seconds}
     answer(out, args.json, document, [f"{path} is ready after {seconds:.1f} s"])
     return 0
 

@@ -6,7 +6,7 @@ Owns the order in which they are looked for, and the compiler. `artifacts` knows
 import fcntl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from maxwhisper.runtime.artifacts import (
     unpack,
 )
 from maxwhisper.runtime.device import CPU_CLASSES, Placement, choose, cpu_classes, gpu_placement
+from maxwhisper.runtime.weights import Array, fits_float16, graph_weights
 
 PROGRESS_EVERY_S = 2.0
 
@@ -87,12 +88,12 @@ def precompile(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
     out: Path | None = None,
-    matrices: DType = DType.float16,
+    weights: Mapping[str, Array] | None = None,
 ) -> Path:
     """Build the artifact of `dims` for `device`; return its folder, or the packed file in `out`.
 
-    `matrices` is the type of the decoder's matrices on a CPU: float16, in which Whisper's
-    checkpoints are stored, or float32 for one that has other numbers.
+    Without `weights`, they are taken for numbers that float16 holds, as those of the official
+    models are: on a CPU the decoder's matrices then stay in it.
 
     `device` may name a GPU that is not here, as "cuda:sm_90a", or a class of processors, as
     "cpu:x86-64-v3": MAX then compiles for that, and this process can run nothing afterwards. Raises
@@ -107,8 +108,9 @@ def precompile(
         placement = _virtual_cpu(architecture, dtype)
     else:
         placement = choose(device, dtype)
-    if placement.device.is_host:
-        placement = replace(placement, matrices=matrices)
+    on_host = placement.device.is_host
+    if on_host and (weights is None or fits_float16(graph_weights(dims, weights, on_host))):
+        placement = replace(placement, matrices=DType.float16)
     session = InferenceSession(devices=[placement.device])
     load_or_compile(session, dims, placement, cache_dir, progress, sources=())
     key = artifact_key(dims, placement)

@@ -14,6 +14,8 @@ from max.engine import InferenceSession
 
 from maxwhisper.checkpoint import bundled
 from maxwhisper.checkpoint.download import sha256_of
+from maxwhisper.checkpoint.random import random_checkpoint
+from maxwhisper.dims import Dims
 from maxwhisper.errors import ArtifactError, DeviceError
 from maxwhisper.runtime import artifacts, compiled, device, probe
 from maxwhisper.runtime.device import choose, cpu_classes
@@ -213,6 +215,20 @@ def test_impossible_placements_are_refused(name, dtype, reason):
 def test_impossible_targets_are_refused(tmp_path):
     with pytest.raises(DeviceError, match="expected cpu:x86-64-v4 or cpu:x86-64-v3"):
         compiled.precompile(bundled.DIMS, device="cpu:z80", cache_dir=tmp_path)
+
+
+def test_graphs_are_compiled_in_the_precision_that_the_weights_ask_for(tmp_path, monkeypatch):
+    """What `load` will look for: float16 only where it holds the decoder's numbers."""
+    asked = []
+    monkeypatch.setattr(
+        compiled, "load_or_compile", lambda *args, **_: asked.append(args[2].matrices)
+    )
+    dims = Dims(80, 1500, 64, 1, 1, 51_864, 448, 64, 1, 1)
+    exact = random_checkpoint(dims).weights
+    halves = {name: array.astype("float16") for name, array in exact.items()}
+    for weights in (None, halves, exact):
+        compiled.precompile(dims, device="cpu", cache_dir=tmp_path, weights=weights)
+    assert asked == [DType.float16, DType.float16, DType.float32]
 
 
 def test_the_device_is_chosen_with_a_reason():
