@@ -7,6 +7,7 @@ leaves nothing behind when it is told to stop.
 import argparse
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -24,9 +25,7 @@ def parse_arguments() -> argparse.Namespace:
     default_host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0" if on_space else "127.0.0.1")
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--host", default=default_host, help="address to listen on (%(default)s)")
-    parser.add_argument(
-        "--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
-    )
+    parser.add_argument("--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument(
         "--model",
         action="append",
@@ -118,4 +117,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from maxwhisper.errors import MaxWhisperError
+
+    try:
+        main()
+    except (MaxWhisperError, OSError) as error:  # OSError: a port or a folder that is not to be had
+        sys.exit(f"maxwhisper: error: {error}")
