@@ -12,7 +12,7 @@ from maxwhisper.bench_report import NOISY, QUIET, has_numbers
 from maxwhisper.bench_summary import LINEAR_WITHIN, Ratio, Run, Scaling, cells, ratios, scaling
 from maxwhisper.engine import OURS
 from maxwhisper.errors import RecordError
-from maxwhisper.records import columns, machine_line, stages_of
+from maxwhisper.records import columns, machine_line, markdown_table, stages_of
 
 # Rounds further apart than this share of their median: something else ran on the machine.
 NOISY_SPREAD = 0.10
@@ -57,7 +57,8 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
         lines += [f"## {heading.title.splitlines()[0]}", "", *heading.title.splitlines()[1:]]
         lines += ["", *heading.notes, ""]
         for block in blocks:
-            lines += [f"**{block.title}**", "", *_markdown_rows(block.rows)]
+            rows = markdown_table(block.rows) if len(block.rows) > 1 else []
+            lines += [f"**{block.title}**", "", *rows]
             lines += ["", *(f"* {note}" for note in block.notes), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -70,13 +71,6 @@ def rewritten(page: str, records: Sequence[Mapping[str, Any]]) -> str:
     if not begin or not end:
         raise RecordError(f"expected the lines {BEGIN!r} and {END!r} in the page, found none")
     return f"{before}{BEGIN}\n\n{markdown(records)}\n{END}{after}"
-
-
-def _markdown_rows(rows: Sequence[Sequence[str]]) -> list[str]:
-    if len(rows) < 2:
-        return []
-    head, *body = [f"| {' | '.join(row)} |" for row in rows]
-    return [head, "|---" + "|---:" * (len(rows[0]) - 1) + "|", *body]
 
 
 def _blocks(record: Mapping[str, Any]) -> Iterator[_Block]:

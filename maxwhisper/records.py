@@ -1,4 +1,4 @@
-"""What all records of this project share: checked fields, a machine in one line, stages, columns.
+"""What all records of this project share: checked fields, a machine in one line, stages, tables.
 
 In: JSON-ready mappings. Out: an error that names the field, or text.
 """
@@ -48,3 +48,9 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
         )
         for row in rows
     ]
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table whose first row names the columns; numbers to the right, as above."""
+    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    return [head, "|---" + "|---:" * (len(rows[0]) - 1) + "|", *body]

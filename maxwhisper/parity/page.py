@@ -1,13 +1,13 @@
 """A parity record as a page: docs/parity.md. In: a validated record. Out: markdown."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from maxwhisper.parity.cases import RANDOM_SUBJECTS
 from maxwhisper.parity.plan import not_run
 from maxwhisper.parity.report import STATUSES, exceptions, set_rows, summary
-from maxwhisper.records import machine_line
+from maxwhisper.records import machine_line, markdown_table
 
 _PACKAGES = ("max", "openai-whisper", "torch")  # whose versions decide what is compared
 _INTRO = """# Is it openai-whisper, exactly?
@@ -26,9 +26,9 @@ are scaled by a rounding error; or a bug of openai-whisper, named; or ours.
 def page(record: Mapping[str, Any]) -> str:
     """The whole page."""
     lines = [_INTRO, f"**{summary(record)}.**", "", *_runs(record["runs"]), "", "## Checkpoints"]
-    lines += ["", *_table(_checkpoint_rows(record)), "", *_sources(record), ""]
+    lines += ["", *markdown_table(_checkpoint_rows(record)), "", *_sources(record), ""]
     lines += ["## Option sets", "", *_tolerances(record["settings"]), ""]
-    lines += [*_table(set_rows(record)), "", "## What is not identical", ""]
+    lines += [*markdown_table(set_rows(record)), "", "## What is not identical", ""]
     lines += [f"* {line}" for line in exceptions(record["cases"])] or ["Nothing."]
     lines += ["", "## Clips", "", *_clips(record)]
     return "\n".join(lines).rstrip() + "\n"
@@ -88,8 +88,3 @@ def _clips(record: Mapping[str, Any]) -> list[str]:
         lines += ["", "Left out:", ""]
         lines += [f"* `{name}`: {why}" for name, why in record["left_out"].items()]
     return lines
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    head, *body = [f"| {' | '.join(row)} |" for row in rows]
-    return [head, "|---" + "|---:" * (len(rows[0]) - 1) + "|", *body]
