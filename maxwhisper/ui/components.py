@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import gradio as gr
 
@@ -21,6 +20,7 @@ from maxwhisper.selftest.result import CheckResult
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import Cancelled
 from maxwhisper.ui.errors import shown_errors
+from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.stoppable import WAITERS, Shown, Stoppable
 
 Catalogue = Sequence[tuple[str, str, str]]  # (name, group, what it shows in one sentence)
@@ -29,7 +29,6 @@ ALL = "all"
 _DECADES_BELOW, _DECADES_ABOVE = 6, 1
 MARK_PERCENT = 100 * _DECADES_BELOW / (_DECADES_BELOW + _DECADES_ABOVE)  # where the tolerance is
 _WORDS = {"passed": "✓ passed", "failed": "✕ failed", "error": "✕ error"}
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # The board is drawn anew with each result: whoever pressed a button in it finds it under the
 # finger again.
 _JS = """
@@ -105,8 +104,8 @@ def components_tab(pool: EnginePool, catalogue: Catalogue, commit: str | None) -
         yield from runs.steps(request, functools.partial(work, str(event.choice)), over)
 
     outputs = [shown, *runs.buttons]
-    run.click(run_all, None, outputs, **WAITERS, **_QUIET)
-    shown.click(run_some, None, outputs, **WAITERS, **_QUIET)
+    run.click(run_all, None, outputs, **WAITERS, **QUIET)
+    shown.click(run_some, None, outputs, **WAITERS, **QUIET)
 
 
 def board_html(board: Board, pending: Sequence[str] = (), *, is_waiting: bool = False) -> str:

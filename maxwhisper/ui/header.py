@@ -16,6 +16,7 @@ from maxwhisper.palette import colour
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import Status
 from maxwhisper.serving.turns import Turns
+from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.lanes import status_note
 from maxwhisper.ui.share import address_of, share_html
 
@@ -30,7 +31,6 @@ _TOOLS = (  # what page.js does, the button, what it says to a screen reader
     ("keys", "?", "Keyboard shortcuts"),
 )
 _VERSIONS = (("MAX", "max"), ("PyTorch", "torch"), ("CTranslate2", "ctranslate2"))
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def header(page: gr.Blocks, pool: EnginePool, turns: Turns, machine: Mapping[str, Any]) -> None:
@@ -50,8 +50,8 @@ def header(page: gr.Blocks, pool: EnginePool, turns: Turns, machine: Mapping[str
         return share_html(address_of(request.headers))
 
     strip = gr.HTML(now, elem_id="strip")  # the function, so that every visitor starts with today
-    gr.Timer(REFRESH_S).tick(refresh, [strip], [strip], **_QUIET)
-    page.load(share, None, [gr.HTML("")], **_QUIET)
+    gr.Timer(REFRESH_S).tick(refresh, [strip], [strip], **QUIET)
+    page.load(share, None, [gr.HTML("")], **QUIET)
 
 
 def strip_html(statuses: Mapping[str, Status], machine: Mapping[str, Any], n_waiting: int) -> str:

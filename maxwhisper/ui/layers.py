@@ -22,6 +22,7 @@ from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import Cancelled
 from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.errors import shown_errors
+from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.stoppable import WAITERS, Shown, Stoppable
 
@@ -33,7 +34,6 @@ MAX_TOKEN_CHARACTERS = 12  # of a label; the whole token is in the cell's own te
 # Cividis, which every common colour vision reads alike; beyond the tolerance, vermillion.
 _WITHIN = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
 _BEYOND = "#d55e00"
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _INTRO = (
     "The first 30 s of a clip go through maxwhisper and through the same network in plain numpy, "
     "each going on with its own numbers. Every row is a layer, every cell the largest error there, "
@@ -72,13 +72,13 @@ def layers_section(pool: EnginePool, uploads: Uploads, examples: Sequence[Exampl
 
         yield from runs.steps(request, work, lambda note: _drawn(rows, is_over=True, note=note))
 
-    choice.change(lambda chosen: gr.Audio(visible=chosen == OWN), [choice], [own], **_QUIET)
+    choice.change(lambda chosen: gr.Audio(visible=chosen == OWN), [choice], [own], **QUIET)
     run.click(
         compare,
         [choice, adopted],
         [said, audio, text, *runs.buttons],
         **WAITERS,
-        **_QUIET,
+        **QUIET,
     )
 
 
@@ -106,7 +106,7 @@ def _own_recording(uploads: Uploads) -> tuple[gr.Audio, gr.State]:
             gr.Warning(str(error))
             return None, None
 
-    gr.on([own.upload, own.stop_recording, own.clear], adopt, [own], [own, adopted], **_QUIET)
+    gr.on([own.upload, own.stop_recording, own.clear], adopt, [own], [own, adopted], **QUIET)
     return own, adopted
 
 

@@ -19,6 +19,7 @@ from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving.live import MAX_LIVE_S, LiveDesk, LivePhase, LiveSession, LiveView
 from maxwhisper.serving.uploads import Uploads
 from maxwhisper.ui.errors import shown_errors
+from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.examples import Example
 
 CLIP_STEP_S = 0.25  # how often a clip is given on, as if somebody spoke it
@@ -54,7 +55,6 @@ _SPEAK = (
     '<p class="hint" role="status">Your browser will ask for the microphone.</p>'
 )
 _JS = (Path(__file__).parent / "live.js").read_text(encoding="utf-8")
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> None:
@@ -89,7 +89,7 @@ def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> N
             if not session.is_over:
                 session.stop("stopped before the last words were read")
 
-    stop.click(halt, None, None, **_QUIET)
+    stop.click(halt, None, None, **QUIET)
 
 
 def _clip_button(example: Example) -> gr.Button:
@@ -114,7 +114,7 @@ def _wire_microphone(
         outputs,
         concurrency_limit=LISTENERS,
         concurrency_id=QUEUE,
-        **_QUIET,
+        **QUIET,
     )
 
 
@@ -150,7 +150,7 @@ def _wire_clips(
             outputs,
             concurrency_limit=LISTENERS,
             concurrency_id=QUEUE,
-            **_QUIET,
+            **QUIET,
         )
 
 

@@ -18,6 +18,7 @@ from maxwhisper.serving.run import Run
 from maxwhisper.serving.runs import RunNotFound
 from maxwhisper.ui import kept, replay
 from maxwhisper.ui.errors import in_words, shown_errors
+from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.lanes import Lane, lane_html
 from maxwhisper.ui.race_inputs import Inputs, race_inputs, request_from, run_button
@@ -26,7 +27,6 @@ from maxwhisper.ui.run_view import View, view_of
 from maxwhisper.ui.stoppable import run_and_stop
 
 _OTHER_MODELS = "For other speech choose an official model, under the settings below."
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,18 +110,18 @@ def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
 
     # Races wait in a line of their own, where each is told its place and may be stopped.
     shown = [*results.all, inputs.run, inputs.stop]
-    raced = inputs.run.click(start, inputs.values, shown, concurrency_limit=None, **_QUIET)
-    raced.then(run_button, [inputs.source], [inputs.run], **_QUIET)
-    inputs.stop.click(halt, None, [inputs.stop], **_QUIET)
+    raced = inputs.run.click(start, inputs.values, shown, concurrency_limit=None, **QUIET)
+    raced.then(run_button, [inputs.source], [inputs.run], **QUIET)
+    inputs.stop.click(halt, None, [inputs.stop], **QUIET)
     banner = [results.banner]
-    gr.on(inputs.chosen, None, banner, banner, js=kept.NEXT_JS, **_QUIET)
+    gr.on(inputs.chosen, None, banner, banner, js=kept.NEXT_JS, **QUIET)
 
 
 def _wire_recorded(
     runner: Runner, recorded: Sequence[tuple[gr.Button, Run]], results: Results
 ) -> None:
     for button, run in recorded:
-        button.click(functools.partial(_opened, runner, run.id), None, results.all, **_QUIET)
+        button.click(functools.partial(_opened, runner, run.id), None, results.all, **QUIET)
 
 
 @shown_errors
@@ -159,10 +159,10 @@ def _wire_kept(runner: Runner, inputs: Inputs, results: Results) -> None:
         runner.runs.delete(run_id)
         return _draw(runner, View({name: Lane(name) for name in runner.pool.names}), None)
 
-    gr.on(None, open_link, None, results.all, **_QUIET)
+    gr.on(None, open_link, None, results.all, **QUIET)
     asked = [results.run_id, results.raced, inputs.source, inputs.reference]
-    inputs.reference.blur(rescore, asked, results.all, **_QUIET)
-    results.forget.click(forget, [results.run_id], results.all, **_QUIET)
+    inputs.reference.blur(rescore, asked, results.all, **QUIET)
+    results.forget.click(forget, [results.run_id], results.all, **QUIET)
 
 
 def _draw(runner: Runner, view: View, raced: Source | None) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from maxwhisper.languages import LANGUAGES
 from maxwhisper.options import FALLBACK, TranscribeOptions
 from maxwhisper.serving.uploads import MAX_AUDIO_S, MAX_FILE_MB, Uploads
 from maxwhisper.ui.errors import shown_errors
+from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.examples import Example
 from maxwhisper.ui.kept import problem_html
 from maxwhisper.ui.race_run import MAX_BEAM_SIZE, MAX_ROUNDS, Request, Source
@@ -28,7 +29,6 @@ _INSECURE_NOTE = (
     "here, upload a file or take a clip."
 )
 _OFF_JS = "() => ({__type__: 'update', interactive: false})"
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass(frozen=True)
@@ -221,11 +221,11 @@ def _wire(
 
     # The next recording may begin to come before the server hears that the last one is gone, and
     # be there before it has answered: what it then holds is asked once more, not ignored.
-    gr.on([audio.clear, audio.start_recording], None, None, [run], js=_OFF_JS, **_QUIET)
+    gr.on([audio.clear, audio.start_recording], None, None, [run], js=_OFF_JS, **QUIET)
     given, shown = [audio.upload, audio.clear], [audio, *outputs]
-    gr.on(given, receive, [audio], shown, trigger_mode="always_last", **_QUIET)
-    audio.stop_recording(hear, [audio], shown, **_QUIET)
+    gr.on(given, receive, [audio], shown, trigger_mode="always_last", **QUIET)
+    audio.stop_recording(hear, [audio], shown, **QUIET)
     for button, clip in clips:
-        button.click(functools.partial(choose, clip), None, shown, **_QUIET)
+        button.click(functools.partial(choose, clip), None, shown, **QUIET)
     own = [audio.upload, audio.clear, audio.start_recording, audio.stop_recording]
     return [*own, *(button.click for button, _ in clips)]

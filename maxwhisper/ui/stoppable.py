@@ -12,6 +12,7 @@ import gradio as gr
 
 from maxwhisper.serving.beside import beside
 from maxwhisper.serving.status import Cancelled, RunCancelled
+from maxwhisper.ui.events import QUIET
 
 # One has the device at a time; these wait for it, each with a Stop of its own.
 WAITERS: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 8}
@@ -24,7 +25,7 @@ class Stoppable:
     def __init__(self, run: gr.Button, stop: gr.Button) -> None:
         self.buttons = [run, stop]
         self._running: dict[str, threading.Event] = {}
-        stop.click(self._halt, None, [stop], show_progress="hidden", api_visibility="private")
+        stop.click(self._halt, None, [stop], **QUIET)
 
     def steps(
         self,

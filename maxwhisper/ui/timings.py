@@ -19,6 +19,7 @@ from maxwhisper.serving.run import Run
 from maxwhisper.serving.runs import RunStore
 from maxwhisper.serving.status import Status
 from maxwhisper.ui.accuracy_chart import accuracy_chart
+from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.recorded import Records, badge_html, day
 from maxwhisper.ui.scores import score
 from maxwhisper.ui.stages import stages_html, work_of
@@ -61,9 +62,7 @@ def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State
         chooser = gr.Dropdown([], label="Figure", visible=False, interactive=True)
         badge = gr.HTML("")
         recorded = gr.Plot(show_label=False, container=False, visible=False)
-    chooser.change(
-        choose, [chooser], [recorded, badge], show_progress="hidden", api_visibility="private"
-    )
+    chooser.change(choose, [chooser], [recorded, badge], **QUIET)
     draw_when_seen(tab, store, run_id, draw, [area, scatter, heading, chooser])
 
 

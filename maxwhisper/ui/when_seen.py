@@ -11,6 +11,7 @@ import gradio as gr
 from maxwhisper.serving.run import Run
 from maxwhisper.serving.runs import RunStore
 from maxwhisper.ui.errors import shown_errors
+from maxwhisper.ui.events import QUIET
 
 LOADING = '<p class="before" role="status">Drawing …</p>'  # until a tab's first drawing is there
 Draw = Callable[[Run | None], Any]  # one value for each output, a tuple of them if there are many
@@ -44,13 +45,7 @@ def draw_when_seen(
         return unchanged if shown is None else redraw(wanted, shown)
 
     for listen, handler in ((tab.select, on_select), (run_id.change, on_run)):
-        listen(
-            handler,
-            [run_id, drawn],
-            [*outputs, drawn],
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        listen(handler, [run_id, drawn], [*outputs, drawn], **QUIET)
 
 
 def _mark(run: Run | None) -> str:
