@@ -1,10 +1,14 @@
-"""Where this package keeps what it downloads and compiles, and where other packages lie.
+"""Where this package keeps what it downloads and compiles, one process at a time, and where other
+packages lie.
 
 Imports none of them.
 """
 
+import fcntl
 import importlib.util
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from maxwhisper.errors import OutputError
@@ -30,6 +34,19 @@ def make_folder(folder: Path) -> None:
             f"expected a folder to write to at {folder}: {reason}; choose another one, for the "
             "cache by MAXWHISPER_CACHE"
         )
+
+
+@contextmanager
+def locked(path: Path, wait: Callable[[], object]) -> Iterator[None]:
+    """Hold an exclusive lock on `path`, calling `wait` first if another process has it; the system
+    releases it when a process dies."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def package_folder(name: str) -> Path | None:

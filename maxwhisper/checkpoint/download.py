@@ -3,20 +3,18 @@
 In: an `OfficialModel`. Out: the path of a file whose sha256 is right. Does not look inside it.
 """
 
-import fcntl
 import hashlib
 import shutil
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from maxwhisper.checkpoint.registry import OfficialModel
 from maxwhisper.errors import CheckpointError
-from maxwhisper.paths import make_folder
+from maxwhisper.paths import locked, make_folder
 
 Progress = Callable[[str], None]  # one line for people, for example "compiling graphs: 41 s"
 
@@ -37,12 +35,14 @@ def fetch(model: OfficialModel, folder: Path, progress: Progress | None = None) 
     if is_intact(path, model.sha256):
         return path
     make_folder(folder)
-    with _locked(folder / f"{model.file_name}.lock", progress):
+    say = progress or _silent
+    waiting = f"waiting for another process to finish {model.file_name}"
+    with locked(folder / f"{model.file_name}.lock", lambda: say(waiting)):
         if is_intact(path, model.sha256):  # another process was faster
             return path
         part = folder / f"{model.file_name}.part"
         try:
-            _download(model, part, progress or _silent)
+            _download(model, part, say)
         except (urllib.error.URLError, HTTPException, OSError) as error:
             wrong = " The file that is there now has another sha256." if path.exists() else ""
             raise CheckpointError(
@@ -71,18 +71,6 @@ def sha256_of(path: Path) -> str:
 
 def _silent(line: str) -> None:
     """Progress for nobody."""
-
-
-@contextmanager
-def _locked(path: Path, progress: Progress | None) -> Iterator[None]:
-    """Hold an exclusive lock on `path`; the system releases it when a process dies."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            (progress or _silent)(f"waiting for another process to finish {path.stem}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _download(model: OfficialModel, part: Path, progress: Progress) -> None:

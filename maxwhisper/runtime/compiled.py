@@ -3,7 +3,6 @@
 Owns the order in which they are looked for, and the compiler. `artifacts` knows the files.
 """
 
-import fcntl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import ArtifactError, DeviceError
 from maxwhisper.graphs import GRAPH_NAMES, KERNELS, whisper_module
-from maxwhisper.paths import make_folder
+from maxwhisper.paths import locked, make_folder
 from maxwhisper.runtime.artifacts import (
     SHIPPED,
     ArtifactKey,
@@ -53,7 +52,8 @@ def load_or_compile(
     key = artifact_key(dims, placement)
     folder = artifact_folder(key, cache_dir)
     make_folder(folder)
-    with _locked(folder / "lock", say):
+    waiting = "waiting for another process that compiles the same graphs"
+    with locked(folder / "lock", lambda: say(waiting)):
         try:
             return session.compile(sound_artifact(folder, key))
         except ArtifactError as error:
@@ -145,17 +145,6 @@ def _compile(
             return session.compile(module, custom_extensions=[KERNELS])
         except RuntimeError as error:
             raise ArtifactError(f"MAX could not compile {what}: {error}") from error
-
-
-@contextmanager
-def _locked(path: Path, say: Progress) -> Iterator[None]:
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another process that compiles the same graphs")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager
