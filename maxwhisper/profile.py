@@ -1,4 +1,4 @@
-"""Where the time of a transcription goes: stages, compiled graphs, Python, line by line.
+"""Where the time of a transcription goes: stages, compiled graphs, functions of Python.
 
 In: an engine that shows its graphs, and a job. Out: a JSON-ready profile, and its table. Graphs are
 metered from outside (`metered`). Three runs: a warm-up, one with meters, and one under Python's

@@ -1,0 +1,1 @@
+"""From logits to text, in numpy; MAX is not imported here."""

@@ -60,9 +60,9 @@ class MaxNetwork:
 
     def encode(self, mel: Float32) -> Encoded:
         """mel (B, T, n_mels) -> encoded audio, left on the device."""
-        expected = (self._dims.n_frames, self._dims.n_mels)
-        if mel.ndim != 3 or mel.shape[1:] != expected:
-            raise OptionError(f"expected mel of shape (B, {expected}), got {mel.shape}")
+        n_frames, n_mels = self._dims.n_frames, self._dims.n_mels
+        if mel.ndim != 3 or mel.shape[1:] != (n_frames, n_mels):
+            raise OptionError(f"expected mel of shape (B, {n_frames}, {n_mels}), got {mel.shape}")
         (features,) = self.models[ENCODER].execute(self.placement.put(mel))
         return self._project(features)
 

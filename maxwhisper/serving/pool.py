@@ -17,7 +17,7 @@ from maxwhisper.serving import messages
 from maxwhisper.serving.status import Cancelled, RunCancelled, Status, TimedTranscript
 from maxwhisper.serving.supervisor import POLL_S, EngineProcess
 
-CPU_DEADLINE_S = 300.0  # one transcription on a small machine; a hung engine is killed after it
+DEADLINE_S = 300.0  # one transcription on a small machine; a hung engine is killed after it
 
 
 class EnginePool:
@@ -33,7 +33,7 @@ class EnginePool:
         *,
         device: str = "auto",
         dtype: str = "auto",
-        deadline_s: float = CPU_DEADLINE_S,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         self.models = tuple(models)
         self._deadline_s = deadline_s

@@ -1,0 +1,1 @@
+"""A recording of any length, window by window or live; no logit is seen here."""
