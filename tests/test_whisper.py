@@ -1,5 +1,6 @@
 """The facade: which mode a call gets, what it is told on the way, and what it costs."""
 
+import inspect
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,11 +19,12 @@ from hearing_network import (
     true_times,
 )
 
+import maxwhisper
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.errors import AudioError, NumericError, OptionError, SomeFailed
 from maxwhisper.transcribe import batched, packing, sequential
 from maxwhisper.vad import VadOptions
-from maxwhisper.whisper import Whisper
+from maxwhisper.whisper import Whisper, load
 
 
 @pytest.fixture(autouse=True)
@@ -269,6 +271,11 @@ def test_turbo_does_not_translate(entry_point):
     ask(model, waveform, options)
     with pytest.raises(OptionError, match="expected task 'transcribe', got 'translate'; use large"):
         ask(model, waveform, options.changed({"task": "translate"}))
+
+
+def test_the_package_is_asked_for_all_that_the_facade_can_load():
+    package, facade = (inspect.signature(each).parameters for each in (maxwhisper.load, load))
+    assert list(package) == list(facade)
 
 
 def test_options_by_name(whisper):
