@@ -28,6 +28,7 @@ TOKENIZER = get_tokenizer(DIMS)
 KINDS = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "ties": lambda rng, shape: rng.integers(-2, 3, shape),
+    "almost ties": lambda rng, shape: 100 + 0.001 * rng.standard_normal(shape),
     "constant": lambda rng, shape: np.zeros(shape),
     "NaN": lambda rng, shape: np.where(rng.random(shape) < 0.2, np.nan, rng.standard_normal(shape)),
 }
