@@ -211,13 +211,14 @@ def before_eot(tokens: Int64, eot: int) -> tuple[int, ...]:
 def likeliest(candidates: Sequence[Candidate], length_penalty: float | None) -> Candidate:
     """The candidate of best log-probability per token, or per ((5 + n) / 6) ** length_penalty.
 
-    faster-whisper divides by n ** length_penalty instead: its values mean something else. An empty
-    candidate counts as one token (the reference divides by zero). Source: decoding.py:190-213.
+    faster-whisper divides by n ** length_penalty instead: its values mean something else. Without a
+    penalty an empty candidate counts as one token (the reference divides by zero). Source:
+    decoding.py:190-213.
     """
 
     def score(candidate: Candidate) -> float:
-        n = max(1, len(candidate.tokens))
-        divisor = n if length_penalty is None else ((5 + n) / 6) ** length_penalty
+        n = len(candidate.tokens)
+        divisor = max(1, n) if length_penalty is None else ((5 + n) / 6) ** length_penalty
         return candidate.sum_logprob / divisor
 
     return max(candidates, key=score)

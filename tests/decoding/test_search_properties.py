@@ -219,18 +219,19 @@ candidate_lists = st.lists(
 @properties
 @given(candidate_lists, st.sampled_from([None, 0.0, 0.5, 1.0]))
 def test_the_best_of_candidates(candidates, length_penalty):
-    """Nobody is better; of equals it is the first. Without empty texts, as openai-whisper ranks."""
+    """Nobody is better; of equals it is the first. As openai-whisper ranks, wherever it does not
+    divide by the length of an empty text."""
 
     def score(candidate):
-        n = max(1, len(candidate.tokens))
-        weight = n if length_penalty is None else ((5 + n) / 6) ** length_penalty
+        n = len(candidate.tokens)
+        weight = max(1, n) if length_penalty is None else ((5 + n) / 6) ** length_penalty
         return candidate.sum_logprob / weight
 
     best = likeliest(candidates, length_penalty)
     at = next(index for index, candidate in enumerate(candidates) if candidate is best)
     assert all(score(other) < score(best) for other in candidates[:at])
     assert all(score(other) <= score(best) for other in candidates[at:])
-    if all(candidate.tokens for candidate in candidates):
+    if length_penalty is not None or all(candidate.tokens for candidate in candidates):
         texts, sums = [c.tokens for c in candidates], [c.sum_logprob for c in candidates]
         assert MaximumLikelihoodRanker(length_penalty).rank([texts], [sums]) == [at]
 
