@@ -94,10 +94,11 @@ def render(
 
 
 def reference_json(transcript: Transcript, options: TranscribeOptions) -> dict[str, Any]:
-    """What openai-whisper's `transcribe()` returns, its fields in its order."""
+    """What openai-whisper's `transcribe()` returns, its fields in its order. Without word times a
+    segment has no `words`, but for one that was emptied: its are none (transcribe.py:484-488)."""
     segments = [asdict(segment) for segment in transcript.segments]
-    if not options.word_timestamps:
-        for segment in segments:
+    for segment in segments:
+        if segment["text"] and not options.word_timestamps:
             del segment["words"]
     return {"text": transcript.text, "segments": segments, "language": transcript.language}
 

@@ -17,6 +17,7 @@ from maxwhisper.dims import Dims
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.tokenizer import get_tokenizer
 from maxwhisper.transcribe import sequential
+from maxwhisper.writers import reference_json
 
 pytest.importorskip("whisper")
 
@@ -61,6 +62,8 @@ class Script:
         return tokens if ending == 0 else [*tokens, begin + at, *self._text(rng)]
 
     def _text(self, rng):
+        if rng.random() < 0.05:
+            return TOKENIZER.encode(" ")  # blank: its segment is emptied
         first = int(rng.integers(0, len(VOCABULARY)))
         return VOCABULARY[first : first + int(rng.integers(1, 9))]
 
@@ -167,3 +170,7 @@ def test_scripted_recordings(monkeypatch):
             want["text"], want["segments"], lambda entry, name: entry.get(name, ())
         ), f"seed {seed}"
         assert mine.prompts == other.prompts, f"seed {seed}"
+        document = reference_json(got, TranscribeOptions(**options))
+        assert list(document) == list(want)
+        fields, expected = ([list(s) for s in each["segments"]] for each in (document, want))
+        assert fields == expected, f"seed {seed}"
