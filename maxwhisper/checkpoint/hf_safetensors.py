@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from maxwhisper.checkpoint.schema import Array, Checkpoint, expected_tensors, make_checkpoint
@@ -79,7 +80,7 @@ def read_hf_folder(folder: Path) -> Checkpoint:
     dims = _dims(folder)
     stored = _read_tensors(folder)
     tied, embedding = stored.pop(TIED_PROJECTION, None), "model.decoder.embed_tokens.weight"
-    if tied is not None and embedding in stored and (tied != stored[embedding]).any():
+    if tied is not None and embedding in stored and not np.array_equal(tied, stored[embedding]):
         raise CheckpointError(
             f"expected {TIED_PROJECTION} in {folder} to equal the token embedding, got another "
             "projection: Whisper ties the two"
