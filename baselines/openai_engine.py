@@ -87,7 +87,7 @@ class OpenAIEngine:
 
     def _arguments(self, options: TranscribeOptions, n_samples: int) -> dict[str, Any]:
         """Our field names are the reference's; only tuples, clips and precision need a change."""
-        if isinstance(options.initial_prompt, tuple):
+        if isinstance(options.initial_prompt, tuple | list):
             raise OptionError(f"{NAME} expects initial_prompt as text, got token ids: decode them")
         arguments = {
             name: value
@@ -99,7 +99,7 @@ class OpenAIEngine:
         )
         arguments["fp16"] = self.info.dtype == "float16"
         arguments["temperature"] = options.temperatures  # a tuple: the reference takes no list
-        if isinstance(options.suppress_tokens, tuple):
+        if isinstance(options.suppress_tokens, tuple | list):
             # As text: given a list, the reference appends to it on every window.
             arguments["suppress_tokens"] = ",".join(map(str, options.suppress_tokens))
         arguments["clip_timestamps"] = _clips_within(options.clip_timestamps, n_samples)

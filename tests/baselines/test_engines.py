@@ -259,12 +259,20 @@ def test_sample_len_beside_a_prompt_is_refused(engines, clip):
         {"repetition_penalty": 1.2},
         {"prompt_reset_on_temperature": 0.4},
         {"initial_prompt": (13, 14)},
+        {"initial_prompt": [13, 14]},
     ],
     ids=lambda change: ",".join(change),
 )
 def test_openai_whisper_refuses_what_it_has_no_name_for(engines, clip, change):
     with pytest.raises(OptionError, match=f"openai-whisper .*{list(change)[-1]}"):
         engines[0].transcribe(clip, replace(OPTIONS, **change))
+
+
+def test_a_list_of_tokens_is_left_as_it_is(engines, clip):
+    """The reference itself appends to it."""
+    listed = [13, 50_000]
+    engines[0].transcribe(clip[:16_000], replace(OPTIONS, suppress_tokens=listed))
+    assert listed == [13, 50_000]
 
 
 def test_options_of_faster_whisper_reach_it(engines, clip):
