@@ -4,6 +4,8 @@ every session.
 In: a store. Out: Starlette routes. The perimeter lets nothing else of this kind through.
 """
 
+import sys
+
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -20,6 +22,10 @@ def run_routes(store: RunStore) -> list[Route]:
             packed = store.zip_path(run_id)
         except RunNotFound as error:
             return PlainTextResponse(str(error), status_code=404)
+        except OSError as error:
+            print(f"page: no ZIP: {error}", file=sys.stderr)
+            reason = f"the server cannot pack this now ({error.strerror or 'it cannot write'})"
+            return PlainTextResponse(reason, status_code=507)
         return FileResponse(
             packed, filename=f"maxwhisper-{run_id}.zip", headers={"cache-control": "no-store"}
         )

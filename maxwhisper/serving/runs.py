@@ -23,7 +23,7 @@ from maxwhisper import writers
 from maxwhisper.audio import decode
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.engine import Waveform
-from maxwhisper.errors import MaxWhisperError
+from maxwhisper.errors import MaxWhisperError, OutputError
 from maxwhisper.serving.run import Run
 
 KEEP_DAYS = 7
@@ -75,14 +75,22 @@ class RunStore:
 
     def save(self, run: Run, waveform: Waveform, *, is_passing: bool = False) -> None:
         """Keep `run` and the (n,) samples it heard, whole or not at all; a passing one for
-        `PASSING_S` at most, until whoever saved it deletes it."""
+        `PASSING_S` at most, until whoever saved it deletes it. Raises `OutputError` where the disk
+        is full or the folder may not be written to."""
         unfinished = self._folder / f"{run.id}.unfinished"
-        unfinished.mkdir(parents=True, mode=0o700)
-        if is_passing:
-            (unfinished / _PASSING).touch()
-        _write_flac(unfinished / AUDIO_NAME, waveform)
-        _write_record(unfinished / _RECORD, run)
-        unfinished.rename(self._folder / run.id)
+        try:
+            unfinished.mkdir(parents=True, mode=0o700)
+            if is_passing:
+                (unfinished / _PASSING).touch()
+            _write_flac(unfinished / AUDIO_NAME, waveform)
+            _write_record(unfinished / _RECORD, run)
+            unfinished.rename(self._folder / run.id)
+        except OSError as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise OutputError(
+                f"this race cannot be kept on the server ({error.strerror or error}): it has no "
+                "link and no ZIP"
+            ) from error
         self.prune()
 
     def amend(self, run: Run) -> None:
@@ -121,12 +129,15 @@ class RunStore:
         packed.parent.mkdir(parents=True, exist_ok=True)  # of a recorded run there is no folder yet
         if not packed.is_file():
             unfinished = packed.with_name(f"{new_run_id()}.zip")  # two may ask at once
-            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
-                archive.write(audio.with_name(_RECORD), _RECORD)
-                archive.write(audio, AUDIO_NAME)
-                for name, text in self._texts(run).items():
-                    archive.writestr(name, text)
-            unfinished.replace(packed)
+            try:
+                with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+                    archive.write(audio.with_name(_RECORD), _RECORD)
+                    archive.write(audio, AUDIO_NAME)
+                    for name, text in self._texts(run).items():
+                        archive.writestr(name, text)
+                unfinished.replace(packed)
+            finally:
+                unfinished.unlink(missing_ok=True)
         return packed
 
     def delete(self, run_id: str) -> None:

@@ -8,9 +8,11 @@ samples of the last few recordings stay in memory for a repeated run, no longer 
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +80,12 @@ class Uploads:
 
         def work() -> None:
             while not self._closing.wait(every_s):
-                self.sweep()
-                also()
+                for task in (self.sweep, also):
+                    try:
+                        task()
+                    except Exception:  # files would stay for ever without this thread
+                        print("upload janitor: internal error", file=sys.stderr)
+                        traceback.print_exc()
 
         threading.Thread(target=work, name="upload janitor", daemon=True).start()
 
@@ -107,8 +113,8 @@ class Uploads:
         self, path: Path, *, is_upload: bool, cancelled: Cancelled = lambda: False
     ) -> Waveform:
         """Samples of a recording, float32 mono 16 kHz, (n,). The file of an upload is deleted,
-        whether it decodes or not. Raises `AudioError`, or `RunCancelled` when stopped: then the
-        file stays, for another run."""
+        whether it decodes or not. Raises `AudioError`, or `RunCancelled` when stopped: then, and
+        when the machine was too busy to read it in time, the file stays, for another run."""
         with self._decoded_lock:
             known = self._decoded.get(path)
         if known is not None:
@@ -116,8 +122,8 @@ class Uploads:
         source = self.check_inside(path) if is_upload else path
         try:
             waveform = _decode(source, cancelled)
-        except AudioError:
-            if is_upload:
+        except AudioError as error:
+            if is_upload and error.code != "timeout":
                 self.delete(source)
             raise
         if is_upload:
@@ -127,6 +133,11 @@ class Uploads:
             while len(self._decoded) > KEPT_IN_MEMORY:
                 del self._decoded[next(iter(self._decoded))]
         return waveform
+
+    def is_there(self, path: Path) -> bool:
+        """True for a recording that can be run: its samples are in memory, or its file is there."""
+        with self._decoded_lock:
+            return path in self._decoded or path.is_file()
 
     def forget(self, path: Path) -> None:
         """Keep the samples of a recording no longer."""

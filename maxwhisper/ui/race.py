@@ -101,17 +101,22 @@ def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
                 yield (*_draw(runner, view, asked.source), run_button(None), stop)
         except Exception as error:  # a message that fades would leave lanes and Run as they were
             idle = View({name: Lane(name) for name in runner.pool.names}, problem=in_words(error))
-            yield (*_draw(runner, idle, None), *run_and_stop(is_over=True))
+            yield (*_draw(runner, idle, None), run_button(None), run_and_stop(is_over=True)[1])
             raise
 
     def halt(request: gr.Request) -> Any:
         is_stopping = runner.stop(str(request.session_hash))
         return run_and_stop(is_over=not is_stopping, is_stopping=is_stopping)[1]
 
+    def again(source: Source | None) -> gr.Button:
+        """What could not be decoded is gone."""
+        is_there = source is not None and runner.uploads.is_there(source.path)
+        return run_button(source if is_there else None)
+
     # Races wait in a line of their own, where each is told its place and may be stopped.
     shown = [*results.all, inputs.run, inputs.stop]
     raced = inputs.run.click(start, inputs.values, shown, concurrency_limit=None, **QUIET)
-    raced.then(run_button, [inputs.source], [inputs.run], **QUIET)
+    raced.then(again, [inputs.source], [inputs.run], **QUIET)
     inputs.stop.click(halt, None, [inputs.stop], **QUIET)
     banner = [results.banner]
     gr.on(inputs.chosen, None, banner, banner, js=kept.NEXT_JS, **QUIET)
@@ -155,29 +160,32 @@ def _wire_kept(runner: Runner, inputs: Inputs, results: Results) -> None:
         return _draw(runner, view, raced)
 
     @shown_errors
-    def forget(run_id: str) -> tuple[Any, ...]:
+    def forget(run_id: str, raced: Source | None) -> tuple[Any, ...]:
+        if raced is None:  # who only opened a link has no such button: a request made by hand
+            return (gr.skip(),) * len(results.all)
         runner.runs.delete(run_id)
         return _draw(runner, View({name: Lane(name) for name in runner.pool.names}), None)
 
     gr.on(None, open_link, None, results.all, **QUIET)
     asked = [results.run_id, results.raced, inputs.source, inputs.reference]
     inputs.reference.blur(rescore, asked, results.all, **QUIET)
-    results.forget.click(forget, [results.run_id], results.all, **QUIET)
+    results.forget.click(forget, [results.run_id, results.raced], results.all, **QUIET)
 
 
 def _draw(runner: Runner, view: View, raced: Source | None) -> tuple[Any, ...]:
     """A view as values for `Results.all`."""
     chart = gr.Plot(view.chart, visible=True) if view.chart is not None else gr.Plot(visible=False)
-    is_kept = view.run is not None and bool(view.run.results)
+    kept_run = None if view.problem else view.run
+    is_kept = kept_run is not None and bool(kept_run.results)
     return (
         _banner(view),
         *[lane_html(lane) for lane in view.lanes.values()],
         _verdict_html(view.sentences),
         chart,
         replay.replay_html(view.run),
-        kept.kept_html(view.run, runner.runs),
+        kept.kept_html(kept_run, runner.runs),
         gr.Button(visible=is_kept and not view.is_recorded),
-        view.run.id if view.run is not None and is_kept else "",
+        kept_run.id if kept_run is not None and is_kept else "",
         raced if view.run is not None else None,
     )
 

@@ -44,12 +44,12 @@ def race_api(runner: Runner) -> None:
         options: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Run every engine on an uploaded recording. An empty `model` is the page's default, an
-        empty `language` is detected, `reference` is what was said and gives word error rates;
-        `rounds` 1 to 5; without `keep`, nothing stays on the server. `options` are those of the
-        transcription that the page's settings have, by openai-whisper's names: task, beam_size
-        (1 to 10), temperature (one number, 0 to 1), without_timestamps, word_timestamps,
-        condition_on_previous_text, initial_prompt. Returns the run, its scores by engine, the
-        verdict in sentences, and the query that opens it on the page."""
+        empty `language` is detected, `reference` is what was said and gives word error rates, or
+        "[nobody speaks]"; `rounds` 1 to 5; without `keep`, nothing stays on the server. `options`
+        are those of the transcription that the page's settings have, by openai-whisper's names:
+        task, beam_size (1 to 10), temperature (one number, 0 to 1), without_timestamps,
+        word_timestamps, condition_on_previous_text, initial_prompt. Returns the run, its scores by
+        engine, the verdict in sentences, and the query that opens it on the page."""
         sent: Any = recording  # gradio passes on what came, whatever the annotations say
         texts = (model, language, reference)
         if not all(isinstance(text, str) for text in texts) or not isinstance(rounds, int):
@@ -73,7 +73,7 @@ def race_api(runner: Runner) -> None:
             *_, last = runner.run(session, request)
         finally:
             runner.leave(session)
-        return answer(last, has_link=keep)
+        return answer(last, has_link=keep and not last.problem)
 
     # gradio exports `api` by a way that type checkers do not follow
     gr.api(compare, api_name=COMPARE, concurrency_limit=None)  # type: ignore[attr-defined]
@@ -113,6 +113,6 @@ def answer(view: View, *, has_link: bool) -> dict[str, Any]:
     return {
         "run": view.run.to_dict(),
         "scores": scores,
-        "verdict": view.sentences,
+        "verdict": [*view.sentences, *([view.problem] if view.problem else [])],
         "link": link,
     }

@@ -7,6 +7,7 @@ what is finished.
 import contextlib
 import datetime
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.errors import OptionError
+from maxwhisper.engine import EngineInfo, Waveform
+from maxwhisper.errors import OptionError, OutputError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import race
 from maxwhisper.serving.fair_use import HERE, FairUse
@@ -151,20 +153,34 @@ class Runner:
         )
         self.fair.hear(request.visitor, request.rounds * waveform.size / SAMPLE_RATE)
         work = race.Race(waveform, request.options, request.model, request.rounds, next(self._turn))
-        results = yield from self._watch(work, view, cancelled)
-        run = self._describe(view, results, request, waveform.size)
+        engines: dict[str, EngineInfo] = {}
+        results = yield from self._watch(work, view, engines, cancelled)
+        run = self._describe(view, results, engines, request, waveform.size)
         finished = view_of(run, self.pool.names)
         if results:  # a race without any is not worth a link
-            self.runs.save(run, waveform, is_passing=not request.is_kept)
-            if not request.is_kept:
-                self._passing.setdefault(session, []).append((run.id, source.path))
+            try:
+                self._keep(session, request, run, waveform)
+            except OutputError as error:  # what was measured is shown all the same
+                print(f"page: {error}", file=sys.stderr)
+                finished.problem = str(error)
         yield finished
 
+    def _keep(self, session: str, request: Request, run: Run, waveform: Waveform) -> None:
+        """Under a link, or until the page of `session` is closed. Raises `OutputError`."""
+        self.runs.save(run, waveform, is_passing=not request.is_kept)
+        if not request.is_kept:
+            path = request.validate().path
+            self._passing.setdefault(session, []).append((run.id, path))
+
     def _watch(
-        self, work: race.Race, view: View, cancelled: threading.Event
+        self,
+        work: race.Race,
+        view: View,
+        engines: dict[str, EngineInfo],
+        cancelled: threading.Event,
     ) -> Generator[View, None, dict[str, race.LaneResult]]:
         """Apply events to the lanes, yielding the view when it is worth redrawing; returns the
-        results by engine."""
+        results by engine, and adds to `engines` what gave them: it may die in a later round."""
         results: dict[str, race.LaneResult] = {}
         drawn_s = started_s = time.monotonic()
         for event in race.run_race(self.pool, work, cancelled):
@@ -172,6 +188,7 @@ class Runner:
                 started_s = time.monotonic()
             if isinstance(event, race.Finished):
                 results[event.result.engine] = event.result
+                engines |= self._ready_engines()
             self._apply(event, view, work.rounds, time.monotonic() - started_s)
             view.is_stopping = cancelled.is_set()
             if isinstance(event, race.Spoke) and time.monotonic() - drawn_s < REDRAW_S:
@@ -215,11 +232,19 @@ class Runner:
                 status = statuses[lane.engine]
                 lane.note = "waiting its turn" if status.phase == "ready" else status_note(status)
 
+    def _ready_engines(self) -> dict[str, EngineInfo]:
+        statuses = self.pool.statuses()
+        return {name: s.info for name, s in statuses.items() if s.info is not None}
+
     def _describe(
-        self, view: View, results: dict[str, race.LaneResult], request: Request, n_samples: int
+        self,
+        view: View,
+        results: dict[str, race.LaneResult],
+        engines: Mapping[str, EngineInfo],
+        request: Request,
+        n_samples: int,
     ) -> Run:
         """The race as it will be kept."""
-        statuses = self.pool.statuses()
         return Run(
             id=new_run_id(),
             when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -232,5 +257,5 @@ class Runner:
             reference=request.reference,
             results=tuple(results[name] for name in self.pool.names if name in results),
             refused={n: lane.note for n, lane in view.lanes.items() if lane.phase == "refused"},
-            engines={n: s.info for n, s in statuses.items() if s.info is not None},
+            engines={**engines, **self._ready_engines()},
         )

@@ -1,5 +1,7 @@
 """Files of kept runs over HTTP: whole, in parts, and gone."""
 
+from zipfile import ZipFile
+
 import pytest
 from fake_runs import make_run, waveform
 from starlette.applications import Starlette
@@ -38,3 +40,15 @@ def test_a_run_that_is_gone_says_so(kept, name):
 def test_nothing_else_of_a_run_is_served(kept, name):
     client, run_id = kept
     assert client.get(f"/runs/{run_id}/{name}").status_code == 404
+
+
+def test_a_full_disk_is_a_reason_and_leaves_no_half_zip(kept, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    client, run_id = kept
+    monkeypatch.setattr(ZipFile, "writestr", full)
+    answer = client.get(f"/runs/{run_id}/run.zip")
+    assert (answer.status_code, "No space left" in answer.text) == (507, True)
+    names = sorted(path.name for path in (tmp_path / "runs" / run_id).iterdir())
+    assert names == ["audio.flac", "run.json"]

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from fake_runs import ENGINES, make_run, waveform
 
+from maxwhisper.errors import OutputError
+from maxwhisper.serving import runs as runs_module
 from maxwhisper.serving.run import Run
 from maxwhisper.serving.runs import RunNotFound, RunStore, new_run_id
 
@@ -48,6 +50,17 @@ def test_a_store_opened_again_finds_run_and_samples(store, tmp_path):
     assert samples.dtype == np.float32
     assert samples.shape == waveform().shape
     assert np.abs(samples - waveform()).max() <= 1 / 32768
+
+
+def test_what_a_full_disk_cannot_keep_leaves_nothing(store, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr(runs_module, "_write_record", full)
+    with pytest.raises(OutputError, match="No space left on device") as caught:
+        kept(store)
+    assert str(tmp_path) not in str(caught.value), "it is shown to strangers"
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_samples_beyond_full_scale_are_clipped_not_wrapped(store):

@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from fake_lanes import wait_until
 from fake_page import write_wav
 
 from maxwhisper import audio
@@ -107,6 +108,28 @@ def test_unreadable_upload_is_deleted_too(uploads):
     assert list(uploads.root.iterdir()) == []
 
 
+def test_what_can_be_run_is_told_from_what_is_gone(uploads):
+    good, bad = upload(uploads), upload(uploads, "blip.wav", seconds=0.05)
+    assert uploads.is_there(good)
+    uploads.waveform(good, is_upload=True)
+    assert uploads.is_there(good), "in memory"
+    with pytest.raises(AudioError):
+        uploads.waveform(bad, is_upload=True)
+    assert not uploads.is_there(bad)
+
+
+def test_what_a_busy_machine_could_not_read_in_time_can_be_run_again(uploads, monkeypatch):
+    def late(*_, **__):
+        raise AudioError("timeout", "it is this machine that is busy, try again later")
+
+    path = upload(uploads)
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads_module, "decode_in_child", late)
+        with pytest.raises(AudioError, match="try again"):
+            uploads.waveform(path, is_upload=True)
+    assert uploads.waveform(path, is_upload=True).size == 8000
+
+
 def test_what_is_surely_no_recording_is_refused_before_it_is_run(uploads):
     sent = uploads.root / "song.mp3"
     sent.write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3")
@@ -169,6 +192,18 @@ def test_janitor_works_until_the_folder_is_wiped(tmp_path):
         time.sleep(0.02)
     uploads.wipe()
     assert not root.exists()
+
+
+def test_an_error_ends_neither_the_janitor_nor_its_other_work(tmp_path, capsys):
+    def fail():
+        raise PermissionError("a folder of somebody else")
+
+    uploads = Uploads(tmp_path, time_to_live_s=0)
+    uploads.start_janitor(every_s=0.02, also=fail)
+    wait_until(lambda: "somebody else" in capsys.readouterr().err)
+    path = upload(uploads)
+    wait_until(lambda: not path.exists(), timeout_s=5)
+    uploads.wipe()
 
 
 def test_folder_is_private_empty_and_alone(tmp_path):

@@ -1,18 +1,25 @@
-"""A race before its turn: told its place, stopped while it waits, refused where a line is full."""
+"""A race before its turn: told its place, stopped while it waits, refused where a line is full.
+And when it is over: shown though it cannot be kept, and what gave each result is known."""
 
 import sys
 import threading
 import time
 
+import gradio as gr
 import pytest
 from fake_page import MACHINE, write_wav
+from fake_runs import ENGINES, make_run, result, waveform
 
 from maxwhisper import audio
+from maxwhisper.engine import EngineInfo
 from maxwhisper.options import GREEDY
+from maxwhisper.serving import race
 from maxwhisper.serving.fair_use import FairUse, Limits, TooMuch
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.runs import RunStore
+from maxwhisper.serving.runs import RunNotFound, RunStore
+from maxwhisper.serving.status import Status
 from maxwhisper.serving.uploads import Uploads
+from maxwhisper.ui.race import _draw, race_tab
 from maxwhisper.ui.race_run import Request, Runner, Source
 
 STRANGER = "203.0.113.7"
@@ -74,3 +81,76 @@ def test_a_second_race_in_the_line_is_refused(runner, request_of):
         with pytest.raises(TooMuch, match="1 of your races wait"):
             next(runner.run("anna in another window", request_of(STRANGER)))
         first.close()
+
+
+def ready(name):
+    info = EngineInfo(name, "1.0", "demo", "cpu", "no GPU", "float32")
+    return Status("ready", model="demo", info=info)
+
+
+@pytest.fixture
+def raced(runner, monkeypatch):
+    """A function that has the runner see these events, and these states of its engines."""
+
+    def script(events, statuses):
+        runner.pool = EnginePool(ENGINES, ("demo",))
+        monkeypatch.setattr(runner.pool, "statuses", statuses)
+        monkeypatch.setattr(race, "run_race", lambda *_: events())
+
+    return script
+
+
+def test_a_race_that_cannot_be_kept_is_shown_without_a_link(
+    runner, request_of, raced, tmp_path, capsys
+):
+    def events():
+        yield from (race.Finished(result(name, ["the quick fox"])) for name in ENGINES)
+
+    raced(events, lambda: {name: ready(name) for name in ENGINES})
+    (tmp_path / "runs").touch()  # where the folder would be
+    *_, last = runner.run("anna", request_of(STRANGER))
+    assert last.is_over
+    assert last.sentences[0].startswith("maxwhisper was fastest")
+    assert "cannot be kept" in last.problem
+    assert "cannot be kept" in capsys.readouterr().err
+    banner, *_, keep, forget, run_id, _raced = _draw(runner, last, None)
+    assert "cannot be kept" in banner
+    assert (keep, forget.visible, run_id) == ("", False, "")
+
+
+def test_what_gave_a_result_is_known_though_it_died_in_a_later_round(runner, request_of, raced):
+    statuses = {name: ready(name) for name in ENGINES}
+
+    def events():
+        yield from (race.Finished(result(name, ["a fox"], rounds=1)) for name in ENGINES)
+        statuses["maxwhisper"] = Status("crashed", "restarting")
+        yield race.Refused("maxwhisper", "maxwhisper crashed during this run")
+
+    raced(events, lambda: dict(statuses))
+    *_, last = runner.run("anna", request_of(STRANGER))
+    assert set(last.run.engines) == set(ENGINES)
+    assert not any("Not the same device" in sentence for sentence in last.sentences)
+
+
+@pytest.fixture
+def handlers(runner):
+    """The Race tab's own, by name."""
+    with gr.Blocks() as page:
+        race_tab(runner, [], gr.State(""))
+    return {fn.name: fn.fn for fn in page.fns.values()}
+
+
+def test_who_only_opened_a_link_deletes_nothing(runner, request_of, handlers):
+    run = make_run()
+    runner.runs.save(run, waveform())
+    handlers["forget"](run.id, None)
+    assert runner.runs.load(run.id) == run
+    handlers["forget"](run.id, request_of(STRANGER).source)
+    with pytest.raises(RunNotFound):
+        runner.runs.load(run.id)
+
+
+def test_run_comes_back_where_the_recording_is_still_there(request_of, handlers, tmp_path):
+    clip = request_of(STRANGER).source
+    gone = Source(tmp_path / "gone.wav", is_upload=True)
+    assert [handlers["again"](s).interactive for s in (clip, gone, None)] == [True, False, False]
