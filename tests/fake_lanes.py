@@ -87,7 +87,7 @@ def _create(name, pace_s):
     def create(checkpoint, *, progress=None, **_settings):
         if checkpoint == "broken":
             os._exit(3)
-        if checkpoint == "absent":
+        if checkpoint == "absent" and "CHECKPOINT_IS_BACK" not in os.environ:
             raise OptionError("expected a checkpoint, got nothing: choose another")
         if progress is not None:
             progress("compiling graphs: 1 s")

@@ -17,6 +17,7 @@ from maxwhisper.serving import messages
 from maxwhisper.serving.status import Cancelled, RunCancelled, Status, TimedTranscript
 from maxwhisper.serving.supervisor import POLL_S, EngineProcess
 
+PATIENCE_S = 60.0  # with an engine that is on its way; compiling takes minutes, others may race
 DEADLINE_S = 300.0  # one transcription on a small machine; a hung engine is killed after it
 
 
@@ -104,17 +105,24 @@ class EnginePool:
             self._device_lock.release()
 
     def use_model(self, model: str, cancelled: Cancelled) -> None:
-        """Have every engine load `model`, waiting for those that had another one. Call without the
-        device: a new engine needs it to warm up. Raises `OptionError` or `RunCancelled`."""
+        """Have every engine load `model`, waiting for those that had another one, and for
+        `PATIENCE_S` for those that are loading it already, or anew after a crash. Where no engine
+        has it, as after a download that failed, all try again. Call without the device: a new
+        engine needs it to warm up. Raises `OptionError` or `RunCancelled`."""
         if model not in self.models:
             raise OptionError(f"unknown model {model!r}: choose one of {', '.join(self.models)}")
-        changing = [e for e in self._engines.values() if e.status.model != model]
-        if not changing:
-            return
-        with self.device(cancelled):  # not in the middle of somebody's run
-            for engine in changing:
-                engine.start(model)
-        while not all(engine.status.is_settled for engine in changing):
+        engines = list(self._engines.values())
+        changing = [engine for engine in engines if engine.status.model != model]
+        if all(engine.status.phase == "unavailable" for engine in engines):
+            changing = engines
+        if changing:
+            with self.device(cancelled):  # not in the middle of somebody's run
+                for engine in changing:
+                    engine.start(model)
+        patient_until = time.monotonic() + PATIENCE_S
+        while late := [engine for engine in engines if not engine.status.is_settled]:
+            if time.monotonic() > patient_until and not set(late) & set(changing):
+                return
             if cancelled():
                 raise RunCancelled
             time.sleep(POLL_S)

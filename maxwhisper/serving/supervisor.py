@@ -30,6 +30,7 @@ POLL_S = 0.1  # how soon a Stop or a death is noticed
 CANCEL_GRACE_S = 15.0  # an engine that has not stopped by then is killed: half a window on 2 cores
 MAX_RESTARTS = 3
 RESTART_WINDOW_S = 600.0
+RETRY_S = RESTART_WINDOW_S  # after that an engine given up is tried again: pages run for days
 
 
 class EngineProcess:
@@ -58,8 +59,9 @@ class EngineProcess:
         return self._status
 
     def start(self, model: str) -> None:
-        """Begin loading `model` in the background; if another model is loaded, replace it."""
-        if model == self._model:
+        """Begin loading `model` in the background; if another model is loaded, replace it. One that
+        was refused or given up is tried again."""
+        if model == self._model and self._status.phase != "unavailable":
             return
         self._model = model
         self._crashes.clear()
@@ -189,8 +191,8 @@ class EngineProcess:
             self._process.kill()
 
     def _supervise(self) -> None:
-        """Spawn, load, wait for death, again: until closed. An engine given up waits for another
-        model to be asked for."""
+        """Spawn, load, wait for death, again: until closed. An engine given up, or refused, is
+        tried again after `RETRY_S`, or when another model is asked for."""
         while not self._closing.is_set():
             self._wanted.clear()
             try:
@@ -205,7 +207,7 @@ class EngineProcess:
             if self._wanted.is_set():
                 continue
             if self._status.phase == "unavailable" or not self._may_restart():
-                self._wanted.wait()
+                self._wanted.wait(RETRY_S)
 
     def _spawn(self) -> None:
         context = multiprocessing.get_context("spawn")  # fork would copy our threads' locks
@@ -285,7 +287,11 @@ class EngineProcess:
         recent = sum(now - crash < RESTART_WINDOW_S for crash in self._crashes)
         if recent > MAX_RESTARTS:
             minutes = RESTART_WINDOW_S / 60
-            self._set("unavailable", f"crashed {recent} times in {minutes:.0f} minutes")
+            self._set(
+                "unavailable",
+                f"crashed {recent} times in {minutes:.0f} minutes, is tried again in "
+                f"{RETRY_S / 60:.0f}",
+            )
             return False
         self._set("crashed", "crashed, restarting")
         return True

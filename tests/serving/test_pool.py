@@ -10,6 +10,7 @@ from fake_lanes import wait_until
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import beside, supervisor
+from maxwhisper.serving import pool as pool_module
 from maxwhisper.serving.race import (
     Finished,
     LaneResult,
@@ -81,6 +82,26 @@ def test_missing_checkpoint_is_a_reason_not_a_crash(make_pool):
 
 
 @pytest.mark.faults
+def test_what_was_refused_is_tried_again_after_a_while(make_pool, monkeypatch):
+    monkeypatch.setattr(supervisor, "RETRY_S", 0.1)
+    pool = make_pool(models=("absent",), ready=False)
+    wait_until(lambda: pool.statuses()["maxwhisper"].phase == "unavailable")
+    monkeypatch.setenv("CHECKPOINT_IS_BACK", "1")
+    wait_until(lambda: pool.statuses()["maxwhisper"].phase == "ready")
+
+
+@pytest.mark.faults
+def test_where_no_engine_has_the_model_the_next_race_tries_again(make_pool, monkeypatch):
+    pool = make_pool(models=("absent",), ready=False)
+    wait_until(lambda: pool.statuses()["maxwhisper"].phase == "unavailable")
+    pool.use_model("absent", never)
+    assert "expected a checkpoint" in pool.statuses()["maxwhisper"].detail
+    monkeypatch.setenv("CHECKPOINT_IS_BACK", "1")
+    pool.use_model("absent", never)
+    assert pool.statuses()["maxwhisper"].phase == "ready"
+
+
+@pytest.mark.faults
 def test_crash_ends_the_run_and_the_engine_comes_back(make_pool):
     pool = make_pool()
     with pytest.raises(EngineUnavailable, match="crashed during this run"):
@@ -93,7 +114,9 @@ def test_crash_ends_the_run_and_the_engine_comes_back(make_pool):
 def test_engine_that_always_crashes_is_given_up(make_pool):
     pool = make_pool(models=("broken",), ready=False)
     wait_until(lambda: pool.statuses()["maxwhisper"].phase == "unavailable")
-    assert pool.statuses()["maxwhisper"].detail == "crashed 4 times in 10 minutes"
+    assert pool.statuses()["maxwhisper"].detail == (
+        "crashed 4 times in 10 minutes, is tried again in 10"
+    )
 
 
 @pytest.mark.faults
@@ -165,6 +188,16 @@ def test_changing_the_model_reloads_every_engine(make_pool):
     pool.use_model("tiny", never)
     status = pool.statuses()["maxwhisper"]
     assert (status.phase, status.model) == ("ready", "tiny")
+
+
+def test_an_engine_on_its_way_is_waited_for_but_not_for_ever(make_pool, monkeypatch):
+    pool = make_pool(ready=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(pool_module, "PATIENCE_S", 0.0)
+        pool.use_model("demo", never)
+        assert pool.statuses()["maxwhisper"].phase != "ready"
+    pool.use_model("demo", never)
+    assert pool.statuses()["maxwhisper"].phase == "ready"
 
 
 def test_warm_up_waits_for_the_device(make_pool):
