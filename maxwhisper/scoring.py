@@ -14,9 +14,13 @@ from types import ModuleType
 from typing import Any
 
 from maxwhisper.errors import EngineUnavailable
+from maxwhisper.languages import UNSPACED_LANGUAGES
 from maxwhisper.paths import package_folder
 
 Normalizer = Callable[[str], str]
+
+# As a reference: the normaliser drops what is bracketed, and no words are left to be found.
+NOTHING_SAID = "[nobody speaks]"
 
 # The name our copy of `whisper.normalizers` is imported under.
 _NORMALIZERS = "maxwhisper._openai_normalizers"
@@ -42,12 +46,14 @@ class WordErrors:
 
 
 def normalize(text: str, language: str = "en") -> str:
-    """`text` in Whisper's normal form: the English rules for "en", the basic ones otherwise.
+    """`text` in Whisper's normal form: the English rules for "en", the basic ones otherwise. In a
+    language that puts no spaces between words every character becomes one, so that rates are of
+    characters.
 
     Source: Whisper paper, appendix C; openai/whisper normalizers/. Raises `EngineUnavailable` when
     the openai-whisper package is missing.
     """
-    return _normalizer("EnglishTextNormalizer" if language == "en" else "BasicTextNormalizer")(text)
+    return _normalizer(language == "en", language in UNSPACED_LANGUAGES)(text)
 
 
 def word_error_rate(reference: str, hypothesis: str, language: str = "en") -> WordErrors:
@@ -82,8 +88,13 @@ def agreement(a: str, b: str, language: str = "en") -> float:
 
 
 @functools.cache
-def _normalizer(class_name: str) -> Normalizer:
-    normalizer: Normalizer = getattr(_openai_normalizers(), class_name)()
+def _normalizer(is_english: bool, split_letters: bool) -> Normalizer:
+    module = _openai_normalizers()
+    normalizer: Normalizer = (
+        module.EnglishTextNormalizer()
+        if is_english
+        else module.BasicTextNormalizer(split_letters=split_letters)
+    )
     return normalizer
 
 

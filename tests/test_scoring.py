@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from maxwhisper.scoring import agreement, normalize, word_error_rate
+from maxwhisper.scoring import NOTHING_SAID, agreement, normalize, word_error_rate
 
 
 def test_counts_of_each_kind_of_error():
@@ -34,6 +34,17 @@ def test_what_the_english_normaliser_forgives(reference, hypothesis):
 def test_other_languages_keep_their_words():
     assert normalize("um schon, ¡Niño!", language="de") == "um schon niño "
     assert "um" not in normalize("um schon").split()  # a hesitation in English
+
+
+def test_characters_count_where_no_spaces_part_words():
+    errors = word_error_rate("今日は良い天気です。", "今日は悪い天気です", language="ja")
+    assert (errors.substitutions, errors.n_words) == (1, 9)
+    assert agreement("你好世界", "你好世間", language="zh") == 0.75
+
+
+def test_that_nobody_speaks_leaves_no_words_in_any_language():
+    for language in ("en", "de", "zh"):
+        assert normalize(NOTHING_SAID, language).strip() == ""
 
 
 def test_an_empty_reference_has_no_rate():

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from maxwhisper.scoring import NOTHING_SAID
+
 
 @dataclass(frozen=True)
 class Example:
@@ -14,6 +16,11 @@ class Example:
     description: str
     duration_s: float
     text: str
+
+    @property
+    def reference(self) -> str:
+        """What engines are scored against: that nobody speaks is known as well as words are."""
+        return self.text or NOTHING_SAID
 
 
 def load_examples(folder: Path) -> tuple[Example, ...]:

@@ -10,7 +10,7 @@ from maxwhisper.palette import colour
 from maxwhisper.transcript import Segment, Transcript
 from maxwhisper.ui.doubts import doubts, flags_html
 from maxwhisper.ui.sound import clock
-from maxwhisper.ui.words import has_word_times, joiner, spoken_words
+from maxwhisper.ui.words import has_word_times, joiner, spoken_words, text_language
 
 MEASURED = "word times from the engine"
 ESTIMATED = "word times estimated: each segment’s time, shared out by letters"
@@ -19,7 +19,8 @@ ESTIMATED = "word times estimated: each segment’s time, shared out by letters"
 def karaoke_html(engine: str, transcript: Transcript, options: TranscribeOptions) -> str:
     """The lane of one engine: a line for each segment, with its time and its flags."""
     name = html.escape(engine)
-    lines = "".join(_line(segment, transcript.language, options) for segment in transcript.segments)
+    language = text_language(transcript, options)
+    lines = "".join(_line(segment, language, options) for segment in transcript.segments)
     if not transcript.text.strip():
         return (
             f'<section class="voice" style="--lane: {colour(engine)}"><h3>{name}</h3>'

@@ -109,7 +109,10 @@ def _rounds(seconds: Sequence[float]) -> str:
 
 
 def _words_right(score: Score | None) -> tuple[str, str]:
-    """The word error rate where it is known what was said, else the agreement."""
+    """The word error rate where it is known what was said, words where nothing was, else the
+    agreement."""
+    if score and score.invented is not None:
+        return "invented", str(score.invented)
     if score and score.wer is not None:
         return "WER", f"{score.wer:.1%}"
     if score and score.agreement is not None:
@@ -123,7 +126,8 @@ def _word_errors(score: Score | None) -> str:
         return ""
     errors = score.errors
     if errors.wer is None:
-        return f"{errors.insertions} words where nothing was said"
+        words = "1 word" if errors.insertions == 1 else f"{errors.insertions} words"
+        return f"{words} where nobody speaks"
     return (
         f"{errors.substitutions} substituted, {errors.deletions} deleted, "
         f"{errors.insertions} inserted, of {errors.n_words} words"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from maxwhisper.scoring import normalize
 from maxwhisper.serving.race import LaneResult
 from maxwhisper.serving.run import Run
 from maxwhisper.serving.runs import AUDIO_NAME, RunStore
@@ -17,7 +18,7 @@ from maxwhisper.ui.doubts import legend_html, segments_html
 from maxwhisper.ui.karaoke import karaoke_html
 from maxwhisper.ui.sound import sound_html
 from maxwhisper.ui.when_seen import LOADING, draw_when_seen
-from maxwhisper.ui.words import joiner, split_words
+from maxwhisper.ui.words import joiner, split_words, text_language
 
 BEFORE = (
     "Race a recording first: here you then hear it, follow each engine’s words as they are spoken, "
@@ -88,7 +89,7 @@ def comparison_html(run: Run) -> str:
     if len(rows) < 2:
         return note + '<p class="hint">There are no two texts to compare.</p>'
     columns = align(rows)
-    language = heard[0].transcript.language
+    language = text_language(heard[0].transcript, run.options)
     return (
         note
         + _counts(names, columns)
@@ -101,10 +102,17 @@ def comparison_html(run: Run) -> str:
 
 def _rows(run: Run, heard: list[LaneResult]) -> tuple[list[str], list[list[str]]]:
     names = [result.engine for result in heard]
-    rows = [split_words(r.transcript.text, r.transcript.language) for r in heard]
-    if heard and run.reference.strip():
+    languages = [text_language(r.transcript, run.options) for r in heard]
+    rows = [
+        split_words(r.transcript.text, language)
+        for r, language in zip(heard, languages, strict=True)
+    ]
+    if not heard:
+        return names, rows
+    language = languages[0]
+    if normalize(run.reference, language).strip():  # not where it says that nobody speaks
         names.insert(0, SAID)
-        rows.insert(0, split_words(run.reference, heard[0].transcript.language))
+        rows.insert(0, split_words(run.reference, language))
     return names, rows
 
 

@@ -217,7 +217,7 @@ def _wire(
 
     def choose(clip: Example) -> tuple[Any, ...]:
         chosen = Source(Path(clip.path), is_upload=False, name=clip.title)
-        return str(clip.path), chosen, clip.text, run_button(chosen), ""
+        return str(clip.path), chosen, clip.reference, run_button(chosen), ""
 
     # The next recording may begin to come before the server hears that the last one is gone, and
     # be there before it has answered: what it then holds is asked once more, not ignored.

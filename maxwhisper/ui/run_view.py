@@ -16,13 +16,14 @@ from maxwhisper.ui.charts import speed_chart
 from maxwhisper.ui.lanes import Lane
 from maxwhisper.ui.recorded import moment
 from maxwhisper.ui.scores import Score, score, verdict
+from maxwhisper.ui.words import text_language
 
 
 @dataclass
 class View:
     """The tab's changing part at one moment. `run` is None until the race is over; `problem` is
-    what went wrong, in words; `n_ahead` are races that come first; `is_recorded` says that nothing
-    of it was measured now."""
+    what went wrong, in words, and beside a `run` why that one is not kept; `n_ahead` are races that
+    come first; `is_recorded` says that nothing of it was measured now."""
 
     lanes: dict[str, Lane]
     chart: go.Figure | None = None
@@ -54,9 +55,9 @@ def view_of(run: Run, names: Sequence[str], *, is_recorded: bool = False) -> Vie
 
 
 def scores_of(run: Run) -> list[Score]:
-    """Word errors and agreement of every lane, in the language that was chosen or heard."""
-    heard = run.results[0].transcript.language if run.results else "en"
-    return score(run.results, run.reference, run.options.language or heard)
+    """Word errors and agreement of every lane, in the language that the first is written in."""
+    language = text_language(run.results[0].transcript, run.options) if run.results else "en"
+    return score(run.results, run.reference, language)
 
 
 def sentences_of(run: Run, scores: Sequence[Score]) -> list[str]:

@@ -29,6 +29,11 @@ class Score:
         return self.errors.wer if self.errors else None
 
     @property
+    def invented(self) -> int | None:
+        """Words of the text where it is known that nothing was said, else None."""
+        return self.errors.insertions if self.errors and self.errors.wer is None else None
+
+    @property
     def engine(self) -> str:
         return self.result.engine
 
@@ -101,16 +106,24 @@ def _factor(slower: Score, faster: Score) -> float:
 def _texts(scores: Sequence[Score]) -> list[str]:
     sentences = []
     texts = [s.result.transcript.text.strip() for s in scores]
+    invented = [s for s in scores if s.invented is not None]
     if len(scores) > 1 and len(set(texts)) == 1 and texts[0]:
         sentences.append(f"All {len(scores)} transcripts are identical, character for character.")
-    elif any(texts):
-        sentences += [
-            f"{s.engine}’s words agree {s.agreement:.0%} with {REFERENCE_ENGINE}’s."
-            for s in scores
-            if s.agreement is not None
-        ]
+    elif any(texts):  # where nobody speaks, there is nothing to agree on
+        sentences += (
+            []
+            if invented
+            else [
+                f"{s.engine}’s words agree {s.agreement:.0%} with {REFERENCE_ENGINE}’s."
+                for s in scores
+                if s.agreement is not None
+            ]
+        )
     else:
         sentences.append("No engine found speech.")
+    if invented:
+        counts = ", ".join(f"{s.engine} {s.invented}" for s in invented)
+        sentences.append(f"Nobody speaks here. Words invented: {counts}.")
     if any(s.wer is not None for s in scores):
         rates = ", ".join(f"{s.engine} {s.wer:.1%}" for s in scores if s.wer is not None)
         sentences.append(f"Word error rate: {rates}.")
@@ -121,7 +134,8 @@ def _doubts(scores: Sequence[Score], devices: dict[str, str]) -> list[str]:
     """Every reason known here not to trust the figures."""
     sentences = []
     silent = [s.engine for s in scores if not s.result.transcript.text.strip()]
-    if 0 < len(silent) < len(scores):
+    is_speech_known = any(s.invented is None for s in scores)
+    if is_speech_known and 0 < len(silent) < len(scores):
         sentences.append(
             f"{' and '.join(silent)} returned no text where another did: "
             "a failure, not a fast result."

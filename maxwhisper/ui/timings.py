@@ -21,7 +21,7 @@ from maxwhisper.serving.status import Status
 from maxwhisper.ui.accuracy_chart import accuracy_chart
 from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.recorded import Records, badge_html, day
-from maxwhisper.ui.scores import score
+from maxwhisper.ui.run_view import scores_of
 from maxwhisper.ui.stages import stages_html, work_of
 from maxwhisper.ui.when_seen import LOADING, draw_when_seen
 
@@ -31,6 +31,7 @@ BEFORE = (
 )
 JUST_NOW = timedelta(minutes=15)  # older runs are told from those of now, whoever looks at them
 _NO_WER = "For this the words must be known: paste what was said on the Race tab, and race again."
+_NO_WORDS = "Nobody speaks in this recording: there are no words to be wrong."
 
 
 def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State) -> None:
@@ -44,9 +45,10 @@ def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State
         )
         if run is None:
             return f'<p class="before">{BEFORE}</p>{starts}', _plot(None), about_records, chooser
-        scores = score(list(run.results), run.reference, run.options.language or "en")
+        scores = scores_of(run)
         figure = accuracy_chart(scores)
-        above = run_html(run) + starts + _accuracy_heading(figure is not None)
+        note = _NO_WORDS if any(s.invented is not None for s in scores) else _NO_WER
+        above = run_html(run) + starts + _accuracy_heading("" if figure is not None else note)
         return above, _plot(figure), about_records, chooser
 
     def choose(name: str | None) -> tuple[Any, str]:
@@ -113,6 +115,6 @@ def measured_html(run: Run, now: datetime) -> str:
     return f'<p class="measured"><strong>{badge}</strong> on {machine}</p>'
 
 
-def _accuracy_heading(is_known: bool) -> str:
-    note = "" if is_known else f'<p class="hint">{_NO_WER}</p>'
-    return f"<h3>Speed against word errors</h3>{note}"
+def _accuracy_heading(note: str) -> str:
+    hint = f'<p class="hint">{note}</p>' if note else ""
+    return f"<h3>Speed against word errors</h3>{hint}"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from maxwhisper.languages import UNSPACED_LANGUAGES
-from maxwhisper.transcript import Segment
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.transcript import Segment, Transcript
 
 _NOT_WORD = re.compile(r"[\W_]+")
 
@@ -20,6 +21,11 @@ class SpokenWord:
     text: str
     start: float
     end: float
+
+
+def text_language(transcript: Transcript, options: TranscribeOptions) -> str:
+    """The language that a transcript is written in: English, where it was to be translated."""
+    return "en" if options.task == "translate" else transcript.language
 
 
 def split_words(text: str, language: str) -> list[str]:

@@ -108,7 +108,7 @@ def test_words_pasted_after_the_race_are_scored_and_kept(open_page, served):
     page.wait_for_function(RUN_ENABLED)
     page.click("#run")
     page.wait_for_selector("#kept .address")
-    assert "agreement" in page.inner_text("#lane-maxwhisper dl").lower()
+    assert "invented" in page.inner_text("#lane-maxwhisper dl").lower(), "nobody speaks in a tone"
     page.get_by_label("What was said").fill("the quick brown cat")
     page.get_by_label("What was said").blur()
     page.get_by_text("1 substituted, 0 deleted").first.wait_for()

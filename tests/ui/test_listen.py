@@ -7,6 +7,7 @@ import pytest
 from fake_runs import make_run, result, transcript
 
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.scoring import NOTHING_SAID
 from maxwhisper.transcript import Segment, Transcript
 from maxwhisper.ui.doubts import REPEATS, SILENCE, UNSURE, doubts, legend_html, segments_html
 from maxwhisper.ui.karaoke import ESTIMATED, MEASURED, karaoke_html
@@ -78,6 +79,23 @@ def test_what_was_said_is_the_first_row_where_it_is_known():
     page = comparison_html(run)
     assert "<strong>maxwhisper</strong> against what was said: 1 difference: 1 replaced" in page
     assert "against openai-whisper: the same words" in comparison_html(replace(run, reference=""))
+
+
+def test_that_nobody_speaks_is_no_row_of_words():
+    page = comparison_html(make_run(texts=("you",), reference=NOTHING_SAID))
+    assert "what was said" not in page
+    assert "against openai-whisper: the same words" in page
+
+
+def test_a_translation_from_a_language_without_spaces_keeps_its_words_whole():
+    heard = replace(transcript(["good morning"]), language="zh")
+    bare = replace(heard, segments=tuple(replace(s, words=()) for s in heard.segments))
+    lane = karaoke_html("maxwhisper", bare, replace(OPTIONS, task="translate"))
+    assert re.findall(r">([^<>]+)</span>", lane) == ["good", "morning"]
+    results = tuple(replace(r, transcript=heard) for r in make_run().results)
+    options = TranscribeOptions(task="translate")
+    page = comparison_html(make_run(results=results, reference="good evening", options=options))
+    assert "1 difference: 1 replaced" in page
 
 
 def test_nothing_from_outside_is_markup():

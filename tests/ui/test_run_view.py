@@ -2,16 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from fake_runs import ENGINES, make_run, result, waveform
 
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.scoring import NOTHING_SAID
 from maxwhisper.serving.runs import RunStore
 from maxwhisper.ui.kept import kept_html, problem_html, recorded_html
 from maxwhisper.ui.lanes import lane_html
 from maxwhisper.ui.replay import MAX_TICKS, replay_html
-from maxwhisper.ui.run_view import chart_page, view_of
+from maxwhisper.ui.run_view import chart_page, scores_of, view_of
 
 EVIL = "<img src=x onerror=alert(1)>"
 TEXTS = ("the quick brown fox", "jumps over it")
@@ -46,6 +49,21 @@ def test_word_errors_are_counted_by_kind():
     lane = lane_html(view_of(run, ENGINES).lanes["maxwhisper"])
     assert "<dt>WER</dt><dd>25.0%</dd>" in lane
     assert "1 substituted, 1 deleted, 0 inserted, of 8 words" in lane
+
+
+def test_words_invented_are_counted_in_every_lane():
+    run = make_run(("you",), reference=NOTHING_SAID)
+    for lane in view_of(run, ENGINES).lanes.values():
+        assert "<dt>invented</dt><dd>1</dd>" in lane_html(lane)
+        assert "1 word where nobody speaks" in lane_html(lane)
+
+
+def test_a_translation_is_scored_as_the_english_it_is():
+    spoken = [
+        replace(r, transcript=replace(r.transcript, language="zh")) for r in make_run().results
+    ]
+    run = make_run(results=tuple(spoken), options=TranscribeOptions(task="translate"))
+    assert {s.errors.n_words for s in scores_of(run)} == {7}
 
 
 def test_what_refused_was_stopped_or_was_not_there_is_said():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from maxwhisper.scoring import NOTHING_SAID
 from maxwhisper.serving.race import LaneResult
 from maxwhisper.transcript import Segment, Transcript
 from maxwhisper.ui.charts import speed_chart
@@ -116,3 +117,18 @@ def test_chart_is_sorted_labelled_and_has_a_height():
 def test_words_drawn_by_chance_are_called_so(temperature):
     said = judge(lane("openai-whisper", 2.0), lane("maxwhisper", 1.0, temperature=temperature))
     assert any("drew its own words" in sentence for sentence in said) is (temperature > 0)
+
+
+def test_words_invented_where_nobody_speaks_are_counted_and_silence_is_no_failure():
+    said = judge(
+        lane("openai-whisper", 2.0, text=" Thank you for watching!"),
+        lane("faster-whisper", 2.0, text=" [Music] ♪"),
+        lane("maxwhisper", 1.0, text=""),
+        reference=NOTHING_SAID,
+    )
+    counts = "openai-whisper 4, faster-whisper 0, maxwhisper 0"
+    assert f"Nobody speaks here. Words invented: {counts}." in said
+    assert not any("failure" in s or "agree" in s or "Word error" in s for s in said)
+    quiet = judge(lane("openai-whisper", 2.0, text=""), reference=NOTHING_SAID)
+    assert "No engine found speech." in quiet
+    assert "Nobody speaks here. Words invented: openai-whisper 0." in quiet
