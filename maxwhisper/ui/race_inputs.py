@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.checkpoint import available
+from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.errors import AudioError
 from maxwhisper.languages import LANGUAGES
 from maxwhisper.options import FALLBACK, TranscribeOptions
@@ -28,6 +29,10 @@ _INSECURE_NOTE = (
     "Browsers give a microphone only to pages served over https or from this machine itself: "
     "here, upload a file or take a clip."
 )
+# What recording.js will not send; its words have no markup but ours. The next recording clears it.
+_REFUSE_JS = """document.addEventListener('refuse', event => {
+  props.value = `<p class="problem" role="alert">${event.detail}</p>`;
+});"""
 _OFF_JS = "() => ({__type__: 'update', interactive: false})"
 
 
@@ -55,7 +60,7 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=5, min_width=300):
             audio = _recorder()
-            refused = gr.HTML("", elem_id="refused")
+            refused = gr.HTML("", js_on_load=_REFUSE_JS, elem_id="refused")
         with gr.Column(scale=5, min_width=300):
             clips = _clip_buttons(examples)
     reference = gr.Textbox(
@@ -127,7 +132,11 @@ def _recorder() -> gr.Audio:
         editable=False,
         buttons=[],
         waveform_options=gr.WaveformOptions(
-            waveform_color="#9a9488", waveform_progress_color="#0b7a55"
+            waveform_color="#9a9488",
+            waveform_progress_color="#0b7a55",
+            # A microphone's recording is sent as wav of this rate: at gradio's own, 44.1 kHz, five
+            # minutes would be too large to be sent, in stereo half of that.
+            sample_rate=SAMPLE_RATE,
         ),
         label=f"Sound or video, up to {MAX_AUDIO_S / 60:.0f} min, {MAX_FILE_MB} MB",
         elem_id="recording",

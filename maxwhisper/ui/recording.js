@@ -1,10 +1,27 @@
-/* Any file may be chosen or dropped: whether it is a recording, the server says, in words.
+/* Any file may be chosen or dropped: whether it is a recording, the server says, in words; that it is
+   too large to be sent is said here, in the same place.
    Gradio's recorder takes what the browser calls audio by its name, which no video is, and answers the
    rest with a list of types. So every file is handed to it under the name of audio.
    One function, run by gradio when the page has loaded. */
 () => {
   const INPUT = ':is(#recording, #layers-recording) input[type=file]';
   const PLACE = '#recording, #layers-recording';
+  const MB = 2 ** 20;
+  const most = window.gradio_config?.max_file_size ?? Infinity; // bytes
+
+  // What is told of a file for a race that is too large, or nothing.
+  function refusal(place, files) {
+    const largest = Math.max(...[...files].map(file => file.size));
+    if (!place.closest('#recording') || largest <= most) return '';
+    return `expected a file of at most ${most / MB} MB, got ${Math.ceil(10 * largest / MB) / 10} MB: send `
+      + 'its sound alone, as mp3 or opus, cut it, or run it on your own machine, as the tab “Use it” shows';
+  }
+
+  function refuse(event, words) { // gradio never hears of it
+    event.preventDefault();
+    event.stopPropagation();
+    document.dispatchEvent(new CustomEvent('refuse', {detail: words}));
+  }
 
   function asAudio(files) {
     const given = new DataTransfer();
@@ -17,11 +34,22 @@
     if (event.target.matches?.(INPUT)) event.target.accept = 'audio/*,video/*';
   }, true);
   document.addEventListener('change', event => { // before gradio hears of it
-    if (event.target.matches?.(INPUT)) event.target.files = asAudio(event.target.files).files;
+    const input = event.target;
+    if (!input.matches?.(INPUT)) return;
+    const words = refusal(input, input.files);
+    if (!words) return void (input.files = asAudio(input.files).files);
+    refuse(event, words);
+    input.value = ''; // so that the same file can be chosen again
   }, true);
   document.addEventListener('drop', event => {
     const files = event.dataTransfer?.files;
     if (!event.isTrusted || !files?.length || !event.target.closest?.(PLACE)) return;
+    const words = refusal(event.target, files);
+    if (words) {
+      refuse(event, words);
+      event.target.dispatchEvent(new DragEvent('dragleave', {bubbles: true})); // the frame goes out
+      return;
+    }
     event.preventDefault();
     event.stopPropagation();
     event.target.dispatchEvent(

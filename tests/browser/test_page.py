@@ -5,6 +5,8 @@ from audio_files import encode
 from fake_lanes import wait_until
 from fake_page import write_wav
 
+from maxwhisper.serving.uploads import MAX_FILE_MB
+
 pytestmark = pytest.mark.browser
 
 ENGINES = ("openai-whisper", "faster-whisper", "maxwhisper")
@@ -152,7 +154,8 @@ def test_bad_upload_is_explained_and_run_comes_back(open_page, tmp_path):
     page.wait_for_function(RUN_ENABLED)
     page.click("#run")
     page.locator("#banner").get_by_text("record a little longer").wait_for()
-    page.wait_for_function(RUN_ENABLED)
+    page.wait_for_function("() => document.querySelector('#stop').disabled")
+    assert page.locator("#run").is_disabled(), "what could not be read is gone"
     page.get_by_role("button", name="A tone").click()
     page.wait_for_selector("#banner .problem", state="detached")  # it was about the other file
 
@@ -164,6 +167,23 @@ def test_a_file_of_another_kind_is_refused_in_our_words_and_goes(open_page):
     page.locator("#refused").get_by_text("got a PDF document: choose another file").wait_for()
     assert page.get_by_text("Invalid file type").count() == 0
     page.wait_for_selector("#recording input[type=file]", state="attached")  # to choose another
+    assert page.locator("#run").is_disabled()
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    assert page.locator("#refused .problem").count() == 0
+
+
+def test_a_file_that_is_too_large_is_refused_in_our_words_and_not_sent(open_page, tmp_path):
+    page = open_page()
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if "upload" in request.url else 0)
+    large = tmp_path / "large.wav"
+    with large.open("wb") as file:
+        file.truncate(MAX_FILE_MB * 2**20 + 1)
+    page.set_input_files("#recording input[type=file]", large)
+    page.locator("#refused").get_by_text("expected a file of at most 25 MB").wait_for()
+    assert page.get_by_text("exceeds the maximum").count() == 0
+    assert sent == []
     assert page.locator("#run").is_disabled()
     page.get_by_role("button", name="A short clip").click()
     page.wait_for_function(RUN_ENABLED)
