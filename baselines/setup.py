@@ -53,9 +53,15 @@ def choose_device(requested: str, n_gpus: int, library: str) -> Device:
 
 
 def cpu_threads() -> int:
-    """Threads for each engine: OMP_NUM_THREADS if set, else the CPUs this process may use."""
+    """Threads for each engine: OMP_NUM_THREADS if set, else the CPUs this process may use. Raises
+    `DeviceError` for one that is no number."""
     if asked := os.environ.get("OMP_NUM_THREADS", ""):
-        return max(1, int(asked.split(",")[0]))
+        first = asked.split(",")[0].strip()
+        if not first.isdecimal():
+            raise DeviceError(
+                f"expected OMP_NUM_THREADS as a whole number, got {asked!r}: set another"
+            )
+        return max(1, int(first))
     return machine.usable_threads() or 1
 
 

@@ -15,11 +15,17 @@ from maxwhisper.errors import OutputError
 
 
 def cache_root() -> Path:
-    """MAXWHISPER_CACHE if set, else XDG_CACHE_HOME/maxwhisper, else ~/.cache/maxwhisper."""
+    """MAXWHISPER_CACHE if set, else XDG_CACHE_HOME/maxwhisper, else ~/.cache/maxwhisper. Raises
+    `OutputError` where none of them is known."""
     if own := os.environ.get("MAXWHISPER_CACHE"):
         return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base).expanduser() if base else Path.home() / ".cache") / "maxwhisper"
+    try:
+        return (Path(base).expanduser() if base else Path.home() / ".cache") / "maxwhisper"
+    except RuntimeError as error:  # a user without a home, as containers have
+        raise OutputError(
+            "expected a home folder for the cache, found none: name a folder by MAXWHISPER_CACHE"
+        ) from error
 
 
 def make_folder(folder: Path) -> None:

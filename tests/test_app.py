@@ -102,6 +102,41 @@ def test_on_a_space_nobody_names_himself(peer, forwarded, visitor, monkeypatch):
     assert seen == [visitor]
 
 
+def test_gradio_sums_up_no_statistics_beside_a_race(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    import gradio as gr
+
+    from app import GRADIO
+
+    for name, value in GRADIO.items():
+        monkeypatch.setenv(name, value)
+    queue = gr.Blocks().queue()._queue
+    queue.events_recorded = 10_000
+    queue.compute_analytics_summary([{"function": "refresh", "status": 1, "process_time": 0.1}])
+    assert queue.event_count_at_last_cache == 0, "it began to sum up"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("GRADIO_SERVER_PORT", "http", "argument --port: invalid int value: 'http'"),
+        ("MAXWHISPER_MAX_MINUTES", "many", "expected MAXWHISPER_MAX_MINUTES as a number from 0 on"),
+    ],
+)
+def test_an_impossible_setting_ends_with_one_line(variable, value, said):
+    ended = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={**os.environ, variable: value},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode != 0
+
+
 def children(pid):
     task = Path(f"/proc/{pid}/task")
     return [c for t in task.iterdir() for c in (t / "children").read_text().split()]

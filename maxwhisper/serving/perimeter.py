@@ -115,21 +115,22 @@ class Perimeter:
 def _parse(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second: nested a thousand deep
         raise Refusal(400, "expected JSON") from None
 
 
 def _file_paths(data: Any) -> Iterator[str]:
     """Every file reference in a payload: gradio takes any mapping with a `path` for a file, and
     fetches its `url` in some components."""
-    if isinstance(data, dict):
-        if isinstance(data.get("path"), str):
-            yield data["path"]
-        for value in data.values():
-            yield from _file_paths(value)
-    elif isinstance(data, list):
-        for value in data:
-            yield from _file_paths(value)
+    left = [data]  # not by recursion: it may be nested as deep as JSON is read
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("path"), str):
+                yield value["path"]
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:

@@ -50,7 +50,8 @@ def header(page: gr.Blocks, pool: EnginePool, turns: Turns, machine: Mapping[str
         return share_html(address_of(request.headers))
 
     strip = gr.HTML(now, elem_id="strip")  # the function, so that every visitor starts with today
-    gr.Timer(REFRESH_S).tick(refresh, [strip], [strip], **QUIET)
+    # At once, not one after the other: the ticks of all who watch would fill the queue of clicks.
+    gr.Timer(REFRESH_S).tick(refresh, [strip], [strip], concurrency_limit=None, **QUIET)
     page.load(share, None, [gr.HTML("")], **QUIET)
 
 

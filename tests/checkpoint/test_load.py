@@ -1,5 +1,7 @@
 """What can be loaded, what is in it, and where it is kept."""
 
+from pathlib import Path
+
 import pytest
 
 from maxwhisper.checkpoint import available, load, tensor_table
@@ -49,3 +51,14 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(monkeypatch, tmp_path):
 def test_other_packages_are_found_without_importing_them():
     assert (package_folder("whisper") / "assets" / "gpt2.tiktoken").is_file()
     assert package_folder("no_such_package") is None
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in ("MAXWHISPER_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(OutputError, match="MAXWHISPER_CACHE"):
+        cache_root()

@@ -86,3 +86,15 @@ def test_readyz_needs_our_engine_and_gives_every_reason(tmp_path, phase, status)
 def test_readyz_of_a_page_without_our_engine_is_never_ready(tmp_path):
     pool = SimpleNamespace(statuses=lambda: {"openai-whisper": Status("ready")})
     assert client(tmp_path, ready_route(pool)).get("/readyz").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" * 5000, 400),
+        (b"[" * 900 + b'{"path": "/etc/hostname"}' + b"]" * 900, 403),
+    ],
+)
+def test_json_nested_as_deep_as_it_goes_is_no_error_of_ours(tmp_path, body, status):
+    answer = client(tmp_path).post("/gradio_api/queue/join", content=body)
+    assert answer.status_code == status

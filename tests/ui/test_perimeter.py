@@ -1,6 +1,7 @@
 """The served page over raw HTTP: what a stranger with curl can reach, and what not."""
 
 import json
+import time
 import uuid
 
 import httpx
@@ -8,6 +9,8 @@ import pytest
 from fake_page import served_page, write_wav
 
 from maxwhisper.serving.perimeter import MAX_UPLOAD_BYTES
+from maxwhisper.serving.uploads import MAX_FILE_MB
+from maxwhisper.ui.page import MAX_EVENTS
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +157,22 @@ def test_file_over_the_limit_is_refused(page):
     big = b"\0" * (MAX_UPLOAD_BYTES - 500_000)  # under our limit on the body, over gradio's
     assert client.post("/gradio_api/upload", files={"files": big}).status_code == 413
     assert sorted(uploads.root.rglob("*")) == before
+
+
+def test_the_page_knows_the_limit_before_a_file_is_sent(page):
+    assert page[0].get("/config").json()["max_file_size"] == MAX_FILE_MB * 2**20
+    assert f'"max_file_size":{MAX_FILE_MB * 2**20}' in page[0].get("/").text.replace(" ", "")
+
+
+def test_pages_that_look_how_engines_are_do_not_fill_the_queue_of_clicks(page, monkeypatch):
+    client, _, pool = page
+    statuses = pool.statuses()
+    monkeypatch.setattr(pool, "statuses", lambda: time.sleep(0.5) or statuses)
+    sessions = [uuid.uuid4().hex for _ in range(3 * MAX_EVENTS)]
+    index = handler(client, "refresh")
+    joins = [{"data": [""], "fn_index": index, "session_hash": s} for s in sessions]
+    answers = [client.post("/gradio_api/queue/join", json=body).status_code for body in joins]
+    assert set(answers) == {200}
 
 
 def test_body_without_a_length_is_cut_at_the_limit(page):
