@@ -61,6 +61,7 @@ def _is_running(pid: int) -> bool:
 class _Decoded:
     waveform: Waveform
     at_s: float  # monotonic
+    is_upload: bool  # its file is gone
 
 
 class Uploads:
@@ -129,9 +130,10 @@ class Uploads:
         if is_upload:
             self.delete(source)
         with self._decoded_lock:
-            self._decoded[path] = _Decoded(waveform, time.monotonic())
-            while len(self._decoded) > KEPT_IN_MEMORY:
-                del self._decoded[next(iter(self._decoded))]
+            self._decoded[path] = _Decoded(waveform, time.monotonic(), is_upload)
+            while len(self._decoded) > KEPT_IN_MEMORY:  # clips first: they can be read again
+                clips = (p for p, decoded in self._decoded.items() if not decoded.is_upload)
+                del self._decoded[next(clips, next(iter(self._decoded)))]
         return waveform
 
     def is_there(self, path: Path) -> bool:

@@ -160,6 +160,15 @@ def test_memory_keeps_the_last_few_recordings(uploads):
         uploads.waveform(paths[0], is_upload=True)
 
 
+def test_clips_do_not_push_a_visitors_recording_out_of_memory(uploads, tmp_path):
+    own = upload(uploads)
+    waveform = uploads.waveform(own, is_upload=True)
+    for i in range(KEPT_IN_MEMORY):
+        clip = write_wav(tmp_path / f"clip{i}.wav", 0.5)
+        assert uploads.waveform(clip, is_upload=False).size == 8000
+    assert uploads.waveform(own, is_upload=True) is waveform
+
+
 def test_sweep_removes_what_is_old_and_nothing_else(tmp_path):
     patient, hasty = Uploads(tmp_path, time_to_live_s=60), Uploads(tmp_path, time_to_live_s=0)
     path = upload(patient)
