@@ -177,9 +177,11 @@ class EngineProcess:
 
     def _replace(self) -> None:
         """End the process on request: visitors who stop runs must not use up its restarts."""
+        process, pipe = self._process, self._pipe  # not what the supervisor may start next
         self._wanted.set()
-        self._kill()
-        self._mark_gone(self._pipe)
+        if process is not None:
+            process.kill()
+        self._mark_gone(pipe)
 
     def _mark_gone(self, pipe: Connection | None) -> None:
         """Not "ready" any more, said before the supervisor has noticed the death itself."""
@@ -192,7 +194,7 @@ class EngineProcess:
 
     def _supervise(self) -> None:
         """Spawn, load, wait for death, again: until closed. An engine given up, or refused, is
-        tried again after `RETRY_S`, or when another model is asked for."""
+        tried again after `RETRY_S`, or when a model is asked for."""
         while not self._closing.is_set():
             self._wanted.clear()
             try:

@@ -159,7 +159,7 @@ def test_the_zip_is_served_and_an_unknown_one_is_not(page):
     address, _, _, runs = page
     run = make_run()
     runs.save(run, waveform())
-    answer = httpx.get(f"{address}runs/{run.id}/run.zip")
+    answer = httpx.get(f"{address}runs/{run.id}/run.zip", timeout=60)
     assert answer.headers["content-disposition"].endswith(f'filename="maxwhisper-{run.id}.zip"')
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert b"Plotly" in archive.read("chart.html")
