@@ -131,9 +131,4 @@ def serve(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    from maxwhisper.errors import MaxWhisperError
-
-    try:
-        main()
-    except (MaxWhisperError, OSError) as error:  # OSError: a port or a folder that is not to be had
-        sys.exit(f"maxwhisper: error: {error}")
+    main()
