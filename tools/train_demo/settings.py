@@ -86,9 +86,9 @@ def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
     """
     hear = Mix(Style(None, 6, distorted=0.15), batch_window * 8)
     read = Mix(Style(None, 6, spell, distorted=0.15), batch_window * 8)
-    short = Mix(Style(None, 6, distorted=0.5), batch_window * 8)
-    join = Mix(Style(10, 9, distorted=0.5, full=0.7), batch_window * 3)
-    window = Mix(Style(30, 15, distorted=0.5, full=0.7), batch_window)
+    short = Mix(Style(None, 6, distorted=0.6), batch_window * 8)
+    join = Mix(Style(10, 9, distorted=0.6, full=0.7), batch_window * 3)
+    window = Mix(Style(30, 15, distorted=0.6, full=0.7), batch_window)
 
     def turns(shorts: float, joins: float, windows: float) -> tuple[Mix, ...]:
         shares = ((short, shorts), (join, joins), (window, windows))
