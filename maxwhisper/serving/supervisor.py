@@ -85,7 +85,8 @@ class EngineProcess:
         for _ in range(50):
             if not self._thread.is_alive():
                 return
-            self._kill()  # again each round: a process may be just being spawned
+            if self._process is not None:  # again each round: one may be just being spawned
+                self._process.kill()
             self._thread.join(timeout=0.2)
 
     def transcribe(
@@ -168,8 +169,7 @@ class EngineProcess:
         if stop_asked:
             self._replace()
             raise RunCancelled
-        self._kill()
-        self._mark_gone(self._pipe)
+        self._end(self._process, self._pipe)
         raise EngineUnavailable(
             f"{self.name} gave no result within {deadline_s:.0f} s and was restarted: choose a "
             "shorter recording or a smaller model, or try again when this machine is less busy"
@@ -179,6 +179,10 @@ class EngineProcess:
         """End the process on request: visitors who stop runs must not use up its restarts."""
         process, pipe = self._process, self._pipe  # not what the supervisor may start next
         self._wanted.set()
+        self._end(process, pipe)
+
+    def _end(self, process: SpawnProcess | None, pipe: Connection | None) -> None:
+        """Kill it, and say that it is gone before the supervisor has noticed the death itself."""
         if process is not None:
             process.kill()
         self._mark_gone(pipe)
@@ -187,10 +191,6 @@ class EngineProcess:
         """Not "ready" any more, said before the supervisor has noticed the death itself."""
         if pipe is not None and self._pipe is pipe:
             self._set("crashed", "restarting")
-
-    def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
 
     def _supervise(self) -> None:
         """Spawn, load, wait for death, again: until closed. An engine given up, or refused, is

@@ -175,8 +175,7 @@ def _wire_kept(runner: Runner, inputs: Inputs, results: Results) -> None:
 def _draw(runner: Runner, view: View, raced: Source | None) -> tuple[Any, ...]:
     """A view as values for `Results.all`."""
     chart = gr.Plot(view.chart, visible=True) if view.chart is not None else gr.Plot(visible=False)
-    kept_run = None if view.problem else view.run
-    is_kept = kept_run is not None and bool(kept_run.results)
+    kept_run = view.run if view.run and view.run.results and not view.problem else None
     return (
         _banner(view),
         *[lane_html(lane) for lane in view.lanes.values()],
@@ -184,8 +183,8 @@ def _draw(runner: Runner, view: View, raced: Source | None) -> tuple[Any, ...]:
         chart,
         replay.replay_html(view.run),
         kept.kept_html(kept_run, runner.runs),
-        gr.Button(visible=is_kept and not view.is_recorded),
-        kept_run.id if kept_run is not None and is_kept else "",
+        gr.Button(visible=kept_run is not None and not view.is_recorded),
+        kept_run.id if kept_run else "",
         raced if view.run is not None else None,
     )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import EngineInfo, Waveform
+from maxwhisper.engine import EngineInfo
 from maxwhisper.errors import OptionError, OutputError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import race
@@ -153,35 +153,27 @@ class Runner:
         )
         self.fair.hear(request.visitor, request.rounds * waveform.size / SAMPLE_RATE)
         work = race.Race(waveform, request.options, request.model, request.rounds, next(self._turn))
-        engines: dict[str, EngineInfo] = {}
-        results = yield from self._watch(work, view, engines, cancelled)
+        results, engines = yield from self._watch(work, view, cancelled)
         run = self._describe(view, results, engines, request, waveform.size)
         finished = view_of(run, self.pool.names)
         if results:  # a race without any is not worth a link
             try:
-                self._keep(session, request, run, waveform)
+                self.runs.save(run, waveform, is_passing=not request.is_kept)
             except OutputError as error:  # what was measured is shown all the same
                 print(f"page: {error}", file=sys.stderr)
                 finished.problem = str(error)
+            else:
+                if not request.is_kept:  # it goes when the page of `session` is closed
+                    self._passing.setdefault(session, []).append((run.id, source.path))
         yield finished
 
-    def _keep(self, session: str, request: Request, run: Run, waveform: Waveform) -> None:
-        """Under a link, or until the page of `session` is closed. Raises `OutputError`."""
-        self.runs.save(run, waveform, is_passing=not request.is_kept)
-        if not request.is_kept:
-            path = request.validate().path
-            self._passing.setdefault(session, []).append((run.id, path))
-
     def _watch(
-        self,
-        work: race.Race,
-        view: View,
-        engines: dict[str, EngineInfo],
-        cancelled: threading.Event,
-    ) -> Generator[View, None, dict[str, race.LaneResult]]:
+        self, work: race.Race, view: View, cancelled: threading.Event
+    ) -> Generator[View, None, tuple[dict[str, race.LaneResult], dict[str, EngineInfo]]]:
         """Apply events to the lanes, yielding the view when it is worth redrawing; returns the
-        results by engine, and adds to `engines` what gave them: it may die in a later round."""
+        results by engine, and what gave them: it may have died in a later round."""
         results: dict[str, race.LaneResult] = {}
+        engines: dict[str, EngineInfo] = {}
         drawn_s = started_s = time.monotonic()
         for event in race.run_race(self.pool, work, cancelled):
             if isinstance(event, race.Started):
@@ -195,7 +187,7 @@ class Runner:
                 continue
             drawn_s = time.monotonic()
             yield view
-        return results
+        return results, engines | self._ready_engines()
 
     def _apply(self, event: race.Event, view: View, rounds: int, elapsed_s: float) -> None:
         """Change the lanes by one event."""
@@ -240,7 +232,7 @@ class Runner:
         self,
         view: View,
         results: dict[str, race.LaneResult],
-        engines: Mapping[str, EngineInfo],
+        engines: dict[str, EngineInfo],
         request: Request,
         n_samples: int,
     ) -> Run:
@@ -257,5 +249,5 @@ class Runner:
             reference=request.reference,
             results=tuple(results[name] for name in self.pool.names if name in results),
             refused={n: lane.note for n, lane in view.lanes.items() if lane.phase == "refused"},
-            engines={**engines, **self._ready_engines()},
+            engines=engines,
         )

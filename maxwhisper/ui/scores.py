@@ -109,18 +109,14 @@ def _texts(scores: Sequence[Score]) -> list[str]:
     invented = [s for s in scores if s.invented is not None]
     if len(scores) > 1 and len(set(texts)) == 1 and texts[0]:
         sentences.append(f"All {len(scores)} transcripts are identical, character for character.")
-    elif any(texts):  # where nobody speaks, there is nothing to agree on
-        sentences += (
-            []
-            if invented
-            else [
-                f"{s.engine}’s words agree {s.agreement:.0%} with {REFERENCE_ENGINE}’s."
-                for s in scores
-                if s.agreement is not None
-            ]
-        )
-    else:
+    elif not any(texts):
         sentences.append("No engine found speech.")
+    elif not invented:  # where nobody speaks, there is nothing to agree on
+        sentences += [
+            f"{s.engine}’s words agree {s.agreement:.0%} with {REFERENCE_ENGINE}’s."
+            for s in scores
+            if s.agreement is not None
+        ]
     if invented:
         counts = ", ".join(f"{s.engine} {s.invented}" for s in invented)
         sentences.append(f"Nobody speaks here. Words invented: {counts}.")
