@@ -4,6 +4,7 @@ import ctypes.util
 import random
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,20 +17,22 @@ from tools.train_demo.text import Sentence
 
 TEXT = "The dog ran down to the river."
 ESPEAK = next(v for v in voices.SEEN if v.name == "gmw/en-US")
-
-
 RHVOICE, PICO = (next(v for v in voices.SEEN if v.program == name) for name in ("rhvoice", "pico"))
 COMMANDS = {"rhvoice": ("RHVoice-test", "flite"), "pico": ("pico2wave", "flite")}
 
 
 def installed(voice):
+    if voice in voices._BRITISH:  # theirs takes more than `apt-get install`
+        return any(Path("/usr/share/festival/voices").glob(f"*/{voice.name}"))
     if voice.program == "espeak":
         return ctypes.util.find_library("espeak-ng") is not None
     return all(shutil.which(name) for name in COMMANDS.get(voice.program, (voice.program,)))
 
 
 @pytest.mark.parametrize(
-    "voice", [voices.SEEN[0], ESPEAK, RHVOICE, PICO, voices.UNSEEN], ids=lambda v: v.label
+    "voice",
+    [voices.SEEN[0], ESPEAK, RHVOICE, PICO, voices.UNSEEN, voices.RAB, voices.DON],
+    ids=lambda v: v.label,
 )
 def test_a_voice_speaks(voice):
     if not installed(voice):
@@ -46,6 +49,20 @@ def test_a_voice_speaks(voice):
     if voice.program in ("espeak", "festival"):
         assert len(speech.words) == len(TEXT.split())
         assert all(0 <= start < end <= len(speech.samples) for start, end in speech.words)
+
+
+@pytest.mark.parametrize("voice", [voices.RAB, voices.DON], ids=lambda v: v.label)
+def test_british_voices_say_no_r_before_a_consonant_and_need_no_lexicon_of_their_own(voice):
+    if not installed(voice):
+        pytest.skip(f"{voice.name} is not installed: see tools/train_demo/README.md")
+    (speech,) = voices.speak(voice, ["Three dark rivers are here."], random.Random(3))
+    said = [PHONES[phone] for phone, _ in speech.phones if phone != SILENCE]
+    expected = "th r iy d aa k r ih v ax z aa hh ih"
+    assert " ".join(said).replace("er", "ax") == expected
+
+
+def test_a_voice_of_any_pitch_is_not_the_held_out_one():
+    assert voices.UNSEEN not in voices._ANY_PITCH
 
 
 def test_unusable_speech_is_refused(monkeypatch):

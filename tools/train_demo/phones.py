@@ -29,10 +29,22 @@ _ESPEAK = {
     **{"h": "hh", "j": "y", "w#": "w", "r-": "r", "t#": "t", "t2": "t", "t[": "t", "d[": "d"},
 }
 
+# festival's British English, which has no "r" before consonants.
+_BRITISH = {
+    **{"#": "pau", "aa": "aa", "o": "aa", "a": "ae", "uh": "ah", "oo": "ao", "au": "aw", "@": "ax"},
+    **{"ai": "ay", "e": "eh", "e@": "eh", "@@": "er", "ei": "ey", "h": "hh", "i": "ih", "i@": "ih"},
+    **{"ii": "iy", "ou": "ow", "oi": "oy", "u": "uh", "u@": "uh", "uu": "uw"},
+}
+
 
 def flite_phone(name: str) -> int:
-    """Index of a name of flite or festival; `UNLABELLED` for one that is not English's."""
+    """Index of a name of flite or of festival's American voices; `UNLABELLED` for another one."""
     return _INDEX.get(name, UNLABELLED)
+
+
+def british_phone(name: str) -> int:
+    """Index of a name of festival's British voices; `UNLABELLED` for another one."""
+    return flite_phone(_BRITISH.get(name, name))
 
 
 def espeak_phone(name: str) -> int | None:

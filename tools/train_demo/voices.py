@@ -2,7 +2,8 @@
 
 Owns which voices there are, how often each speaks, and which one training never hears. In: text as
 it is spoken. Out: `Speech`. Debian packages: flite, espeak-ng, festival, festlex-cmu,
-festlex-poslex, festvox-us-slt-hts, festvox-kallpc16k, festvox-kdlpc16k.
+festlex-poslex, festvox-us-slt-hts, festvox-kallpc16k, festvox-kdlpc16k, and what README.md says of
+festvox-rablpc16k and festvox-don, rhvoice-english and libttspico-utils.
 """
 
 import os
@@ -25,7 +26,7 @@ import soxr
 
 from maxwhisper.dims import SAMPLE_RATE
 from tools.train_demo import espeak
-from tools.train_demo.phones import SILENCE, espeak_phone, flite_phone
+from tools.train_demo.phones import SILENCE, british_phone, espeak_phone, flite_phone
 from tools.train_demo.warping import carried_over
 
 Int16 = npt.NDArray[np.int16]
@@ -33,7 +34,7 @@ Result = TypeVar("Result")
 PACKAGES = {
     "flite": "flite",
     "festival": "festival festlex-cmu festlex-poslex festvox-us-slt-hts festvox-kallpc16k"
-    " festvox-kdlpc16k",
+    " festvox-kdlpc16k, and two more as tools/train_demo/README.md says",
     "RHVoice-test": "rhvoice rhvoice-english",
     "pico2wave": "libttspico-utils",
 }
@@ -69,6 +70,10 @@ _ACCENTS = {"en-US": 0.06, "en": 0.03, "en-GB-x-rp": 0.01}
 # Glottal sources and formants that differ in sex and age; rough ones, robots and jokes left out.
 _VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5")
 
+KAL, RAB, DON = (
+    Voice("festival", f"{name}_diphone", share)
+    for name, share in (("kal", 0.09), ("rab", 0.06), ("don", 0.04))
+)
 # Statistical voices sound most like people, and get most of the time. RHVoice's others are not free
 # for any purpose.
 SEEN: tuple[Voice, ...] = (
@@ -77,7 +82,9 @@ SEEN: tuple[Voice, ...] = (
     Voice("flite", "awb", 0.13),
     Voice("flite", "kal16", 0.06),
     Voice("festival", "cmu_us_slt_arctic_hts", 0.06),
-    Voice("festival", "kal_diphone", 0.11),
+    KAL,
+    RAB,
+    DON,
     Voice("rhvoice", "bdl", 0.07),
     Voice("rhvoice", "clb", 0.06),
     Voice("rhvoice", "alan", 0.06),
@@ -92,17 +99,19 @@ SEEN: tuple[Voice, ...] = (
 # Another speaker, recorded elsewhere, through another synthesiser's diphones; never trained on.
 UNSEEN = Voice("festival", "ked_diphone", 1.0)
 
+_BRITISH = (RAB, DON)  # in festival's British phones
+_ANY_PITCH = (KAL, RAB, DON)  # the statistical one has its own
+
 # Who of flite's is nearest in sex and accent to a voice that does not say when its phones are.
 _TIMED_BY = {"bdl": "rms", "clb": "slt", "alan": "awb", "en-US": "slt", "en-GB": "slt"}
 
 
 def require_synthesisers() -> None:
-    """Let every program say a word; end this one with what to install if one cannot.
+    """Let every voice say a word; end this program with what to install if one cannot.
 
     Before worker processes start: one that ended there would leave its parent waiting.
     """
-    first_of = {voice.program: voice for voice in (*SEEN[::-1], UNSEEN)}
-    for voice in first_of.values():
+    for voice in (*SEEN, UNSEEN):
         if speak(voice, ["Hello there."], random.Random(0)) == [None]:
             sys.exit(f"expected speech from {voice.label}, got none: is its Debian package whole?")
 
@@ -254,42 +263,31 @@ _PROGRAMS: dict[str, Callable[[Voice, str, random.Random], Speech | None]] = {
     "pico": _pico,
 }
 
-_FESTIVAL = """
-(define (numbers items feature)
-  (mapcar (lambda (i) (format out " %s %f" (item.name i) (item.feat i feature))) items))
-(define (say n text stretch)
-  (Parameter.set 'Duration_Stretch stretch)
-  (set! utt (SynthText text))
-  (utt.save.wave utt (format nil "%d.wav" n) 'riff)
-  (set! out (fopen (format nil "%d.txt" n) "w"))
-  (numbers (utt.relation.items utt 'Segment) "end")
-  (format out "\\n")
-  (numbers (utt.relation.items utt 'Word) "word_start")
-  (format out "\\n")
-  (numbers (utt.relation.items utt 'Word) "word_end")
-  (fclose out))
-"""
+_FESTIVAL = Path(__file__).with_name("festival.scm")
 
 
 def _festival(voice: Voice, texts: Sequence[str], rng: random.Random) -> list[Speech]:
-    """All texts in one process, which takes half a second to start."""
-    lines = [_FESTIVAL, f"(voice_{voice.name})"]
+    """All texts in one process, which takes half a second to start; diphones at any pitch."""
+    lines = [_FESTIVAL.read_text(), f"(voice_{voice.name})"]
     for n, text in enumerate(texts):
+        if voice in _ANY_PITCH:
+            lines.append(f"(at_pitch {rng.uniform(80, 170):.0f})")
         lines.append(f'(say {n} "{text}" {rng.uniform(0.85, 1.25):.3f})')
     with _scratch() as name:
         folder = Path(name)
         (folder / "say.scm").write_text("\n".join(lines))
         _run("festival", "-b", "say.scm", cwd=folder)
-        return [_read_festival(folder, n, text) for n, text in enumerate(texts)]
+        phone_of = british_phone if voice in _BRITISH else flite_phone
+        return [_read_festival(folder, n, text, phone_of) for n, text in enumerate(texts)]
 
 
-def _read_festival(folder: Path, n: int, text: str) -> Speech:
+def _read_festival(folder: Path, n: int, text: str, phone_of: Callable[[str], int]) -> Speech:
     samples = _read_wav(folder / f"{n}.wav")
     segments, starts, ends = (
         line.split() for line in (folder / f"{n}.txt").read_text().split("\n")
     )
     phones = [
-        (flite_phone(name), round(float(end) * SAMPLE_RATE))
+        (phone_of(name), round(float(end) * SAMPLE_RATE))
         for name, end in zip(segments[::2], segments[1::2], strict=True)
     ]
     words = tuple(
