@@ -1,7 +1,7 @@
 """`parity`: is it openai-whisper, exactly?
 
 In: parsed arguments and the answer stream. Out: an exit code; a record on standard output and in a
-file, which is written after every case, so that a comparison of hours can be stopped and go on.
+file, which is written every few seconds, so that a comparison can be stopped and go on.
 With `--report` nothing is compared: a record becomes a page.
 """
 
@@ -84,7 +84,7 @@ def _compare(args: argparse.Namespace) -> dict[str, Any]:
     from maxwhisper.parity import cases, report, run
 
     def load(name: str, subject: cases.Subject) -> engine.Engine:
-        return engine.load_engine(
+        loaded = engine.load_engine(
             name,
             subject.checkpoint,
             device=args.device if name == engine.OURS else "cpu",
@@ -92,6 +92,9 @@ def _compare(args: argparse.Namespace) -> dict[str, Any]:
             cache_dir=args.cache_dir,
             progress=progress,
         )
+        if isinstance(loaded, run.RemembersWindows):
+            loaded.remember_windows()
+        return loaded
 
     def keep(record: Mapping[str, Any]) -> None:
         if args.output is not None:

@@ -9,7 +9,7 @@ right. Everything else is ours to mend.
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,8 +26,17 @@ from maxwhisper.transcript import Transcript
 
 SCHEMA = 2
 THEIRS = "openai-whisper"
+KEEP_S = 10.0  # a record of thousands of cases takes a third of a case to write
 # Factors on the samples. float32 resolves 6e-8; two correct log-mel computations differ by 1e-5.
 NUDGES = (1 + 1e-6, 1 - 1e-6, 1 + 1e-5, 1 - 1e-5)
+
+
+@runtime_checkable
+class RemembersWindows(Protocol):
+    """A reference that need not encode the same window for every option set."""
+
+    def remember_windows(self) -> None: ...
+
 
 LoadEngine = Callable[[str, Subject], Engine]  # name of an engine, weights
 Keep = Callable[[Mapping[str, Any]], None]
@@ -49,11 +58,12 @@ def run(
     """Compare all cases in the order of `plan.spread`, or begin none after `minutes`, but for one.
 
     `left_out` is {clip: why} for the record; `only` names option sets; cases of `earlier` are kept
-    and not compared again; `keep` is given the record so far after every case, since a full
-    comparison takes hours.
+    and not compared again; `keep` is given the record so far every `KEEP_S` and at the end, even
+    one by Ctrl-C, since a full comparison takes an hour.
     """
     _require_known(only)
-    deadline_s = float("inf") if minutes is None else time.monotonic() + 60 * minutes
+    kept_s = time.monotonic()
+    deadline_s = float("inf") if minutes is None else kept_s + 60 * minutes
     subject_of = {subject.name: subject for subject in subjects}
     engines = {
         name: (load(OURS, subject), load(THEIRS, subject)) for name, subject in subject_of.items()
@@ -65,14 +75,20 @@ def run(
     if earlier is not None:
         record = resumed(record, earlier)
     waveforms = {clip.name: clip.waveform for clip in clips}
-    for key in left(record, sets, list(waveforms)):
-        options = sets[key.checkpoint][key.option_set]
-        case = compare_case(*engines[key.checkpoint], waveforms[key.clip], options, key.option_set)
-        record["cases"].append({**key._asdict(), "run": len(record["runs"]) - 1, **case})
-        progress(f"{' · '.join(key)}: {case['status']}")
+    try:
+        for key in left(record, sets, list(waveforms)):
+            options, waveform = sets[key.checkpoint][key.option_set], waveforms[key.clip]
+            case = compare_case(*engines[key.checkpoint], waveform, options, key.option_set)
+            record["cases"].append({**key._asdict(), "run": len(record["runs"]) - 1, **case})
+            progress(f"{' · '.join(key)}: {case['status']}")
+            now_s = time.monotonic()
+            if now_s >= deadline_s:
+                break
+            if now_s - kept_s >= KEEP_S:
+                keep(record)
+                kept_s = now_s
+    finally:
         keep(record)
-        if time.monotonic() >= deadline_s:
-            break
     return record
 
 

@@ -15,6 +15,7 @@ from maxwhisper.dims import Dims
 from maxwhisper.engine import load_engine
 from maxwhisper.errors import DeviceError, EngineUnavailable, OptionError
 from maxwhisper.options import TranscribeOptions
+from maxwhisper.parity.compare import figures
 from maxwhisper.selftest.numpy_network import NumpyNetwork
 from maxwhisper.vad import VadOptions
 from maxwhisper.whisper import Whisper
@@ -116,6 +117,23 @@ def test_segments_are_reported_and_clocked(engines, clip):
         assert transcript.timings["total"] > 0
         assert (transcript.duration, transcript.language) == (3.0, "en")
         assert [segment.id for segment in seen] == list(range(len(seen)))
+
+
+def test_openai_whisper_that_remembers_its_windows_says_the_same(clip, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    engine = load_engine("openai-whisper", random_checkpoint(V3, seed=3), device="cpu")
+    words = replace(OPTIONS, language=None, word_timestamps=True, sample_len=8)
+    encoded = []
+    engine.model.encoder.conv1.register_forward_hook(lambda *_: encoded.append(1))
+    fresh = engine.transcribe(clip, words)
+    n_fresh = len(encoded)
+
+    engine.remember_windows()
+    found = [engine.transcribe(clip, words) for _ in range(2)]
+    n_windows = len({segment.seek for segment in fresh.segments})
+    assert (len(encoded) - n_fresh, n_fresh) == (n_windows, 2 * n_windows + 1)
+    # Not bit for bit: torch's sums depend on where its arrays lie, from one call to the next.
+    assert not any(figure.differs for one in found for figure in figures(one, fresh))
 
 
 def test_openai_whisper_reports_a_window_before_it_hears_the_next(engines, clip, capsys):

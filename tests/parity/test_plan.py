@@ -9,7 +9,7 @@ import pytest
 from fake_parity import CLIP, CLIPS, SUBJECT, TRANSCRIPT, Says, grid, json_copy
 
 from maxwhisper.errors import RecordError
-from maxwhisper.parity import plan, report
+from maxwhisper.parity import plan, report, run
 
 
 class Counting(Says):
@@ -22,8 +22,9 @@ class Counting(Says):
         return super().transcribe(waveform, options)
 
 
-def test_the_record_is_kept_after_every_case():
-    """An interrupted comparison keeps what it has found."""
+@pytest.mark.parametrize(("step_s", "n_kept"), [(0, [4]), (run.KEEP_S, [1, 2, 3, 4, 4])])
+def test_the_record_is_kept_every_few_seconds_and_at_the_end(monkeypatch, step_s, n_kept):
+    monkeypatch.setattr(time, "monotonic", itertools.count(step=step_s).__next__)
     kept = []
 
     def keep(record):
@@ -31,7 +32,20 @@ def test_the_record_is_kept_after_every_case():
         kept.append(len(record["cases"]))
 
     grid(CLIPS, only=["greedy", "words"], keep=keep)
-    assert kept == [1, 2, 3, 4]
+    assert kept == n_kept
+
+
+def test_a_comparison_that_is_interrupted_keeps_what_it_has_found():
+    class Interrupted(Counting):
+        def transcribe(self, waveform, options, on_segment=None):
+            if self.n == 2:
+                raise KeyboardInterrupt
+            return super().transcribe(waveform, options)
+
+    kept = []
+    with pytest.raises(KeyboardInterrupt):
+        grid(CLIPS, Interrupted(TRANSCRIPT), only=["greedy", "words"], keep=kept.append)
+    assert len(kept[-1]["cases"]) == 2
 
 
 def test_an_interrupted_comparison_goes_on(monkeypatch):
