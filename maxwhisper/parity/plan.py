@@ -63,7 +63,9 @@ def resumed(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, 
             both["cases"] = [case for case in both["cases"] if case["checkpoint"] != name]
             old = new
         merged = _with_sets_of(old, new)
-        _require_same(f"checkpoint {name}", merged, _with_sets_of(new, old))
+        _require_same(
+            f"checkpoint {name}", _what_counts(merged), _what_counts(_with_sets_of(new, old))
+        )
         both["checkpoints"][name] = merged
     left_out = both["left_out"] | record["left_out"]
     both["left_out"] = {name: why for name, why in left_out.items() if name not in both["clips"]}
@@ -71,12 +73,31 @@ def resumed(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, 
 
 
 def _with_sets_of(checkpoint: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    return {**checkpoint, "option_sets": checkpoint["option_sets"] | other["option_sets"]}
+    sets = checkpoint["option_sets"]
+    return {**checkpoint, "option_sets": sets | other["option_sets"] | sets}
+
+
+def _what_counts(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the reason for a device, which tells how many threads it has, as the run does."""
+    engines = [{**engine, "device_reason": None} for engine in checkpoint["engines"]]
+    return {**checkpoint, "engines": engines}
 
 
 def _require_same(what: str, old: object, new: object) -> None:
-    if old != new:
+    for where, before, now in _differences(what, old, new):
         raise RecordError(
-            f"expected {what} as in the record that is to go on: {old}, got {new}; "
+            f"expected {where} as in the record that is to go on: {before}, got {now}; "
             "begin another record, or give what it was begun with"
         )
+
+
+def _differences(where: str, old: object, new: object) -> Iterator[tuple[str, object, object]]:
+    """Every value that is not the same, and where it is."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in {**old, **new}:
+            yield from _differences(f"{where}, {key}", old.get(key), new.get(key))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, pair in enumerate(zip(old, new, strict=True)):
+            yield from _differences(f"{where}, number {number}", *pair)
+    elif old != new:
+        yield where, old, new

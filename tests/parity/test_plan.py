@@ -78,8 +78,20 @@ def test_only_the_same_comparison_goes_on(field):
         grid(CLIPS, only=["greedy"], earlier=earlier)
     sets = grid(CLIPS, only=["greedy"])
     sets["checkpoints"][SUBJECT.name]["option_sets"]["greedy"] = {"beam_size": 2}
-    with pytest.raises(RecordError, match="checkpoint tiny random as in the record"):
+    where = "expected checkpoint tiny random, option_sets, greedy, beam_size as in the record"
+    with pytest.raises(RecordError, match=f"{where} that is to go on: 2, got None; begin another"):
         grid(CLIPS, only=["greedy"], earlier=sets)
+    version = grid(CLIPS, only=["greedy"])
+    version["checkpoints"][SUBJECT.name]["engines"][1]["version"] = "openai-whisper 1"
+    with pytest.raises(RecordError, match="tiny random, engines, number 1, version as in the"):
+        grid(CLIPS, only=["greedy"], earlier=version)
+
+
+def test_a_comparison_goes_on_with_fewer_threads():
+    earlier = grid(CLIPS, only=["greedy"])
+    earlier["checkpoints"][SUBJECT.name]["engines"][1]["device_reason"] = "asked for; 96 threads"
+    both = grid(CLIPS, only=["greedy", "words"], earlier=earlier)
+    assert len(both["cases"]) == 2 * len(earlier["cases"])
 
 
 def test_other_weights_begin_anew_and_leave_the_rest_of_the_record_alone():
