@@ -1,5 +1,7 @@
 """One window through an engine by hand, at the level where peers publish their numbers."""
 
+import numpy as np
+
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.window import decode_windows
 from maxwhisper.dims import N_FRAMES, N_SAMPLES
@@ -22,4 +24,8 @@ def decode(engine, encoded, prompt=(), **options):
     """What is heard in it; `prompt` are tokens of what was said before."""
     options = TranscribeOptions(**{"language": "en", "temperature": 0.0, **options})
     tokenizer = get_tokenizer(engine.dims, language="en", task=options.task)
-    return decode_windows(engine.network, encoded, 1, tokenizer, options, prompt, StageClock())[0]
+    random = np.random.default_rng(options.seed)
+    (result,) = decode_windows(
+        engine.network, encoded, 1, tokenizer, options, prompt, random, StageClock()
+    )
+    return result

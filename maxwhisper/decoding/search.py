@@ -75,11 +75,19 @@ class Sampling:
     Log-probabilities are always those of temperature 1. `best_of` rows sample each window.
     """
 
-    def __init__(self, eot: int, temperature: float = 0.0, best_of: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self,
+        eot: int,
+        temperature: float = 0.0,
+        best_of: int = 1,
+        random: np.random.Generator | None = None,
+    ) -> None:
+        if temperature and random is None:
+            raise ValueError(f"expected a generator to draw from at {temperature}, got none")
         self.group_size = best_of
         self._eot = eot
         self._temperature = temperature
-        self._random = np.random.default_rng((seed, round(1000 * temperature)))
+        self._random = random
 
     @property
     def is_greedy(self) -> bool:
@@ -97,7 +105,7 @@ class Sampling:
 
     def _pick(self, logits: Float32) -> Int64:
         """argmax(logits / t + Gumbel noise) is a draw from softmax(logits / t)."""
-        if self._temperature == 0:
+        if self._random is None or self._temperature == 0:
             return logits.argmax(axis=1)
         noise = self._random.gumbel(size=logits.shape)
         return (logits / self._temperature + noise).argmax(axis=1)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.beam import BeamSearch
 from maxwhisper.decoding.protocols import Network
@@ -38,19 +40,21 @@ def decode_windows(
     tokenizer: Tokenizer,
     options: TranscribeOptions,
     prompt: Sequence[int],
+    random: np.random.Generator,
     clock: StageClock,
 ) -> list[WindowResult]:
     """Decode `n_windows` encoded windows that share one prompt (tokens of what was said before).
 
-    Windows whose text fails are decoded again at the next temperature, they alone; the last
-    temperature's text stands. Source: openai/whisper transcribe.py:183-224.
+    `random`, of the whole recording, is drawn from above temperature 0 alone. Windows whose text
+    fails are decoded again at the next temperature, they alone; the last temperature's text stands.
+    Source: openai/whisper transcribe.py:183-224.
     """
     results: dict[int, WindowResult] = {}
     waiting = list(range(n_windows))
     for temperature in options.temperatures:
         rows = network.select(encoded, waiting) if len(waiting) < n_windows else encoded
         decoded = _decode_at(
-            temperature, network, rows, len(waiting), tokenizer, options, prompt, clock
+            temperature, network, rows, len(waiting), tokenizer, options, prompt, random, clock
         )
         results.update(zip(waiting, decoded, strict=True))
         waiting = [window for window in waiting if has_failed(results[window], options)]
@@ -81,13 +85,14 @@ def _decode_at(
     tokenizer: Tokenizer,
     options: TranscribeOptions,
     prompt: Sequence[int],
+    random: np.random.Generator,
     clock: StageClock,
 ) -> list[WindowResult]:
     result = search(
         network.decoder(encoded),
         initial_tokens(tokenizer, options, prompt, network.dims),
         n_windows,
-        strategy(temperature, tokenizer, options),
+        strategy(temperature, tokenizer, options, random),
         build_rules(tokenizer, options),
         tokenizer,
         sample_len(options, network.dims),
@@ -111,10 +116,15 @@ def _decode_at(
     ]
 
 
-def strategy(temperature: float, tokenizer: Tokenizer, options: TranscribeOptions) -> Strategy:
+def strategy(
+    temperature: float,
+    tokenizer: Tokenizer,
+    options: TranscribeOptions,
+    random: np.random.Generator,
+) -> Strategy:
     """Beams serve temperature 0 alone, `best_of` the others (transcribe.py:192-198)."""
     if temperature > 0:
-        return Sampling(tokenizer.eot, temperature, options.best_of or 1, options.seed)
+        return Sampling(tokenizer.eot, temperature, options.best_of or 1, random)
     if options.beam_size is not None:
         return BeamSearch(tokenizer.eot, options.beam_size, options.patience)
     return Sampling(tokenizer.eot)

@@ -138,6 +138,9 @@ class _Reader:
     heads: Heads
     clock: StageClock = field(default_factory=StageClock)
 
+    def __post_init__(self) -> None:
+        self._random = np.random.default_rng(self.options.seed)
+
     def open(self, waveform: Waveform) -> Recording:
         """Log-mel, speech and language of a recording, and the pieces it is read in."""
         with self.clock.stage("mel"):
@@ -196,7 +199,14 @@ class _Reader:
             ]
             encoded = self.network.encode(np.stack(mels))
         results = decode_windows(
-            self.network, encoded, len(batch), tokenizer, self.options, prompt, self.clock
+            self.network,
+            encoded,
+            len(batch),
+            tokenizer,
+            self.options,
+            prompt,
+            self._random,
+            self.clock,
         )
         heard = [
             _Heard(piece, window, result, *self._segments(result, window, tokenizer))

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from maxwhisper.checkpoint.schema import Heads
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.language import SpokenLanguage, detect_language
@@ -102,6 +104,7 @@ class NetworkListener:
         self.language = SpokenLanguage(code or "en", {})
         self._tokenizer = get_tokenizer(dims, language=code, task=task)
         self._history: History = new_history(self._tokenizer, self.options, dims)
+        self._random = np.random.default_rng(self.options.seed)
         self._last_speech_s = 0.0  # end of the last word remembered
 
     def hear(self, waveform: Waveform, seek: int) -> Hypothesis:
@@ -119,6 +122,7 @@ class NetworkListener:
             self._tokenizer,
             self.options,
             self._history.prompt(),
+            self._random,
             self.clock,
         )
         if is_silence(result, self.options):

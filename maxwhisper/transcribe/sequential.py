@@ -70,6 +70,9 @@ class Reading:
     segments: list[Segment] = field(default_factory=list)
     last_speech_s: float = 0.0  # end of the last word
 
+    def __post_init__(self) -> None:
+        self._random = np.random.default_rng(self.options.seed)
+
     def read(self, window: Window) -> tuple[list[Segment], int]:
         """Decode a window: its segments, now part of the reading, and the frame to read on from."""
         options, threshold_s = self.options, self.options.hallucination_silence_threshold
@@ -77,7 +80,7 @@ class Reading:
             encoded = self.network.encode(padded_window(self.mel, window)[None])
         prompt = self.history.prompt()
         (result,) = decode_windows(
-            self.network, encoded, 1, self.tokenizer, options, prompt, self.clock
+            self.network, encoded, 1, self.tokenizer, options, prompt, self._random, self.clock
         )
         if is_silence(result, options):
             return [], window.end

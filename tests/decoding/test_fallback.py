@@ -46,10 +46,13 @@ class Babbler:
         return self._logits()
 
 
-def decode(names, **changes):
+def decode(names, random=None, **changes):
     network = Babbler()
     options = TranscribeOptions(without_timestamps=True, **changes)
-    results = decode_windows(network, names, len(names), TOKENIZER, options, (), StageClock())
+    random = random or np.random.default_rng(options.seed)
+    results = decode_windows(
+        network, names, len(names), TOKENIZER, options, (), random, StageClock()
+    )
     return network, results
 
 
@@ -70,6 +73,21 @@ def test_silence_is_not_decoded_again():
     network, results = decode(["silent"], temperature=(0.0, 0.2), logprob_threshold=-0.3)
     assert network.decoded == [["silent"]]
     assert results[0].no_speech_prob > 0.6
+
+
+def test_windows_of_a_recording_draw_on_from_one_seed():
+    """Were each to begin with the seed, the same tokens would be favoured in all of them."""
+
+    def heard(random):
+        settings = {"temperature": 1.0, "logprob_threshold": None, "sample_len": 2}
+        return [decode(["vague"], random, **settings)[1][0].tokens for _ in range(6)]
+
+    def seeded():
+        return np.random.default_rng(7)
+
+    assert heard(seeded()) == heard(seeded())
+    assert len(set(heard(seeded()))) > 1
+    assert len(set(heard(None))) == 1, "as each begins with the seed of its options"
 
 
 def result(avg_logprob=-0.1, compression_ratio=1.0, no_speech_prob=0.0):
@@ -96,6 +114,7 @@ def test_what_counts_as_failed(figures, changes, failed):
 
 def test_beams_serve_temperature_zero_alone():
     options = TranscribeOptions(beam_size=5, best_of=4, temperature=(0.0, 0.5))
-    assert strategy(0.0, TOKENIZER, options).group_size == 5
-    assert strategy(0.5, TOKENIZER, options).group_size == 4
-    assert strategy(0.0, TOKENIZER, TranscribeOptions()).group_size == 1
+    random = np.random.default_rng(0)
+    assert strategy(0.0, TOKENIZER, options, random).group_size == 5
+    assert strategy(0.5, TOKENIZER, options, random).group_size == 4
+    assert strategy(0.0, TOKENIZER, TranscribeOptions(), random).group_size == 1

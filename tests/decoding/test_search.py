@@ -111,7 +111,7 @@ def test_a_full_context_stops_the_loop():
 
 
 def test_best_of_samples_every_window_several_times():
-    strategy = Sampling(TOKENIZER.eot, temperature=1.0, best_of=3)
+    strategy = Sampling(TOKENIZER.eot, 1.0, best_of=3, random=np.random.default_rng(0))
     decoder, result = search([[5, 6], [8]], strategy=strategy)
     assert [len(candidates) for candidates in result.candidates] == [3, 3]
     assert len(decoder.scripts) == 6
@@ -122,7 +122,7 @@ def test_sampling_draws_from_the_softmax_at_its_temperature():
     """Two tokens with logits 1 and 0: at t = 0.5 the first has probability 1 / (1 + exp(-2))."""
     logits = np.full((1, 100), -np.inf, np.float32)
     logits[0, 3], logits[0, 4] = 1.0, 0.0
-    strategy = Sampling(eot=99, temperature=0.5, seed=1)
+    strategy = Sampling(eot=99, temperature=0.5, random=np.random.default_rng(1))
     empty, zero = np.empty((1, 0), np.int64), np.zeros(1, np.float32)
     moves = [strategy.choose(logits, empty, zero) for _ in range(2000)]
     share = np.mean([move.sampled[0, 0] == 3 for move in moves])
@@ -137,7 +137,7 @@ def test_the_same_seed_draws_the_same():
     empty, zero = np.empty((2, 0), np.int64), np.zeros(2, np.float32)
 
     def draw(seed):
-        strategy = Sampling(eot=49, temperature=0.8, seed=seed)
+        strategy = Sampling(eot=49, temperature=0.8, random=np.random.default_rng(seed))
         return [strategy.choose(logits, empty, zero).sampled.tolist() for _ in range(5)]
 
     assert draw(3) == draw(3) != draw(4)

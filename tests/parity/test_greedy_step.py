@@ -18,6 +18,7 @@ from maxwhisper.tokenizer import get_tokenizer
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 BATCH = 8
+RANDOM = np.random.default_rng(0)
 
 
 class Twin:
@@ -109,7 +110,9 @@ def test_windows_are_those_of_the_twin(engine, tokenizer, changes, figure):
     results = []
     for each in (network, Twin(network)):
         encoded = network.encode(np.stack(mels))
-        results.append(decode_windows(each, encoded, 3, tokenizer, options, prompt, StageClock()))
+        results.append(
+            decode_windows(each, encoded, 3, tokenizer, options, prompt, RANDOM, StageClock())
+        )
     for got, want in zip(*results, strict=True):
         assert (got.tokens, got.text) == (want.tokens, want.text)
     errors = [abs(a.avg_logprob - b.avg_logprob) for a, b in zip(*results, strict=True)]
@@ -123,7 +126,7 @@ def test_no_token_left_is_the_same_error(engine, tokenizer):
     options = GREEDY.changed({"suppress_tokens": tuple(range(tokenizer.timestamp_begin))})
     for each in (Twin(network), network):
         with pytest.raises(OptionError, match="suppress_tokens must leave some"):
-            decode_windows(each, encoded, 1, tokenizer, options, (), StageClock())
+            decode_windows(each, encoded, 1, tokenizer, options, (), RANDOM, StageClock())
 
 
 def test_other_rules_stay_on_the_host(tokenizer):

@@ -184,11 +184,31 @@ def test_beams_and_batches_do_not_mix():
     waveforms = [speech([20] * 5), speech([30] * 5, first_number=50)]
     mels = [network.log_mel(waveform, 480_000)[:3000] for waveform in waveforms]
     encoded, options = network.encode(np.stack(mels)), FREE.changed({"beam_size": 3})
-    results = decode_windows(network, encoded, 2, tokenizer, options, (), StageClock())
+    random = np.random.default_rng(0)
+    results = decode_windows(network, encoded, 2, tokenizer, options, (), random, StageClock())
     for result, first in zip(results, (1, 50), strict=True):
         words = [WORDS.index(token) for token in result.tokens if token in WORDS[1:]]
         assert words == list(range(first, first + 5))
         assert 0 <= result.no_speech_prob <= 1
+
+
+def test_one_stream_of_random_numbers_for_all_windows(transcribe, monkeypatch):
+    """Begun anew in each window, it would favour the same tokens in all of them."""
+    drawn = []
+
+    def decoding(mode, plain=decode_windows):
+        def decode(*arguments):
+            drawn.append(arguments[-2])
+            return plain(*arguments)
+
+        monkeypatch.setattr(mode, "decode_windows", decode)
+
+    for mode in (sequential, batched):
+        decoding(mode)
+    monkeypatch.setattr(batched, "BATCH_SIZE", 1)
+    transcribe(HearingNetwork(), speech([20] * 100))
+    assert len(drawn) > 1
+    assert len({id(random) for random in drawn}) == 1
 
 
 def test_nan_logits_are_an_error(transcribe):

@@ -126,7 +126,7 @@ def theirs(script, content_frames, options, monkeypatch):
 
 
 def ours(script, content_frames, options, monkeypatch):
-    def decode_windows(network, encoded, n_windows, tokenizer, options, prompt, clock):
+    def decode_windows(network, encoded, n_windows, tokenizer, options, prompt, random, clock):
         tokens, avg_logprob, no_speech_prob, temperature = script.decode(prompt)
         return [WindowResult(tuple(tokens), "", avg_logprob, no_speech_prob, 1.0, temperature)]
 

@@ -81,7 +81,7 @@ class Script:
         self.windows, self.lengths_s, self.most = windows, lengths_s, most
         self.seen = []  # windows as they are encoded
 
-    def decode(self, network, encoded, n_windows, tokenizer, options, prompt, clock):
+    def decode(self, network, encoded, n_windows, tokenizer, options, prompt, random, clock):
         n = len(self.seen)
         assert n <= self.most, "no end in sight"
         return [self.windows[(n - row) % len(self.windows)] for row in range(n_windows)]
