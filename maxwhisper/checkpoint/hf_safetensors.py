@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from maxwhisper.checkpoint.schema import Array, Checkpoint, expected_tensors, make_checkpoint
+from maxwhisper.checkpoint.schema import (
+    Array,
+    Checkpoint,
+    expected_tensors,
+    make_checkpoint,
+    validate_dims,
+)
 from maxwhisper.dims import Dims
 from maxwhisper.errors import CheckpointError
 
@@ -105,7 +111,12 @@ def _dims(folder: Path) -> Dims:
             f"expected {', '.join(missing)} in {folder / 'config.json'}: is this a Whisper model? "
             f"(model_type is {config.get('model_type')!r})"
         )
-    return Dims(**{field: config[key] for field, key in CONFIG_KEYS.items()})
+    dims = Dims(**{field: config[key] for field, key in CONFIG_KEYS.items()})
+    try:
+        validate_dims(dims)  # before tensors are counted by them
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
+    return dims
 
 
 def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:

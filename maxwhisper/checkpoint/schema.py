@@ -8,6 +8,7 @@ openai-whisper's state-dict names, arrays are numpy. Who reads files is beside t
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ Array = npt.NDArray[np.floating]
 Heads = tuple[tuple[int, int], ...]  # (decoder layer, head) pairs
 
 N_VOCABS = (51_864, 51_865, 51_866)  # `.en`; v1 and v2; v3 and turbo
+LARGEST_DIM = 1_000_000  # far above any network's: beyond is damage
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,10 @@ def make_checkpoint(
 def validate_dims(dims: Dims) -> None:
     """Raise `CheckpointError` for dims that are no Whisper network's."""
     for field, value in dims.to_dict().items():
-        if type(value) is not int or not 1 <= value <= 1_000_000:
-            raise CheckpointError(f"expected dims.{field} to be a positive integer, got {value!r}")
+        if type(value) is not int or not 1 <= value <= LARGEST_DIM:
+            raise CheckpointError(
+                f"expected dims.{field} to be a whole number in 1..{LARGEST_DIM}, got {value!r}"
+            )
     if dims.n_vocab not in N_VOCABS:
         raise CheckpointError(
             f"expected a vocabulary of {N_VOCABS} tokens, got {dims.n_vocab}: this package has no "
@@ -209,15 +213,25 @@ def _checked_heads(dims: Dims, heads: Sequence[Sequence[int]] | None) -> Heads:
     if heads is None:
         last_half = range(dims.n_text_layer // 2, dims.n_text_layer)
         return tuple((layer, head) for layer in last_half for head in range(dims.n_text_head))
-    for pair in heads:
-        if len(pair) != 2 or not (
-            0 <= pair[0] < dims.n_text_layer and 0 <= pair[1] < dims.n_text_head
-        ):
+    pairs = heads if isinstance(heads, Sequence) else (heads,)
+    for pair in pairs:
+        if not _is_head(dims, pair):
             raise CheckpointError(
-                f"expected alignment heads (layer < {dims.n_text_layer}, head < "
-                f"{dims.n_text_head}), got {tuple(pair)}"
+                f"expected alignment heads as pairs (layer < {dims.n_text_layer}, head < "
+                f"{dims.n_text_head}), got {pair!r:.80}"
             )
-    return tuple((int(layer), int(head)) for layer, head in heads)
+    return tuple((int(layer), int(head)) for layer, head in pairs)
+
+
+def _is_head(dims: Dims, pair: Any) -> bool:
+    """Is it a (layer, head) of that network? A file may say anything."""
+    if not isinstance(pair, Sequence) or len(pair) != 2:
+        return False
+    limits = (dims.n_text_layer, dims.n_text_head)
+    return all(
+        isinstance(number, int) and 0 <= number < limit
+        for number, limit in zip(pair, limits, strict=True)
+    )
 
 
 def _digest(dims: Dims, heads: Heads, weights: Mapping[str, Array]) -> str:

@@ -123,6 +123,20 @@ def test_dims_that_disagree_with_the_file_are_reported(folder):
         load(folder)
 
 
+@pytest.mark.parametrize(("key", "value"), [("decoder_layers", "4"), ("encoder_layers", 10**9)])
+def test_dims_that_no_network_has_are_refused_before_anything_is_counted(folder, key, value):
+    edit_json(folder / "config.json", **{key: value})
+    with pytest.raises(CheckpointError, match=rf"config\.json: expected dims.*got {value!r}"):
+        load(folder)
+
+
+@pytest.mark.parametrize("heads", [5, [1, 2], [[0, "1"]], [[0.5, 1]], [[0, 1, 2]], [[1, 0]]])
+def test_alignment_heads_that_are_none_are_refused(folder, heads):
+    edit_json(folder / "generation_config.json", alignment_heads=heads)
+    with pytest.raises(CheckpointError, match="expected alignment heads"):
+        load(folder)
+
+
 @pytest.mark.parametrize(
     "damage", [lambda b: b[:100_000], lambda b: b"\xff" * 8 + b[8:], lambda b: b"", lambda b: b[:8]]
 )

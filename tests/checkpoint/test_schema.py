@@ -79,9 +79,9 @@ def test_other_dtypes_are_refused(v2):
         ({"n_vocab": 32_000}, "vocabulary"),
         ({"n_text_head": 3}, "n_text_head to divide 64"),
         ({"n_audio_state": 128}, "one width"),
-        ({"n_text_ctx": -1}, "positive integer"),
-        ({"n_mels": 80.0}, "positive integer"),
-        ({"n_audio_layer": 10**9}, "positive integer"),
+        ({"n_text_ctx": -1}, "whole number"),
+        ({"n_mels": 80.0}, "whole number"),
+        ({"n_audio_layer": 10**9}, "whole number"),
     ],
 )
 def test_impossible_dims_are_refused(v2, change, message):
