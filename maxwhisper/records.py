@@ -11,6 +11,8 @@ Types = tuple[type, ...]
 
 def check_fields(where: str, mapping: Mapping[str, Any], fields: Mapping[str, Types]) -> None:
     """Raise `ValueError` naming the first of `fields` that is missing or of another type."""
+    if not isinstance(mapping, Mapping):
+        raise ValueError(f"{where}: expected an object, got {mapping!r:.80}")
     for name, types in fields.items():
         if name not in mapping:
             raise ValueError(f"{where}: expected a field {name!r}, found none")

@@ -68,8 +68,9 @@ class Run:
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> "Run":
         """What `to_dict` wrote. Raises `ValueError` that names what is wrong."""
-        if mapping.get("schema") != SCHEMA:
-            raise ValueError(f"run.schema: expected {SCHEMA}, got {mapping.get('schema')!r}")
+        check_fields("run", mapping, {"schema": (int,)})
+        if mapping["schema"] != SCHEMA:
+            raise ValueError(f"run.schema: expected {SCHEMA}, got {mapping['schema']}")
         check_fields("run", mapping, _FIELDS)
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in mapping["options"].items()}
         try:

@@ -124,9 +124,10 @@ def test_a_record_becomes_a_page(tmp_path, capfd):
     assert "* v3: NOT RUN, no case at all" in text
     assert "2 clips of 2 s together, 1 to 2 cases each" in text
     assert "* `long.wav`: too long" in text
-    path.write_text("{}")
-    assert cli.main(["parity", "--report", str(path)]) == 1
-    assert "is no parity record: record: expected a field 'schema'" in capfd.readouterr().err
+    for damage, complaint in (("{}", "expected a field 'schema'"), ("3", "expected an object")):
+        path.write_text(damage)
+        assert cli.main(["parity", "--report", str(path)]) == 1
+        assert f"is no parity record: record: {complaint}" in capfd.readouterr().err
 
 
 def test_contradictory_records_are_refused():
@@ -149,6 +150,8 @@ def test_contradictory_records_are_refused():
         report.validate(good | {"cases": good["cases"] * 2})
     with pytest.raises(ValueError, match="at least one case"):
         report.validate(good | {"cases": []})
+    with pytest.raises(ValueError, match=r"clips\.clip\.wav: expected an object, got None"):
+        report.validate(good | {"clips": {"clip.wav": None}})
     with pytest.raises(ValueError, match="expected schema"):
         report.validate(good | {"schema": 99})
 

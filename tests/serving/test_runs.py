@@ -174,10 +174,11 @@ def test_times_that_do_not_fit_the_segments_are_refused():
         Run.from_dict(mapping)
 
 
-def test_half_a_file_is_no_run(store):
+@pytest.mark.parametrize("damage", [lambda text: text[:200], lambda _: "[]", lambda _: "3"])
+def test_half_a_file_is_no_run_nor_is_other_json(store, damage):
     run = kept(store)
     path = record(store, run)
-    path.write_text(path.read_text()[:200])
+    path.write_text(damage(path.read_text()))
     with pytest.raises(RunNotFound, match="cannot be read"):
         store.load(run.id)
 
