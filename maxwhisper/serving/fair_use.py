@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from maxwhisper.errors import MaxWhisperError, OptionError
@@ -87,7 +87,7 @@ class FairUse:
             used = sum(each for _, each in spent)
             # Whoever has spent nothing may ask for anything the page allows at all.
             if spent and used + amount > most:
-                wait_minutes = math.ceil((spent[0][0] + HOUR_S - now) / 60)
+                wait_minutes = math.ceil((_enough_at(spent, used + amount - most) - now) / 60)
                 raise TooMuch(
                     f"This page is shared: {most:g} {what} an hour for each visitor. You had "
                     f"{used:.3g} and ask for {amount:.3g} more: come back in {wait_minutes} "
@@ -102,6 +102,15 @@ class FairUse:
                 spent.popleft()
             if not spent:
                 del self._spent[key]
+
+
+def _enough_at(spent: Sequence[tuple[float, float]], excess: float) -> float:
+    """When so much of what was spent, the oldest first, is an hour old; all of it at the latest."""
+    for when, amount in spent:
+        excess -= amount
+        if excess <= 0:
+            return when + HOUR_S
+    return spent[-1][0] + HOUR_S
 
 
 def _is_here(visitor: str) -> bool:

@@ -30,6 +30,19 @@ def test_minutes_are_counted_for_each_visitor_and_come_back():
         fair.hear(ANNA, 1)
 
 
+@pytest.mark.parametrize(("seconds", "minutes"), [(60, 50), (300, 50), (301, 60), (6000, 60)])
+def test_who_comes_back_when_told_to_is_let_in(seconds, minutes):
+    clock = Clock()
+    fair = FairUse(Limits(minutes=10), clock)
+    fair.hear(ANNA, 300)
+    clock.now += 600
+    fair.hear(ANNA, 300)
+    with pytest.raises(TooMuch, match=f"come back in {minutes} minutes"):
+        fair.hear(ANNA, seconds)
+    clock.now += 60 * minutes
+    fair.hear(ANNA, seconds)
+
+
 def test_what_the_page_allows_at_all_may_be_asked_for_once():
     fair = FairUse(Limits(minutes=10), Clock())
     fair.hear(ANNA, 5 * 600)  # five rounds of ten minutes
