@@ -12,6 +12,7 @@ from typing import Literal
 from maxwhisper.palette import colour
 from maxwhisper.serving.status import Status
 from maxwhisper.ui.scores import Score
+from maxwhisper.ui.sound import clock
 
 Phase = Literal["idle", "waiting", "running", "done", "refused", "stopped"]
 _UNKNOWN = "–"
@@ -67,7 +68,7 @@ def _text(lane: Lane) -> str:
         return f'<p class="empty">{_EMPTY[lane.phase]}</p>'
     shown, budget = [], _MAX_SHOWN_CHARACTERS
     for start_s, text in lane.texts:
-        shown.append(f"<p><time>{_clock(start_s)}</time> {html.escape(text.strip()[:budget])}</p>")
+        shown.append(f"<p><time>{clock(start_s)}</time> {html.escape(text.strip()[:budget])}</p>")
         budget -= len(text)
         if budget <= 0:
             shown.append('<p class="empty">the rest is not shown</p>')
@@ -132,7 +133,3 @@ def _word_errors(score: Score | None) -> str:
         f"{errors.substitutions} substituted, {errors.deletions} deleted, "
         f"{errors.insertions} inserted, of {errors.n_words} words"
     )
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"

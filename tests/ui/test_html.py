@@ -33,6 +33,10 @@ def test_lane_shows_a_dash_before_and_a_range_after():
     assert "<dd>3 <small>1.00–4.00 s</small></dd>" in lane
 
 
+def test_no_lane_shows_sixty_seconds():
+    assert "<time>1:00.0</time>" in lane_html(Lane("maxwhisper", "done", texts=[(59.96, "x")]))
+
+
 def test_lane_without_speech_says_so_and_a_flood_is_cut():
     assert "No speech found." in lane_html(Lane("maxwhisper", "done"))
     flood = lane_html(Lane("maxwhisper", "done", texts=[(0.0, "x" * 15_000)] * 100))
