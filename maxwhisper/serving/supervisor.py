@@ -12,7 +12,6 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import NoReturn
@@ -240,12 +239,10 @@ class EngineProcess:
                 self._device_lock.release()
         except (EOFError, OSError):  # died; `_may_restart` decides
             return False
-        if not isinstance(warm, messages.Warm):
+        if not isinstance(warm, messages.Warm) or self._wanted.is_set():
             return False
-        self._set("ready", "")
-        self._status = replace(
-            self._status, info=loaded.info, cold_s=warm.cold_s, warm_s=warm.warm_s
-        )
+        # At once: whoever sees "ready" sees what it runs.
+        self._status = Status("ready", "", self._model, loaded.info, warm.cold_s, warm.warm_s)
         return True
 
     def _ask(self, command: messages.Command, timeout_s: float) -> messages.Event | None:
