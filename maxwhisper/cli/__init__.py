@@ -1,10 +1,10 @@
 """The command line: `python -m maxwhisper transcribe | live | selftest | bench | profile | parity |
 compile | models`.
 
-Standard output carries the answer and nothing else: with `--json` one JSON document, without it
-text for people. Progress, warnings and whatever libraries print go to standard error. Exit codes:
-0 done, 1 an error (one line on standard error says which) or a failed check, 2 a wrong command
-line. Nothing heavy is imported before a command runs, so that `--help` is instant.
+Standard output carries the answer and nothing else: with `--json` one JSON document, of `live` one
+a line; without it text for people. Progress, warnings and whatever libraries print go to standard
+error. Exit codes: 0 done, 1 an error (one line on standard error says which) or a failed check, 2 a
+wrong command line. Nothing heavy is imported before a command runs, so that `--help` is instant.
 """
 
 import argparse

@@ -1,6 +1,7 @@
-"""What the smaller commands do: parsed arguments and the answer stream in, an exit code out.
+"""`selftest`, `compile` and `models`: parsed arguments and the answer stream in, an exit code out.
 
-Engines are known only through the `Engine` protocol. Heavy packages are imported inside functions.
+`transcribe` and `live` load their engine as these do. Engines are known only through the `Engine`
+protocol. Heavy packages are imported inside functions.
 """
 
 import argparse

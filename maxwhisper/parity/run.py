@@ -3,7 +3,7 @@
 In: subjects, clips, a way to load engines, perhaps an earlier record to go on with. Out: what
 `report.validate` accepts. A difference is explained when the reference itself gives our answer to
 samples that differ by a rounding error: then two choices were as good as equal, and either is
-right. Everything else is ours to mend.
+right; or when it is a bug of the reference's, named. Everything else is ours to mend.
 """
 
 import time
