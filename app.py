@@ -73,9 +73,10 @@ def serve(arguments: argparse.Namespace) -> None:
     """Start everything, wait for a signal, end everything. Raises `OSError` where the port is taken
     and `MaxWhisperError` for an impossible setting."""
     # Imported here, not above: every engine's process imports this file again when it starts.
-    from maxwhisper import machine, selftest
+    from maxwhisper import machine
     from maxwhisper.engine import ENGINES, OURS
     from maxwhisper.paths import cache_root
+    from maxwhisper.selftest.catalog import CATALOG
     from maxwhisper.serving.fair_use import FairUse, Limits
     from maxwhisper.serving.live import LiveDesk
     from maxwhisper.serving.live_routes import live_route
@@ -109,7 +110,7 @@ def serve(arguments: argparse.Namespace) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
     try:
-        page = build_page(pool, examples, selftest.catalog(), uploads, hardware, runs, desk, fair)
+        page = build_page(pool, examples, CATALOG, uploads, hardware, runs, desk, fair)
         address = serve_page(
             page,
             uploads,

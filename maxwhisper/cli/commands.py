@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 
 def selftest(args: argparse.Namespace, out: TextIO) -> int:
-    from maxwhisper.selftest import catalog
+    from maxwhisper.selftest.catalog import CATALOG
 
     if args.list:
-        checks = [
-            {"name": name, "group": group, "about": about} for name, group, about in catalog()
-        ]
-        answer(out, args.json, {"checks": checks}, [f"{c['name']}: {c['about']}" for c in checks])
+        checks = [check._asdict() for check in CATALOG]
+        lines = [f"{check.name}: {check.about}" for check in CATALOG]
+        answer(out, args.json, {"checks": checks}, lines)
         return 0
     from maxwhisper.selftest.checks import run_checks
 

@@ -4,11 +4,12 @@ Imports nothing heavy. `checks.py` holds one function for each name here; a test
 equal.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class CheckInfo:
+class CheckInfo(NamedTuple):
+    """One check, in the order they run."""
+
     name: str
     group: str
     about: str  # one sentence: what is compared with what

@@ -17,6 +17,7 @@ from maxwhisper.serving.fair_use import Limits
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.run import Run
 from maxwhisper.serving.runs import RunStore
+from maxwhisper.serving.turns import MAX_WAITING
 from maxwhisper.serving.uploads import KEPT_IN_MEMORY, MAX_AUDIO_S, MAX_FILE_MB, TIME_TO_LIVE_S
 from maxwhisper.ui.diagram import diagram_svg
 from maxwhisper.ui.examples import Example
@@ -169,7 +170,7 @@ def _pairs(values: Mapping[str, Any]) -> str:
 def _limits(about: About) -> list[str]:
     return [
         f"{MAX_AUDIO_S / 60:.0f} minutes and {MAX_FILE_MB} MB a recording; one run at a time, "
-        "eight may wait.",
+        f"{MAX_WAITING} may wait.",
         *_shares(about.limits),
         f"Models on offer: {', '.join(about.models)}.",
         "No speaker labels, no addresses to fetch, no batch of files.",

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from maxwhisper.errors import OptionError
-from maxwhisper.selftest import catalog, checks
+from maxwhisper.selftest import checks
+from maxwhisper.selftest.catalog import CATALOG
 from maxwhisper.selftest.checks import FUNCTIONS, run_checks
 from maxwhisper.whisper import Whisper
 
-NAMES = [name for name, _, _ in catalog()]
+NAMES = [check.name for check in CATALOG]
 REQUIRED = {
     "log-mel",
     "tokenizer",
