@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from maxwhisper.cli.commands import load_engine
 from maxwhisper.cli.flags import options_from, stream_options_from
@@ -24,6 +25,8 @@ from maxwhisper.writers import clock_time
 
 if TYPE_CHECKING:
     from maxwhisper.transcribe.stream import Update
+
+Samples = Waveform | npt.NDArray[np.int16]  # what a stream is fed with
 
 STDIN = "-"
 CHUNK_SAMPLES = SAMPLE_RATE // 10  # 0.1 s
@@ -112,7 +115,7 @@ def live(args: argparse.Namespace, out: TextIO) -> int:
     return 0
 
 
-def _chunks(file: str) -> Iterator[Waveform]:
+def _chunks(file: str) -> Iterator[Samples]:
     """A recording in chunks of 0.1 s, or standard input's s16le samples, mono, 16 kHz."""
     if file == STDIN:
         return _from_pcm(sys.stdin.buffer)
@@ -123,7 +126,7 @@ def _chunks(file: str) -> Iterator[Waveform]:
     return (waveform[start : start + CHUNK_SAMPLES] for start in starts)
 
 
-def _from_pcm(stream: BinaryIO) -> Iterator[Waveform]:
+def _from_pcm(stream: BinaryIO) -> Iterator[Samples]:
     while data := stream.read(CHUNK_SAMPLES * BYTES_PER_SAMPLE):
         n_whole = len(data) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE
         if n_whole < len(data):  # reads are whole until the end

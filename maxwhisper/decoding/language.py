@@ -38,8 +38,9 @@ def require_languages(dims: Dims) -> None:
         )
 
 
-def detect_language(network: Network, encoded: Any, tokenizer: Tokenizer) -> dict[str, float]:
-    """Probability of every language code for one encoded window, in vocabulary order.
+def detect_language(network: Network, encoded: Any, tokenizer: Tokenizer) -> SpokenLanguage:
+    """The likeliest language of one encoded window, with the probability of every code in
+    vocabulary order.
 
     Softmax over language tokens only. Raises `OptionError` for an English-only network.
     """
@@ -48,8 +49,9 @@ def detect_language(network: Network, encoded: Any, tokenizer: Tokenizer) -> dic
     logits = network.decoder(encoded).prefill(sot, [0])[0, 0]
     scores = logits[list(tokenizer.all_language_tokens)].astype(np.float64)
     powers = np.exp(scores - scores.max())
-    probabilities = (powers / powers.sum()).tolist()
-    return dict(zip(tokenizer.all_language_codes, probabilities, strict=True))
+    shares = (powers / powers.sum()).tolist()
+    probabilities = dict(zip(tokenizer.all_language_codes, shares, strict=True))
+    return SpokenLanguage(max(probabilities, key=probabilities.__getitem__), probabilities)
 
 
 def vote(
@@ -68,10 +70,8 @@ def vote(
     found: list[SpokenLanguage] = []
     for start in range(0, min(content_frames, n_windows * N_FRAMES), N_FRAMES):
         encoded = network.encode(mel[start : start + N_FRAMES][None])
-        probabilities = detect_language(network, encoded, tokenizer)
-        code = max(probabilities, key=probabilities.__getitem__)
-        found.append(SpokenLanguage(code, probabilities))
-        if threshold is not None and probabilities[code] > threshold:
+        found.append(detect_language(network, encoded, tokenizer))
+        if threshold is not None and found[-1].probability > threshold:
             return found[-1]
     votes = Counter(language.code for language in found)
-    return max(found, key=lambda each: (votes[each.code], each.probabilities[each.code]))
+    return max(found, key=lambda each: (votes[each.code], each.probability))

@@ -9,9 +9,10 @@ import numpy as np
 from max.driver import CPU, Buffer
 from max.dtype import DType
 
+from maxwhisper.checkpoint.schema import Array
 from maxwhisper.decoding.protocols import Float32
 from maxwhisper.runtime.device import Placement
-from maxwhisper.runtime.weights import Array, is_float32, meets_few_rows
+from maxwhisper.runtime.weights import is_float32, meets_few_rows
 
 
 def weight_buffers(arrays: Mapping[str, Array], placement: Placement) -> dict[str, Buffer]:

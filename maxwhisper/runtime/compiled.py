@@ -14,6 +14,7 @@ from max import driver
 from max.dtype import DType
 from max.engine import CompiledModel, InferenceSession
 
+from maxwhisper.checkpoint.schema import Array
 from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import ArtifactError, DeviceError
@@ -30,7 +31,7 @@ from maxwhisper.runtime.artifacts import (
     unpack,
 )
 from maxwhisper.runtime.device import CPU_CLASSES, Placement, choose, cpu_classes, gpu_placement
-from maxwhisper.runtime.weights import Array, fits_float16, graph_weights
+from maxwhisper.runtime.weights import fits_float16, graph_weights
 
 PROGRESS_EVERY_S = 2.0
 

@@ -7,16 +7,14 @@ bias in Whisper; the fused form gives it zeros.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from maxwhisper.checkpoint.schema import Array
+from maxwhisper.decoding.protocols import Float32
 from maxwhisper.dims import Dims
 from maxwhisper.mel import dft_basis
 
-Array = npt.NDArray[np.floating[Any]]
-Float32 = npt.NDArray[np.float32]
 _FLOAT32_PARTS = ("_ln.", ".ln.", ".ln_post.")  # layer norms compute in float32
 
 
@@ -45,9 +43,7 @@ def fits_float16(laid_out: Mapping[str, Array]) -> bool:
         )
 
 
-def graph_weights(
-    dims: Dims, weights: Mapping[str, npt.NDArray[Any]], on_host: bool
-) -> dict[str, Array]:
+def graph_weights(dims: Dims, weights: Mapping[str, Array], on_host: bool) -> dict[str, Array]:
     """Arrays under the names of `graphs/`, float32 but for the decoder's matrices on a CPU, which
     keep their type; the caller casts to a device's precision."""
     layout = _Layout(weights, on_host)
@@ -75,7 +71,7 @@ def graph_weights(
 class _Layout:
     """Takes the modules of a checkpoint, each as its graph wants it, into `arrays`."""
 
-    def __init__(self, weights: Mapping[str, npt.NDArray[Any]], on_host: bool) -> None:
+    def __init__(self, weights: Mapping[str, Array], on_host: bool) -> None:
         self.arrays: dict[str, Array] = {}
         self._weights = weights
         self._on_host = on_host

@@ -152,10 +152,10 @@ class NetworkListener:
 
     def _detect_language(self, encoded: Any) -> None:
         with self.clock.stage("language"):
-            probabilities = detect_language(self.network, encoded, self._tokenizer)
-        code = max(probabilities, key=probabilities.__getitem__)
-        self.language = SpokenLanguage(code, probabilities)
-        self._tokenizer = get_tokenizer(self.network.dims, language=code, task=self.options.task)
+            self.language = detect_language(self.network, encoded, self._tokenizer)
+        self._tokenizer = get_tokenizer(
+            self.network.dims, language=self.language.code, task=self.options.task
+        )
 
     def _with_words(self, segments: list[Segment], encoded: Any, window: Window) -> list[Segment]:
         with self.clock.stage("words"):

@@ -32,11 +32,12 @@ def test_probabilities(n_vocab, n_languages):
     network = OneLanguage(n_vocab, token=0)
     tokenizer = get_tokenizer(network.dims)
     network.token = tokenizer.to_language_token("de")
-    probabilities = detect_language(network, None, tokenizer)
-    assert len(probabilities) == n_languages
-    assert sum(probabilities.values()) == pytest.approx(1)
-    assert max(probabilities, key=probabilities.get) == "de"
-    assert probabilities["de"] == pytest.approx(np.exp(5) / (np.exp(5) + n_languages - 1))
+    spoken = detect_language(network, None, tokenizer)
+    assert list(spoken.probabilities) == list(tokenizer.all_language_codes)
+    assert len(spoken.probabilities) == n_languages
+    assert sum(spoken.probabilities.values()) == pytest.approx(1)
+    assert spoken.code == "de"
+    assert spoken.probability == pytest.approx(np.exp(5) / (np.exp(5) + n_languages - 1))
 
 
 def test_english_only_networks_refuse():

@@ -59,8 +59,8 @@ def test_tiny_with_timestamps(official, recording):
 def test_tiny_detects_english(official, recording):
     engine = official("tiny")
     encoded = encode(engine, recording(LS))
-    probabilities = detect_language(engine.network, encoded, get_tokenizer(engine.dims))
-    assert probabilities["en"] == pytest.approx(0.9947282671928406, abs=1e-4)
+    spoken = detect_language(engine.network, encoded, get_tokenizer(engine.dims))
+    assert spoken.probabilities["en"] == pytest.approx(0.9947282671928406, abs=1e-4)
 
 
 def test_tiny_window_figures(official, recording):

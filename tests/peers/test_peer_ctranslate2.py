@@ -55,8 +55,8 @@ def test_two_beams_hear_the_words(official, recording, model, clip, without_time
 def test_tiny_is_sure_of_english(official, recording, clip):
     engine = official("tiny")
     encoded = encode(engine, recording(CLIPS[clip]), silence=False)
-    probabilities = detect_language(engine.network, encoded, get_tokenizer(engine.dims))
-    assert probabilities["en"] > 0.9
+    spoken = detect_language(engine.network, encoded, get_tokenizer(engine.dims))
+    assert spoken.probabilities["en"] > 0.9
 
 
 def test_a_prefix_is_gone_on_from(official, recording):
