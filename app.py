@@ -14,7 +14,7 @@ from pathlib import Path
 EXAMPLES = Path(__file__).parent / "examples" / "clips"
 RECORDED = Path(__file__).parent / "results" / "races"
 # A Space's proxies have private addresses. Each adds to X-Forwarded-For whom it heard from: the
-# last address there that is none of theirs is the visitor, whatever he wrote there himself.
+# last address there that is none of theirs is the visitor's, whatever else was written there.
 SPACE_PROXIES = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
 # Read when gradio is imported, and when its queue is made. It sums up its last 10,000 events after
 # every one of them, for a statistics page that is off here: 6 ms of processor beside a race.

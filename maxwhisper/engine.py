@@ -60,9 +60,9 @@ class Engine(Protocol):
     ) -> Transcript:
         """Transcribe `waveform` (float32, mono, 16 kHz).
 
-        `on_segment` is called with each segment as soon as it is final. With a `batch_size`, so
-        many windows are decoded together. `vad`: is speech looked for first, and how? If not said,
-        only in batches. Raises `OptionError` for what this engine cannot honour.
+        `on_segment` is called with each segment as soon as it is final. With a `batch_size`, that
+        many windows are decoded together. With `vad` (True, or how) only speech is read, which is
+        the default in batches. Raises `OptionError` for what this engine cannot honour.
         """
         ...
 

@@ -80,9 +80,9 @@ class Whisper:
         """Transcribe a file, its bytes, or float32 mono 16 kHz samples.
 
         `options` and keyword `changes` are fields of `TranscribeOptions`. Windows follow one
-        another as in openai-whisper; with a `batch_size`, so many are decoded together. `vad`: is
-        speech looked for first, so that nothing else is read? If not said, only in batches.
-        Without them every stretch of speech is read as a clip of its own: docs/options.md says why.
+        another as in openai-whisper; with a `batch_size`, that many are decoded together. With
+        `vad` (True, or how) only speech is read, which is the default in batches. Window after
+        window, each stretch of it is then a clip of its own: docs/options.md says why.
         `timings` of the result are seconds per stage, `audio` (reading and resampling a file) among
         them, and `total` for all of it. Raises `AudioError` for a recording that cannot be read,
         `OptionError` for an option that cannot be honoured, `EngineUnavailable` where what `vad`
@@ -186,8 +186,8 @@ class Whisper:
         """Live transcription: `feed` it samples as they come, then `finish` it.
 
         `options` and `changes` as in `transcribe`; `how` says how audio is cut up and speech
-        looked for. One stream at a time, and no `transcribe` in between feeds from another thread.
-        Raises as `transcribe`.
+        looked for. One stream at a time, and nothing else of this model in another thread
+        meanwhile. Raises as `transcribe`.
         """
         options = _options(options, changes)
         check_value("how", how, StreamOptions | None)

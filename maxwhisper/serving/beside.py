@@ -1,4 +1,4 @@
-"""Work done beside whoever watches it, so that he may stop it and need not wait for it.
+"""Work done beside whoever watches it, who may stop it and need not wait for it.
 
 In: work that emits its steps, and the flag that stops it. Out: the steps, in order. Must not know
 what the work is.

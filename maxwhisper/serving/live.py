@@ -208,7 +208,7 @@ class LiveDesk:
 
     def open(self, owner: str, options: TranscribeOptions, token: str = "") -> LiveSession:
         """A new session; an earlier one of the same visitor ends. `token` is the secret that lets
-        his microphone in. Raises `EngineUnavailable` while somebody else is live, `OptionError` for
+        the microphone in. Raises `EngineUnavailable` while somebody else is live, `OptionError` for
         impossible options."""
         options.validate()
         with self._lock:

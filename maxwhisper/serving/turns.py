@@ -12,7 +12,7 @@ from maxwhisper.serving.fair_use import FairUse, TooMuch
 from maxwhisper.serving.status import Cancelled, RunCancelled
 
 MAX_WAITING = 8  # races of all visitors; the next visitor is told to come back
-LOOK_S = 0.25  # how often who waits is told his place, and may stop
+LOOK_S = 0.25  # how often who waits is told the place in line, and may stop
 
 
 class Turns:

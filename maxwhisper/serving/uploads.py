@@ -147,7 +147,7 @@ class Uploads:
             self._decoded.pop(path, None)
 
     def adopt(self, path: str | Path) -> Path:
-        """A visitor's own name of his upload: gradio gives all who send the same file one path, and
+        """A visitor's own name of an upload: gradio gives all who send the same file one path, and
         none of them may delete it for the others. Raises `AudioError` as `check_inside` does, and
         for what is no recording by its first bytes: a visitor need not run it to be told."""
         shared = self.check_inside(path)

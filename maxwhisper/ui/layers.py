@@ -83,7 +83,7 @@ def layers_section(pool: EnginePool, uploads: Uploads, examples: Sequence[Exampl
 
 
 def _own_recording(uploads: Uploads) -> tuple[gr.Audio, gr.State]:
-    """Where a visitor gives a recording, and the path under which it is his alone."""
+    """Where a visitor gives a recording, and the path under which nobody else has it."""
     own = gr.Audio(
         sources=["upload", "microphone"],
         type="filepath",  # with format=None: untouched, decoded by us alone

@@ -175,7 +175,7 @@ def _until_over(desk: LiveDesk, owner: str, session: LiveSession) -> Iterator[Sh
 
 def _shown(desk: LiveDesk, owner: str, session: LiveSession) -> Shown:
     """The text, and Stop as long as there is anything to stop; of a later session of the same
-    visitor, if he has begun anew."""
+    visitor, where there is one."""
     current = desk.of(owner) or session
     return live_html(current.view), gr.Button(interactive=not current.is_complete)
 

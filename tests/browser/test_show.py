@@ -170,7 +170,7 @@ def test_keys_work_and_never_while_typing(open_show):
     assert page.evaluate("() => document.documentElement.className").count("stage") == 0
     assert page.locator("#reference textarea").input_value() == "f?4"
     outline = page.locator("#reference textarea").evaluate("e => getComputedStyle(e).outlineStyle")
-    assert outline == "solid", "who has no mouse sees where he is"
+    assert outline == "solid", "who has no mouse sees where the focus is"
 
 
 def test_stage_and_address_fit_and_read(open_show):

@@ -31,7 +31,7 @@ def send(uploads, name="voice.wav", seconds=0.5):
 
 
 def upload(uploads, *args, **kwargs):
-    """The visitor's own name of what he sent."""
+    """The visitor's own name of what was sent."""
     return uploads.adopt(send(uploads, *args, **kwargs))
 
 
@@ -136,7 +136,7 @@ def test_what_is_surely_no_recording_is_refused_before_it_is_run(uploads):
     with pytest.raises(AudioError, match="got a PDF document: choose another file") as caught:
         uploads.adopt(sent)
     assert caught.value.code == "not_audio"
-    assert list(uploads.root.iterdir()) == [sent], "no name of his own"
+    assert list(uploads.root.iterdir()) == [sent], "no name of their own"
 
 
 def test_recording_shorter_than_a_word_is_refused(uploads):

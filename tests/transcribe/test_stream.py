@@ -246,7 +246,7 @@ def test_what_was_committed_outlives_the_network():
     with pytest.raises(NumericError):
         stream.feed(samples)
     buffer = stream._unread.copy()
-    samples[:] = 0  # the caller may use his array again
+    samples[:] = 0  # the caller may use the array again
     np.testing.assert_array_equal(stream._unread, buffer)
     for act in (stream.finish, lambda: stream.feed(ramp(0)), stream.finish):
         with pytest.raises(NumericError):

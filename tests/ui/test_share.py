@@ -1,4 +1,4 @@
-"""The QR code: of the address the visitor came by, and of nothing else he sends."""
+"""The QR code: of the address the visitor came by, and of nothing else that was sent."""
 
 import pytest
 
