@@ -23,12 +23,17 @@ def live_route(desk: LiveDesk) -> Route:
         pcm, rate = await request.body(), request.query_params.get("rate", "")
         try:
             if pcm and not session.is_over:
-                session.hear(pcm, int(rate) if rate.isdecimal() else 0)
+                session.hear(pcm, _hertz(rate))
         except AudioError as error:
             session.stop(str(error))
         return _say("over" if session.is_complete else "listening")
 
     return Route("/live/{token}", hear, methods=["POST"])
+
+
+def _hertz(text: str) -> int:
+    """A rate; 0, which is refused in words, for what is no number or far too long for one."""
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 def _say(word: str) -> Response:

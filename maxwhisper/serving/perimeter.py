@@ -59,8 +59,11 @@ class Perimeter:
         self._fair = fair
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # a WebSocket: the page has none
+            await send({"type": "websocket.close"})
             return
         try:
             guarded = await self._admit(scope, receive)

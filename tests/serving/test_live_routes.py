@@ -6,12 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving.fair_use import FairUse, Limits
 from maxwhisper.serving.live import LiveDesk
 from maxwhisper.serving.live_routes import live_route
+from maxwhisper.serving.microphone import Microphone
 from maxwhisper.serving.perimeter import MAX_SOUND_BYTES, Perimeter
 from maxwhisper.serving.ready import ready_route
 from maxwhisper.serving.status import Status
@@ -66,6 +69,27 @@ def test_perimeter_bounds_what_comes_in(tmp_path, path, size, status):
     desk = SimpleNamespace(by_token=lambda token: SimpleNamespace(is_over=True, is_complete=True))
     web = client(tmp_path, live_route(desk))
     assert web.post(path, content=b"\0" * size).status_code == status
+
+
+@pytest.mark.parametrize("rate", ["", "fast", "-1", "9" * 5000])
+def test_a_rate_that_is_none_ends_the_session_in_words(tmp_path, rate):
+    ended = []
+    session = SimpleNamespace(
+        is_over=False, is_complete=True, hear=Microphone().samples, stop=ended.append
+    )
+    desk = SimpleNamespace(by_token=lambda token: session)
+    url = f"/live/{uuid.uuid4()}"
+    client(tmp_path, live_route(desk)).post(url, params={"rate": rate}, content=SECOND)
+    assert "expected a sample rate of" in ended[0]
+
+
+def test_no_websocket_gets_past_the_perimeter(tmp_path):
+    async def greet(socket):
+        await socket.accept()
+
+    web = client(tmp_path, WebSocketRoute("/", greet))
+    with pytest.raises(WebSocketDisconnect), web.websocket_connect("/"):
+        pass
 
 
 @pytest.mark.parametrize(
