@@ -21,7 +21,7 @@ from max import driver
 
 from maxwhisper.checkpoint.download import sha256_of
 from maxwhisper.dims import Dims
-from maxwhisper.errors import ArtifactError
+from maxwhisper.errors import ArtifactError, OutputError
 from maxwhisper.paths import cache_root, make_folder
 from maxwhisper.runtime.device import Placement
 
@@ -93,7 +93,17 @@ def sound_artifact(folder: Path, key: ArtifactKey) -> Path:
 
 def store(write: Callable[[str], object], folder: Path, key: ArtifactKey) -> None:
     """`write` a .mef to the path it is given, then its manifest beside it: a crash in between
-    leaves nothing that is trusted."""
+    leaves nothing that is trusted. Raises `OutputError` where the disk is full."""
+    try:
+        _store(write, folder, key)
+    except OSError as error:
+        raise OutputError(
+            f"compiled graphs cannot be kept in {folder}: {error.strerror or error}; make room, or "
+            "choose another folder by MAXWHISPER_CACHE"
+        ) from error
+
+
+def _store(write: Callable[[str], object], folder: Path, key: ArtifactKey) -> None:
     handle, temporary = tempfile.mkstemp(dir=folder, suffix=".mef")
     os.close(handle)
     try:

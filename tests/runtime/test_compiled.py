@@ -16,7 +16,7 @@ from maxwhisper.checkpoint import bundled
 from maxwhisper.checkpoint.download import sha256_of
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.dims import Dims
-from maxwhisper.errors import ArtifactError, DeviceError
+from maxwhisper.errors import ArtifactError, DeviceError, OutputError
 from maxwhisper.runtime import artifacts, compiled, device, probe
 from maxwhisper.runtime.device import choose, cpu_classes
 from maxwhisper.whisper import create_engine
@@ -62,6 +62,16 @@ def load(engine, cache, monkeypatch):
     lines = []
     load.lines = lines
     return load
+
+
+def test_a_full_disk_is_said_in_words_and_leaves_nothing(tmp_path):
+    def full(path):
+        raise OSError(28, "No space left on device", path)
+
+    key = artifacts.artifact_key(bundled.DIMS, choose("cpu"))
+    with pytest.raises(OutputError, match=f"kept in {tmp_path}: No space left .*CACHE"):
+        artifacts.store(full, tmp_path, key)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sound_artifact_is_used(load):
