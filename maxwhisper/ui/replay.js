@@ -4,7 +4,7 @@ const GOOD_LENGTH_S = 8; // of a replay: the speed that comes nearest to it is c
 const PLACES = ['1st', '2nd', '3rd'];
 const find = selector => element.querySelector(selector);
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
-let race = null, now = 0, playing = false, last = 0;
+let race = null, now = 0, playing = false, last = 0, frame = 0;
 
 function begin() {
   const root = find('.replay');
@@ -55,7 +55,7 @@ function tick(at) {
   now = Math.min(race.end_s, now + (at - last) / 1000 * find('.speed').value);
   last = at;
   draw();
-  if (now < race.end_s) requestAnimationFrame(tick);
+  if (now < race.end_s) frame = requestAnimationFrame(tick);
   else { playing = false; draw(); }
 }
 
@@ -64,7 +64,8 @@ function play(from) {
   playing = true;
   last = performance.now();
   find('.unseen').textContent = '';
-  requestAnimationFrame(tick);
+  cancelAnimationFrame(frame); // from the start while it plays: one clock, not two
+  frame = requestAnimationFrame(tick);
 }
 
 element.addEventListener('click', event => {

@@ -58,6 +58,24 @@ def test_replay_starts_all_together_and_ends_as_recorded(open_page, kept):
     assert page.locator("#replay i").count() == 3, "no markup from a transcript, only the bars"
 
 
+def test_replay_from_the_start_again_and_again_keeps_one_clock(open_page, kept):
+    page = open_run(open_page, kept)
+    page.get_by_label("Speed").select_option("0.25")
+    again = page.get_by_role("button", name="From the start")
+    for _ in range(5):
+        again.click()
+    asked, drawn = page.evaluate(
+        """async () => {
+          const frame = window.requestAnimationFrame.bind(window);
+          let asked = 0;
+          window.requestAnimationFrame = then => { asked += 1; return frame(then); };
+          for (let drawn = 0; drawn < 20; drawn += 1) await new Promise(frame);
+          return [asked, 20];
+        }"""
+    )
+    assert 0 < asked <= 2 * drawn, "one replay asks for one frame at a time"
+
+
 def test_a_race_that_came_with_the_page_is_shown_with_its_provenance(open_page):
     page = open_page()
     page.get_by_role("button", name="A recorded clip · 4 s · Test CPU, 2 January 2026").click()
