@@ -13,9 +13,10 @@ import plotly.graph_objects as go
 import plotly.io
 
 from maxwhisper.bench_report import has_numbers
-from maxwhisper.bench_summary import UNTOLD, Run, main_clip, stages
+from maxwhisper.bench_summary import UNTOLD, Run, error_unit, main_clip, stages
 from maxwhisper.palette import CLEAR, FIGURE_LAYOUT, GRID, colour, stage_colour
 from maxwhisper.records import machine_line
+from maxwhisper.scoring import Unit
 
 ROW_PX = 46  # two lines of text
 FRAME_PX = 110  # axis, legend and margins
@@ -69,7 +70,8 @@ def figures(record: Mapping[str, Any]) -> Iterator[tuple[str, go.Figure]]:
         yield f"{model}, {clip}: times real time, range over the rounds", speed_figure(on_clip)
         yield f"{model}, {clip}: where the time goes", stage_figure(on_clip)
         if heard := [run for run in on_clip if run["wer"] is not None]:
-            yield f"{model}, {clip}: speed against word error rate", accuracy_figure(heard)
+            unit = error_unit(record)
+            yield f"{model}, {clip}: speed against {unit} error rate", accuracy_figure(heard, unit)
         if len({run["audio_s"] for run in runs}) > 1:
             yield f"{model}: time against length of the audio", length_figure(runs)
 
@@ -132,8 +134,8 @@ def stage_figure(runs: Sequence[Run]) -> go.Figure:
     return figure.update_xaxes(title_text="seconds", nticks=6)
 
 
-def accuracy_figure(runs: Sequence[Run]) -> go.Figure:
-    """Speed against word error rate on one clip: up and to the left is better."""
+def accuracy_figure(runs: Sequence[Run], unit: Unit) -> go.Figure:
+    """Speed against the error rate on one clip: up and to the left is better."""
     figure = _framed(_keyed(runs), PLOT_PX)
     symbols = _symbols(runs)
     for run in runs:
@@ -146,7 +148,7 @@ def accuracy_figure(runs: Sequence[Run]) -> go.Figure:
             showlegend=False,
             hovertemplate="%{x:.1f} %, %{y:.1f}×",
         )
-    figure.update_xaxes(title_text="word error rate, %", rangemode="tozero")
+    figure.update_xaxes(title_text=f"{unit} error rate, %", rangemode="tozero")
     return figure.update_yaxes(title_text="times real time", rangemode="tozero")
 
 

@@ -14,6 +14,7 @@ from maxwhisper.bench_report import has_numbers
 from maxwhisper.dims import CHUNK_LENGTH_S, SAMPLE_RATE
 from maxwhisper.engine import OURS
 from maxwhisper.records import stages_of
+from maxwhisper.scoring import Unit, unit_of
 
 # Seconds per second of audio may differ by so much between lengths, from a full window on.
 LINEAR_WITHIN = 0.05
@@ -154,6 +155,12 @@ def main_clip(runs: Sequence[Run]) -> str:
     clips = [run["clip"] for run in runs]
     lengths = {run["clip"]: run["audio_s"] for run in runs}
     return max(lengths, key=lambda c: (clips.count(c), c == TALK.name, lengths[c]))
+
+
+def error_unit(record: Mapping[str, Any]) -> Unit:
+    """What the error rates of a record are of: its modes share one language."""
+    languages = [mode["options"]["language"] for mode in record["settings"]["modes"].values()]
+    return unit_of(languages[0])
 
 
 def stages(run: Run) -> dict[str, float]:

@@ -9,10 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from maxwhisper.bench_report import NOISY, QUIET, has_numbers
-from maxwhisper.bench_summary import LINEAR_WITHIN, Ratio, Run, Scaling, cells, ratios, scaling
+from maxwhisper.bench_summary import (
+    LINEAR_WITHIN,
+    Ratio,
+    Run,
+    Scaling,
+    cells,
+    error_unit,
+    ratios,
+    scaling,
+)
 from maxwhisper.engine import OURS
 from maxwhisper.errors import RecordError
 from maxwhisper.records import columns, machine_line, markdown_table, stages_of
+from maxwhisper.scoring import RATE_NAMES
 
 # Rounds further apart than this share of their median: something else ran on the machine.
 NOISY_SPREAD = 0.10
@@ -22,7 +32,7 @@ MIB = 2**20
 BEGIN = "<!-- begin: written by `python -m maxwhisper bench --report`, do not edit -->"
 END = "<!-- end -->"
 
-_TIMES = ("engine", "median s", "min – max s", "IQR s", "RTFx", "× fastest", "first text s", "WER")
+_TIMES = ("engine", "median s", "min – max s", "IQR s", "RTFx", "× fastest", "first text s")
 _RATES = ("engine", "file in s", "tokens", "tokens/s", "ms/step", "cold s", "peak MiB", "GPU MiB")
 _LOADS = ("engine", "version", "device", "precision", "load s", "first start + s")
 _RATIOS = ("against", "mode", "clip", "speed", "range", "we are", "memory")
@@ -78,7 +88,8 @@ def _blocks(record: Mapping[str, Any]) -> Iterator[_Block]:
     for name, model in record["models"].items():
         yield _loads(name, model, [run for run in record["runs"] if run["model"] == name])
     for (model_name, mode, clip), runs in cells(record):
-        yield from _cell(f"{clip} · {runs[0]['audio_s']:.1f} s · {model_name} · {mode}", runs)
+        title = f"{clip} · {runs[0]['audio_s']:.1f} s · {model_name} · {mode}"
+        yield from _cell(title, runs, RATE_NAMES[error_unit(record)])
     for name in record["models"]:
         if rows := [ratio for ratio in ratios(record) if ratio.model == name]:
             yield _Block(f"ours against the others · {name}", _ratio_rows(rows), _losses(rows))
@@ -122,13 +133,14 @@ def _loads(name: str, model: Mapping[str, Any], runs: Sequence[Run]) -> _Block:
     return _Block(f"{name}: {model['source']}; {work}", [_LOADS, *rows.values()])
 
 
-def _cell(title: str, runs: Sequence[Run]) -> Iterator[_Block]:
+def _cell(title: str, runs: Sequence[Run], rate_name: str) -> Iterator[_Block]:
     done = sorted((run for run in runs if has_numbers(run)), key=lambda run: run["median_s"])
     notes = [f"{run['label']}: ERROR {run['error']}" for run in runs if run["error"]]
     notes += [f"{run['label']}: {run['unsupported']}" for run in runs if run["unsupported"]]
     if noisy := [run["label"] for run in done if _spread(run) > NOISY_SPREAD]:
         notes.append(f"noisy: rounds of {', '.join(noisy)} differ by over {NOISY_SPREAD:.0%}")
-    yield _Block(title, [_TIMES, *(_times(run, done[0]["median_s"]) for run in done)], notes)
+    times = [(*_TIMES, rate_name), *(_times(run, done[0]["median_s"]) for run in done)]
+    yield _Block(title, times, notes)
     if done:
         yield _Block(f"{title}, more", [_RATES, *(_rates(run) for run in done)], _where(done))
 

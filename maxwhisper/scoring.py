@@ -1,4 +1,5 @@
 """How far two texts are apart: word error rate against a reference, agreement between two engines.
+In a language that puts no spaces between words both are of characters, and called so.
 
 Texts are normalised as openai-whisper's evaluation does, with the normaliser files of the installed
 openai-whisper package; they are imported by path, because importing `whisper` imports torch. Knows
@@ -11,13 +12,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from maxwhisper.errors import EngineUnavailable
 from maxwhisper.languages import UNSPACED_LANGUAGES
 from maxwhisper.paths import package_folder
 
 Normalizer = Callable[[str], str]
+Unit = Literal["word", "character"]
+RATE_NAMES: dict[Unit, str] = {"word": "WER", "character": "CER"}
 
 # As a reference: the normaliser drops what is bracketed, and no words are left to be found.
 NOTHING_SAID = "[nobody speaks]"
@@ -28,7 +31,7 @@ _NORMALIZERS = "maxwhisper._openai_normalizers"
 
 @dataclass(frozen=True)
 class WordErrors:
-    """Counts of the cheapest word alignment.
+    """Counts of the cheapest alignment of words, or of characters where they are the `unit`.
 
     `wer` = (substitutions + deletions + insertions) / n_words; it may exceed 1, and is None where
     the reference has no words: there is nothing to divide by.
@@ -40,9 +43,22 @@ class WordErrors:
     insertions: int
     hits: int
     n_words: int  # of the normalised reference
+    unit: Unit = "word"
+
+    @property
+    def rate_name(self) -> str:
+        """What people call `wer`: "WER" or "CER"."""
+        return RATE_NAMES[self.unit]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The fields, the rate under its name: one of `wer` and `cer` is None."""
+        rates = {name.lower(): None for name in RATE_NAMES.values()}
+        return asdict(self) | rates | {self.rate_name.lower(): self.wer}
+
+
+def unit_of(language: str | None) -> Unit:
+    """What error rates of a text are of."""
+    return "character" if language in UNSPACED_LANGUAGES else "word"
 
 
 def normalize(text: str, language: str = "en") -> str:
@@ -53,17 +69,18 @@ def normalize(text: str, language: str = "en") -> str:
     Source: Whisper paper, appendix C; openai/whisper normalizers/. Raises `EngineUnavailable` when
     the openai-whisper package is missing.
     """
-    return _normalizer(language == "en", language in UNSPACED_LANGUAGES)(text)
+    return _normalizer(language == "en", unit_of(language) == "character")(text)
 
 
 def word_error_rate(reference: str, hypothesis: str, language: str = "en") -> WordErrors:
-    """Word errors of `hypothesis` against `reference`, both normalised first."""
+    """Errors of `hypothesis` against `reference`, both normalised first: of words, or of characters
+    in a language that puts no spaces between words."""
     import jiwer
 
     reference, hypothesis = normalize(reference, language), normalize(hypothesis, language)
-    n_words = len(reference.split())
+    n_words, unit = len(reference.split()), unit_of(language)
     if n_words == 0:
-        return WordErrors(None, 0, 0, len(hypothesis.split()), 0, 0)
+        return WordErrors(None, 0, 0, len(hypothesis.split()), 0, 0, unit)
     counts = jiwer.process_words(reference, hypothesis)
     return WordErrors(
         wer=counts.wer,
@@ -72,6 +89,7 @@ def word_error_rate(reference: str, hypothesis: str, language: str = "en") -> Wo
         insertions=counts.insertions,
         hits=counts.hits,
         n_words=n_words,
+        unit=unit,
     )
 
 

@@ -11,9 +11,10 @@ from scripted_subject import DIMS, MIB, contestant
 from maxwhisper import bench, bench_figures, bench_report, bench_tables
 from maxwhisper.bench import Plan
 from maxwhisper.bench_cases import Clip, Mode, Model
-from maxwhisper.bench_summary import ratios, scaling
+from maxwhisper.bench_summary import error_unit, ratios, scaling
 from maxwhisper.errors import RecordError
 from maxwhisper.options import GREEDY
+from tools.slides.charts import speed_bars
 
 ROOT = Path(__file__).parents[1]
 RATE = 16_000
@@ -54,6 +55,20 @@ def test_ratios_say_where_we_lose(record):
     text = bench_tables.table(record)
     assert "we lose to faster-whisper int8 (sequential greedy, jfk)" in text
     assert "the memory of" not in text
+
+
+def test_rates_of_a_language_without_spaces_are_of_characters():
+    said = Clip("jfk", np.zeros(RATE, np.float32), TEXT)
+    for language, name, unit in (("ja", "CER", "character"), ("en", "WER", "word")):
+        mode = Mode("sequential greedy", GREEDY.changed({"language": language}))
+        plan = Plan([Model("fake")], [mode], [said], rounds=1, aa=False)
+        record = bench.run(plan, lambda _: [contestant("maxwhisper")])
+        assert re.search(rf"first text s\s+{name}\b", bench_tables.table(record))
+        drawn = dict(bench_figures.figures(record))
+        (caption,) = [each for each in drawn if "error rate" in each]
+        assert caption.endswith(f"speed against {unit} error rate")
+        assert drawn[caption].layout.xaxis.title.text == f"{unit} error rate, %"
+        assert f"{unit} errors</span>" in speed_bars(record["runs"], error_unit(record))
 
 
 def test_more_memory_than_a_baseline_is_said_aloud():

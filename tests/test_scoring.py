@@ -39,6 +39,12 @@ def test_other_languages_keep_their_words():
 def test_characters_count_where_no_spaces_part_words():
     errors = word_error_rate("今日は良い天気です。", "今日は悪い天気です", language="ja")
     assert (errors.substitutions, errors.n_words) == (1, 9)
+    assert (errors.rate_name, errors.to_dict()["wer"]) == ("CER", None)
+    assert errors.to_dict()["cer"] == pytest.approx(1 / 9)
+    words = word_error_rate("a good day", "a bad day")
+    assert (words.rate_name, words.to_dict()["cer"]) == ("WER", None)
+    assert words.to_dict()["wer"] == pytest.approx(1 / 3)
+    assert word_error_rate(NOTHING_SAID, "ご視聴", language="ja").unit == "character"
     assert agreement("你好世界", "你好世間", language="zh") == 0.75
 
 

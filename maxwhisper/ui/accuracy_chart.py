@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from maxwhisper.palette import FIGURE_LAYOUT, GRID, colour
-from maxwhisper.ui.scores import Score
+from maxwhisper.scoring import RATE_NAMES
+from maxwhisper.ui.scores import Score, unit_of_scores
 
 HEIGHT_PX = 340
 _MARK_PX = 16
@@ -13,10 +14,11 @@ _MARKS = ("circle", "square", "diamond", "cross")  # an engine each: colour neve
 
 
 def accuracy_chart(scores: Sequence[Score]) -> go.Figure | None:
-    """RTFx over word error rate, a point for each engine; None where no error rate is known."""
+    """RTFx over the error rate, a point for each engine; None where no error rate is known."""
     known = [(score, score.wer) for score in scores if score.wer is not None]
     if not known:
         return None
+    unit = unit_of_scores(scores)
     figure = go.Figure()
     for i, (score, wer) in enumerate(known):
         figure.add_scatter(
@@ -30,7 +32,7 @@ def accuracy_chart(scores: Sequence[Score]) -> go.Figure | None:
                 "symbol": _MARKS[i % len(_MARKS)],
                 "color": colour(score.engine),
             },
-            hovertemplate="%{x:.1f} % WER, RTFx %{y:.1f}",
+            hovertemplate=f"%{{x:.1f}} % {RATE_NAMES[unit]}, RTFx %{{y:.1f}}",
         )
     figure.update_layout(
         **FIGURE_LAYOUT,
@@ -41,7 +43,8 @@ def accuracy_chart(scores: Sequence[Score]) -> go.Figure | None:
     worst = max(wer for _, wer in known)
     fastest = max(score.result.rtfx for score, _ in known)
     axis = {"gridcolor": GRID, "zeroline": False, "fixedrange": True, "rangemode": "tozero"}
-    figure.update_xaxes(title_text="word error rate, %", range=[0, max(10.0, 115 * worst)], **axis)
+    width = max(10.0, 115 * worst)
+    figure.update_xaxes(title_text=f"{unit} error rate, %", range=[0, width], **axis)
     figure.update_yaxes(title_text="RTFx", range=[0, 1.15 * fastest], **axis)
     figure.update_yaxes(ticklabelstandoff=_MARK_PX // 2)  # a mark at 0 % hides no number
     return figure

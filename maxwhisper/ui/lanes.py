@@ -110,26 +110,26 @@ def _rounds(seconds: Sequence[float]) -> str:
 
 
 def _words_right(score: Score | None) -> tuple[str, str]:
-    """The word error rate where it is known what was said, words where nothing was, else the
+    """The error rate where it is known what was said, words where nothing was, else the
     agreement."""
     if score and score.invented is not None:
         return "invented", str(score.invented)
-    if score and score.wer is not None:
-        return "WER", f"{score.wer:.1%}"
+    if score and score.errors and score.wer is not None:
+        return score.errors.rate_name, f"{score.wer:.1%}"
     if score and score.agreement is not None:
         return "agreement", f"{score.agreement:.0%}"
     return "WER", _UNKNOWN
 
 
 def _word_errors(score: Score | None) -> str:
-    """What the word error rate is made of."""
+    """What the error rate is made of."""
     if score is None or score.errors is None:
         return ""
     errors = score.errors
     if errors.wer is None:
-        words = "1 word" if errors.insertions == 1 else f"{errors.insertions} words"
-        return f"{words} where nobody speaks"
+        plural = "" if errors.insertions == 1 else "s"
+        return f"{errors.insertions} {errors.unit}{plural} where nobody speaks"
     return (
         f"{errors.substitutions} substituted, {errors.deletions} deleted, "
-        f"{errors.insertions} inserted, of {errors.n_words} words"
+        f"{errors.insertions} inserted, of {errors.n_words} {errors.unit}s"
     )

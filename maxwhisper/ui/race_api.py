@@ -44,8 +44,9 @@ def race_api(runner: Runner) -> None:
         options: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Run every engine on an uploaded recording. An empty `model` is the page's default, an
-        empty `language` is detected, `reference` is what was said and gives word error rates, or
-        "[nobody speaks]"; `rounds` 1 to 5; without `keep`, nothing stays on the server. `options`
+        empty `language` is detected, `reference` is what was said and gives word error rates,
+        character error rates (`cer`) where words have no spaces between them, or "[nobody speaks]";
+        `rounds` 1 to 5; without `keep`, nothing stays on the server. `options`
         are those of the transcription that the page's settings have, by openai-whisper's names:
         task, beam_size (1 to 10), temperature (one number, 0 to 1), without_timestamps,
         word_timestamps, condition_on_previous_text, initial_prompt. Returns the run, its scores by

@@ -64,7 +64,7 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
         with gr.Column(scale=5, min_width=300):
             clips = _clip_buttons(examples)
     reference = gr.Textbox(
-        label="What was said (optional: gives the word error rate, also after the race)",
+        label="What was said (optional: gives the error rate, also after the race)",
         placeholder="Paste the exact words here",
         lines=1,
         max_lines=4,

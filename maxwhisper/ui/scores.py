@@ -1,4 +1,5 @@
-"""What a finished race says: word errors, agreement, and the sentences of the verdict.
+"""What a finished race says: errors of words or characters, agreement, and the sentences of the
+verdict.
 
 In: lane results and, where known, what was really said. Out: numbers and plain text. No gradio.
 """
@@ -22,6 +23,7 @@ class Score:
     result: LaneResult
     errors: scoring.WordErrors | None
     agreement: float | None
+    unit: scoring.Unit = "word"  # of errors and agreement
 
     @property
     def wer(self) -> float | None:
@@ -50,9 +52,15 @@ def score(results: Sequence[LaneResult], reference: str, language: str) -> list[
             scoring.agreement(texts[REFERENCE_ENGINE], result.transcript.text, language)
             if REFERENCE_ENGINE in texts and result.engine != REFERENCE_ENGINE
             else None,
+            scoring.unit_of(language),
         )
         for result in results
     ]
+
+
+def unit_of_scores(scores: Sequence[Score]) -> scoring.Unit:
+    """What the rates of a race are of, the same for all its engines."""
+    return scores[0].unit if scores else "word"
 
 
 def baseline_of(scores: Sequence[Score]) -> Score:
@@ -107,22 +115,23 @@ def _texts(scores: Sequence[Score]) -> list[str]:
     sentences = []
     texts = [s.result.transcript.text.strip() for s in scores]
     invented = [s for s in scores if s.invented is not None]
+    unit = unit_of_scores(scores)
     if len(scores) > 1 and len(set(texts)) == 1 and texts[0]:
         sentences.append(f"All {len(scores)} transcripts are identical, character for character.")
     elif not any(texts):
         sentences.append("No engine found speech.")
     elif not invented:  # where nobody speaks, there is nothing to agree on
         sentences += [
-            f"{s.engine}’s words agree {s.agreement:.0%} with {REFERENCE_ENGINE}’s."
+            f"{s.engine}’s {unit}s agree {s.agreement:.0%} with {REFERENCE_ENGINE}’s."
             for s in scores
             if s.agreement is not None
         ]
     if invented:
         counts = ", ".join(f"{s.engine} {s.invented}" for s in invented)
-        sentences.append(f"Nobody speaks here. Words invented: {counts}.")
+        sentences.append(f"Nobody speaks here. {unit.title()}s invented: {counts}.")
     if any(s.wer is not None for s in scores):
         rates = ", ".join(f"{s.engine} {s.wer:.1%}" for s in scores if s.wer is not None)
-        sentences.append(f"Word error rate: {rates}.")
+        sentences.append(f"{unit.title()} error rate: {rates}.")
     return sentences
 
 

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from maxwhisper.palette import colour
 from maxwhisper.records import machine_line
+from maxwhisper.scoring import Unit
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.run import Run
 from maxwhisper.serving.runs import RunStore
@@ -22,6 +23,7 @@ from maxwhisper.ui.accuracy_chart import accuracy_chart
 from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.recorded import Records, badge_html, day
 from maxwhisper.ui.run_view import scores_of
+from maxwhisper.ui.scores import unit_of_scores
 from maxwhisper.ui.stages import stages_html, work_of
 from maxwhisper.ui.when_seen import LOADING, draw_when_seen
 
@@ -48,7 +50,8 @@ def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State
         scores = scores_of(run)
         figure = accuracy_chart(scores)
         note = _NO_WORDS if any(s.invented is not None for s in scores) else _NO_WER
-        above = run_html(run) + starts + _accuracy_heading("" if figure is not None else note)
+        note = "" if figure is not None else note
+        above = run_html(run) + starts + accuracy_heading(unit_of_scores(scores), note)
         return above, _plot(figure), about_records, chooser
 
     def choose(name: str | None) -> tuple[Any, str]:
@@ -115,6 +118,7 @@ def measured_html(run: Run, now: datetime) -> str:
     return f'<p class="measured"><strong>{badge}</strong> on {machine}</p>'
 
 
-def _accuracy_heading(note: str) -> str:
+def accuracy_heading(unit: Unit, note: str = "") -> str:
+    """Above the figure of speed and errors; `note` says why there is none."""
     hint = f'<p class="hint">{note}</p>' if note else ""
-    return f"<h3>Speed against word errors</h3>{hint}"
+    return f"<h3>Speed against {unit} errors</h3>{hint}"

@@ -11,8 +11,10 @@ from fake_runs import ENGINES, make_run, result, waveform
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.scoring import NOTHING_SAID
 from maxwhisper.serving.runs import RunStore
+from maxwhisper.ui.accuracy_chart import accuracy_chart
 from maxwhisper.ui.kept import kept_html, problem_html, recorded_html
 from maxwhisper.ui.lanes import lane_html
+from maxwhisper.ui.race_api import answer
 from maxwhisper.ui.replay import MAX_TICKS, replay_html
 from maxwhisper.ui.run_view import chart_page, scores_of, view_of
 
@@ -49,6 +51,41 @@ def test_word_errors_are_counted_by_kind():
     lane = lane_html(view_of(run, ENGINES).lanes["maxwhisper"])
     assert "<dt>WER</dt><dd>25.0%</dd>" in lane
     assert "1 substituted, 1 deleted, 0 inserted, of 8 words" in lane
+
+
+def in_japanese(reference):
+    """A run that heard one character of nine wrong."""
+    heard = [
+        replace(r, transcript=replace(r.transcript, language="ja", text="今日は悪い天気です"))
+        for r in make_run().results
+    ]
+    return make_run(results=tuple(heard), reference=reference)
+
+
+def test_where_no_spaces_part_words_rates_are_of_characters_and_say_so():
+    run = in_japanese("今日は良い天気です。")
+    view = view_of(run, ENGINES)
+    lane = lane_html(view.lanes["maxwhisper"])
+    assert "<dt>CER</dt><dd>11.1%</dd>" in lane
+    assert "1 substituted, 0 deleted, 0 inserted, of 9 characters" in lane
+    rates = ", ".join(f"{engine} 11.1%" for engine in ENGINES)
+    assert f"Character error rate: {rates}." in view.sentences
+    figure = accuracy_chart(scores_of(run))
+    assert figure.layout.xaxis.title.text == "character error rate, %"
+    assert "% CER" in figure.data[0].hovertemplate
+    assert "Character error rate" in chart_page(run)
+    errors = answer(view, has_link=False)["scores"]["maxwhisper"]["word_errors"]
+    assert (errors["unit"], errors["wer"]) == ("character", None)
+    assert errors["cer"] == pytest.approx(1 / 9)
+    shown = lane + "".join(view.sentences) + figure.to_json() + chart_page(run).split("<script")[0]
+    assert not re.search(r"WER|[Ww]ord error rate:|of 9 words", shown)
+
+
+def test_characters_invented_are_called_so():
+    view = view_of(in_japanese(NOTHING_SAID), ENGINES)
+    assert "9 characters where nobody speaks" in lane_html(view.lanes["maxwhisper"])
+    counts = ", ".join(f"{engine} 9" for engine in ENGINES)
+    assert f"Nobody speaks here. Characters invented: {counts}." in view.sentences
 
 
 def test_words_invented_are_counted_in_every_lane():

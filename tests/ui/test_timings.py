@@ -18,7 +18,7 @@ from maxwhisper.ui.accuracy_chart import accuracy_chart
 from maxwhisper.ui.recorded import Records, badge_html
 from maxwhisper.ui.scores import score
 from maxwhisper.ui.stages import REST, WHOLE, stages_html, work_of
-from maxwhisper.ui.timings import measured_html, run_html, starts_html
+from maxwhisper.ui.timings import accuracy_heading, measured_html, run_html, starts_html
 
 EVIL = "<script>alert(1)</script>"
 
@@ -73,6 +73,11 @@ def test_cold_and_warm_of_engines_that_know_both():
     assert "<td>1.50 s</td><td>0.50 s</td><td>3.0×</td>" in page
     assert "other" not in page
     assert starts_html({"other": Status("loading")}) == ""
+
+
+def test_the_heading_says_what_errors_are_of():
+    assert accuracy_heading("word") == "<h3>Speed against word errors</h3>"
+    assert accuracy_heading("character", "Why.").startswith("<h3>Speed against character errors")
 
 
 def test_speed_against_errors_needs_the_words():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from maxwhisper.bench_summary import UNTOLD, Run, stages
 from maxwhisper.palette import colour, stage_colour
+from maxwhisper.scoring import Unit
 from tools.slides.markup import percent, seconds, text, times
 
 
@@ -14,16 +15,16 @@ def lane(run: Run) -> str:
     return f"{text(run['label'])} <small>{text(run['mode'])}</small>"
 
 
-def speed_bars(runs: Sequence[Run]) -> str:
-    """Times real time, the fastest first, with the range of the rounds; the word error rate
-    beside it."""
+def speed_bars(runs: Sequence[Run], unit: Unit) -> str:
+    """Times real time, the fastest first, with the range of the rounds; the rate of errors, of
+    words or characters, beside it."""
     ranked = sorted(runs, key=lambda run: -run["rtfx"])
     rates = [[run["audio_s"] / s for s in run["seconds"]] for run in ranked]
     longest = max(map(max, rates))
     rows = []
     for run, rate in zip(ranked, rates, strict=True):
         low, high = min(rate) / longest, max(rate) / longest
-        heard = "no reference" if run["wer"] is None else f"{percent(run['wer'])} word errors"
+        heard = "no reference" if run["wer"] is None else f"{percent(run['wer'])} {unit} errors"
         rows.append(
             f'<li><span class="lane">{lane(run)}</span>'
             f'<span class="track"><i class="bar" style="width:{run["rtfx"] / longest:.2%};'

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from maxwhisper.bench_report import NOISY, has_numbers
-from maxwhisper.bench_summary import Ratio, Scaling, main_clip, ratios, scaling
+from maxwhisper.bench_summary import Ratio, Scaling, error_unit, main_clip, ratios, scaling
 from maxwhisper.engine import OURS
 from maxwhisper.records import machine_line
 from tools.slides.charts import speed_bars, stage_bars
@@ -58,7 +58,7 @@ def _of_model(record: Record, model: str, runs: Sequence[Mapping[str, Any]]) -> 
     ]
     yield slide(
         f"How many times real time: {said}",
-        speed_bars(on_clip),
+        speed_bars(on_clip, error_unit(record)),
         points(map(_sentence, against), "verdicts"),
         points(missing, "missing") if missing else "",
         where,
