@@ -15,15 +15,16 @@ import gradio as gr
 import plotly.graph_objects as go
 
 from maxwhisper.engine import OURS, Waveform
-from maxwhisper.errors import AudioError, OptionError
+from maxwhisper.errors import OptionError
 from maxwhisper.palette import FIGURE_LAYOUT
 from maxwhisper.selftest.result import LayerErrors
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.status import Cancelled
-from maxwhisper.serving.uploads import Uploads
+from maxwhisper.serving.uploads import MAX_FILE_MB, Uploads
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.examples import Example
+from maxwhisper.ui.recorder import recorder, taken
 from maxwhisper.ui.stoppable import WAITERS, Shown, Stoppable
 
 OWN = "A recording of my own"
@@ -51,7 +52,7 @@ def layers_section(pool: EnginePool, uploads: Uploads, examples: Sequence[Exampl
         choice = gr.Dropdown([*titles, OWN], label="Clip", elem_id="layers-clip")
         run = gr.Button("Compare layers", variant="primary", elem_id="run-layers")
         stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-layers")
-    own, adopted = _own_recording(uploads)
+    adopted = _own_recording(uploads, choice)
     said = gr.HTML(summary_html([], is_over=False), elem_id="layers-summary")
     audio, text = (
         gr.Plot(show_label=False, container=False, visible=False, elem_id=f"layers-{axis}")
@@ -72,7 +73,6 @@ def layers_section(pool: EnginePool, uploads: Uploads, examples: Sequence[Exampl
 
         yield from runs.steps(request, work, lambda note: _drawn(rows, is_over=True, note=note))
 
-    choice.change(lambda chosen: gr.Audio(visible=chosen == OWN), [choice], [own], **QUIET)
     run.click(
         compare,
         [choice, adopted],
@@ -82,32 +82,24 @@ def layers_section(pool: EnginePool, uploads: Uploads, examples: Sequence[Exampl
     )
 
 
-def _own_recording(uploads: Uploads) -> tuple[gr.Audio, gr.State]:
-    """Where a visitor gives a recording, and the path under which nobody else has it."""
-    own = gr.Audio(
-        sources=["upload", "microphone"],
-        type="filepath",  # with format=None: untouched, decoded by us alone
-        format=None,
-        editable=False,
-        buttons=[],
-        visible=False,
-        label="Sound or video; its first 30 s are used",
-        elem_id="layers-recording",
-    )
-    adopted = gr.State(None)
+def _own_recording(uploads: Uploads, choice: gr.Dropdown) -> gr.State:
+    """Where a visitor gives a recording, shown where that is his `choice`; returns the path under
+    which nobody else has it."""
+    label = f"Sound or video, up to {MAX_FILE_MB} MB; its first 30 s are used"
+    given = recorder(label, "layers-recording", visible=False)
+    own, adopted = given.audio, gr.State(None)
 
     @shown_errors
-    def adopt(path: str | None) -> tuple[Any, Path | None]:
-        if path is None:
-            return gr.skip(), None
-        try:
-            return gr.skip(), uploads.adopt(path)
-        except AudioError as error:  # what is no recording goes from the player too
-            gr.Warning(str(error))
-            return None, None
+    def adopt(path: str | None) -> tuple[Any, Path | None, str]:
+        return taken(uploads, path)
 
-    gr.on([own.upload, own.stop_recording, own.clear], adopt, [own], [own, adopted], **QUIET)
-    return own, adopted
+    def show(chosen: str) -> tuple[gr.Audio, str]:
+        return gr.Audio(visible=chosen == OWN), ""
+
+    changes = [own.upload, own.stop_recording, own.clear]
+    gr.on(changes, adopt, [own], [own, adopted, given.refused], **QUIET)
+    choice.change(show, [choice], [own, given.refused], **QUIET)
+    return adopted
 
 
 def _waveform(

@@ -13,26 +13,20 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.checkpoint import available
-from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.errors import AudioError
 from maxwhisper.languages import LANGUAGES
 from maxwhisper.options import FALLBACK, TranscribeOptions
 from maxwhisper.serving.uploads import MAX_AUDIO_S, MAX_FILE_MB, Uploads
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.events import QUIET
 from maxwhisper.ui.examples import Example
-from maxwhisper.ui.kept import problem_html
 from maxwhisper.ui.race_run import MAX_BEAM_SIZE, MAX_ROUNDS, Request, Source
+from maxwhisper.ui.recorder import recorder, taken
 
 _INTRO = "Record yourself, upload a file, or take one of these clips."
 _INSECURE_NOTE = (
     "Browsers give a microphone only to pages served over https or from this machine itself: "
     "here, upload a file or take a clip."
 )
-# What recording.js will not send; its words have no markup but ours. The next recording clears it.
-_REFUSE_JS = """document.addEventListener('refuse', event => {
-  props.value = `<p class="problem" role="alert">${event.detail}</p>`;
-});"""
 _OFF_JS = "() => ({__type__: 'update', interactive: false})"
 
 
@@ -59,8 +53,9 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
     source = gr.State(None)
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=5, min_width=300):
-            audio = _recorder()
-            refused = gr.HTML("", js_on_load=_REFUSE_JS, elem_id="refused")
+            given = recorder(
+                f"Sound or video, up to {MAX_AUDIO_S / 60:.0f} min, {MAX_FILE_MB} MB", "recording"
+            )
         with gr.Column(scale=5, min_width=300):
             clips = _clip_buttons(examples)
     reference = gr.Textbox(
@@ -84,8 +79,8 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
             elem_id="keep",
             min_width=220,
         )
-    outputs = [source, reference, run, refused]
-    chosen = _wire(uploads, audio, list(zip(clips, examples, strict=True)), outputs)
+    outputs = [source, reference, run, given.refused]
+    chosen = _wire(uploads, given.audio, list(zip(clips, examples, strict=True)), outputs)
     return Inputs(source, reference, rounds, keep, settings, run, stop, chosen)
 
 
@@ -122,25 +117,6 @@ def request_from(
 def run_button(source: Source | None) -> gr.Button:
     """Run can be pressed where there is a recording to run."""
     return gr.Button(interactive=source is not None)
-
-
-def _recorder() -> gr.Audio:
-    return gr.Audio(
-        sources=["upload", "microphone"],
-        type="filepath",  # with format=None: the untouched file, decoded by us alone
-        format=None,
-        editable=False,
-        buttons=[],
-        waveform_options=gr.WaveformOptions(
-            waveform_color="#9a9488",
-            waveform_progress_color="#0b7a55",
-            # A microphone's recording is sent as wav of this rate: at gradio's own, 44.1 kHz, five
-            # minutes would be too large to be sent, in stereo half of that.
-            sample_rate=SAMPLE_RATE,
-        ),
-        label=f"Sound or video, up to {MAX_AUDIO_S / 60:.0f} min, {MAX_FILE_MB} MB",
-        elem_id="recording",
-    )
 
 
 def _clip_buttons(examples: Sequence[Example]) -> list[gr.Button]:
@@ -206,15 +182,9 @@ def _wire(
     *_, run, _ = outputs
 
     def accept(path: str | None, name: str) -> tuple[Any, Source | None, str, Any, str]:
-        """What is no recording goes from the player too."""
-        if path is None:
-            return gr.skip(), None, "", run_button(None), ""
-        try:
-            own = uploads.adopt(path)
-        except AudioError as error:
-            return None, None, "", run_button(None), problem_html(str(error))
-        chosen = Source(own, is_upload=True, name=name or own.name)
-        return gr.skip(), chosen, "", run_button(chosen), ""
+        player, own, problem = taken(uploads, path)
+        chosen = Source(own, is_upload=True, name=name or own.name) if own else None
+        return player, chosen, "", run_button(chosen), problem
 
     @shown_errors
     def receive(path: str | None) -> tuple[Any, ...]:

@@ -4,15 +4,14 @@
    rest with a list of types. So every file is handed to it under the name of audio.
    One function, run by gradio when the page has loaded. */
 () => {
-  const INPUT = ':is(#recording, #layers-recording) input[type=file]';
-  const PLACE = '#recording, #layers-recording';
+  const PLACE = '.recorder', INPUT = `${PLACE} input[type=file]`;
   const MB = 2 ** 20;
   const most = window.gradio_config?.max_file_size ?? Infinity; // bytes
 
-  // What is told of a file for a race that is too large, or nothing.
-  function refusal(place, files) {
+  // What is told of a file that is too large, or nothing.
+  function refusal(files) {
     const largest = Math.max(...[...files].map(file => file.size));
-    if (!place.closest('#recording') || largest <= most) return '';
+    if (largest <= most) return '';
     return `expected a file of at most ${most / MB} MB, got ${Math.ceil(10 * largest / MB) / 10} MB: send `
       + 'its sound alone, as mp3 or opus, cut it, or run it on your own machine, as the tab “Use it” shows';
   }
@@ -20,7 +19,8 @@
   function refuse(event, words) { // gradio never hears of it
     event.preventDefault();
     event.stopPropagation();
-    document.dispatchEvent(new CustomEvent('refuse', {detail: words}));
+    const place = event.target.closest(PLACE).id;
+    document.dispatchEvent(new CustomEvent('refuse', {detail: {place, words}}));
   }
 
   function asAudio(files) {
@@ -36,7 +36,7 @@
   document.addEventListener('change', event => { // before gradio hears of it
     const input = event.target;
     if (!input.matches?.(INPUT)) return;
-    const words = refusal(input, input.files);
+    const words = refusal(input.files);
     if (!words) return void (input.files = asAudio(input.files).files);
     refuse(event, words);
     input.value = ''; // so that the same file can be chosen again
@@ -44,7 +44,7 @@
   document.addEventListener('drop', event => {
     const files = event.dataTransfer?.files;
     if (!event.isTrusted || !files?.length || !event.target.closest?.(PLACE)) return;
-    const words = refusal(event.target, files);
+    const words = refusal(files);
     if (words) {
       refuse(event, words);
       event.target.dispatchEvent(new DragEvent('dragleave', {bubbles: true})); // the frame goes out

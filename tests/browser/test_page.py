@@ -164,13 +164,15 @@ def test_a_file_of_another_kind_is_refused_in_our_words_and_goes(open_page):
     page = open_page()
     cv = {"name": "cv.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7\n\xe2\xe3"}
     page.set_input_files("#recording input[type=file]", cv)
-    page.locator("#refused").get_by_text("got a PDF document: choose another file").wait_for()
+    page.locator("#recording-refused").get_by_text(
+        "got a PDF document: choose another file"
+    ).wait_for()
     assert page.get_by_text("Invalid file type").count() == 0
     page.wait_for_selector("#recording input[type=file]", state="attached")  # to choose another
     assert page.locator("#run").is_disabled()
     page.get_by_role("button", name="A short clip").click()
     page.wait_for_function(RUN_ENABLED)
-    assert page.locator("#refused .problem").count() == 0
+    assert page.locator("#recording-refused .problem").count() == 0
 
 
 def test_a_file_that_is_too_large_is_refused_in_our_words_and_not_sent(open_page, tmp_path):
@@ -181,13 +183,13 @@ def test_a_file_that_is_too_large_is_refused_in_our_words_and_not_sent(open_page
     with large.open("wb") as file:
         file.truncate(MAX_FILE_MB * 2**20 + 1)
     page.set_input_files("#recording input[type=file]", large)
-    page.locator("#refused").get_by_text("expected a file of at most 25 MB").wait_for()
+    page.locator("#recording-refused").get_by_text("expected a file of at most 25 MB").wait_for()
     assert page.get_by_text("exceeds the maximum").count() == 0
     assert sent == []
     assert page.locator("#run").is_disabled()
     page.get_by_role("button", name="A short clip").click()
     page.wait_for_function(RUN_ENABLED)
-    assert page.locator("#refused .problem").count() == 0
+    assert page.locator("#recording-refused .problem").count() == 0
 
 
 def test_the_sound_of_a_video_is_raced(open_page, tmp_path):

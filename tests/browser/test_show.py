@@ -1,7 +1,10 @@
 """Live, proof and presentation, in a real browser with a fake microphone."""
 
 import pytest
+from fake_page import write_wav
 from test_page import OVERFLOW, WORST_CONTRAST, begin_slow_race
+
+from maxwhisper.serving.uploads import MAX_FILE_MB
 
 pytestmark = pytest.mark.browser
 
@@ -113,8 +116,28 @@ def test_layers_of_what_is_no_recording_are_not_offered(open_page):
     page.get_by_role("option", name="A recording of my own").click()
     notes = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"nothing to hear"}
     page.set_input_files("#layers-recording input[type=file]", notes)
-    page.get_by_text("got text: choose another file").first.wait_for()
+    refused = page.locator("#layers-recording-refused")
+    refused.get_by_text("got text: choose another file").wait_for()
     page.wait_for_selector("#layers-recording input[type=file]", state="attached")
+
+
+def test_a_file_too_large_for_the_layers_is_refused_in_our_words_and_not_sent(open_page, tmp_path):
+    page, sent = open_page(), []
+    page.on("request", lambda request: sent.append(request.url) if "upload" in request.url else 0)
+    tab(page, "Components")
+    page.get_by_label("Clip").click()
+    page.get_by_role("option", name="A recording of my own").click()
+    large = tmp_path / "large.wav"
+    with large.open("wb") as file:
+        file.truncate(MAX_FILE_MB * 2**20 + 1)
+    page.set_input_files("#layers-recording input[type=file]", large)
+    refused = page.locator("#layers-recording-refused")
+    refused.get_by_text("expected a file of at most 25 MB").wait_for()
+    assert page.get_by_text("exceeds the maximum").count() == 0
+    assert page.locator("#recording-refused .problem").count() == 0, "it is not about the race"
+    assert sent == []
+    page.set_input_files("#layers-recording input[type=file]", write_wav(tmp_path / "next.wav"))
+    refused.locator(".problem").wait_for(state="detached")
 
 
 def test_the_tour_opens_by_link_walks_every_tab_and_closes(open_page):
