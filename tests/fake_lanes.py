@@ -141,9 +141,11 @@ def worker_main(connection, name, engines):
 def install(monkeypatch):
     """Make every pool of this test host the engines above."""
     import maxwhisper.engine
+    from maxwhisper import checkpoint
     from maxwhisper.serving import worker
 
     monkeypatch.setattr(worker, "main", worker_main)
+    monkeypatch.setattr(checkpoint, "is_on_disk", lambda name: True)  # nothing is fetched here
     for name in list(maxwhisper.engine.ENGINES):
         monkeypatch.delitem(maxwhisper.engine.ENGINES, name)
     for name, address in ENGINES.items():

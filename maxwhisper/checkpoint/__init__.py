@@ -68,6 +68,19 @@ def load(
     )
 
 
+def is_on_disk(name: str, cache_dir: Path | None = None) -> bool:
+    """False for an official model that has to be fetched (by presence, not by sha256)."""
+    model = OFFICIAL_MODELS.get(name)
+    return model is None or (_folder(cache_dir) / model.file_name).is_file()
+
+
+def bring(name: str, *, cache_dir: Path | None = None, progress: Progress | None = None) -> None:
+    """Fetch the file of an official model, for a later `load`; nothing for any other name. Raises
+    `CheckpointError`, and whatever `progress` raises: what has come by then is kept."""
+    if name in OFFICIAL_MODELS:
+        fetch(OFFICIAL_MODELS[name], _folder(cache_dir), progress)
+
+
 def _load_official(name: str, cache_dir: Path | None, progress: Progress | None) -> Checkpoint:
     model = OFFICIAL_MODELS[name]
     checkpoint = read_openai_pt(

@@ -104,13 +104,17 @@ class EnginePool:
         finally:
             self._device_lock.release()
 
+    def check_model(self, model: str) -> None:
+        """Raise `OptionError` for a model that is not on offer."""
+        if model not in self.models:
+            raise OptionError(f"unknown model {model!r}: choose one of {', '.join(self.models)}")
+
     def use_model(self, model: str, cancelled: Cancelled) -> None:
         """Have every engine load `model`, waiting for those that had another one, and for
         `PATIENCE_S` for those that are loading it already, or anew after a crash. Where no engine
         has it, as after a download that failed, all try again. Call without the device: a new
         engine needs it to warm up. Raises `OptionError` or `RunCancelled`."""
-        if model not in self.models:
-            raise OptionError(f"unknown model {model!r}: choose one of {', '.join(self.models)}")
+        self.check_model(model)
         engines = list(self._engines.values())
         changing = [engine for engine in engines if engine.status.model != model]
         if all(engine.status.phase == "unavailable" for engine in engines):

@@ -21,6 +21,7 @@ from maxwhisper.errors import OptionError, OutputError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving import race
 from maxwhisper.serving.fair_use import HERE, FairUse
+from maxwhisper.serving.fetching import Fetches
 from maxwhisper.serving.pool import EnginePool
 from maxwhisper.serving.run import Run
 from maxwhisper.serving.runs import RunNotFound, RunStore, new_run_id
@@ -89,6 +90,7 @@ class Runner:
     ) -> None:
         self.fair = fair
         self.turns = Turns(fair)
+        self._fetches = Fetches(fair)
         self.pool = pool
         self.uploads = uploads
         self.runs = runs
@@ -113,13 +115,16 @@ class Runner:
                 self.runs.delete(run_id)
 
     def run(self, session: str, request: Request) -> Iterator[View]:
-        """Wait for its turn, decode, race, score, keep; the last view `is_over`. Raises
-        `MaxWhisperError`. Closing the iterator stops the run."""
+        """Fetch weights that are not there, wait for its turn, decode, race, score, keep; the last
+        view `is_over`. Raises `MaxWhisperError`. Closing the iterator stops the run."""
         source = request.validate()
+        self.pool.check_model(request.model)
         self.stop(session)
         cancelled = self._running[session] = threading.Event()
         view = View({n: Lane(n, "waiting", "waiting its turn") for n in self.pool.names})
         try:
+            for note in self._fetches.bring(request.model, request.visitor, cancelled):
+                yield _noted(view, note)
             with self.turns.line_up(request.visitor) as place:
                 yield from self._wait(place, view, cancelled)
                 yield from self._race(session, request, source, view, cancelled)
@@ -131,13 +136,13 @@ class Runner:
                 del self._running[session]
 
     def _wait(self, place: Place, view: View, cancelled: threading.Event) -> Iterator[View]:
-        """Say how many races are before this one. Raises `RunCancelled`."""
+        """Say how many races are before this one, and of an engine that is getting ready for them
+        how far it is. Raises `RunCancelled`."""
         for view.n_ahead in place.wait(cancelled.is_set):
+            self._note_waiting(view, 0.0)
             yield view
         view.n_ahead = 0
-        for lane in view.lanes.values():
-            lane.note = "reading the recording"
-        yield view
+        yield _noted(view, "reading the recording")
 
     def _race(
         self,
@@ -251,3 +256,10 @@ class Runner:
             refused={n: lane.note for n, lane in view.lanes.items() if lane.phase == "refused"},
             engines=engines,
         )
+
+
+def _noted(view: View, note: str) -> View:
+    """`view`, with the same note in every lane."""
+    for lane in view.lanes.values():
+        lane.note = note
+    return view

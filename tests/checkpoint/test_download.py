@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from maxwhisper.checkpoint import load, registry
+from maxwhisper.checkpoint import bring, is_on_disk, load, registry
 from maxwhisper.checkpoint.download import fetch
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS, OfficialModel
 from maxwhisper.errors import CheckpointError
@@ -74,6 +74,29 @@ def test_a_file_is_fetched_once_with_progress(site, model, tmp_path):
     assert fetch(model, tmp_path) == path
     assert site.ranges == [None]
     assert not (tmp_path / "net.pt.part").exists()
+
+
+def test_weights_are_brought_for_later_and_who_stops_keeps_what_has_come(
+    site, model, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(OFFICIAL_MODELS, "tiny", model)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(line):
+        raise Stopped
+
+    assert is_on_disk("demo", tmp_path), "nothing to fetch"
+    assert not is_on_disk("tiny", tmp_path)
+    with pytest.raises(Stopped):
+        bring("tiny", cache_dir=tmp_path, progress=stop)
+    assert not is_on_disk("tiny", tmp_path)
+    bring("tiny", cache_dir=tmp_path)
+    assert is_on_disk("tiny", tmp_path)
+    assert site.ranges[1] is not None, "it went on where it was stopped"
+    bring("demo", cache_dir=tmp_path)
+    assert len(site.ranges) == 2
 
 
 def test_a_broken_download_goes_on_where_it_stopped(site, model, tmp_path):

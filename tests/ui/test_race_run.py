@@ -1,6 +1,7 @@
 """A race before its turn: told its place, stopped while it waits, refused where a line is full.
 And when it is over: shown though it cannot be kept, and what gave each result is known."""
 
+import dataclasses
 import sys
 import threading
 import time
@@ -10,8 +11,9 @@ import pytest
 from fake_page import MACHINE, write_wav
 from fake_runs import ENGINES, make_run, result, waveform
 
-from maxwhisper import audio
+from maxwhisper import audio, checkpoint
 from maxwhisper.engine import EngineInfo
+from maxwhisper.errors import CheckpointError, OptionError
 from maxwhisper.options import GREEDY
 from maxwhisper.serving import race
 from maxwhisper.serving.fair_use import FairUse, Limits, TooMuch
@@ -81,6 +83,80 @@ def test_a_second_race_in_the_line_is_refused(runner, request_of):
         with pytest.raises(TooMuch, match="1 of your races wait"):
             next(runner.run("anna in another window", request_of(STRANGER)))
         first.close()
+
+
+@pytest.fixture
+def fetched(runner, monkeypatch):
+    """A function that has weights come by `bring`, and not from a network."""
+    runner.pool = EnginePool(("maxwhisper",), ("demo", "tiny"))
+
+    def have(bring):
+        monkeypatch.setattr(checkpoint, "is_on_disk", lambda name: name == "demo")
+        monkeypatch.setattr(checkpoint, "bring", bring)
+
+    return have
+
+
+def test_who_waits_for_weights_keeps_nobody_from_racing(runner, request_of, fetched):
+    come, asked = threading.Event(), []
+
+    def bring(name, *, progress):
+        asked.append(name)
+        progress("downloading tiny.pt: 1 of 72 MiB")
+        come.wait(60)  # deaf to a Stop: a server that sends nothing
+
+    fetched(bring)
+    views = runner.run("anna", dataclasses.replace(request_of(STRANGER), model="tiny"))
+    assert next(views).lanes["maxwhisper"].note == "downloading tiny.pt: 1 of 72 MiB"
+    with runner.turns.line_up("198.51.100.2") as place:
+        assert list(place.wait(lambda: False)) == [], "no race is before his"
+    other = runner.run("ben", dataclasses.replace(request_of("198.51.100.2"), model="tiny"))
+    assert next(other).lanes["maxwhisper"].note == "another model is being fetched first"
+    other.close()
+    started_s = time.monotonic()
+    assert runner.stop("anna")
+    *_, last = views
+    assert time.monotonic() - started_s < 5
+    assert [lane.phase for lane in last.lanes.values()] == ["stopped"]
+    assert asked == ["tiny"]
+    come.set()
+
+
+def test_a_stopped_fetch_ends_with_its_next_line(runner, request_of, fetched):
+    ended = threading.Event()
+
+    def bring(name, *, progress):
+        try:
+            while True:
+                progress("downloading")
+                time.sleep(0.05)
+        finally:
+            ended.set()
+
+    fetched(bring)
+    views = runner.run("anna", dataclasses.replace(request_of(STRANGER), model="tiny"))
+    next(views)
+    runner.stop("anna")
+    *_, last = views
+    assert last.is_over
+    assert ended.wait(10), "no download goes on that nobody waits for"
+
+
+def test_weights_that_cannot_be_had_change_no_engine(runner, request_of, fetched):
+    def bring(name, *, progress):
+        raise CheckpointError("cannot download tiny: try again")
+
+    fetched(bring)
+    with pytest.raises(CheckpointError, match="try again"):
+        list(runner.run("anna", dataclasses.replace(request_of(STRANGER), model="tiny")))
+    assert runner.pool.statuses()["maxwhisper"].phase == "starting", "it was not asked to load"
+    assert runner.turns.n_waiting == 0
+
+
+def test_a_model_that_is_not_on_offer_is_not_fetched(runner, request_of, fetched):
+    fetched(lambda name, *, progress: pytest.fail("fetched"))
+    with pytest.raises(OptionError, match="unknown model 'large-v3'"):
+        list(runner.run("anna", dataclasses.replace(request_of(STRANGER), model="large-v3")))
 
 
 def ready(name):
