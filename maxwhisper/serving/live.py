@@ -140,7 +140,7 @@ class LiveSession:
         except Exception:  # a thread that dies silently would leave its visitor waiting
             print("live session: internal error", file=sys.stderr)
             traceback.print_exc()
-            note = "internal error, logged on the server"
+            note = "internal error, logged on the server: start again"
         with self._news:
             self._end(note)
 

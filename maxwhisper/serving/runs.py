@@ -89,7 +89,7 @@ class RunStore:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise OutputError(
                 f"this race cannot be kept on the server ({error.strerror or error}): it has no "
-                "link and no ZIP"
+                "link and no ZIP; copy the texts you need"
             ) from error
         self.prune()
 

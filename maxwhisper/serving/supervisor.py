@@ -103,7 +103,7 @@ class EngineProcess:
                 on_segment(event.segment)
             elif isinstance(event, messages.TranscriptDone):
                 return TimedTranscript(event.transcript, event.seconds, event.spoken_s)
-        raise EngineUnavailable(f"{self.name} ended without a transcript")
+        raise EngineUnavailable(f"{self.name} ended without a transcript: try again")
 
     def selftest(
         self, names: Sequence[str], cancelled: Cancelled, deadline_s: float
@@ -140,7 +140,9 @@ class EngineProcess:
                 yield event
         except (EOFError, OSError) as error:
             self._mark_gone(pipe)
-            raise EngineUnavailable(f"{self.name} crashed during this run") from error
+            raise EngineUnavailable(
+                f"{self.name} crashed during this run and is restarted: try again when it is ready"
+            ) from error
         finally:
             if not finished:
                 self._abandon(pipe)
@@ -148,7 +150,10 @@ class EngineProcess:
     def _ready_pipe(self) -> Connection:
         status = self._status
         if status.phase != "ready" or self._pipe is None:
-            raise EngineUnavailable(f"{self.name} is not ready: {status.detail or status.phase}")
+            raise EngineUnavailable(
+                f"{self.name} is not ready: {status.detail or status.phase}; its state stands at "
+                "the top of the page, try again when it is ready"
+            )
         return self._pipe
 
     def _abandon(self, pipe: Connection) -> None:
@@ -202,7 +207,11 @@ class EngineProcess:
                     self._wait_for_death()
             except Exception:  # a supervisor that dies would leave a lane "loading" for ever
                 traceback.print_exc()
-                self._set("unavailable", "internal error, logged on the server")
+                self._set(
+                    "unavailable",
+                    f"internal error, logged on the server; is tried again in {RETRY_S / 60:.0f} "
+                    "minutes",
+                )
             finally:
                 self._reap()
             if self._wanted.is_set():
@@ -258,7 +267,10 @@ class EngineProcess:
             if not isinstance(event, messages.Progress):
                 return event
             self._set("loading", event.line)
-        self._set("unavailable", f"no sign of life for {timeout_s:.0f} s")
+        self._set(
+            "unavailable",
+            f"no sign of life for {timeout_s:.0f} s, is tried again in {RETRY_S / 60:.0f} minutes",
+        )
         return None
 
     def _wait_for_death(self) -> None:

@@ -109,7 +109,9 @@ def main(connection: Connection, name: str, engines: dict[str, str]) -> None:
         except Exception:
             print(f"engine {name}: internal error", file=sys.stderr)
             traceback.print_exc()
-            pipe.send(Failed("internal error, logged on the server"))
+            pipe.send(
+                Failed("internal error, logged on the server: try another recording or setting")
+            )
 
 
 def answer(pipe: Pipe, hosted: Hosted, command: Command) -> None:

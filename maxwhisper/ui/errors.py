@@ -14,7 +14,7 @@ from maxwhisper.errors import MaxWhisperError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-INTERNAL = "Internal error, logged on the server."
+INTERNAL = "Internal error, logged on the server: try again, or tell whoever runs this page."
 
 
 def in_words(error: Exception) -> str:

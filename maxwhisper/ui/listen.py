@@ -12,7 +12,7 @@ import gradio as gr
 from maxwhisper.scoring import normalize
 from maxwhisper.serving.race import LaneResult
 from maxwhisper.serving.run import Run
-from maxwhisper.serving.runs import AUDIO_NAME, RunStore
+from maxwhisper.serving.runs import AUDIO_NAME, RunNotFound, RunStore
 from maxwhisper.ui.diff import Column, align, count, diff_html
 from maxwhisper.ui.doubts import legend_html, segments_html
 from maxwhisper.ui.karaoke import karaoke_html
@@ -43,7 +43,10 @@ def listen_tab(tab: gr.Tab, store: RunStore, run_id: gr.State) -> None:
         return player_html(run), words_html(run)
 
     def draw_picture(run: Run | None) -> str:
-        return picture_of(run.id) if run is not None else ""
+        try:
+            return picture_of(run.id) if run is not None else ""
+        except RunNotFound as error:  # the recording alone is gone
+            return f'<p class="hint undrawn">{html.escape(str(error))}</p>'
 
     with gr.Column(elem_id="listen"):
         player = gr.HTML(LOADING)
@@ -61,6 +64,7 @@ def player_html(run: Run) -> str:
         'aria-label="the recording"></audio>'
         '<p class="notice sound-gone" hidden>The sound cannot be loaded: the run may have been '
         "deleted, or too old to be kept. Race again.</p>"
+        '<p class="hint drawing" role="status">Drawing the sound …</p>'  # until there is a picture
     )
 
 
@@ -124,5 +128,7 @@ def _counts(names: list[str], columns: list[Column]) -> str:
         detail = f"{found.replaced} replaced, {found.missing} missing, {found.extra} extra"
         noun = "difference" if found.total == 1 else "differences"
         text = f"{found.total} {noun}: {detail}" if found.total else "the same words"
-        items.append(f"<li><strong>{html.escape(name)}</strong> against {names[0]}: {text}</li>")
+        items.append(
+            f"<li><strong>{html.escape(name)}</strong> against {html.escape(names[0])}: {text}</li>"
+        )
     return f'<ul class="counts">{"".join(items)}</ul>'

@@ -9,9 +9,10 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.serving.run import Run
-from maxwhisper.serving.runs import RunStore
+from maxwhisper.serving.runs import RunNotFound, RunStore
 from maxwhisper.ui.errors import shown_errors
 from maxwhisper.ui.events import QUIET
+from maxwhisper.ui.kept import problem_html
 
 LOADING = '<p class="before" role="status">Drawing …</p>'  # until a tab's first drawing is there
 Draw = Callable[[Run | None], Any]  # one value for each output, a tuple of them if there are many
@@ -24,15 +25,21 @@ def draw_when_seen(
     draw: Draw,
     outputs: list[gr.components.Component],
 ) -> None:
-    """Fill `outputs` with what `draw` makes of the run, or of None before there is one."""
+    """Fill `outputs` with what `draw` makes of the run, or of None before there is one. The first
+    of them, which is HTML, says it of a run that is gone, unless it is empty."""
     drawn = gr.State(None)  # what is shown, as `_mark` has it; None: nobody has looked yet
 
     def redraw(wanted: str, shown: str | None) -> tuple[Any, ...]:
-        run = store.load(wanted) if wanted else None
-        if _mark(run) == shown:
+        try:
+            run, problem = store.load(wanted) if wanted else None, ""
+        except RunNotFound as error:  # deleted, or too old by now
+            run, problem = None, problem_html(str(error))
+        mark = problem or _mark(run)
+        if mark == shown:
             return unchanged
         made = draw(run)
-        return (*(made if isinstance(made, tuple) else (made,)), _mark(run))
+        first, *rest = made if isinstance(made, tuple) else (made,)
+        return (problem + first if first else first, *rest, mark)
 
     unchanged = (gr.skip(),) * (len(outputs) + 1)
 

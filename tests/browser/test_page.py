@@ -292,6 +292,40 @@ def test_every_tab_fits_and_reads(open_page, width, theme):
         assert ratio >= 4.5, where
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_opens_later_is_named_and_reads_too(open_page, theme):
+    page = open_page(width=390, theme=theme, query="run=cut")  # the banner has a problem
+    page.wait_for_selector("#banner .problem")
+    page.wait_for_selector("#share", state="attached")
+    page.get_by_role("button", name="Model and settings").click()
+    page.get_by_label("Initial prompt").wait_for()
+
+    def has_no_fault():
+        assert page.evaluate(OVERFLOW) <= 0
+        assert page.evaluate(UNREACHABLE) == []
+        ratio, where = page.evaluate(WORST_CONTRAST)
+        assert ratio >= 4.5, where
+
+    has_no_fault()
+    for key, dialog in (("?", "#keys"), ("q", "#share")):
+        page.locator("h1").click()
+        page.keyboard.press(key)
+        page.wait_for_selector(f"{dialog}[open]")
+        has_no_fault()
+        page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    page.wait_for_selector("#tour:not([hidden])")
+    has_no_fault()
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Components").click()
+    page.get_by_label("Clip").click()
+    page.get_by_role("option", name="A recording of my own").click()
+    page.wait_for_selector("#layers-recording input[type=file]", state="attached")
+    page.click("#run-layers")
+    page.get_by_text("Choose a recording first").first.wait_for()
+    has_no_fault()
+
+
 @pytest.mark.parametrize("secure", [True, False])
 def test_a_page_without_https_says_that_it_has_no_microphone(open_page, secure):
     page = open_page(

@@ -151,7 +151,9 @@ def test_a_lost_engine_ends_the_session_with_its_reason(desk):
     wait_until(lambda: session.view.tentative == " the")
     desk._pool._engines["maxwhisper"]._replace()
     session.feed(HALF_SECOND)
-    assert "maxwhisper is not ready" in over(session).note
+    note = over(session).note
+    assert "maxwhisper is not ready" in note
+    assert "try again when it is ready" in note
 
 
 def test_a_stream_that_was_lost_says_so(make_pool):

@@ -104,7 +104,9 @@ def test_where_no_engine_has_the_model_the_next_race_tries_again(make_pool, monk
 @pytest.mark.faults
 def test_crash_ends_the_run_and_the_engine_comes_back(make_pool):
     pool = make_pool()
-    with pytest.raises(EngineUnavailable, match="crashed during this run"):
+    with pytest.raises(
+        EngineUnavailable, match="crashed during this run and is restarted: try again"
+    ):
         transcribe(pool, "crash")
     wait_until(lambda: pool.statuses()["maxwhisper"].phase == "ready")
     assert transcribe(pool)[0].transcript.n_tokens == 14
