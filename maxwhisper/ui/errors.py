@@ -1,6 +1,7 @@
 """What a visitor sees of an error: our own sentences, or one line that says it was logged."""
 
 import functools
+import html
 import inspect
 import sys
 import traceback
@@ -29,7 +30,8 @@ def _translated() -> Iterator[None]:
     except (gr.Error, GeneratorExit):
         raise
     except MaxWhisperError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        # Gradio shows a message as HTML; ours may repeat what a visitor, a file or an engine said.
+        raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from error
     except Exception as error:
         print("page: internal error", file=sys.stderr)
         traceback.print_exc()
