@@ -1,0 +1,67 @@
+"""Colours of engines are told apart by every common colour vision, and seen by day and by night."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from maxwhisper.engine import ENGINES
+from maxwhisper.palette import colour
+
+# What is left of linear sRGB: Machado, Oliveira and Fernandes (2009), severity 1.0.
+VISIONS = {
+    "common": np.eye(3),
+    "protanopia": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "deuteranopia": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "tritanopia": np.array(
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ]
+    ),
+}
+PAPERS = ("#ffffff", "#1d1b17")  # block backgrounds of the theme, by day and by night
+TO_XYZ = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+) / np.array([[0.9505], [1.0], [1.089]])
+EASY = 15.0  # of CIE 1976, where 2.3 is just seen; blue and green are 17 apart without blue cones
+
+
+def linear(shown):
+    """Linear sRGB of "#rrggbb", (3,)."""
+    rgb = np.array([int(shown[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    """CIE L*a*b* of linear sRGB, (3,)."""
+    x, y, z = np.cbrt(np.maximum(TO_XYZ @ rgb, 0.008856))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_engines_are_told_apart(vision):
+    seen = {name: lab(np.clip(VISIONS[vision] @ linear(colour(name)), 0, 1)) for name in ENGINES}
+    nearest = min(np.linalg.norm(a - b) for a, b in combinations(seen.values(), 2))
+    assert nearest > EASY
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_bar_is_seen_on_its_paper(paper):
+    for name in ENGINES:
+        low, high = sorted(TO_XYZ[1] @ linear(c) for c in (colour(name), paper))
+        # Not text, and never alone: a name and a number stand beside each bar.
+        assert (high + 0.05) / (low + 0.05) > 2, name
