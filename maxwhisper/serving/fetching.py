@@ -5,11 +5,13 @@ file comes at a time. What the engines then make of it, loading and compiling, i
 turn: beside it no other could be timed fairly, and an engine holds one model.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from maxwhisper import checkpoint
+from maxwhisper.errors import CheckpointError
 from maxwhisper.serving.beside import beside
 from maxwhisper.serving.fair_use import FairUse
 from maxwhisper.serving.status import RunCancelled
@@ -44,4 +46,11 @@ def _fetch(model: str, cancelled: threading.Event, emit: Callable[[str], None]) 
         if cancelled.is_set():
             raise RunCancelled
 
-    checkpoint.bring(model, progress=progress)
+    try:
+        checkpoint.bring(model, progress=progress)
+    except CheckpointError as error:  # which tells an operator where to put the file by hand
+        print(f"page: {error}", file=sys.stderr)
+        raise CheckpointError(
+            f"the weights of {model} cannot be fetched now, the server's log says why: choose a "
+            "model that needs no fetching, or try again later"
+        ) from error

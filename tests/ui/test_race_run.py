@@ -142,13 +142,15 @@ def test_a_stopped_fetch_ends_with_its_next_line(runner, request_of, fetched):
     assert ended.wait(10), "no download goes on that nobody waits for"
 
 
-def test_weights_that_cannot_be_had_change_no_engine(runner, request_of, fetched):
+def test_weights_that_cannot_be_had_change_no_engine(runner, request_of, fetched, capsys):
     def bring(name, *, progress):
-        raise CheckpointError("cannot download tiny: try again")
+        raise CheckpointError("cannot download tiny: put it at /secret/path")
 
     fetched(bring)
-    with pytest.raises(CheckpointError, match="try again"):
+    with pytest.raises(CheckpointError, match="choose a model that needs no fetching") as refused:
         list(runner.run("anna", dataclasses.replace(request_of(STRANGER), model="tiny")))
+    assert "/secret/path" not in str(refused.value)
+    assert "/secret/path" in capsys.readouterr().err
     assert runner.pool.statuses()["maxwhisper"].phase == "starting", "it was not asked to load"
     assert runner.turns.n_waiting == 0
 
