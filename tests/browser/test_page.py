@@ -318,7 +318,7 @@ def test_what_opens_later_is_named_and_reads_too(open_page, theme):
     has_no_fault()
     page.keyboard.press("Escape")
     page.get_by_role("tab", name="Components").click()
-    page.get_by_label("Clip").click()
+    page.get_by_role("combobox", name="Clip").click()
     page.get_by_role("option", name="A recording of my own").click()
     page.wait_for_selector("#layers-recording input[type=file]", state="attached")
     page.click("#run-layers")

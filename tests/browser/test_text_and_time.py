@@ -42,6 +42,7 @@ def test_a_click_seeks_and_words_light_up_while_the_sound_plays(open_run):
 def test_keys_and_the_picture_seek(open_run):
     page = open_run("Listen & diff", make_run())
     page.wait_for_selector(".sound", timeout=LIBROSA_MS)
+    assert page.get_by_text("Drawing the sound").is_hidden(), "it is drawn"
     page.get_by_role("group", name="words of maxwhisper").focus()
     for word in ("quick", "brown"):
         page.keyboard.press("ArrowRight")
