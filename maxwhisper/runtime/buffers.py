@@ -16,14 +16,15 @@ from maxwhisper.runtime.weights import is_float32, meets_few_rows
 
 
 def weight_buffers(arrays: Mapping[str, Array], placement: Placement) -> dict[str, Buffer]:
-    """Every weight on the placement's device, in the precision that its graphs declare."""
+    """Every weight in the precision that its graphs declare, on the host: `Graph.add_weight` of MAX
+    26.7.0 takes weights for host memory, and a GPU's copies are made when graphs are bound."""
 
     def dtype(name: str) -> DType:
         if is_float32(name):
             return DType.float32
         return placement.matrices if meets_few_rows(name) else placement.dtype
 
-    return {name: device_buffer(array, dtype(name), placement) for name, array in arrays.items()}
+    return {name: host_buffer(array, dtype(name)) for name, array in arrays.items()}
 
 
 def device_buffer(array: Array, dtype: DType, placement: Placement) -> Buffer:

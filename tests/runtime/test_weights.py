@@ -1,12 +1,16 @@
 """Weight layout: every tensor of a checkpoint reaches the graphs, transposed and joined rightly."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from max.dtype import DType
 
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.dims import Dims
-from maxwhisper.runtime.buffers import host_buffer, to_float32
+from maxwhisper.runtime.buffers import host_buffer, to_float32, weight_buffers
+from maxwhisper.runtime.device import choose
 from maxwhisper.runtime.weights import (
     fits_float16,
     graph_weights,
@@ -106,3 +110,17 @@ def test_half_precisions_round_to_nearest(dtype, bits):
     values = np.random.default_rng(0).standard_normal((4, 100), dtype=np.float32)
     back = to_float32(host_buffer(values, dtype))
     assert np.abs(back / values - 1).max() <= 2.0**-bits
+
+
+@pytest.mark.parametrize("dtype", [DType.float32, DType.float16, DType.bfloat16])
+def test_graphs_on_a_gpu_are_given_weights_on_the_host(checkpoint, dtype):
+    """MAX copies them: `Graph.add_weight` declares them in host memory, whatever their device."""
+    elsewhere = SimpleNamespace(is_host=False)
+    placement = replace(choose("cpu"), device=elsewhere, dtype=dtype, matrices=dtype)
+    laid_out = graph_weights(DIMS, checkpoint.weights, on_host=False)
+    buffers = weight_buffers(laid_out, placement)
+    assert buffers.keys() == laid_out.keys()
+    for name, buffer in buffers.items():
+        assert buffer.device.is_host
+        assert buffer.dtype == (DType.float32 if is_float32(name) else dtype)
+        assert buffer.shape == laid_out[name].shape
