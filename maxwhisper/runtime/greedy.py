@@ -34,6 +34,10 @@ class _Field:
 
     def set(self, values: npt.ArrayLike) -> None:
         self._array[...] = values
+        self.reset()
+
+    def reset(self) -> None:
+        """What was set last, whatever the device has made of it."""
         if not self._on_host:  # a copy that may still be going on: the array stays as it is
             self.buffer.inplace_copy_from(Buffer.from_numpy(self._array))
 
@@ -96,6 +100,8 @@ class GreedyLoop:
     def go(self, n_steps: int) -> tuple[Int64, Float32]:
         """`n_steps` more tokens of every row (B, n_steps), and the sums so far (B,)."""
         first = self.cache.length
+        if self._may_capture:
+            self._capture()
         for _ in range(n_steps):
             self._step()
         return self._written.get()[:, first : first + n_steps], self._sums.get()[:, 0]
@@ -123,8 +129,6 @@ class GreedyLoop:
         self.cache.length += 1
         if self._on_host:
             self._position.set(self.cache.length)
-        elif self._may_capture:
-            self._capture(inputs)
 
     def _inputs(self) -> tuple[Buffer, ...]:
         return (
@@ -138,18 +142,27 @@ class GreedyLoop:
             *self.cache.buffers,
         )
 
-    def _capture(self, inputs: Sequence[Buffer]) -> None:
-        """Record the step that has just been executed; without success, go on executing."""
+    def _capture(self) -> None:
+        """Record the step, once, before the first one; without success, go on executing.
+
+        It is executed before it is recorded, so that everything it needs is loaded, and whether MAX
+        executes it while recording is not documented: the state is reset afterwards. What these
+        runs leave in the cache is what the steps that follow will write there.
+        """
         self._may_capture = False
+        inputs = self._inputs()
         try:
+            self._model.execute(*inputs)
             self._model.capture(self.cache.batch, *inputs)
             self._is_captured = True
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:  # ValueError: an operation failed on the device
             warnings.warn(
                 f"the decoder's step could not be captured ({error}): it is executed instead, "
                 f"which is slower; {NO_CAPTURE}=1 leaves out the attempt",
                 stacklevel=2,
             )
+        for field in (self._position, self._last, self._sums):
+            field.reset()
 
     def _take_rules(self, rules: GreedyRules) -> None:
         if rules == self._rules:
