@@ -6,8 +6,6 @@ habits remain: it leaves out segments without text, and it detects the language 
 log-mel where the reference pads with silence.
 """
 
-import ctypes
-import importlib.util
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,6 +20,7 @@ from baselines.faster_options import NAME, batch_arguments, sequential_arguments
 from baselines.setup import Device, choose_device, cpu_threads, to_segment
 from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
 from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.cublas import open_cublas
 from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import DeviceError, EngineUnavailable
@@ -29,8 +28,7 @@ from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Transcript
 from maxwhisper.vad import VadOptions
 
-# In the order they need each other, from the wheel that requirements-gpu.txt names.
-_CUBLAS_LIBRARIES = ("libcublasLt.so.12", "libcublas.so.12")
+_CUBLAS = (12,)  # the version that CTranslate2 4.8.5 asks for; requirements-gpu.txt names its wheel
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def _load(
 ) -> faster_whisper.WhisperModel:
     """Open the folder and, on a GPU, encode one window of zeros: cuBLAS is looked for only then."""
     if device.kind == "cuda":
-        preload_cublas()
+        open_cublas(_CUBLAS)
     try:
         model = faster_whisper.WhisperModel(
             str(folder),
@@ -135,21 +133,3 @@ def _load(
             "device='cpu'"
         ) from error
     return model
-
-
-def preload_cublas() -> list[Path]:
-    """Open the cuBLAS of requirements-gpu.txt, and return what was opened.
-
-    CTranslate2 asks the loader for `libcublas.so.12`, which does not look into site-packages; a
-    library that is open already answers to its name.
-    """
-    try:
-        spec = importlib.util.find_spec("nvidia.cublas")
-    except ModuleNotFoundError:  # no NVIDIA wheels at all: the system may have its own
-        return []
-    folders = [Path(place) / "lib" for place in (spec and spec.submodule_search_locations) or ()]
-    paths = [folder / name for folder in folders for name in _CUBLAS_LIBRARIES]
-    present = [path for path in paths if path.is_file()]
-    for path in present:
-        ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
-    return present

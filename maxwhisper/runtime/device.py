@@ -21,6 +21,7 @@ from max.driver import (
 from max.dtype import DType
 from max.graph import DeviceRef
 
+from maxwhisper.cublas import open_cublas
 from maxwhisper.errors import DeviceError
 
 _AVX2 = frozenset(
@@ -30,6 +31,7 @@ _AVX512 = frozenset(("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"))
 # Classes of processors that graphs can be compiled for, the best first, and the flags of
 # /proc/cpuinfo that each asks for (x86-64 psABI).
 CPU_CLASSES = {"x86-64-v4": _AVX2 | _AVX512, "x86-64-v3": _AVX2}
+CUBLAS = (13, 12)  # versions that MAX 26.7.0 looks for, in its order
 DTYPES = {
     "float32": DType.float32,
     "float16": DType.float16,
@@ -81,6 +83,7 @@ def choose(device: str = "auto", dtype: str = "auto") -> Placement:
         raise DeviceError(
             f"device {device!r} was asked for, but MAX sees {n_gpus} GPU(s): use 'cpu' or 'auto'"
         )
+    open_cublas(CUBLAS)
     return gpu_placement(number, dtype, reason)
 
 
