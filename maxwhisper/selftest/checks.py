@@ -19,7 +19,7 @@ from maxwhisper.engine import Engine
 from maxwhisper.errors import OptionError
 from maxwhisper.options import GREEDY
 from maxwhisper.runtime.model import MaxNetwork, load_network
-from maxwhisper.runtime.probe import TOLERANCE, probe_waveform, relative_error
+from maxwhisper.runtime.probe import probe_waveform, relative_error, tolerance
 from maxwhisper.selftest.catalog import CATALOG
 from maxwhisper.selftest.numpy_network import NumpyNetwork
 from maxwhisper.selftest.result import CheckResult
@@ -52,7 +52,7 @@ class Subject:
         self.engine = engine
         self.network = engine.network
         self.dims = engine.dims
-        self.tolerance = TOLERANCE[engine.placement.dtype_name]
+        self.tolerance = tolerance(engine.placement)
 
     @cached_property
     def numpy_network(self) -> NumpyNetwork:
@@ -157,8 +157,8 @@ def complete_pipeline(subject: Subject) -> Finding:
 
     got, want = said(subject.network), said(subject.numpy_network)
     differing = sum(a != b for a, b in zip(got, want, strict=False)) + abs(len(got) - len(want))
-    tolerance = 0.0 if subject.engine.placement.dtype_name == "float32" else 0.1
-    return Finding(differing / max(len(want), 1), tolerance, f"share of {len(want)} tokens")
+    allowed = 0.0 if subject.engine.placement.device.is_host else 0.1
+    return Finding(differing / max(len(want), 1), allowed, f"share of {len(want)} tokens")
 
 
 def _decoder_part(subject: Subject, kept: str) -> Finding:

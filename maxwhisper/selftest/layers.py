@@ -27,7 +27,7 @@ from maxwhisper.languages import spoken_language
 from maxwhisper.options import GREEDY
 from maxwhisper.runtime.buffers import to_float32
 from maxwhisper.runtime.model import Encoded, load_network
-from maxwhisper.runtime.probe import TOLERANCE
+from maxwhisper.runtime.probe import tolerance
 from maxwhisper.selftest.result import LayerErrors
 from maxwhisper.tokenizer import get_tokenizer
 from maxwhisper.whisper import Whisper
@@ -142,8 +142,8 @@ class _Comparison:
     def _row(
         self, layer: str, axis: str, names: tuple[str, ...], errors: Sequence[float] | Float32
     ) -> LayerErrors:
-        tolerance = TOLERANCE[self.engine.placement.dtype_name]
-        return LayerErrors(layer, axis, names, tuple(float(e) for e in errors), tolerance)
+        allowed = tolerance(self.engine.placement)
+        return LayerErrors(layer, axis, names, tuple(float(e) for e in errors), allowed)
 
     def _text(self) -> tuple[Int64, tuple[str, ...]]:
         """What our engine hears in the clip: tokens (1, L) with the start sequence, their names."""

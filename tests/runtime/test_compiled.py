@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from max.dtype import DType
@@ -195,6 +196,14 @@ def test_an_artifact_with_wrong_numbers_is_compiled_again(engine, cache, monkeyp
     with pytest.raises(Rebuilt):
         create_engine(engine.checkpoint, cache_dir=cache.parent.parent, progress=lines.append)
     assert "compute wrong features" in lines[0]
+
+
+def test_a_gpu_rounds_float32_as_coarsely_as_float16():
+    """MAX multiplies it in TF32 there; on a CPU it does not."""
+    here = choose("cpu")
+    there = replace(here, device=SimpleNamespace(is_host=False))
+    half = replace(there, dtype_name="float16")
+    assert probe.tolerance(here) < 1e-3 < probe.tolerance(there) == probe.tolerance(half)
 
 
 def test_the_known_answer_is_kept_and_repaired(engine, tmp_path):
