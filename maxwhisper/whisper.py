@@ -20,7 +20,7 @@ from maxwhisper.dims import N_SAMPLES, Dims
 from maxwhisper.engine import OURS, EngineInfo, OnSegment, Progress, Waveform
 from maxwhisper.errors import ArtifactError, AudioError, NumericError, SomeFailed
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.runtime.artifacts import SHIPPED, discard
+from maxwhisper.runtime.artifacts import artifact_sources, discard
 from maxwhisper.runtime.device import Placement, choose
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import verify
@@ -239,8 +239,9 @@ def load(
     """Load a model by name, from an OpenAI `.pt` file, or from a Hugging Face folder.
 
     The first load of a network shape compiles its graphs (minutes, on the CPU), unless they come
-    with the package, as the default model's do, or lie in the folder `artifacts`, where
-    `python -m maxwhisper compile --out` puts them; later loads take them from `cache_dir`.
+    with the package, as the default model's do, or lie in the folder `artifacts`, or in the one
+    that MAXWHISPER_ARTIFACTS names, where `python -m maxwhisper compile --out` puts them; later
+    loads take them from `cache_dir`.
     `progress` receives lines that say what is being waited for. `dtype` "float32", the one
     precision of a CPU, is what gave openai-whisper's text in docs/parity.md; "float16", a GPU's
     default, and "bfloat16" round more, and their text may differ.
@@ -272,7 +273,7 @@ def create_engine(
     that fails raises `ArtifactError`.
     """
     placement = choose(device, dtype)
-    sources = [*([artifacts] if artifacts is not None else []), SHIPPED]
+    sources = [*([artifacts] if artifacts is not None else []), *artifact_sources()]
     network = load_network(checkpoint, placement, cache_dir, progress, sources)
     try:
         verify(network, checkpoint, cache_dir)

@@ -26,6 +26,7 @@ from maxwhisper.paths import cache_root, make_folder
 from maxwhisper.runtime.device import Placement
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "demo" / "graphs"
+ARTIFACTS = "MAXWHISPER_ARTIFACTS"  # environment variable: a folder of packed ones, looked in first
 _GRAPH_SOURCES = Path(__file__).parent.parent / "graphs"
 MEF, MANIFEST = "graphs.mef", "manifest.json"
 _PIECE = 1 << 20  # bytes unpacked at a time
@@ -50,6 +51,12 @@ class ArtifactKey:
         text = json.dumps(self.to_dict(), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         return f"{self.target}-{self.dtype}-{digest}"
+
+
+def artifact_sources() -> list[Path]:
+    """Folders of packed artifacts: the one that the environment names, and the package's."""
+    own = os.environ.get(ARTIFACTS)
+    return [*([Path(own).expanduser()] if own else []), SHIPPED]
 
 
 def artifact_key(dims: Dims, placement: Placement) -> ArtifactKey:

@@ -6,7 +6,7 @@ Owns the order in which they are looked for, and the compiler. `artifacts` knows
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from maxwhisper.errors import ArtifactError, DeviceError
 from maxwhisper.graphs import GRAPH_NAMES, KERNELS, whisper_module
 from maxwhisper.paths import locked, make_folder
 from maxwhisper.runtime.artifacts import (
-    SHIPPED,
     ArtifactKey,
     artifact_folder,
     artifact_key,
+    artifact_sources,
     pack,
     sound_artifact,
     store,
@@ -42,10 +42,11 @@ def load_or_compile(
     placement: Placement,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
-    sources: Sequence[Path] = (SHIPPED,),
+    sources: Sequence[Path] | None = None,
 ) -> CompiledModel:
     """The compiled graphs of a network: what was compiled here, else what lies packed in `sources`
-    for this device or its class of processors, else what the compiler makes.
+    (if not said, `artifact_sources`) for this device or its class of processors, else what the
+    compiler makes.
 
     Two processes that want the same artifact compile it once: the second waits.
     """
@@ -61,9 +62,10 @@ def load_or_compile(
             why = str(error)
         except (RuntimeError, ValueError) as error:  # MAX cannot read the file
             why = f"the cached artifact does not load ({error})"
-        for portable in _portable(key, placement, sources):
+        folders = artifact_sources() if sources is None else sources
+        for portable in _portable(key, placement, folders):
             try:
-                if path := unpack(portable, sources, cache_dir):
+                if path := unpack(portable, folders, cache_dir):
                     return session.compile(path)
             except (ArtifactError, RuntimeError, ValueError) as error:
                 why = f"the graphs that came for {portable.target} do not load ({error})"
@@ -71,6 +73,18 @@ def load_or_compile(
         compiled = _compile(session, dims, placement, say)
         store(compiled.export_mef, folder, key)
         return compiled
+
+
+def is_ready(dims: Dims, placement: Placement, cache_dir: Path | None = None) -> bool:
+    """Is nothing left to compile? An artifact that lies packed is unpacked into the cache."""
+    key, folders = artifact_key(dims, placement), artifact_sources()
+    with suppress(ArtifactError):
+        return bool(sound_artifact(artifact_folder(key, cache_dir), key))
+    for portable in _portable(key, placement, folders):
+        with suppress(ArtifactError):
+            if unpack(portable, folders, cache_dir):
+                return True
+    return False
 
 
 def _portable(key: ArtifactKey, placement: Placement, sources: Sequence[Path]) -> list[ArtifactKey]:

@@ -20,7 +20,6 @@ from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import OptionError
 from maxwhisper.graphs import CROSS_KV, ENCODER, GATHER_ROWS, GREEDY_STEP, PREFILL, STEP
-from maxwhisper.runtime.artifacts import SHIPPED
 from maxwhisper.runtime.buffers import device_buffer, to_float32, weight_buffers
 from maxwhisper.runtime.compiled import load_or_compile
 from maxwhisper.runtime.device import Placement
@@ -242,7 +241,7 @@ def load_network(
     placement: Placement,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
-    sources: Sequence[Path] = (SHIPPED,),
+    sources: Sequence[Path] | None = None,
 ) -> MaxNetwork:
     """Bind a checkpoint's weights to the compiled graphs of its dims; see `load_or_compile`."""
     session, on_host = InferenceSession(devices=[placement.device]), placement.device.is_host

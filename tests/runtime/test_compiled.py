@@ -131,6 +131,19 @@ def test_a_damaged_packed_artifact_is_compiled_instead(load, cache, engine, tmp_
         assert "damaged" in load.lines[-1]
 
 
+def test_graphs_lie_in_the_folder_that_the_environment_names(cache, engine, tmp_path, monkeypatch):
+    root, packed = cache.parent.parent, tmp_path / "packed"
+    monkeypatch.setattr(artifacts, "SHIPPED", tmp_path / "nowhere")
+    assert compiled.is_ready(engine.dims, engine.placement, root)
+    artifacts.pack(cache, artifacts.artifact_key(engine.dims, engine.placement), packed)
+    shutil.rmtree(cache)
+    assert not compiled.is_ready(engine.dims, engine.placement, root)
+    monkeypatch.setenv(artifacts.ARTIFACTS, str(packed))
+    assert artifacts.artifact_sources() == [packed, tmp_path / "nowhere"]
+    assert compiled.is_ready(engine.dims, engine.placement, root)
+    assert (cache / "graphs.mef").is_file()
+
+
 def test_only_what_was_asked_for_is_unpacked(cache, engine, tmp_path):
     key = artifacts.artifact_key(engine.dims, engine.placement)
     artifacts.pack(cache, key, tmp_path / "packed")
