@@ -63,8 +63,10 @@ def run(
     load: Callable[[Model], Sequence[Contestant]],
     *,
     progress: Progress = lambda line: None,
+    on_model: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> dict[str, Any]:
     """Time every contestant in every cell; return a record that `bench_report.validate` accepts.
+    `on_model` is told the record so far, another such one, after each model.
 
     `load` gives the contestants of a model; they are closed before the next one's are loaded. An
     engine that fails, returns no text for speech, or decodes another number of tokens than it was
@@ -88,6 +90,17 @@ def run(
                     twins += [aa_cell(lanes[0], twin)] if twin else []
         finally:
             close(contestants)
+        on_model(_record(plan, models, clips, runs, twins))
+    return _record(plan, models, clips, runs, twins)
+
+
+def _record(
+    plan: Plan,
+    models: dict[str, Any],
+    clips: dict[str, Any],
+    runs: Sequence[dict[str, Any]],
+    twins: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,9 +111,9 @@ def run(
             "order": "rotated each round",
             "modes": {mode.name: mode.to_dict() for mode in plan.modes},
         },
-        "models": models,
+        "models": dict(models),
         "clips": clips,
-        "runs": runs,
+        "runs": list(runs),
         "aa": aa_verdict(twins),
     }
 

@@ -72,8 +72,13 @@ def test_every_model_is_loaded_and_closed_in_turn():
         loaded.append(contestant(model.name))
         return [loaded[-1]]
 
-    record = bench.run(Plan([MODEL, Model("other")], [MODE], [CLIP]), load)
+    so_far = []
+    plan = Plan([MODEL, Model("other")], [MODE], [CLIP])
+    record = bench.run(plan, load, on_model=so_far.append)
     assert [run["model"] for run in record["runs"]] == ["fake", "other"]
+    for kept, models in zip(so_far, (["fake"], ["fake", "other"]), strict=True):
+        bench_report.validate(kept)
+        assert [run["model"] for run in kept["runs"]] == list(kept["models"]) == models
     assert all(each.subject.is_closed for each in loaded)
     assert record["models"]["other"]["source"] == "seeded random weights"
 
