@@ -57,11 +57,12 @@ def profile(engine: Engine, job: Job, *, with_ceilings: bool = False) -> dict[st
         "outside_limit": OUTSIDE_LIMIT,
         "functions": _slowest_functions(engine, job),
         "per_op": PER_OP_CPU if engine.info.device == "cpu" else PER_OP_GPU,
-        **(_against_ceilings(engine) if with_ceilings else {}),
+        **(against_ceilings(engine) if with_ceilings else {}),
     }
 
 
-def _against_ceilings(engine: Any) -> dict[str, Any]:
+def against_ceilings(engine: Any) -> dict[str, Any]:
+    """What the engine's device can do, and how near its encoder and its step come to that."""
     from maxwhisper.runtime.ceilings import measure_ceilings
 
     ceilings = measure_ceilings(engine.network.placement).to_dict()
