@@ -1,23 +1,39 @@
 """All that is claimed of a device, in one go: is it right there, and how fast?
 
-In: a device, the bundled clips, the models to time. Out: proof.json, one entry for each step
-(components, texts, capture, timings, profiles), and bench.json, the record of the harness.
+In: a device, the bundled clips, the models to time, and graphs compiled for the device before. Out:
+proof.json, one entry for each step, and bench.json, the record of the harness. Nothing is fetched.
+Each step has a process of its own. An earlier record in the folder is gone on with: `--steps` does
+some of them again.
 
-`python -m tools.gpu_proof --device gpu --output results/proof-h100 --minutes 20`
+    python -m tools.gpu_proof --device gpu --output results/proof-h100 --minutes 20 --artifacts DIR
+
+What must be in DIR, on a machine without the GPU, a few minutes each:
+
+    for dtype in float32 bfloat16 float16; do
+      python -m maxwhisper compile --device cuda:sm_90a --dtype $dtype --out DIR; done
+    for model in tiny small large-v3-turbo; do
+      python -m maxwhisper compile --device cuda:sm_90a --model $model --out DIR; done
+
+What is not there is compiled where the proof runs, in its time. Needs what requirements.txt and
+requirements-gpu.txt name but for the page's packages; an engine without its own fails alone.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from app import EXAMPLES
 from maxwhisper import audio, checkpoint
+from maxwhisper.bench_cases import EXAMPLES
 from maxwhisper.engine import Engine, load_engine
+from maxwhisper.runtime.artifacts import ARTIFACTS
 from maxwhisper.ui.examples import load_examples
+from tools.gpu_proof import process
 from tools.gpu_proof.goals import TURBO
-from tools.gpu_proof.proof import Proof
+from tools.gpu_proof.proof import Proof, run
 from tools.gpu_proof.steps import STEPS
 
 MODELS = ("demo", "random:tiny", "random:small", TURBO)
@@ -32,23 +48,13 @@ def summary(record: Mapping[str, Any]) -> Iterator[str]:
             yield f"         {goal['goal']}: {goal['value']}, {word}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", default="gpu")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the two records")
-    parser.add_argument("--models", nargs="+", default=MODELS)
-    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=20.0, help="no step begins after these")
-    parser.add_argument("--cache_dir", type=Path, help="where compiled graphs are")
-    options = parser.parse_args()
-
+def make_proof(options: argparse.Namespace) -> Proof:
     loaded = checkpoint.load(checkpoint.DEFAULT_MODEL)
 
     def load(name: str, device: str, dtype: str) -> Engine:
         return load_engine(name, loaded, device=device, dtype=dtype, cache_dir=options.cache_dir)
 
-    proof = Proof(
+    return Proof(
         options.device,
         load,
         [(clip.title, audio.decode(clip.path), clip.text) for clip in load_examples(EXAMPLES)],
@@ -56,8 +62,37 @@ def main() -> None:
         options.rounds,
         options.output,
         options.cache_dir,
+        partial(process.keep, options.entry),
     )
-    record = proof.run({name: STEPS[name] for name in options.steps}, options.minutes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--device", default="gpu")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the two records")
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=20.0, help="after these it has ended")
+    parser.add_argument("--cache_dir", type=Path, help="where compiled graphs are kept")
+    parser.add_argument("--artifacts", type=Path, help="folder of graphs compiled before")
+    parser.add_argument(process.ENTRY_FLAG, type=Path, help=argparse.SUPPRESS)  # do one step here
+    options = parser.parse_args()
+    if options.artifacts is not None:
+        os.environ[ARTIFACTS] = str(options.artifacts.resolve())
+    if options.entry is not None:
+        (name,) = options.steps
+        process.keep(options.entry, make_proof(options).attempt(STEPS[name]))
+        return
+
+    again = [sys.executable, "-m", "tools.gpu_proof", *sys.argv[1:], "--steps"]
+    record = run(
+        options.device,
+        options.output,
+        options.steps,
+        options.minutes,
+        lambda name, limit_s: process.do([*again, name], limit_s),
+    )
     print("\n".join(summary(record)))
     sys.exit(any(entry["status"] != "passed" for entry in record["steps"].values()))
 

@@ -1,0 +1,54 @@
+"""A step in a process of its own: one that crashes or hangs costs no other step, nor what it had
+found itself.
+
+In: a command, and the seconds it may take. Out: the step's entry, which the command writes to the
+file that it is told, again and again. Knows no step.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from maxwhisper.cli.output import json_text
+
+UNFINISHED = "unfinished"
+ENTRY_FLAG = "--entry"
+
+
+def do(command: Sequence[str], limit_s: float) -> dict[str, Any]:
+    """Run `command`, with the file for its entry, and end it, and all that it started, after
+    `limit_s`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "entry.json")
+        process = subprocess.Popen([*command, ENTRY_FLAG, str(path)], start_new_session=True)
+        try:
+            why = _ended(process.wait(limit_s))
+        except subprocess.TimeoutExpired:
+            why = f"stopped after {limit_s:.0f} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        entry: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if entry.get("status", UNFINISHED) == UNFINISHED:
+        entry |= {"status": "error", "why": why}
+    return entry
+
+
+def keep(path: Path, entry: Mapping[str, Any]) -> None:
+    """Write what a step has found so far; it is there whole or as it was."""
+    part = path.with_suffix(".part")
+    part.write_text(json_text({"status": UNFINISHED, **entry}))
+    part.replace(path)
+
+
+def _ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code} and without an answer"
+    return f"killed by {signal.Signals(-code).name}"
