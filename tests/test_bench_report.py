@@ -214,6 +214,8 @@ def test_what_is_missed_is_what_the_records_say():
         for (model, clip, mode), ms in steps.items():
             if mode != MODE.name and (one := steps.get((model, clip, MODE.name))):
                 known.add(f"{ms / one:.2f}×")
+        for lane in scaling(record):
+            known |= {f"{lane.uneven:.1%}", f"{lane.growth:.0%}"}
     for path in (ROOT / "results" / "profiles").glob("*.json"):
         entries = {(e["graph"], e["batch"]): e for e in json.loads(path.read_text())["roofline"]}
         known |= {f"{entry['share']:.0%}" for entry in entries.values()}
