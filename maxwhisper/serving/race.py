@@ -6,7 +6,8 @@ In: a pool, a waveform, options, a number of rounds. Out: events for whoever dra
 
 import statistics
 import threading
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,23 +16,29 @@ from maxwhisper.errors import EngineUnavailable
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.serving.beside import beside
 from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.status import RunCancelled
+from maxwhisper.serving.status import RunCancelled, TimedTranscript
 from maxwhisper.transcript import Segment, Transcript
 
 
 @dataclass(frozen=True)
 class LaneResult:
-    """One engine's transcript and the seconds of each round, all by the worker's clock."""
+    """One engine's seconds of each round, all by the worker's clock, and the transcript of the
+    middle one, of an even number the faster of the two."""
 
     engine: str
     transcript: Transcript
     seconds: tuple[float, ...]
     disturbed_by: tuple[str, ...] = ()  # engines that were loading meanwhile: not a fair time
-    spoken_s: tuple[float, ...] = ()  # since it began its first round: when each segment was known
+    spoken_s: tuple[float, ...] = ()  # since that round began: when each segment was known
 
     @property
     def median_s(self) -> float:
         return statistics.median(self.seconds)
+
+    @property
+    def shown_s(self) -> float:
+        """Seconds of the round whose transcript this is."""
+        return statistics.median_low(self.seconds)
 
     @property
     def first_text_s(self) -> float | None:
@@ -116,7 +123,8 @@ def _work(
 def _run_rounds(
     pool: EnginePool, race: Race, cancelled: threading.Event, emit: Callable[[Event], None]
 ) -> None:
-    results: dict[str, LaneResult] = {}
+    heard: dict[str, list[TimedTranscript]] = defaultdict(list)
+    disturbed_by: dict[str, set[str]] = defaultdict(set)
     refused: set[str] = set()
     for round_index in range(race.rounds):
         for name in _rotated(pool.names, race.offset + round_index):
@@ -124,36 +132,38 @@ def _run_rounds(
                 continue
             emit(Started(name, round_index))
             try:
-                results[name] = _run_lane(pool, race, name, results.get(name), cancelled, emit)
-                emit(Finished(results[name]))
+                disturbed_by[name] |= set(pool.still_loading()) - {name}
+                tell = _ignore if heard[name] else emit
+                heard[name].append(_run_lane(pool, race, name, cancelled, tell))
+                emit(Finished(_result(name, heard[name], disturbed_by[name])))
             except EngineUnavailable as error:
                 refused.add(name)
                 emit(Refused(name, str(error)))
+
+
+def _ignore(event: Event) -> None:
+    """Only the first round's text is shown as it comes."""
 
 
 def _run_lane(
     pool: EnginePool,
     race: Race,
     name: str,
-    earlier: LaneResult | None,
     cancelled: threading.Event,
-    emit: Callable[[Event], None],
-) -> LaneResult:
-    """One engine, one round. Only the first round's text is shown as it comes."""
-
+    tell: Callable[[Event], None],
+) -> TimedTranscript:
     def on_segment(segment: Segment) -> None:
-        if earlier is None:
-            emit(Spoke(name, segment))
+        tell(Spoke(name, segment))
 
-    loading = pool.still_loading()
-    timed = pool.transcribe(name, race.waveform, race.options, on_segment, cancelled.is_set)
-    return LaneResult(
-        engine=name,
-        transcript=earlier.transcript if earlier else timed.transcript,
-        seconds=(*(earlier.seconds if earlier else ()), timed.seconds),
-        disturbed_by=tuple({*loading, *(earlier.disturbed_by if earlier else ())} - {name}),
-        spoken_s=earlier.spoken_s if earlier else timed.spoken_s,
-    )
+    return pool.transcribe(name, race.waveform, race.options, on_segment, cancelled.is_set)
+
+
+def _result(
+    name: str, rounds: Sequence[TimedTranscript], disturbed_by: Collection[str]
+) -> LaneResult:
+    seconds = tuple(each.seconds for each in rounds)
+    shown = rounds[seconds.index(statistics.median_low(seconds))]
+    return LaneResult(name, shown.transcript, seconds, tuple(disturbed_by), shown.spoken_s)
 
 
 def _rotated(names: tuple[str, ...], offset: int) -> tuple[str, ...]:

@@ -25,10 +25,10 @@ def replay_html(run: Run | None) -> str:
     """Controls, and a track for every engine with a result; nothing for no run or no result."""
     if run is None or not run.results:
         return ""
-    end_s = max(result.seconds[0] for result in run.results)
+    end_s = max(result.shown_s for result in run.results)
     race = {"end_s": end_s, "lanes": [_lane(result) for result in run.results]}
     tracks = "".join(_track(result, end_s) for result in run.results)
-    of_rounds = f" in the first of {run.rounds} rounds" if run.rounds > 1 else ""
+    of_rounds = f" in the middle one of {run.rounds} rounds" if run.rounds > 1 else ""
     return (
         f'<section class="replay" aria-label="Replay of the race"'
         f' data-race="{html.escape(json.dumps(race))}">'
@@ -45,7 +45,7 @@ def _lane(result: LaneResult) -> dict[str, object]:
     segments = zip(result.spoken_s, result.transcript.segments, strict=True)
     return {
         "engine": result.engine,
-        "total_s": result.seconds[0],
+        "total_s": result.shown_s,
         "said": [[at_s, segment.text.strip()] for at_s, segment in segments],
     }
 
@@ -64,7 +64,7 @@ def _controls(end_s: float) -> str:
 
 
 def _track(result: LaneResult, end_s: float) -> str:
-    name, total_s = html.escape(result.engine), result.seconds[0]
+    name, total_s = html.escape(result.engine), result.shown_s
     ticks = "".join(
         f'<b style="left: {100 * at_s / end_s:.2f}%"></b>' for at_s in result.spoken_s[:MAX_TICKS]
     )

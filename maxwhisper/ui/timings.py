@@ -76,11 +76,11 @@ def _plot(figure: go.Figure | None) -> Any:
 
 
 def run_html(run: Run) -> str:
-    """Stages of every engine in the run's first round, whose transcript is the one shown."""
-    works = [work_of(r.engine, r.transcript.timings, r.seconds[0]) for r in run.results]
+    """Stages of every engine in the run's middle round, whose transcript is the one shown."""
+    works = [work_of(r.engine, r.transcript.timings, r.shown_s) for r in run.results]
     blind = [work.engine for work in works if set(work.seconds) == {"whole"}]
     note = f" {' and '.join(blind)} cannot be looked into: one bar each." if blind else ""
-    rounds = "the first of its rounds" if run.rounds > 1 else "its one round"
+    rounds = "the middle one of its rounds" if run.rounds > 1 else "its one round"
     return (
         f"<h3>Stages</h3>{measured_html(run, datetime.now(UTC))}"
         f'<p class="hint"><bdi>{html.escape(run.audio_name)}</bdi>, {run.audio_s:.1f} s of audio, '

@@ -68,7 +68,10 @@ def test_replay_from_the_start_again_and_again_keeps_one_clock(open_page, kept):
         """async () => {
           const frame = window.requestAnimationFrame.bind(window);
           let asked = 0;
-          window.requestAnimationFrame = then => { asked += then.name === 'tick'; return frame(then); };
+          window.requestAnimationFrame = then => {
+            asked += then.name === 'tick';
+            return frame(then);
+          };
           for (let drawn = 0; drawn < 20; drawn += 1) await new Promise(frame);
           return [asked, 20];
         }"""
