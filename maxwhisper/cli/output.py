@@ -63,6 +63,16 @@ def write_file(path: Path, text: str) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def replace_file(path: Path, text: str) -> None:
+    """`write_file` in one step: whoever is stopped meanwhile leaves the old one whole."""
+    part = path.with_name(f"{path.name}.part")
+    write_file(part, text)
+    try:
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}

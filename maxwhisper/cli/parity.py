@@ -12,8 +12,8 @@ from typing import Any, TextIO
 
 from maxwhisper import engine
 from maxwhisper.cli.flags import whole_number
-from maxwhisper.cli.output import answer, json_text, progress, write_file
-from maxwhisper.errors import OptionError, OutputError
+from maxwhisper.cli.output import answer, json_text, progress, replace_file, write_file
+from maxwhisper.errors import OptionError
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
 CHECKPOINTS = ("model", "multilingual", "v3")
@@ -98,7 +98,7 @@ def _compare(args: argparse.Namespace) -> dict[str, Any]:
 
     def keep(record: Mapping[str, Any]) -> None:
         if args.output is not None:
-            _replace(args.output, json_text(record))
+            replace_file(args.output, json_text(record))
 
     if args.resume and args.output is None:
         raise OptionError("expected --output FILE beside --resume, got none: name the record")
@@ -120,16 +120,6 @@ def _compare(args: argparse.Namespace) -> dict[str, Any]:
         keep=keep,
         progress=progress,
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file in one step: whoever is stopped meanwhile leaves the old one whole."""
-    part = path.with_name(f"{path.name}.part")
-    write_file(part, text)
-    try:
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _positive(text: str) -> float:

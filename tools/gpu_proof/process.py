@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from maxwhisper.cli.output import json_text
+from maxwhisper.cli.output import json_text, replace_file
 
 UNFINISHED = "unfinished"
 ENTRY_FLAG = "--entry"
@@ -43,9 +43,7 @@ def do(command: Sequence[str], limit_s: float) -> dict[str, Any]:
 
 def keep(path: Path, entry: Mapping[str, Any]) -> None:
     """Write what a step has found so far; it is there whole or as it was."""
-    part = path.with_suffix(".part")
-    part.write_text(json_text({"status": UNFINISHED, **entry}))
-    part.replace(path)
+    replace_file(path, json_text({"status": UNFINISHED, **entry}))
 
 
 def _ended(code: int) -> str:
