@@ -52,10 +52,13 @@ def usable_threads() -> int | None:
 
 
 def gpu_used_bytes() -> int | None:
-    """Memory in use on all NVIDIA GPUs, by whatever process; None without one."""
+    """Memory in use on all NVIDIA GPUs, by whatever process; None without one, or where one does
+    not tell: those that share the host's memory say "[N/A]"."""
     listing = _run("nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits")
     rows = (listing or "").split()
-    return sum(int(mebibytes) for mebibytes in rows) * 2**20 if rows else None
+    if not rows or not all(row.isdecimal() for row in rows):
+        return None
+    return sum(int(mebibytes) for mebibytes in rows) * 2**20
 
 
 def version(distribution: str) -> str | None:

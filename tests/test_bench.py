@@ -287,6 +287,16 @@ def test_a_contestant_that_did_not_load_keeps_its_error():
     )
 
 
+@pytest.mark.parametrize(
+    ("listing", "used_bytes"),
+    [("512\n1024", 1536 * 2**20), ("[N/A]", None), ("512\n[N/A]", None), (None, None)],
+    ids=["two", "shared memory", "one of two tells", "none"],
+)
+def test_memory_on_gpus_is_what_the_driver_tells(listing, used_bytes, monkeypatch):
+    monkeypatch.setattr(machine, "_run", lambda *command: listing)
+    assert machine.gpu_used_bytes() == used_bytes
+
+
 def test_the_machine_describes_itself():
     described = machine.describe()
     assert described["versions"]["numpy"] == np.__version__

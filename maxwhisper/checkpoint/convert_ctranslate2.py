@@ -18,6 +18,7 @@ from maxwhisper.checkpoint.download import Progress
 from maxwhisper.checkpoint.hf_tokenizer import make_hf_tokenizer
 from maxwhisper.checkpoint.schema import Array, Checkpoint
 from maxwhisper.dims import CHUNK_LENGTH_S, HOP_LENGTH, N_FFT, SAMPLE_RATE, Dims
+from maxwhisper.errors import OutputError
 from maxwhisper.paths import cache_root, make_folder
 from maxwhisper.tokenizer import get_tokenizer
 
@@ -32,7 +33,8 @@ def ctranslate2_dir(
 ) -> Path:
     """The cached CTranslate2 folder of `checkpoint`, converted on first use: `progress` is told.
 
-    It is written beside its place and renamed, so that a folder which exists is complete.
+    It is written beside its place and renamed, so that a folder which exists is complete. Raises
+    `OutputError` where the disk is full.
     """
     root = (cache_dir or cache_root()) / "ctranslate2"
     folder = root / f"{checkpoint.digest}-{_LAYOUT}"
@@ -45,9 +47,12 @@ def ctranslate2_dir(
     try:
         to_ctranslate2(checkpoint, unfinished)
         unfinished.rename(folder)
-    except OSError:
+    except OSError as error:
         if not folder.is_dir():  # else another process was faster, and its folder is as good
-            raise
+            raise OutputError(
+                f"weights for CTranslate2 cannot be kept in {root}: {error.strerror or error}; "
+                "make room, or choose another folder by MAXWHISPER_CACHE"
+            ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder

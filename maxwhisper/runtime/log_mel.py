@@ -17,7 +17,7 @@ from maxwhisper.mel import hop_blocks, mel_filters, n_frames
 from maxwhisper.runtime.device import Placement
 
 BLOCK_FRAMES = 6_000  # 60 s: bounds the spectrum's memory to about 20 MB
-KEPT_BLOCKS = 30  # 30 min in 58 MB at 80 mels; longer recordings are transformed twice
+KEPT_BLOCKS = 5  # 5 min in 10 MB at 80 mels; longer recordings are transformed twice
 
 
 class LogMelSpectrogram:

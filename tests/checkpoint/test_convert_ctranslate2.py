@@ -1,5 +1,6 @@
 """CTranslate2 folders: the same tokens, the same encoder, kept once, never half written."""
 
+import errno
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from maxwhisper.checkpoint import convert_ctranslate2
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
 from maxwhisper.checkpoint.hf_tokenizer import make_hf_tokenizer
+from maxwhisper.errors import OutputError
 from maxwhisper.tokenizer import get_tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2")
@@ -88,9 +90,9 @@ def test_the_folder_is_made_once(v2, half, tmp_path, monkeypatch):
 def test_a_conversion_that_fails_leaves_nothing(v2, tmp_path, monkeypatch):
     def fail(checkpoint, folder):
         (folder / "model.bin").write_bytes(b"half")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr(convert_ctranslate2, "to_ctranslate2", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OutputError, match=r"disk full; make room.*MAXWHISPER_CACHE"):
         ctranslate2_dir(v2, tmp_path)
     assert not list((tmp_path / "ctranslate2").iterdir())
