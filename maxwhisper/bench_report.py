@@ -1,6 +1,6 @@
 """Benchmark records: their schema, checked. In: what `bench.run` returns, or its JSON file.
 
-Owns what a record is; `bench_tables` prints one, `bench_summary` compares, `bench_figures` draws.
+Owns what a record is; `bench_summary` compares, `bench_tables` prints, `bench_figures` draws.
 Every derived number follows from the seconds beside it, and `validate` holds it to that. Seconds
 are wall clock, memory is bytes, shares lie in 0..1, and null is "not known" or "does not apply".
 

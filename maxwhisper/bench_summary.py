@@ -18,7 +18,7 @@ from maxwhisper.scoring import Unit, unit_of
 
 # Seconds per second of audio may differ by so much between lengths, from a full window on.
 LINEAR_WITHIN = 0.05
-# So may memory without the samples: the log-mel of the first 30 min is kept, 58 MB at 80 mels.
+# So may memory without the samples: the log-mel of 5 min is kept, 10 MB at 80 mels.
 FLAT_WITHIN = 0.10
 SAMPLE_BYTES = 4  # float32
 

@@ -1,4 +1,4 @@
-"""Benchmark records as tables: text for a terminal, markdown for docs/performance.md.
+"""Benchmark records as tables: text for a terminal, markdown for a page.
 
 In: records. Out: text. Every number in it comes from a record, and says so where it is doubtful:
 rounds that differ, a machine that is noisy, engines that failed or were slower than others.
@@ -20,7 +20,6 @@ from maxwhisper.bench_summary import (
     scaling,
 )
 from maxwhisper.engine import OURS
-from maxwhisper.errors import RecordError
 from maxwhisper.records import columns, machine_line, markdown_table, stages_of
 from maxwhisper.scoring import RATE_NAMES
 
@@ -28,9 +27,6 @@ from maxwhisper.scoring import RATE_NAMES
 NOISY_SPREAD = 0.10
 MEMORY_LIMIT = 1.2  # times a baseline's: more is said below the table
 MIB = 2**20
-
-BEGIN = "<!-- begin: written by `python -m maxwhisper bench --report`, do not edit -->"
-END = "<!-- end -->"
 
 _TIMES = ("engine", "median s", "min – max s", "IQR s", "RTFx", "× fastest", "first text s")
 _RATES = ("engine", "file in s", "tokens", "tokens/s", "ms/step", "cold s", "peak MiB", "GPU MiB")
@@ -71,16 +67,6 @@ def markdown(records: Sequence[Mapping[str, Any]]) -> str:
             lines += [f"**{block.title}**", "", *rows]
             lines += ["", *(f"* {note}" for note in block.notes), ""]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def rewritten(page: str, records: Sequence[Mapping[str, Any]]) -> str:
-    """A page with its part between `BEGIN` and `END` written anew. Raises `RecordError` if it has
-    no such part."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise RecordError(f"expected the lines {BEGIN!r} and {END!r} in the page, found none")
-    return f"{before}{BEGIN}\n\n{markdown(records)}\n{END}{after}"
 
 
 def _blocks(record: Mapping[str, Any]) -> Iterator[_Block]:

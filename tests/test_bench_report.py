@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scripted_subject import DIMS, MIB, contestant
 
-from maxwhisper import bench, bench_figures, bench_report, bench_tables
+from maxwhisper import bench, bench_figures, bench_page, bench_report, bench_tables
 from maxwhisper.bench import Plan
 from maxwhisper.bench_cases import Clip, Mode, Model
 from maxwhisper.bench_summary import error_unit, ratios, scaling
@@ -184,15 +184,32 @@ def test_one_file_holds_all_figures(record):
 
 
 def test_a_page_is_rewritten_between_its_marks(record):
-    page = f"before\n{bench_tables.BEGIN}\nwhat was here\n{bench_tables.END}\nafter\n"
-    written = bench_tables.rewritten(page, [record])
+    page = f"before\n{bench_page.TABLES}\nwhat was here\n{bench_page.END}\nafter\n"
+    written = bench_page.rewritten(page, [record])
     assert written.startswith("before\n")
     assert written.endswith("\nafter\n")
     assert "what was here" not in written
     assert "| faster-whisper int8 | 0.100 |" in written
-    assert bench_tables.rewritten(written, [record]) == written
+    assert bench_page.rewritten(written, [record]) == written
     with pytest.raises(RecordError, match="expected the lines"):
-        bench_tables.rewritten("no marks", [record])
+        bench_page.rewritten("no marks", [record])
+
+
+def test_the_summary_says_who_won_in_a_line(record):
+    text = bench_page.summary([record, race(contestant("maxwhisper", [0.2] * 3))])
+    head, _, *rows = (line for line in text.splitlines() if line.startswith("|"))
+    assert head.endswith("| maxwhisper | × real time | openai-whisper | faster-whisper int8 |")
+    ours = "| fake | 60.0 s | sequential greedy | 0.21 s | 286 "
+    assert rows == [f"{ours}| 2.00× | 0.48×, **we lose** |"], "the longer clip, and none unopposed"
+    assert "noisy" not in text, "no A/A check was run"
+
+
+def test_the_summary_tells_a_tie_and_a_noisy_machine():
+    tie = contestant("maxwhisper", [0.2, 0.4, 0.3]), contestant("b", [0.3, 0.5, 0.35])
+    assert "| 1.17×, *even* |" in bench_page.summary([race(*tie)])
+    twice = contestant("maxwhisper", [0.2, 0.21, 0.21, 0.2, 0.2, 0.21]), contestant("b", [0.5] * 3)
+    assert "The machine was noisy" in bench_page.summary([race(*twice, aa=True)])
+    assert "Nothing has been measured yet" in bench_page.summary([])
 
 
 def test_what_is_missed_is_what_the_records_say():
@@ -226,9 +243,10 @@ def test_what_is_missed_is_what_the_records_say():
     assert {figure.replace(" %", "%") for figure in said} <= known
 
 
-def test_docs_are_what_the_records_say():
-    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["docs/performance.md", "README.md"])
+def test_docs_are_what_the_records_say(name):
+    page = (ROOT / name).read_text(encoding="utf-8")
     records = bench_report.load_all(ROOT / "results")
-    assert bench_tables.rewritten(page, records) == page, (
-        "run: python -m maxwhisper bench --report results --output docs/performance.md"
+    assert bench_page.rewritten(page, records) == page, (
+        f"run: python -m maxwhisper bench --report results --output {name}"
     )

@@ -65,7 +65,7 @@ def add_bench_flags(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help="write the JSON record here too; with --report, the tables into this page",
+        help="write the JSON record here too; with --report, tables or summary into this page",
     )
 
 
@@ -135,7 +135,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def _report(args: argparse.Namespace, out: TextIO) -> int:
     """Tables and figures of the records in a folder; into a page where one is given."""
-    from maxwhisper import bench_report, bench_tables
+    from maxwhisper import bench_page, bench_report, bench_tables
 
     if not args.report.is_dir():
         raise RecordError(f"expected a folder of records, got {args.report}: check the path")
@@ -145,7 +145,7 @@ def _report(args: argparse.Namespace, out: TextIO) -> int:
             page = args.output.read_text(encoding="utf-8")
         except OSError as error:
             raise RecordError(f"cannot read {args.output}: {error.strerror}") from error
-        write_file(args.output, bench_tables.rewritten(page, records))
+        write_file(args.output, bench_page.rewritten(page, records))
     _write_figures(args.figures, records)
     answer(out, args.json, {"records": records}, [bench_tables.markdown(records).rstrip()])
     return 0
