@@ -26,7 +26,7 @@ from maxwhisper.selftest.result import CheckResult
 from maxwhisper.selftest.text import count_rule_mistakes, count_tokenizer_mistakes
 from maxwhisper.tokenizer import get_tokenizer
 from maxwhisper.transcribe.sequential import transcribe
-from maxwhisper.whisper import Whisper
+from maxwhisper.whisper import Whisper, create_engine
 
 LOG_MEL_TOLERANCE = 1e-4  # absolute; log-mel spans about 2
 N_LOGIT_STEPS = 64
@@ -202,10 +202,14 @@ FUNCTIONS: dict[str, Callable[[Subject], Finding]] = {
 }
 
 
-def run_checks(engine: Engine, names: Sequence[str] | None = None) -> Iterator[CheckResult]:
-    """Run the checks called `names` (default: all), in catalogue order, yielding each result.
+def run_checks(
+    engine: Engine, names: Sequence[str] | None = None, device: str = ""
+) -> Iterator[CheckResult]:
+    """Run the checks called `names` (default: all), in catalogue order, yielding each result; on
+    another `device` than the engine's, its checkpoint is loaded there for them.
 
-    Raises `OptionError` for a name that is not in the catalogue, and for another engine than ours.
+    Raises `OptionError` for a name that is not in the catalogue, and for another engine than ours;
+    `DeviceError` for a device that is not here.
     """
     if not isinstance(engine, Whisper):
         raise OptionError(f"component checks look inside maxwhisper, not {engine.info.name}")
@@ -214,7 +218,7 @@ def run_checks(engine: Engine, names: Sequence[str] | None = None) -> Iterator[C
         raise OptionError(
             f"no check called {', '.join(sorted(unknown))}: choose from {', '.join(FUNCTIONS)}"
         )
-    subject = Subject(engine)
+    subject = Subject(create_engine(engine.checkpoint, device=device) if device else engine)
     for info in CATALOG:
         if names is None or info.name in names:
             yield _run(info.name, info.group, subject)

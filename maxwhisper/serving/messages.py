@@ -37,6 +37,7 @@ class Transcribe:
 @dataclass(frozen=True)
 class SelfTest:
     names: tuple[str, ...]  # empty: every check
+    device: str = ""  # where, if not on the engine's own
 
 
 @dataclass(frozen=True)

@@ -146,12 +146,13 @@ class EnginePool:
         )
 
     def selftest(
-        self, name: str, names: Sequence[str], cancelled: Cancelled
+        self, name: str, names: Sequence[str], cancelled: Cancelled, device: str = ""
     ) -> Iterator[CheckResult]:
-        """Component checks of engine `name`, alone on the device. Raises as `transcribe` does."""
+        """Component checks of engine `name`, while nothing else runs, on its own device or another
+        one. Raises as `transcribe` does."""
         engine = self._engine(name)
         with self.device(cancelled):
-            yield from engine.selftest(names, cancelled, self._deadline_s)
+            yield from engine.selftest(names, device, cancelled, self._deadline_s)
 
     def layers(self, name: str, waveform: Waveform, cancelled: Cancelled) -> Iterator[LayerErrors]:
         """Errors of engine `name`, layer by layer, on the first window of a clip; as `selftest`."""

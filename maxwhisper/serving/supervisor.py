@@ -106,10 +106,10 @@ class EngineProcess:
         raise EngineUnavailable(f"{self.name} ended without a transcript: try again")
 
     def selftest(
-        self, names: Sequence[str], cancelled: Cancelled, deadline_s: float
+        self, names: Sequence[str], device: str, cancelled: Cancelled, deadline_s: float
     ) -> Iterator[CheckResult]:
         """Run component checks, yielding each as it ends. Raises as `transcribe` does."""
-        for event in self.run(messages.SelfTest(tuple(names)), cancelled, deadline_s):
+        for event in self.run(messages.SelfTest(tuple(names), device), cancelled, deadline_s):
             if isinstance(event, messages.CheckDone):
                 yield event.result
 

@@ -194,7 +194,7 @@ def selftest(pipe: Pipe, engine: Engine, command: SelfTest) -> None:
     """Run component checks on the loaded engine, reporting each as it ends."""
     from maxwhisper.selftest.checks import run_checks  # imports max: only where an engine needs it
 
-    for result in run_checks(engine, command.names or None):
+    for result in run_checks(engine, command.names or None, command.device):
         pipe.send(CheckDone(result))
         pipe.stop_if_cancelled()
     pipe.send(ChecksDone())

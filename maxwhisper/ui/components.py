@@ -1,6 +1,6 @@
 """The Components tab: every part of our Whisper, checked against the reference while you watch.
 
-In: the pool, the catalogue of checks, the commit this page runs. Owns the board: each check's last
+In: the pool, the catalogue of checks, the machine's description. Owns the board: each check's last
 result on this server. Grey means "not run" and nothing else; only a check that ran and passed is
 green. The error layer by layer, below the board, is `layers`.
 """
@@ -9,8 +9,9 @@ import functools
 import html
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import gradio as gr
 
@@ -25,6 +26,8 @@ from maxwhisper.ui.stoppable import WAITERS, Shown, Stoppable
 
 Catalogue = Sequence[tuple[str, str, str]]  # (name, group, what it shows in one sentence)
 ALL = "all"
+_OWN = "the device named above"
+_DEVICES = {_OWN: "", "the processor": "cpu"}
 # The bar spans errors from a millionth of the tolerance to ten times it.
 _DECADES_BELOW, _DECADES_ABOVE = 6, 1
 MARK_PERCENT = 100 * _DECADES_BELOW / (_DECADES_BELOW + _DECADES_ABOVE)  # where the tolerance is
@@ -66,13 +69,21 @@ class Board:
         self.results[result.name] = (result, time.time())
 
 
-def components_tab(pool: EnginePool, catalogue: Catalogue, commit: str | None) -> None:
+def components_tab(pool: EnginePool, catalogue: Catalogue, machine: Mapping[str, Any]) -> None:
     """Build the board inside the current `gr.Blocks`."""
-    board = Board(catalogue, commit)
+    board = Board(catalogue, machine["commit"])
     gr.HTML(
         '<p class="hint">Each check runs one part of maxwhisper, now, on the device named above, '
         "and measures how far it is from an independent truth. The bar is logarithmic: it begins "
         "at a millionth of the tolerance, and the mark is the tolerance.</p>"
+    )
+    where = gr.Radio(
+        list(_DEVICES),
+        value=_OWN,
+        label="Run on",
+        info="Weights other than demo's are compiled for the processor first, which takes minutes.",
+        visible=bool(machine["gpus"]),  # else the device above is the processor
+        elem_id="check-device",
     )
     with gr.Row(elem_classes="actions"):
         run = gr.Button("Run every check", variant="primary", elem_id="run-checks")
@@ -82,12 +93,12 @@ def components_tab(pool: EnginePool, catalogue: Catalogue, commit: str | None) -
 
     runs = Stoppable(run, stop)
 
-    def work(choice: str, cancelled: Cancelled) -> Iterator[Shown]:
+    def work(choice: str, device: str, cancelled: Cancelled) -> Iterator[Shown]:
         pending = board.names(choice)
         if not pending:
             raise OptionError(f"no check is called {choice!r}: run all of them")
         yield (board_html(board, pending, is_waiting=pool.is_busy),)
-        for result in pool.selftest(OURS, pending, cancelled):
+        for result in pool.selftest(OURS, pending, cancelled, device):
             board.record(result)
             pending.remove(result.name)
             yield (board_html(board, pending),)
@@ -96,16 +107,17 @@ def components_tab(pool: EnginePool, catalogue: Catalogue, commit: str | None) -
         return (board_html(board),)
 
     @shown_errors
-    def run_all(request: gr.Request) -> Iterator[Shown]:
-        yield from runs.steps(request, functools.partial(work, ALL), over)
+    def run_all(where: str, request: gr.Request) -> Iterator[Shown]:
+        yield from runs.steps(request, functools.partial(work, ALL, _DEVICES[where]), over)
 
     @shown_errors
-    def run_some(event: gr.EventData, request: gr.Request) -> Iterator[Shown]:
-        yield from runs.steps(request, functools.partial(work, str(event.choice)), over)
+    def run_some(where: str, event: gr.EventData, request: gr.Request) -> Iterator[Shown]:
+        one = functools.partial(work, str(event.choice), _DEVICES[where])
+        yield from runs.steps(request, one, over)
 
     outputs = [shown, *runs.buttons]
-    run.click(run_all, None, outputs, **WAITERS, **QUIET)
-    shown.click(run_some, None, outputs, **WAITERS, **QUIET)
+    run.click(run_all, [where], outputs, **WAITERS, **QUIET)
+    shown.click(run_some, [where], outputs, **WAITERS, **QUIET)
 
 
 def board_html(board: Board, pending: Sequence[str] = (), *, is_waiting: bool = False) -> str:

@@ -64,7 +64,7 @@ def build_page(
             with gr.Tab("Where the time goes") as tab:
                 timings_tab(tab, pool, runs, run_id)
             with gr.Tab("Components"):
-                components_tab(pool, catalogue, machine["commit"])
+                components_tab(pool, catalogue, machine)
                 layers_section(pool, uploads, examples)
             with gr.Tab("Live"):
                 live_tab(desk, uploads, examples)

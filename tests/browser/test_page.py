@@ -1,5 +1,6 @@
 """What a visitor does, in a real browser: choose, run, stop, check; on a desk and on a phone."""
 
+import fake_page
 import pytest
 from audio_files import encode
 from fake_lanes import wait_until
@@ -270,10 +271,30 @@ def test_components_run_on_demand(open_page):
     page = open_page()
     page.get_by_role("tab", name="Components").click()
     page.wait_for_selector(".check")
+    assert not page.get_by_label("the processor").is_visible(), "it is all there is"
     page.click("#run-checks")
     page.wait_for_selector(".check.failed")
     assert page.locator(".check.passed").count() == 2
     assert "2 passed · 1 failed · 0 not run" in page.inner_text("#board")
+
+
+def test_beside_a_gpu_checks_may_run_on_the_processor(browser, tmp_path):
+    gpu = {"name": "A GPU", "driver_version": "570.1", "memory.total": "1"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(fake_page.MACHINE, "gpus", [gpu])
+        with fake_page.served_page(patch, tmp_path) as (address, *_):
+            page = browser.new_page()
+            page.goto(address)
+            page.get_by_role("tab", name="Components").click()
+            page.get_by_role("button", name="Run the check log-mel").click()
+            page.get_by_text("ms on cpu ·").wait_for()
+            page.get_by_label("the processor").check()
+            page.get_by_role("button", name="Run the check log-mel").click()
+            page.get_by_text("ms on cpu, as asked ·").wait_for()
+            page.click("#run-checks")
+            page.wait_for_selector(".check.failed")
+            assert page.get_by_text("ms on cpu, as asked ·").count() == 3
+            page.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

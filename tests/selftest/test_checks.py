@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from maxwhisper.errors import OptionError
+from maxwhisper.errors import DeviceError, OptionError
 from maxwhisper.selftest import checks
 from maxwhisper.selftest.catalog import CATALOG
 from maxwhisper.selftest.checks import FUNCTIONS, run_checks
@@ -85,6 +85,24 @@ def test_a_damaged_checkpoint_is_an_error_with_its_reason(engine):
     (result,) = run_checks(damaged, ["checkpoint"])
     assert result.status == "error"
     assert "decoder.ln.bias" in result.detail
+
+
+def test_another_device_gets_a_network_of_its_own(engine, monkeypatch):
+    asked = []
+
+    def elsewhere(checkpoint, *, device):
+        asked.append((checkpoint is engine.checkpoint, device))
+        return broken(engine, "decoder.blocks.0.mlp.0.weight", factor=-3.0)
+
+    monkeypatch.setattr(checks, "create_engine", elsewhere)
+    (here,) = run_checks(engine, ["decoder logits"])
+    (there,) = run_checks(engine, ["decoder logits"], "cpu")
+    assert (here.status, there.status, asked) == ("passed", "failed", [(True, "cpu")])
+
+
+def test_a_device_that_is_not_here_is_told(engine):
+    with pytest.raises(DeviceError, match="gpu:7"):
+        list(run_checks(engine, ["tokenizer"], "gpu:7"))
 
 
 def test_unknown_names_are_refused(engine):

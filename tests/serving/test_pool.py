@@ -159,6 +159,8 @@ def test_selftest_yields_each_check_and_may_name_some(make_pool):
         "kv-cache",
     ]
     assert [r.status for r in pool.selftest("maxwhisper", ["kv-cache"], never)] == ["failed"]
+    (elsewhere,) = pool.selftest("maxwhisper", ["encoder"], never, "gpu:1")
+    assert elsewhere.device == "gpu:1, as asked"
 
 
 def test_abandoned_selftest_does_not_answer_the_next_command(make_pool):
