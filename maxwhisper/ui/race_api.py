@@ -1,10 +1,12 @@
 """A whole comparison for a program: one recording in, every engine's transcript, times and scores
 out, as JSON.
 
-In: a `Runner`. The same line, limits and checks as behind the page's own Run button.
+In: a `Runner`. The same line, limits and checks as behind the page's own Run button. On the way it
+says how far it is; a program that goes away stops its race.
 """
 
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -42,15 +44,16 @@ def race_api(runner: Runner) -> None:
         rounds: int = 1,
         keep: bool = True,
         options: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    ) -> Iterator[dict[str, Any]]:
         """Run every engine on an uploaded recording. An empty `model` is the page's default, an
         empty `language` is detected, `reference` is what was said and gives word error rates,
         character error rates (`cer`) where words have no spaces between them, or "[nobody speaks]";
         `rounds` 1 to 5; without `keep`, nothing stays on the server. `options`
         are those of the transcription that the page's settings have, by openai-whisper's names:
         task, beam_size (1 to 10), temperature (one number, 0 to 1), without_timestamps,
-        word_timestamps, condition_on_previous_text, initial_prompt. Returns the run, its scores by
-        engine, the verdict in sentences, and the query that opens it on the page."""
+        word_timestamps, condition_on_previous_text, initial_prompt. The answer is the run, its
+        scores by engine, the verdict in sentences, and the query that opens it on the page; what
+        comes before it tells how many races are ahead, and of each engine how far it is."""
         sent: Any = recording  # gradio passes on what came, whatever the annotations say
         texts = (model, language, reference)
         if not all(isinstance(text, str) for text in texts) or not isinstance(rounds, int):
@@ -71,10 +74,12 @@ def race_api(runner: Runner) -> None:
         )
         session = secrets.token_hex(8)
         try:
-            *_, last = runner.run(session, request)
+            for view in runner.run(session, request):
+                if not view.is_over:
+                    yield progress(view)
+            yield answer(view, has_link=keep and not view.problem)
         finally:
             runner.leave(session)
-        return answer(last, has_link=keep and not last.problem)
 
     # gradio exports `api` by a way that type checkers do not follow
     gr.api(compare, api_name=COMPARE, concurrency_limit=None)  # type: ignore[attr-defined]
@@ -94,6 +99,12 @@ def _known(options: Any) -> dict[str, Any]:
         if not isinstance(value, kinds):
             raise OptionError(f"expected {name} as {words}, got {value!r:.20}")
     return options
+
+
+def progress(view: View) -> dict[str, Any]:
+    """How far a race is, JSON-ready."""
+    lanes = {name: {"phase": lane.phase, "note": lane.note} for name, lane in view.lanes.items()}
+    return {"races_ahead": view.n_ahead, "engines": lanes}
 
 
 def answer(view: View, *, has_link: bool) -> dict[str, Any]:

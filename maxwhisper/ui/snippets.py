@@ -46,7 +46,8 @@ def command_line(engine: str, model: str, file: str, options: TranscribeOptions)
 
 
 def http_lines(model: str, file: str, rounds: int, options: TranscribeOptions) -> str:
-    """The whole comparison, asked of a page like this one: send the file, start, wait for JSON.
+    """The whole comparison, asked of a page like this one: send the file, start, read how far it is
+    and then the answer, as JSON.
     A race is greedy unless it is told otherwise."""
     named = {n: v for n, v in changed_options(options, GREEDY).items() if n != "language"}
     arguments = json.dumps([model, options.language or "", "", rounds, True, named])

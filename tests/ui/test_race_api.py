@@ -6,12 +6,15 @@ import zipfile
 
 import httpx
 import pytest
+from fake_lanes import wait_until
 from fake_page import served_page, write_wav
 from fake_runs import make_run, waveform
 
 from maxwhisper.options import GREEDY
 from maxwhisper.serving.run import Run
 from maxwhisper.serving.runs import RunNotFound
+
+CALL = "gradio_api/call/compare"
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +36,10 @@ def upload(address, path):
 def post(address, data, headers=None):
     """Ask for a comparison; returns the last event's name and its data."""
     with httpx.Client(base_url=address, timeout=60, headers=headers) as client:
-        asked = client.post("gradio_api/call/compare", json={"data": data})
+        asked = client.post(CALL, json={"data": data})
         if asked.status_code != 200:
             return asked.status_code, None
-        answer = client.get(f"gradio_api/call/compare/{asked.json()['event_id']}").text
+        answer = client.get(f"{CALL}/{asked.json()['event_id']}").text
     event, data = answer.strip().split("\n")[-2:]
     return event.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
@@ -56,6 +59,33 @@ def test_a_program_gets_the_whole_comparison(page, tmp_path):
     assert runs.load(answer["link"].removeprefix("?run=")) == run
     assert run.audio_name == "voice.wav"
     assert not list(uploads.root.rglob("voice.wav")), "deleted as soon as it was decoded"
+
+
+def test_on_the_way_a_program_is_told_how_far_it_is(page, tmp_path):
+    clip = upload(page[0], write_wav(tmp_path / "voice.wav", 2.0))
+    with httpx.Client(base_url=page[0], timeout=60) as client:
+        asked = client.post(CALL, json={"data": [clip, "", "en", "", 1, False, {}]}).json()
+        lines = client.get(f"{CALL}/{asked['event_id']}").text.splitlines()
+    answers = [json.loads(line.removeprefix("data: "))[0] for line in lines if line[:5] == "data:"]
+    *told, last, same = answers
+    assert last == same, "what it ends with is said once more"
+    assert "verdict" in last
+    assert all(set(one) == {"races_ahead", "engines"} for one in told)
+    phases = [{lane["phase"] for lane in one["engines"].values()} for one in told]
+    assert phases[0] == {"waiting"}
+    assert {"done", "running", "waiting"} in phases
+
+
+def test_a_program_that_goes_away_stops_its_race(page, tmp_path):
+    address, _, pool, _ = page
+    clip = upload(address, write_wav(tmp_path / "voice.wav", 2.0))
+    with httpx.Client(base_url=address, timeout=60) as client:
+        slow = {"initial_prompt": "slow"}  # 14 s an engine
+        asked = client.post(CALL, json={"data": [clip, "", "en", "", 1, False, slow]}).json()
+        with client.stream("GET", f"{CALL}/{asked['event_id']}") as answer:
+            next(line for line in answer.iter_lines() if '"running"' in line)
+            assert pool.is_busy
+    wait_until(lambda: not pool.is_busy, timeout_s=10)
 
 
 OPTIONS = {
