@@ -2,6 +2,7 @@
    too large to be sent is said here, in the same place.
    Gradio's recorder takes what the browser calls audio by its name, which no video is, and answers the
    rest with a list of types. So every file is handed to it under the name of audio.
+   And sending may be stopped: a large file takes minutes on a slow network.
    One function, run by gradio when the page has loaded. */
 () => {
   const PLACE = '.recorder', INPUT = `${PLACE} input[type=file]`;
@@ -29,6 +30,32 @@
       file.type.startsWith('audio/') ? file : new File([file], file.name, {type: 'audio/unknown'}));
     return given;
   }
+
+  let place = null; // of the recorder that was touched last: it is the one that sends
+  for (const touch of ['click', 'change', 'drop']) document.addEventListener(touch, event => {
+    place = event.target.closest?.(PLACE) ?? place;
+  }, true);
+
+  // A button in that recorder, while something is sent for more than a moment; returns its end.
+  function offerToStop(stop) {
+    const button = document.createElement('button');
+    Object.assign(button, {type: 'button', className: 'stop-sending', textContent: 'Stop sending', onclick: stop});
+    const shown = setTimeout(() => place?.append(button), 400);
+    return () => { clearTimeout(shown); button.remove(); };
+  }
+
+  const fetched = window.fetch;
+  window.fetch = (address, settings) => {
+    if (!String(address?.url ?? address).includes('/gradio_api/upload?')) return fetched(address, settings);
+    const sending = new AbortController();
+    const over = offerToStop(() => sending.abort());
+    return fetched(address, {...settings, signal: sending.signal})
+      .catch(error => {
+        if (!sending.signal.aborted) throw error;
+        return new Response('[]'); // gradio knows no Stop, but it knows that nothing was sent
+      })
+      .finally(over);
+  };
 
   document.addEventListener('click', event => { // gradio asks for a file by this click
     if (event.target.matches?.(INPUT)) event.target.accept = 'audio/*,video/*';
