@@ -13,7 +13,7 @@ import fake_engines
 import numpy as np
 import pytest
 
-from maxwhisper import bench_report, bench_tables, cli
+from maxwhisper import bench_page, bench_report, cli
 from maxwhisper.errors import DeviceError, EngineUnavailable, NumericError, OptionError
 from maxwhisper.selftest.result import CheckResult
 
@@ -279,7 +279,7 @@ def test_bench_reports_what_was_measured(clip, tmp_path):
     once = ["--engines", "plain", "--rounds", "1", "--warmups", "1"]
     measured = run_with_fakes("bench", clip, *once, "--output", results / "a.json", "--json")
     assert measured.returncode == 0, measured.stderr
-    page.write_text(f"# Title\n{bench_tables.BEGIN}\n{bench_tables.END}\n")
+    page.write_text(f"# Title\n{bench_page.TABLES}\n{bench_page.END}\n")
     figures = tmp_path / "figures.html"
     outputs = ["--output", page, "--figures", figures, "--json"]
     run = run_module("bench", "--report", results, *outputs)
