@@ -12,7 +12,7 @@ from maxwhisper.bench_summary import Ratio, Run, cells, main_clip, ratios
 from maxwhisper.bench_tables import markdown
 from maxwhisper.engine import OURS
 from maxwhisper.errors import RecordError
-from maxwhisper.records import device_name, markdown_table
+from maxwhisper.records import hardware_line, markdown_table
 
 Record = Mapping[str, Any]
 
@@ -44,7 +44,7 @@ def summary(records: Sequence[Record]) -> str:
     if not rows:
         return "Nothing has been measured yet: there is no record.\n"
     head = ("weights", "audio", "mode", "maxwhisper", "× real time", *labels)
-    machines = dict.fromkeys(_machine(record["machine"]) for record in compared)
+    machines = dict.fromkeys(hardware_line(record["machine"]) for record in compared)
     noisy = any(record["aa"]["verdict"] == NOISY for record in compared)
     notes = [
         f"Measured on {' and on '.join(machines)}. × is a baseline's median over ours, of rounds "
@@ -76,9 +76,3 @@ def _speed(row: Ratio | None) -> str:
         return "–"
     said = {"faster": "", "even": ", *even*", "slower": ", **we lose**"}[row.verdict]
     return f"{row.speed:.2f}×{said}"
-
-
-def _machine(machine: Mapping[str, Any]) -> str:
-    """The device, and how many threads a processor has where there is no GPU."""
-    threads = "" if machine.get("gpus") else f", {machine.get('threads')} threads, no GPU"
-    return device_name(machine) + threads

@@ -42,6 +42,14 @@ def make_folder(folder: Path) -> None:
         )
 
 
+def cannot_keep(what: str, folder: Path, error: OSError) -> OutputError:
+    """What to raise where `what` does not fit into a folder of the cache."""
+    return OutputError(
+        f"{what} cannot be kept in {folder}: {error.strerror or error}; make room, or choose "
+        "another folder by MAXWHISPER_CACHE"
+    )
+
+
 @contextmanager
 def locked(path: Path, wait: Callable[[], object]) -> Iterator[None]:
     """Hold an exclusive lock on `path`, calling `wait` first if another process has it; the system

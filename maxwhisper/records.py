@@ -25,8 +25,13 @@ def machine_line(machine: Mapping[str, Any]) -> str:
     """What `machine.describe` says, as far as it fits into a heading."""
     commit = machine.get("commit") or "unknown"
     commit = commit[:8] + ("+ changes" if commit.endswith("+") else "")
+    return f"{hardware_line(machine)} · commit {commit}"
+
+
+def hardware_line(machine: Mapping[str, Any]) -> str:
+    """Its processor and its GPUs."""
     gpus = ", ".join(gpu["name"] for gpu in machine.get("gpus", [])) or "no GPU"
-    return f"{machine.get('cpu')}, {machine.get('threads')} threads, {gpus} · commit {commit}"
+    return f"{machine.get('cpu')}, {machine.get('threads')} threads, {gpus}"
 
 
 def device_name(machine: Mapping[str, Any]) -> str:

@@ -18,8 +18,7 @@ from maxwhisper.checkpoint.download import Progress
 from maxwhisper.checkpoint.hf_tokenizer import make_hf_tokenizer
 from maxwhisper.checkpoint.schema import Array, Checkpoint
 from maxwhisper.dims import CHUNK_LENGTH_S, HOP_LENGTH, N_FFT, SAMPLE_RATE, Dims
-from maxwhisper.errors import OutputError
-from maxwhisper.paths import cache_root, make_folder
+from maxwhisper.paths import cache_root, cannot_keep, make_folder
 from maxwhisper.tokenizer import get_tokenizer
 
 if TYPE_CHECKING:
@@ -49,10 +48,7 @@ def ctranslate2_dir(
         unfinished.rename(folder)
     except OSError as error:
         if not folder.is_dir():  # else another process was faster, and its folder is as good
-            raise OutputError(
-                f"weights for CTranslate2 cannot be kept in {root}: {error.strerror or error}; "
-                "make room, or choose another folder by MAXWHISPER_CACHE"
-            ) from error
+            raise cannot_keep("weights for CTranslate2", root, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder

@@ -21,8 +21,8 @@ from max import driver
 
 from maxwhisper.checkpoint.download import sha256_of
 from maxwhisper.dims import Dims
-from maxwhisper.errors import ArtifactError, OutputError
-from maxwhisper.paths import cache_root, make_folder
+from maxwhisper.errors import ArtifactError
+from maxwhisper.paths import cache_root, cannot_keep, make_folder
 from maxwhisper.runtime.device import Placement
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "demo" / "graphs"
@@ -104,10 +104,7 @@ def store(write: Callable[[str], object], folder: Path, key: ArtifactKey) -> Non
     try:
         _store(write, folder, key)
     except OSError as error:
-        raise OutputError(
-            f"compiled graphs cannot be kept in {folder}: {error.strerror or error}; make room, or "
-            "choose another folder by MAXWHISPER_CACHE"
-        ) from error
+        raise cannot_keep("compiled graphs", folder, error) from error
 
 
 def _store(write: Callable[[str], object], folder: Path, key: ArtifactKey) -> None:
