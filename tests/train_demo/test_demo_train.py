@@ -1,8 +1,10 @@
 """Training: it learns, it resumes to the same numbers, and what it exports is what it trained."""
 
 import json
+import math
 from dataclasses import replace
 from shutil import copyfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +13,12 @@ from whisper.model import MultiHeadAttention, disable_sdpa
 
 from maxwhisper.checkpoint import bundled, load
 from maxwhisper.checkpoint.convert import to_openai
-from maxwhisper.dims import Dims
+from maxwhisper.dims import SAMPLE_RATE, Dims
 from maxwhisper.errors import CheckpointError
 from tools.train_demo import card, export, goals, train, warm_start
 from tools.train_demo.average import average
 from tools.train_demo.corpus import Corpus
+from tools.train_demo.features import log_mel
 from tools.train_demo.model import RAW_EMBEDDING
 from tools.train_demo.settings import PRESETS, Mix, Phase, Settings
 from tools.train_demo.train import LOG, Budget, Run, learning_rate, phase_at
@@ -313,6 +316,25 @@ def test_phases_cover_the_run_in_order():
     assert numbers == sorted(numbers)
     assert set(numbers) == set(range(len(phases)))
     assert sum(phase.share for phase in phases) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_all_but_beginners_hear_other_voices(preset, start, tmp_path, monkeypatch):
+    """By the presets themselves: a mistake there left every phase with the plain voices."""
+    trainer = start(tmp_path / "run").trainer
+    monkeypatch.setattr(trainer.learner, "encode", lambda mel, _: mel)
+    n = 2 * SAMPLE_RATE
+    samples = torch.randint(-9000, 9000, (2, n), generator=torch.manual_seed(0)).short()
+    batch = SimpleNamespace(
+        samples=samples,
+        content=torch.full((2,), n),
+        loudest=torch.full((2,), -math.inf),
+        first_position=None,
+    )
+    plain = log_mel(samples.float() / 32768, batch.content, batch.loudest)
+    for phase in PRESETS[preset].phases:
+        is_plain = torch.equal(trainer._features(batch, phase), plain)
+        assert is_plain is (phase.name in ("hear", "read"))
 
 
 def test_a_phase_alone_runs_at_its_share_of_the_rates():

@@ -40,8 +40,7 @@ class Phase:
     peak_rate: float  # learning rate after warm-up, which falls over the phase by a cosine
     final_rate: float
     place_weight: float = 0.1  # of where the decoder listens
-    varied: bool = True  # bands of the log-mel hidden, voices and microphones changed
-    for_beginners: bool = False  # left out where the network hears already
+    for_beginners: bool = False  # plain voices; left out where the network hears already
     end_weight: float = 4.0  # of ends too soon, times text_weight
 
 
@@ -95,10 +94,10 @@ def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
         return tuple(replace(mix, share=share) for mix, share in shares if share)
 
     return (
-        Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, 0.0, False, for_beginners=True),
-        Phase("read", 0.25, (read,), 0.3, 1.0, rate, rate / 2, 0.5, False, for_beginners=True),
-        Phase("mix", 0.28, turns(0.2, 0.5, 0.3), 0.4, 1.0, 0.8 * rate, 0.7 * rate, 1.0, False),
-        Phase("window", 0.42, turns(0.15, 0.35, 0.5), 0.4, 1.0, 0.7 * rate, rate / 100, 1.0, False),
+        Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, 0.0, for_beginners=True),
+        Phase("read", 0.25, (read,), 0.3, 1.0, rate, rate / 2, 0.5, for_beginners=True),
+        Phase("mix", 0.28, turns(0.2, 0.5, 0.3), 0.4, 1.0, 0.8 * rate, 0.7 * rate, 1.0),
+        Phase("window", 0.42, turns(0.15, 0.35, 0.5), 0.4, 1.0, 0.7 * rate, rate / 100, 1.0),
     )
 
 

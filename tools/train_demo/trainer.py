@@ -72,10 +72,11 @@ class Trainer:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             waveforms, loudest = batch.samples.float() / 32768, batch.loudest.float()
             generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
-            n = len(waveforms)
-            voices = other_voices(n, generator, self.device) if phase.varied else None
-            mel = log_mel(waveforms, batch.content, loudest, heard_as=voices)
-            if phase.varied:
+            if phase.for_beginners:
+                mel = log_mel(waveforms, batch.content, loudest)
+            else:
+                voices = other_voices(len(waveforms), generator, self.device)
+                mel = log_mel(waveforms, batch.content, loudest, heard_as=voices)
                 mel = mask_bands(mel, generator)
         return self.learner.encode(mel, batch.first_position)
 
