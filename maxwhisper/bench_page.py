@@ -36,9 +36,9 @@ def rewritten(page: str, records: Sequence[Record]) -> str:
 
 
 def summary(records: Sequence[Record]) -> str:
-    """A line for each model and mode, on the clip that most was measured on: our time, and by how
-    much we are faster than each baseline."""
-    compared = [record for record in records if ratios(record)]
+    """A line for each model and mode, small networks first, on the clip that most was measured on:
+    our time, and by how much we are faster than each baseline."""
+    compared = sorted((record for record in records if ratios(record)), key=_width)
     labels = dict.fromkeys(row.baseline for record in compared for row in ratios(record))
     rows = [row for record in compared for row in _rows(record, list(labels))]
     if not rows:
@@ -52,6 +52,10 @@ def summary(records: Sequence[Record]) -> str:
         *(["The machine was noisy by the harness's own A/A check."] if noisy else []),
     ]
     return "\n".join([*markdown_table([head, *rows]), "", " ".join(notes)]) + "\n"
+
+
+def _width(record: Record) -> int:
+    return min(model["dims"]["n_audio_state"] for model in record["models"].values())
 
 
 def _rows(record: Record, labels: Sequence[str]) -> list[Sequence[str]]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,15 @@ def test_the_summary_says_who_won_in_a_line(record):
     ours = "| fake | 60.0 s | sequential greedy | 0.21 s | 286 "
     assert rows == [f"{ours}| 2.00× | 0.48×, **we lose** |"], "the longer clip, and none unopposed"
     assert "noisy" not in text, "no A/A check was run"
+
+
+def test_the_summary_begins_with_the_smallest_network(record):
+    wide, narrow = deepcopy(record), deepcopy(record)
+    wide["models"]["fake"]["dims"]["n_audio_state"] *= 2
+    for run in narrow["runs"]:
+        run["audio_s"] = 61.0
+    lines = bench_page.summary([wide, narrow]).splitlines()
+    assert [line.split("|")[2] for line in lines[2:4]] == [" 61.0 s ", " 60.0 s "]
 
 
 def test_the_summary_tells_a_tie_and_a_noisy_machine():
