@@ -342,6 +342,15 @@ def test_a_phase_alone_runs_at_its_share_of_the_rates():
     (alone,) = every.only("window", 0.3).phases
     whole = next(phase for phase in every.phases if phase.name == "window")
     assert alone == replace(whole, peak_rate=0.3 * whole.peak_rate)
+    assert every.only("window", 0.3, plain=True).phases == (replace(alone, plain=True),)
+
+
+@pytest.mark.parametrize("option", ["--plain", "--rate=0.3"])
+def test_what_is_said_of_a_phase_alone_needs_its_name(option, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["train", "sentences.jsonl", "speech", "run", option])
+    with pytest.raises(SystemExit):
+        train.main()
+    assert "expected --phase" in capsys.readouterr().err
 
 
 def test_learning_rate_warms_up_and_falls():

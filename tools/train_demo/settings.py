@@ -40,7 +40,8 @@ class Phase:
     peak_rate: float  # learning rate after warm-up, which falls over the phase by a cosine
     final_rate: float
     place_weight: float = 0.1  # of where the decoder listens
-    for_beginners: bool = False  # plain voices; left out where the network hears already
+    plain: bool = False  # no band is hidden, voices and microphones are as they were recorded
+    for_beginners: bool = False  # left out where the network hears already
     end_weight: float = 4.0  # of ends too soon, times text_weight
 
 
@@ -59,10 +60,12 @@ class Settings:
     log_steps: int = 20
     evaluate_utterances: int = 40  # of each held-out set
 
-    def only(self, phase: str, rate: float) -> "Settings":
+    def only(self, phase: str, rate: float, plain: bool = False) -> "Settings":
         """One phase, at `rate` times its rates: to settle what a run before it has learnt."""
         chosen = tuple(
-            replace(one, peak_rate=rate * one.peak_rate) for one in self.phases if one.name == phase
+            replace(one, peak_rate=rate * one.peak_rate, plain=plain or one.plain)
+            for one in self.phases
+            if one.name == phase
         )
         return replace(self, phases=chosen)
 
@@ -94,8 +97,8 @@ def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
         return tuple(replace(mix, share=share) for mix, share in shares if share)
 
     return (
-        Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, 0.0, for_beginners=True),
-        Phase("read", 0.25, (read,), 0.3, 1.0, rate, rate / 2, 0.5, for_beginners=True),
+        Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, 0.0, plain=True, for_beginners=True),
+        Phase("read", 0.25, (read,), 0.3, 1.0, rate, rate / 2, 0.5, plain=True, for_beginners=True),
         Phase("mix", 0.28, turns(0.2, 0.5, 0.3), 0.4, 1.0, 0.8 * rate, 0.7 * rate, 1.0),
         Phase("window", 0.42, turns(0.15, 0.35, 0.5), 0.4, 1.0, 0.7 * rate, rate / 100, 1.0),
     )

@@ -167,13 +167,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=None, help="instead of --minutes")
     parser.add_argument("--phase", help="this one alone", choices=("mix", "window"))
     parser.add_argument("--rate", type=float, default=1.0, help="times the peak rate of --phase")
+    parser.add_argument("--plain", action="store_true", help="--phase with voices as recorded")
     parser.add_argument("--session-minutes", type=float, default=math.inf, help="then stop, saved")
     parser.add_argument("--workers", type=int, default=None, help="processes that make batches")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--init", type=Path, default=None, help="an exported folder or an earlier run to begin with"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.phase is None and (options.plain or options.rate != 1):
+        parser.error("expected --phase with --plain or --rate: which one is to run alone?")
+    return options
 
 
 def main() -> None:
@@ -183,7 +187,7 @@ def main() -> None:
     workers = settings.workers if options.workers is None else options.workers
     settings = replace(settings, seed=options.seed, workers=workers)
     if options.phase:
-        settings = settings.only(options.phase, options.rate)
+        settings = settings.only(options.phase, options.rate, options.plain)
     torch.set_float32_matmul_precision("high")
 
     tokenizer = get_tokenizer(settings.dims)

@@ -72,7 +72,7 @@ class Trainer:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             waveforms, loudest = batch.samples.float() / 32768, batch.loudest.float()
             generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
-            if phase.for_beginners:
+            if phase.plain:
                 mel = log_mel(waveforms, batch.content, loudest)
             else:
                 voices = other_voices(len(waveforms), generator, self.device)
