@@ -38,14 +38,15 @@ def rewritten(page: str, records: Sequence[Record]) -> str:
 def summary(records: Sequence[Record]) -> str:
     """A line for each model and mode, small networks first, on the clip that most was measured on:
     our time, and by how much we are faster than each baseline."""
-    compared = sorted((record for record in records if ratios(record)), key=_width)
-    labels = dict.fromkeys(row.baseline for record in compared for row in ratios(record))
-    rows = [row for record in compared for row in _rows(record, list(labels))]
+    compared = [(record, found) for record in records if (found := ratios(record))]
+    compared.sort(key=lambda pair: _width(pair[0]))
+    labels = list(dict.fromkeys(row.baseline for _, found in compared for row in found))
+    rows = [row for record, found in compared for row in _rows(record, found, labels)]
     if not rows:
         return "Nothing has been measured yet: there is no record.\n"
     head = ("weights", "audio", "mode", "maxwhisper", "× real time", *labels)
-    machines = dict.fromkeys(hardware_line(record["machine"]) for record in compared)
-    noisy = any(record["aa"]["verdict"] == NOISY for record in compared)
+    machines = dict.fromkeys(hardware_line(record["machine"]) for record, _ in compared)
+    noisy = any(record["aa"]["verdict"] == NOISY for record, _ in compared)
     notes = [
         f"Measured on {' and on '.join(machines)}. × is a baseline's median over ours, of rounds "
         "in turns, same weights and options; *even* where the ranges of the rounds meet.",
@@ -58,15 +59,15 @@ def _width(record: Record) -> int:
     return min(model["dims"]["n_audio_state"] for model in record["models"].values())
 
 
-def _rows(record: Record, labels: Sequence[str]) -> list[Sequence[str]]:
-    compared = {(row.model, row.mode, row.clip, row.baseline): row for row in ratios(record)}
+def _rows(record: Record, found: Sequence[Ratio], labels: Sequence[str]) -> list[Sequence[str]]:
+    compared = {(row.model, row.mode, row.clip, row.baseline): row for row in found}
     clip = main_clip(record["runs"])
     rows: list[Sequence[str]] = []
     for (model, mode, name), runs in cells(record):
-        found = [compared.get((model, mode, name, label)) for label in labels]
-        if name == clip and any(found):
+        cell = [compared.get((model, mode, name, label)) for label in labels]
+        if name == clip and any(cell):
             ours = next(run for run in runs if run["engine"] == OURS)
-            rows.append((*_ours(ours), *map(_speed, found)))
+            rows.append((*_ours(ours), *map(_speed, cell)))
     return rows
 
 
