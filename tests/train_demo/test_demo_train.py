@@ -19,7 +19,7 @@ from tools.train_demo import card, export, goals, train, warm_start
 from tools.train_demo.average import average
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.features import log_mel
-from tools.train_demo.model import RAW_EMBEDDING
+from tools.train_demo.model import CLOSING_MARGIN, RAW_EMBEDDING
 from tools.train_demo.settings import PRESETS, Mix, Phase, Settings
 from tools.train_demo.train import LOG, Budget, Run, learning_rate, phase_at
 from tools.train_demo.trainer import Trainer
@@ -145,18 +145,25 @@ def test_guided_heads_are_measured_where_tokens_are_heard(start, tmp_path, token
 
 
 def test_ends_too_soon_cost_what_decoding_would_lose(start, tmp_path, tokenizer, monkeypatch):
-    """Chances: 0.2 for the end, 0.3 for timestamps together, the rest for words."""
+    """Chances: 0.2 for the end, 0.3 for timestamps together, 0.4 for a word, 0.1 for another."""
     trainer = start(tmp_path / "run").trainer
     learner, rows = trainer.learner, trainer.vocabulary.rows
     end, time = rows(np.array([tokenizer.eot, tokenizer.timestamp_begin + 7]))
     chances = torch.full((1, trainer.vocabulary.n_rows), 1e-12)
-    chances[0, end], chances[0, time], chances[0, time + 1], chances[0, 3] = 0.2, 0.1, 0.2, 0.5
+    chances[0, end], chances[0, time], chances[0, time + 1] = 0.2, 0.1, 0.2
+    chances[0, 3], chances[0, 4] = 0.4, 0.1
     monkeypatch.setattr(learner, "logits", lambda states: chances.log().expand(len(states), -1))
     features = torch.zeros(1, 20, TINY.n_audio_state)
-    for target, left in ((3, 0.5), (int(time), 0.8), (int(end), 1.0)):
+    closes = np.log(0.5 / 0.4) + CLOSING_MARGIN  # whichever word it is: the rule asks for no more
+    for target, left, more in (
+        (3, 0.5, closes),
+        (4, 0.5, closes),
+        (int(time), 0.8, 0),
+        (int(end), 1.0, 0),
+    ):
         text, first_token = torch.tensor([[target]]), torch.zeros(1, dtype=torch.long)
         found = learner.text_losses(features, text, text, torch.tensor([[-1.0]]), first_token)
-        assert float(found.early) == pytest.approx(-np.log(left), abs=1e-5)
+        assert float(found.early) == pytest.approx(more - np.log(left), abs=1e-5)
 
 
 def test_another_network_does_not_resume(start, finished, tokenizer):

@@ -9,7 +9,7 @@ from tools.train_demo import labels
 from tools.train_demo.batches import Part, batches, collate
 from tools.train_demo.labels import Spoken
 from tools.train_demo.phones import SILENCE, UNLABELLED
-from tools.train_demo.placing import POSITION, place, without_beginning
+from tools.train_demo.placing import POSITION, joined, place, without_beginning
 from tools.train_demo.vocabulary import Vocabulary, used_tokens
 from tools.train_demo.windows import N_POSITIONS, Composer, Style
 
@@ -28,6 +28,7 @@ def made_with(corpus, tokenizer, misread):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tools.train_demo.windows.MISREAD", misread)
         patch.setattr("tools.train_demo.windows.BEGUN", 0)
+        patch.setattr("tools.train_demo.windows.JOINED", 0)
         return [
             composer.window(N_SAMPLES, np.random.default_rng(seed), prompted=seed % 2 == 1)
             for seed in range(60)
@@ -64,6 +65,7 @@ def test_every_text_of_a_prompted_window_has_the_prompt_and_no_other(windows, to
 
 def test_some_windows_begin_within_a_sentence_that_the_prompt_began(corpus, tokenizer, monkeypatch):
     monkeypatch.setattr("tools.train_demo.windows.BEGUN", 1)
+    monkeypatch.setattr("tools.train_demo.windows.JOINED", 0)
     monkeypatch.setattr("tools.train_demo.windows.MISREAD", 0)
     composer, sentences = Composer(corpus, tokenizer, WINDOW), set(corpus.texts)
     n_joined = 0
@@ -96,6 +98,36 @@ def test_what_is_left_of_a_sentence_begins_with_its_word(corpus):
         np.testing.assert_array_equal(rest.samples, utterance.samples[cut:])
         assert rest.phone_ends[-1] == utterance.phone_ends[-1] - cut
         assert len(rest.phones) == len(rest.phone_ends)
+
+
+def opening_with(corpus, *words):
+    return next(corpus[i] for i in range(len(corpus)) if corpus.texts[i].startswith(words))
+
+
+def test_two_sentences_in_one_breath_are_one_sentence(corpus):
+    first, second = corpus[0], opening_with(corpus, "One ", "Two ")
+    one = joined(first, second, pause=800)
+    assert one.text == f"{first.text[:-1]}, {second.text[0].lower()}{second.text[1:]}"
+    end, start = first.words[-1, 1] + 800, second.words[0, 0]
+    np.testing.assert_array_equal(one.samples[:end], first.samples[:end])
+    np.testing.assert_array_equal(one.samples[end:], second.samples[start:])
+    sounding = [each.phones[each.phones != SILENCE] for each in (first, second, one)]
+    np.testing.assert_array_equal(sounding[2], np.concatenate(sounding[:2]))
+    assert one.phone_ends[-1] - end == second.phone_ends[-1] - start
+    assert (np.diff(one.phone_ends) > 0).all()
+    assert len(one.phones) == len(one.phone_ends)
+
+
+def test_a_capital_that_may_be_a_words_own_joins_nothing(corpus):
+    assert joined(corpus[0], opening_with(corpus, "Dog ", "Cat "), pause=0) is None
+
+
+def test_some_segments_are_joined_sentences(corpus, tokenizer):
+    composer, n_joined = Composer(corpus, tokenizer, WINDOW), 0
+    for seed in range(20):
+        example = composer.window(N_SAMPLES, np.random.default_rng(seed))
+        n_joined += ", " in tokenizer.decode([t for t in said(example) if t < tokenizer.eot])
+    assert n_joined > 5
 
 
 def test_a_batch_is_prompted_as_a_whole(corpus, tokenizer):

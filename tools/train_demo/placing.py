@@ -17,6 +17,14 @@ from tools.train_demo.phones import SILENCE
 POSITION = HOP_LENGTH * INPUT_STRIDE  # samples per audio position: 20 ms
 
 
+# Capitals that only a sentence's beginning gives.
+OPENINGS = (
+    "A An And As At Before But By Each Every He Her His How I If In It Its My No Not On One Our"
+    " She So Some That The Their Then There These They This Those To Two We What When Where Which"
+    " While Who With You Your"
+)
+
+
 @dataclass(frozen=True)
 class Placed:
     """`phones` are those of the positions from `start` on; `speech_start` and `speech_end` are
@@ -74,6 +82,29 @@ def without_beginning(utterance: Utterance, rng: np.random.Generator) -> tuple[s
         words=utterance.words[:0],
     )
     return " ".join(words[:first]), rest
+
+
+def joined(first: Utterance, second: Utterance, pause: int) -> Utterance | None:
+    """Two sentences as one long one, with up to `pause` samples of what followed the first between
+    them; None where the second opens with a word whose capital may be its own."""
+    opening, _, rest = second.text.partition(" ")
+    if not first.text.endswith(".") or opening not in OPENINGS.split():
+        return None
+    opening = opening if opening == "I" else opening.lower()
+    last = np.flatnonzero(first.phones != SILENCE)[-1]
+    end = min(int(first.phone_ends[last]) + pause, len(first.samples))
+    begin = np.flatnonzero(second.phones != SILENCE)[0]
+    start = int(second.phone_ends[begin - 1]) if begin else 0
+    phone_ends = (first.phone_ends[: last + 1], [end], second.phone_ends[begin:] - start + end)
+    phones = (first.phones[: last + 1], [SILENCE], second.phones[begin:])
+    return replace(
+        first,
+        samples=np.concatenate([first.samples[:end], second.samples[start:]]),
+        text=f"{first.text[:-1]}, {opening} {rest}",
+        phones=np.concatenate(phones).astype(np.int32),
+        phone_ends=np.concatenate(phone_ends).astype(np.int32),
+        words=first.words[:0],
+    )
 
 
 def _middles(ends: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

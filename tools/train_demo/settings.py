@@ -100,7 +100,7 @@ def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
         Phase("hear", 0.05, (hear,), 1.0, 0.0, rate, rate, 0.0, plain=True, for_beginners=True),
         Phase("read", 0.25, (read,), 0.3, 1.0, rate, rate / 2, 0.5, plain=True, for_beginners=True),
         Phase("mix", 0.28, turns(0.2, 0.5, 0.3), 0.4, 1.0, 0.8 * rate, 0.7 * rate, 1.0),
-        Phase("window", 0.42, turns(0.15, 0.35, 0.5), 0.4, 1.0, 0.7 * rate, rate / 100, 1.0),
+        Phase("window", 0.42, turns(0.1, 0.3, 0.6), 0.4, 1.0, 0.7 * rate, rate / 100, 1.0),
     )
 
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from maxwhisper.dims import N_SAMPLES, SAMPLE_RATE
 from maxwhisper.tokenizer import Tokenizer
 from tools.train_demo import augment, labels
-from tools.train_demo.corpus import Corpus
+from tools.train_demo.corpus import Corpus, Utterance
 from tools.train_demo.labels import MAX_PROMPT, Labels, Spoken
 from tools.train_demo.phones import SILENCE
-from tools.train_demo.placing import POSITION, Placed, as_float, place, without_beginning
+from tools.train_demo.placing import POSITION, Placed, as_float, joined, place, without_beginning
 
 Rng = np.random.Generator
 Samples = npt.NDArray[np.float32]
@@ -27,10 +27,11 @@ N_POSITIONS = N_SAMPLES // POSITION  # 1500
 # How often a window has each property.
 NO_SPEECH = 0.10
 WITHOUT_TIMESTAMPS = 0.15
-PROMPTED = 0.4  # all of a batch or none: its texts are padded to the longest
+PROMPTED = 0.5  # all of a batch or none: its texts are padded to the longest
 PROMPT_TEXTS = 16  # at most, of 10 tokens each: as many as decoding passes on
 PROMPT_WINDOW = 6  # texts of a prompt at most whose times follow each other
-BEGUN = 0.4  # begin within a sentence, whose first words are the prompt's last
+BEGUN = 0.5  # begin within a sentence, whose first words are the prompt's last
+JOINED = 0.3  # of the sentences: the next one is said in the same breath, and is a part of it
 ONE_VOICE = 0.7
 CUT = 0.6  # of the full ones: the last utterance is cut by the end
 RESUMED = 2  # texts of each example with speech that begin at a random word of it
@@ -125,12 +126,12 @@ class Composer:
         speed = self._speed(rng)
         before = ""
         if rng.random() < BEGUN:
-            before, rest = without_beginning(self.corpus[int(rng.choice(voices))], rng)
+            before, rest = without_beginning(self._sentence(voices, rng), rng)
             placed.append(place(rest, 0, speed))
             at = len(placed[0].samples) + self._pause(rng)
         prompt = self._prompt(rng, before) if prompted else []
         while len(placed) < wanted and at < n - POSITION:
-            placed.append(place(self.corpus[int(rng.choice(voices))], at, speed))
+            placed.append(place(self._sentence(voices, rng), at, speed))
             at += len(placed[-1].samples) + self._pause(rng)
         if not (full and rng.random() < CUT) or len(placed) == 1:
             placed = [one for one in placed if one.speech_end <= n]
@@ -231,6 +232,15 @@ class Composer:
         said = labels.for_no_speech(self.tokenizer, first, prompt)
         phones = np.full(n // POSITION, SILENCE, np.int16)
         return Example(_int16(samples), phones, (said,), content, _elsewhere(rng, 0.5), position)
+
+    def _sentence(self, voices: npt.NDArray[np.int64], rng: Rng) -> Utterance:
+        """One of the utterances to choose from, or some of one voice as one long sentence."""
+        sentence = self.corpus[int(rng.choice(voices))]
+        while rng.random() < JOINED:
+            other = self.corpus[int(rng.choice(self._of_voice[sentence.voice]))]
+            pause = int(rng.uniform(0, 0.12) * SAMPLE_RATE)
+            sentence = joined(sentence, other, pause) or sentence
+        return sentence
 
     def _voices(self, rng: Rng) -> npt.NDArray[np.int64]:
         """Utterances to choose from: those of one voice, or all."""
