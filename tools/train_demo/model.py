@@ -30,8 +30,10 @@ RAW_EMBEDDING = "decoder.token_embedding.parametrizations.weight.original"
 NEAR_POSITIONS = 10.0  # of 20 ms; the standard deviation of a bell curve
 
 # Where a word follows, the likeliest word shall be so much likelier than all ends together, as a
-# difference of logarithms; at 0 decoding closes the segment.
+# difference of logarithms; at 0 decoding closes the segment. Who is further off has yet to learn
+# what is a word, and nothing else.
 CLOSING_MARGIN = 2.0
+CLOSING_REACH = 4.0
 
 # A timestamp's row is a mean over its neighbours, weighted by a bell curve of so many of them. Rows
 # that each learnt alone were no more than guessed after 100 sights of each: loss 5.2 to 8.0.
@@ -206,7 +208,8 @@ class Learner(nn.Module):
         early = torch.where(is_word, log_word_ends.exp(), 0.0)
         early = torch.where(targets >= first, text_ends, early)
         likeliest_word = log_p[:, :end].amax(-1).detach()
-        closes = functional.relu(log_word_ends - likeliest_word + CLOSING_MARGIN) * is_word
+        closes = log_word_ends - likeliest_word + CLOSING_MARGIN
+        closes = closes.clamp(0, CLOSING_REACH) * is_word
         return (closes - torch.log1p(-early.clamp(max=1 - 1e-4))).mean()
 
 
