@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tools.train_demo.phones import SILENCE
+
 Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]
 
@@ -29,6 +31,11 @@ class Utterance:
     phones: Int32
     phone_ends: Int32
     words: Int32
+
+    @property
+    def sounding(self) -> npt.NDArray[np.int64]:
+        """The numbers of the phones that are no silence."""
+        return np.flatnonzero(self.phones != SILENCE)
 
 
 class Corpus:

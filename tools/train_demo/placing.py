@@ -47,7 +47,7 @@ def place(utterance: Utterance, start: int, speed: float) -> Placed:
     ends = utterance.phone_ends / speed
     centres = np.arange(len(samples) // POSITION) * POSITION + POSITION // 2
     which = np.minimum(np.searchsorted(ends, centres, side="right"), len(ends) - 1)
-    sounding = np.flatnonzero(utterance.phones != SILENCE)
+    sounding = utterance.sounding
     first, last = sounding[0], sounding[-1]
     return Placed(
         text=utterance.text,
@@ -66,7 +66,7 @@ def without_beginning(utterance: Utterance, rng: np.random.Generator) -> tuple[s
     only the end may be left, which is no word."""
     words = utterance.text.split()
     first = int(rng.integers(1, len(words) + 1))
-    sounding = np.flatnonzero(utterance.phones != SILENCE)
+    sounding = utterance.sounding
     said = np.cumsum([0.0, *(n_sounds(word) for word in words)])
     ends = np.concatenate([[0], utterance.phone_ends])
     begins = [*ends[sounding], ends[sounding[-1] + 1]]
@@ -91,9 +91,9 @@ def joined(first: Utterance, second: Utterance, pause: int) -> Utterance | None:
     if not first.text.endswith(".") or opening not in OPENINGS.split():
         return None
     opening = opening if opening == "I" else opening.lower()
-    last = np.flatnonzero(first.phones != SILENCE)[-1]
+    last = first.sounding[-1]
     end = min(int(first.phone_ends[last]) + pause, len(first.samples))
-    begin = np.flatnonzero(second.phones != SILENCE)[0]
+    begin = second.sounding[0]
     start = int(second.phone_ends[begin - 1]) if begin else 0
     phone_ends = (first.phone_ends[: last + 1], [end], second.phone_ends[begin:] - start + end)
     phones = (first.phones[: last + 1], [SILENCE], second.phones[begin:])
