@@ -8,7 +8,7 @@ import pytest
 from maxwhisper.scoring import normalize
 from tools.train_demo import text
 from tools.train_demo.phrases import fill, number_words, ordinal_words, phrases, year_words
-from tools.train_demo.scenes import rules, scenes
+from tools.train_demo.scenes import LECTURE, SCENES, SLOTS, read_rules, scenes
 
 
 @pytest.mark.parametrize(
@@ -131,20 +131,32 @@ def test_no_sentence_quotes_an_example_clip():
     assert said in " ".join(text.clip_texts())
 
 
-def test_every_rule_of_the_scenes_is_there_and_is_used():
-    used = set(re.findall(r"\{(\w+)\}", str(rules())))
-    assert used | {"sentence"} == set(rules())
+@pytest.mark.parametrize("grammar", [SCENES, LECTURE], ids=lambda path: path.stem)
+def test_every_rule_of_a_grammar_is_there_and_is_used(grammar):
+    rules = read_rules(grammar)
+    used = set(re.findall(r"\{(\w+)\}", str(rules)))
+    assert (used | {"sentence"}) - SLOTS == set(rules)
 
 
-def test_scenes_are_sentences_and_repeat_for_a_seed():
-    told = list(scenes(random.Random(0), 500))
-    assert told == list(scenes(random.Random(0), 500))
+@pytest.mark.parametrize("grammar", [SCENES, LECTURE], ids=lambda path: path.stem)
+def test_scenes_are_sentences_and_repeat_for_a_seed(grammar):
+    told = list(scenes(random.Random(0), 500, grammar))
+    assert told == list(scenes(random.Random(0), 500, grammar))
     assert len(set(told)) > 450
-    for sentence in told:
-        assert sentence[0].isupper()
-        assert sentence[-1] in ".?"
-        assert "{" not in sentence
-        assert not re.search(r"\b[Aa] [aeiou]", sentence)
+    for written, spoken in told:
+        for sentence in (written, spoken):
+            assert sentence[0].isupper() or sentence[0].isdigit()
+            assert sentence[-1] in ".?"
+            assert "{" not in sentence
+            assert not re.search(r"\b[Aa] [aeiou]", sentence)
+        assert not re.search(r"\d", spoken)
+
+
+def test_a_lecture_writes_numbers_as_digits_and_says_them():
+    told = list(scenes(random.Random(0), 500, LECTURE))
+    assert all((written != spoken) == bool(re.search(r"\d", written)) for written, spoken in told)
+    assert any(written != spoken for written, spoken in told)
+    assert all(written == spoken for written, spoken in scenes(random.Random(0), 500))
 
 
 def test_plurals_of_things_are_spelled():

@@ -1,8 +1,8 @@
 """Sentences as people say and tell them: at home, outside, of days and machines.
 
-Owns how the rules of `scenes.txt` become sentences. They hold whole phrases, so that most sentences
-make sense: the words of `grammar` stand in any order, and a network that had met nothing else wrote
-words of its own for "when she opened the kitchen door".
+Owns how the rules of `scenes.txt` and `lecture.txt` become sentences. They hold whole phrases, so
+that most sentences make sense: the words of `grammar` stand in any order, and a network that had
+met nothing else wrote words of its own for "when she opened the kitchen door".
 """
 
 import random
@@ -11,25 +11,29 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-RULES = Path(__file__).with_name("scenes.txt")
+from tools.train_demo.phrases import fill
+
+SCENES, LECTURE = (Path(__file__).with_name(name) for name in ("scenes.txt", "lecture.txt"))
+SLOTS = {"number"}  # of `phrases`, in the rules
 _NAME = re.compile(r"\{(\w+)\}")
 
 
-def scenes(rng: random.Random, n: int) -> Iterator[str]:
-    """`n` sentences; a few may be the same, and some too long."""
+def scenes(rng: random.Random, n: int, rules: Path = SCENES) -> Iterator[tuple[str, str]]:
+    """`n` pairs (text, spoken); a few may be the same, and some too long."""
     for _ in range(n):
-        yield _as_written(_expand("sentence", rng))
+        yield fill(_as_written(_expand("sentence", read_rules(rules), rng)), rng)
 
 
-def _expand(name: str, rng: random.Random) -> str:
-    chosen = rng.choice(rules()[name])
-    return _NAME.sub(lambda match: _expand(match[1], rng), chosen)
+def _expand(name: str, rules: dict[str, list[str]], rng: random.Random) -> str:
+    if name in SLOTS:
+        return f"{{{name}}}"
+    return _NAME.sub(lambda match: _expand(match[1], rules, rng), rng.choice(rules[name]))
 
 
 @cache
-def rules() -> dict[str, list[str]]:
+def read_rules(path: Path) -> dict[str, list[str]]:
     """Alternatives of each rule, by its name."""
-    lines = RULES.read_text("utf-8").splitlines()
+    lines = path.read_text("utf-8").splitlines()
     text = "\n".join(line for line in lines if line and not line.startswith("#"))
     named = (rule.partition(":") for rule in text.replace("\n    ", " ").split("\n"))
     return {name: [one.strip() for one in body.split("|")] for name, _, body in named}

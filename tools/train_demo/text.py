@@ -23,7 +23,7 @@ from maxwhisper.checkpoint.bundled import DIMS
 from maxwhisper.tokenizer import Tokenizer, get_tokenizer
 from tools.train_demo.grammar import Grammar
 from tools.train_demo.phrases import phrases
-from tools.train_demo.scenes import scenes
+from tools.train_demo.scenes import LECTURE, scenes
 
 WORDNET = Path("/usr/share/wordnet")
 CLIPS = Path("examples/clips")
@@ -31,6 +31,7 @@ HELD_OUT = 0.0025  # share of all sentences, chosen by hash: about 500
 N_PHRASES = 80_000
 N_GRAMMAR = 120_000
 N_SCENES = 60_000
+N_LECTURE = 30_000
 LEAST_COUNT = 8  # of a token, to be worth a row
 QUOTED = 5  # words in a row that no sentence shares with an example clip
 LEAST_WORD_COUNT = 12  # of a word, in what we generate: the stated domain is common words
@@ -199,7 +200,9 @@ def main() -> None:
     made = phrases(random.Random(0), N_PHRASES)
     grammar = Grammar(WORDNET, _UNWELCOME).sentences(random.Random(0), N_GRAMMAR)
     told = scenes(random.Random(0), N_SCENES)
-    formed = ((text, text) for text in (*grammar, *told) if LONGEST >= len(text) >= SHORTEST)
+    taught = scenes(random.Random(0), N_LECTURE, LECTURE)
+    made_up = (*((text, text) for text in grammar), *told, *taught)
+    formed = (pair for pair in made_up if LONGEST >= len(pair[0]) >= SHORTEST)
     pairs = common_words((*made, *formed), LEAST_WORD_COUNT)
     pairs += known_words(dictionary, pairs)
     pairs = not_quoting(pairs, clip_texts())
