@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from maxwhisper.errors import OptionError
-from maxwhisper.validation import AT_LEAST_0, AT_LEAST_1, FROM_0_TO_1, Rule, check_fields
+from maxwhisper.validation import AT_LEAST_0, AT_LEAST_1, FROM_0_TO_1, Rule, check_options
 
 FALLBACK = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -72,7 +72,7 @@ class TranscribeOptions:
 
     def validate(self) -> "TranscribeOptions":
         """Return self, or raise `OptionError` naming the field, its value and what is allowed."""
-        check_fields(self, _RULES)
+        check_options(self, _RULES)
         self._validate_together()
         return self
 

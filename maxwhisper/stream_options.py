@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from maxwhisper.dims import CHUNK_LENGTH_S
 from maxwhisper.errors import OptionError
 from maxwhisper.vad import VadOptions
-from maxwhisper.validation import Rule, check_fields
+from maxwhisper.validation import Rule, check_options
 
 SHORTEST_HOP_S = 0.1  # a syllable; less new audio tells nothing new
 LAG_S = 0.1  # so long speech has gone on when its detection notices
@@ -26,7 +26,7 @@ class StreamOptions:
 
     def validate(self) -> "StreamOptions":
         """Return self, or raise `OptionError` naming the field, its value and what is allowed."""
-        check_fields(self, _RULES)
+        check_options(self, _RULES)
         if not SHORTEST_HOP_S <= self.hop_s <= self.window_s <= CHUNK_LENGTH_S:
             raise OptionError(
                 f"expected {SHORTEST_HOP_S} <= hop_s <= window_s <= {CHUNK_LENGTH_S} s, "

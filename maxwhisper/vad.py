@@ -19,7 +19,7 @@ from maxwhisper.dims import SAMPLE_RATE
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.paths import package_folder
 from maxwhisper.samples import read_samples
-from maxwhisper.validation import AT_LEAST_0, FROM_0_TO_1, check_fields
+from maxwhisper.validation import AT_LEAST_0, FROM_0_TO_1, check_options
 
 Float32 = npt.NDArray[np.float32]
 
@@ -50,7 +50,7 @@ class VadOptions:
 
     def validate(self) -> "VadOptions":
         """Return self, or raise `OptionError` naming the field, its value and what is allowed."""
-        check_fields(self, _RULES)
+        check_options(self, _RULES)
         if not self.max_speech_duration_s * 1000 > 2 * self.speech_pad_ms:
             raise OptionError(
                 f"max_speech_duration_s must exceed the padding on both sides "

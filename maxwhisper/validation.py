@@ -22,7 +22,7 @@ FROM_0_TO_1: Rule = (lambda v: 0 <= v <= 1, "lie in 0..1")
 _NUMBERS = {int: numbers.Integral, float: numbers.Real}  # numpy's are among them
 
 
-def check_fields(options: Any, rules: Mapping[str, Rule]) -> None:
+def check_options(options: Any, rules: Mapping[str, Rule]) -> None:
     """`check_value` for every field of a dataclass, with its rule where it has one."""
     for field in fields(options):
         check_value(field.name, getattr(options, field.name), field.type, rules.get(field.name))

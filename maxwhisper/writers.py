@@ -15,7 +15,7 @@ from maxwhisper.errors import OptionError
 from maxwhisper.languages import LANGUAGES
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript, Word
-from maxwhisper.validation import AT_LEAST_1, check_fields
+from maxwhisper.validation import AT_LEAST_1, check_options
 
 ALL = ("txt", "vtt", "srt", "tsv", "json")  # what openai-whisper means by "all"
 FORMATS = (*ALL, "verbose_json")
@@ -41,7 +41,7 @@ class LineOptions:
     ) -> "LineOptions":
         """Return self, or raise `OptionError` for a setting that could have no effect."""
         limits = ("max_line_width", "max_line_count", "max_words_per_line")
-        check_fields(self, dict.fromkeys(limits, AT_LEAST_1))
+        check_options(self, dict.fromkeys(limits, AT_LEAST_1))
         given = {f.name: value for f in fields(self) if (value := getattr(self, f.name))}
         if given and not options.word_timestamps:
             raise OptionError(f"{', '.join(given)} needs word times: give word_timestamps=True")
