@@ -21,8 +21,8 @@ class Vocabulary:
 
     One more row, the last, stands for all other tokens of the full vocabulary, which share it. It
     counts as many times in the softmax as there are such tokens, so that the exported network gives
-    the very probabilities that were trained, and it learns to be unlikely. A third of the rows is
-    used, so the output layer costs a third.
+    the very probabilities that were trained, and it learns to be unlikely. A tenth of the rows is
+    used, so the output layer costs a tenth.
     """
 
     def __init__(self, n_vocab: int, used: Iterable[int]) -> None:
