@@ -82,7 +82,7 @@ def _figures(lane: Lane) -> str:
     first_s = result.first_text_s if result else None
     leading = (
         ("seconds", f"{statistics.median(lane.seconds):.2f}" if lane.seconds else _UNKNOWN),
-        ("RTFx", f"{result.rtfx:.1f}" if result else _UNKNOWN),
+        ("RTFx", _times(result.rtfx) if result else _UNKNOWN),
         _words_right(lane.score),
     )
     others = (
@@ -100,6 +100,11 @@ def _cells(cells: Sequence[tuple[str, str]], kind: str) -> str:
     return "".join(
         f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>' for name, value in cells
     )
+
+
+def _times(factor: float) -> str:
+    """A tenth says something below a hundred; above, there is no room for it."""
+    return f"{factor:.1f}" if factor < 99.95 else f"{factor:.0f}"
 
 
 def _rounds(seconds: Sequence[float]) -> str:

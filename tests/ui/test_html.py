@@ -4,10 +4,13 @@ import pytest
 
 from maxwhisper.engine import EngineInfo
 from maxwhisper.selftest.result import CheckResult
+from maxwhisper.serving.race import LaneResult
 from maxwhisper.serving.status import Status
+from maxwhisper.transcript import Transcript
 from maxwhisper.ui.components import ALL, MARK_PERCENT, Board, bar_percent, board_html
 from maxwhisper.ui.header import strip_html
 from maxwhisper.ui.lanes import Lane, lane_html, status_note
+from maxwhisper.ui.scores import Score
 
 EVIL = "<img src=x onerror=alert(1)>"
 CATALOGUE = (("log-mel", "audio", "Mel."), ("encoder", "network", "Window."))
@@ -31,6 +34,15 @@ def test_lane_shows_a_dash_before_and_a_range_after():
     lane = lane_html(Lane("maxwhisper", seconds=(1.0, 4.0, 2.0)))
     assert "<dd>2.00</dd>" in lane
     assert "<dd>3 <small>1.00–4.00 s</small></dd>" in lane
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(2.0, "15.0"), (0.301, "99.7"), (0.3001, "100"), (0.25, "120")]
+)
+def test_lane_shows_a_tenth_of_an_rtfx_below_a_hundred(seconds, shown):
+    result = LaneResult("maxwhisper", Transcript("", "en", (), 30.0), (seconds,))
+    lane = lane_html(Lane("maxwhisper", score=Score(result, None, None)))
+    assert f"<dt>RTFx</dt><dd>{shown}</dd>" in lane
 
 
 def test_no_lane_shows_sixty_seconds():
