@@ -1,9 +1,9 @@
 """In which order cases are compared, and how a comparison that was cut short goes on."""
 
 import itertools
-import time
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from fake_parity import CLIP, CLIPS, SUBJECT, TRANSCRIPT, Says, grid, json_copy
@@ -22,9 +22,16 @@ class Counting(Says):
         return super().transcribe(waveform, options)
 
 
+def seconds_apart(monkeypatch, step_s):
+    """Each look at the clock is `step_s` after the one before. For `run` alone: other tests leave
+    threads behind, which look at the common clock."""
+    clock = SimpleNamespace(monotonic=itertools.count(step=step_s).__next__)
+    monkeypatch.setattr(run, "time", clock)
+
+
 @pytest.mark.parametrize(("step_s", "n_kept"), [(0, [4]), (run.KEEP_S, [1, 2, 3, 4, 4])])
 def test_the_record_is_kept_every_few_seconds_and_at_the_end(monkeypatch, step_s, n_kept):
-    monkeypatch.setattr(time, "monotonic", itertools.count(step=step_s).__next__)
+    seconds_apart(monkeypatch, step_s)
     kept = []
 
     def keep(record):
@@ -50,7 +57,7 @@ def test_a_comparison_that_is_interrupted_keeps_what_it_has_found():
 
 def test_an_interrupted_comparison_goes_on(monkeypatch):
     """What a record has is not asked again; runs, clips and option sets are added up."""
-    monkeypatch.setattr(time, "monotonic", itertools.count(step=40).__next__)  # seconds
+    seconds_apart(monkeypatch, 40)
     asked = Counting(TRANSCRIPT)
     first = grid(CLIPS, asked, only=["greedy", "words"], minutes=1)
     assert len(first["cases"]) == asked.n == 2
