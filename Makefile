@@ -1,14 +1,14 @@
 # make app    install everything into .venv, start the page, print its address
 # make test   install everything into .venv, run the tests
-# All targets may be repeated: the stamp files in .venv are older than the requirements only when
-# something has to be installed. On a machine with an NVIDIA driver requirements-gpu.txt comes along.
+# Every target can be repeated: it installs only if the requirements or pyproject.toml changed after the
+# stamp file in .venv. On a machine with an NVIDIA driver it installs requirements-gpu.txt as well.
 
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 REQUIREMENTS := requirements.txt $(if $(shell command -v nvidia-smi 2>/dev/null),requirements-gpu.txt)
 
-.PHONY: app test lint bench selftest clips slides races compile artifacts clean
+.PHONY: app test lint style types imports bench selftest clips slides races compile artifacts clean
 
 app: $(VENV)/.installed
 	$(PY) app.py $(ARGS)
@@ -16,10 +16,17 @@ app: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(PY) -m pytest $(ARGS)
 
-lint: $(VENV)/.installed-dev
+lint: style types imports
+
+style: $(VENV)/.installed-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+types: $(VENV)/.installed-dev
 	$(PY) -m mypy
+
+imports: $(VENV)/.installed-dev
+	$(VENV)/bin/lint-imports --no-logo
 
 bench: $(VENV)/.installed
 	$(PY) -m maxwhisper bench $(ARGS)
@@ -33,15 +40,16 @@ clips: $(VENV)/.installed
 slides: $(VENV)/.installed
 	$(PY) -m tools.slides $(wildcard results/*.json) $(ARGS)
 
-# Races that the page offers as recorded ones: three rounds of three clips on this machine.
+# Record the races that the page offers: three rounds of three clips on this machine.
 races: $(VENV)/.installed
 	$(PY) -m tools.record_races "Plain speech" "Two voices" "Talk" $(ARGS)
 
-# For this very processor: faster than what the package brings, which runs on any of its class.
+# Compile for exactly this processor: faster than the graphs of the package, which run on any
+# processor of a class.
 compile: $(VENV)/.installed
 	$(PY) -m maxwhisper compile $(ARGS)
 
-# After a change of maxwhisper/graphs or of MAX: what the package brings, built again.
+# Rebuild the graphs of the package, after a change of maxwhisper/graphs or of MAX.
 SHIPPED := maxwhisper/assets/demo/graphs
 artifacts: $(VENV)/.installed
 	rm -f $(SHIPPED)/*.xz
@@ -54,11 +62,13 @@ clean:
 $(PY):
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
 	  f"expected Python 3.11 or newer, got {v}: run make with PYTHON=/path/to/python3.11")'
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) could not make a virtual" \
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) could not create a virtual" \
 	  "environment: on Debian and Ubuntu install python3-venv" >&2; exit 1; }
 
-$(VENV)/.installed: $(REQUIREMENTS) | $(PY)
+# editable_mode=compat puts the whole clone on the path, so that `maxwhisper` finds baselines/.
+$(VENV)/.installed: $(REQUIREMENTS) pyproject.toml | $(PY)
 	$(PY) -m pip install $(addprefix --requirement ,$(REQUIREMENTS))
+	$(PY) -m pip install --no-deps --config-settings editable_mode=compat --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

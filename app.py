@@ -1,10 +1,11 @@
 """The page: three engines, one recording. Start it with `make app` or `python app.py`.
 
-The composition root: reads flags and environment, gives engines, clips and checks to the page, and
-leaves nothing behind when it is told to stop.
+The composition root: it reads flags and environment, passes engines, clips and checks to the page,
+and cleans up when it is stopped.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -13,17 +14,22 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parent / "examples" / "clips"
 RECORDED = Path(__file__).parent / "results" / "races"
-# A Space's proxies have private addresses. Each adds to X-Forwarded-For whom it heard from: the
-# last address there that is none of theirs is the visitor's, whatever else was written there.
+# The proxies of a Space have private addresses. Each appends the address of its client to
+# X-Forwarded-For, so the last address that is not a proxy's is the visitor's, and a visitor cannot
+# forge it.
 SPACE_PROXIES = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
-# Read when gradio is imported, and when its queue is made. It sums up its last 10,000 events after
-# every one of them, for a statistics page that is off here: 6 ms of processor beside a race.
-GRADIO = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9)}
+# Read when gradio is imported and when its queue is created. By default gradio summarises its last
+# 10,000 events after each event, for a statistics page that is off here: 6 ms of CPU during a race.
+GRADIO = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
+    "GRADIO_ANALYTICS_MAX_EVENTS": "100",
+}
 LOADING_BYTES = 3 * 2 * 4  # per parameter: three engines, the file and the network, float32
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Flags; their defaults come from the environment variables that Gradio Spaces set."""
+    """Flags. Their defaults come from the environment variables that Gradio Spaces set."""
     on_space = "SPACE_ID" in os.environ
     default_host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0" if on_space else "127.0.0.1")
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -32,21 +38,21 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--model",
         action="append",
-        help="a checkpoint that visitors may choose; repeat for more, the first is the default "
-        "(demo, and every official model that fits in memory)",
+        help="a checkpoint that visitors can choose; repeat for more, the first is the default "
+        "(demo, then every official model that fits in memory)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or gpu (%(default)s)")
     parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     parser.add_argument(
         "--share",
         action="store_true",
-        help="also at a public address, through a tunnel of gradio.live, for a week at most",
+        help="also serve at a public address, through a gradio.live tunnel, for at most a week",
     )
     return parser.parse_args()
 
 
 def models_on_offer(memory_gib: float | None) -> list[str]:
-    """The bundled checkpoint, then the official models that three engines can hold, each once."""
+    """The bundled checkpoint, then every official model that fits in memory three times."""
     from maxwhisper.checkpoint import DEFAULT_MODEL, available
 
     room = (memory_gib or 0) * 2**30
@@ -59,7 +65,8 @@ def models_on_offer(memory_gib: float | None) -> list[str]:
 
 
 def main() -> None:
-    """Serve until told to stop. What an operator can put right ends it with one line."""
+    """Serve until stopped. An error that an operator can fix ends the program with one line."""
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     arguments = parse_arguments()
     from maxwhisper.errors import MaxWhisperError
 
@@ -70,60 +77,60 @@ def main() -> None:
 
 
 def serve(arguments: argparse.Namespace) -> None:
-    """Start everything, wait for a signal, end everything. Raises `OSError` where the port is taken
-    and `MaxWhisperError` for an impossible setting."""
-    # Imported here, not above: every engine's process imports this file again when it starts.
+    """Start everything, wait for a signal, stop everything.
+
+    Raises `OSError` if the port is taken and `MaxWhisperError` for an invalid setting.
+    """
+    # Imported here, because every engine process imports this file when it starts.
     from maxwhisper import machine
     from maxwhisper.engine import ENGINES, OURS
+    from maxwhisper.engines.pool import EnginePool
+    from maxwhisper.evaluation.selftest.catalog import CATALOG
     from maxwhisper.paths import cache_root
-    from maxwhisper.selftest.catalog import CATALOG
-    from maxwhisper.serving.fair_use import FairUse, Limits
-    from maxwhisper.serving.live import LiveDesk
-    from maxwhisper.serving.live_routes import live_route
-    from maxwhisper.serving.pool import EnginePool
-    from maxwhisper.serving.ready import ready_route
-    from maxwhisper.serving.run_routes import run_routes
-    from maxwhisper.serving.runs import KEEP_DAYS, KEEP_RUNS, RunStore
-    from maxwhisper.serving.uploads import Uploads, make_upload_folder
+    from maxwhisper.web.server.fair_use import FairUse, Limits
+    from maxwhisper.web.server.live_session import LiveDesk
+    from maxwhisper.web.server.run_store import KEEP_DAYS, KEEP_RUNS, RunStore
+    from maxwhisper.web.server.uploads import Uploads, make_upload_folder
 
     fair = FairUse(Limits.from_environment())
     uploads = Uploads(make_upload_folder())
     os.environ |= {"GRADIO_TEMP_DIR": str(uploads.root), **GRADIO}
     if "SPACE_ID" in os.environ:
         os.environ.setdefault("FORWARDED_ALLOW_IPS", SPACE_PROXIES)  # read by uvicorn
-    from maxwhisper.ui.examples import load_examples
-    from maxwhisper.ui.page import build_page, serve_page
-    from maxwhisper.ui.run_view import chart_page
+    from maxwhisper.web.ui.examples import load_examples
+    from maxwhisper.web.ui.page import PageParts, build_page, serve_page
+    from maxwhisper.web.ui.race.result_view import chart_page
 
     hardware = machine.describe()
     pool = EnginePool(
-        sorted(ENGINES, key=OURS.__eq__),  # ours last: lanes read left to right
+        sorted(ENGINES, key=OURS.__eq__),  # ours last: panels are read from left to right
         arguments.model or models_on_offer(hardware["memory_gib"]),
         device=arguments.device,
         dtype=arguments.dtype,
     )
-    examples = load_examples(EXAMPLES)
-    runs = RunStore(cache_root() / "runs", KEEP_DAYS, KEEP_RUNS, chart_page, RECORDED)
-    desk = LiveDesk(pool)
-    routes = [*run_routes(runs), ready_route(pool), live_route(desk)]
+    folder, keep_own = cache_root() / "runs", int(fair.limits.kept)
+    runs = RunStore(folder, KEEP_DAYS, KEEP_RUNS, chart_page, RECORDED, keep_own)
+    parts = PageParts(
+        pool=pool,
+        examples=load_examples(EXAMPLES),
+        catalogue=CATALOG,
+        uploads=uploads,
+        machine=hardware,
+        runs=runs,
+        desk=LiveDesk(pool),
+        fair=fair,
+    )
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
     try:
-        page = build_page(pool, examples, CATALOG, uploads, hardware, runs, desk, fair)
+        page = build_page(parts)
         address = serve_page(
-            page,
-            uploads,
-            examples,
-            routes,
-            fair,
-            host=arguments.host,
-            port=arguments.port,
-            share=arguments.share,
+            page, parts, host=arguments.host, port=arguments.port, share=arguments.share
         )
         print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
         pool.start()
-        uploads.start_janitor(also=runs.prune)
+        uploads.start_sweeping(also=runs.prune)
         stop.wait()
         page.close(verbose=False)
     finally:

@@ -1,1 +1,1 @@
-"""The engines that ours is compared with, behind the same protocol and on the same weights."""
+"""The engines that ours is compared with: same protocol, same weights."""

@@ -1,9 +1,9 @@
 """faster-whisper as an `Engine`: the same weights in CTranslate2, the settings of openai-whisper.
 
-In: a checkpoint, a waveform, options. Out: a `Transcript`. The library's own defaults (beam 5, best
-of 5, temperature fallback) are replaced by what the options say, so that engines do equal work. Two
-habits remain: it leaves out segments without text, and it detects the language on zero-padded
-log-mel where the reference pads with silence.
+In: a checkpoint, a waveform, options. Out: a `Transcript`. The options replace the library's own
+defaults (beam 5, best of 5, temperature fallback), so that all engines do the same work. Two
+differences remain: it omits segments without text, and it detects the language on a log-mel that is
+padded with zeros, where the reference pads the audio with silence.
 """
 
 import time
@@ -18,22 +18,22 @@ import numpy as np
 
 from baselines.faster_options import NAME, batch_arguments, sequential_arguments
 from baselines.setup import Device, choose_device, cpu_threads, to_segment
+from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
 from maxwhisper.checkpoint.schema import Checkpoint
-from maxwhisper.cublas import open_cublas
-from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
+from maxwhisper.engine import Engine, EngineInfo, Progress
 from maxwhisper.errors import DeviceError, EngineUnavailable
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.transcript import Transcript
-from maxwhisper.vad import VadOptions
+from maxwhisper.network.dims import SAMPLE_RATE
+from maxwhisper.options import TranscribeOptions, VadOptions
+from maxwhisper.runtime.cublas import open_cublas
+from maxwhisper.transcript import OnSegment, Transcript
 
-_CUBLAS = (12,)  # the version that CTranslate2 4.8.5 asks for; requirements-gpu.txt names its wheel
+_CUBLAS = (12,)  # the version that CTranslate2 4.8.5 opens; requirements-gpu.txt installs it
 
 
 @dataclass(frozen=True)
 class FasterEngine:
-    """A loaded `faster_whisper.WhisperModel` and what to say about it."""
+    """A loaded `faster_whisper.WhisperModel` and its description."""
 
     model: faster_whisper.WhisperModel
     info: EngineInfo
@@ -48,9 +48,9 @@ class FasterEngine:
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
     ) -> Transcript:
-        """See `Engine.transcribe`. Segments are reported as each window, or batch, is done.
+        """See `Engine.transcribe`. Segments are reported after each window or batch.
 
-        Raises `OptionError` for what `faster_options` cannot say in the library's terms.
+        Raises `OptionError` for options that `faster_options` cannot translate.
         """
         audio_s = len(waveform) / SAMPLE_RATE
         arguments = sequential_arguments(options, self.checkpoint.dims, vad)
@@ -84,11 +84,11 @@ def create_engine(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Engine:
-    """Build the engine; the converted weights are kept in `cache_dir`. `dtype` is any compute type
+    """Build the engine. The converted weights are saved in `cache_dir`. `dtype` is any compute type
     of CTranslate2 on the device ("auto": float32 on a CPU, float16 on a GPU).
 
-    Raises `DeviceError` for a device or a precision that CTranslate2 does not offer here, and
-    `EngineUnavailable` where its CUDA libraries are missing.
+    Raises `DeviceError` for a device or a precision that CTranslate2 does not support here, and
+    `EngineUnavailable` if its CUDA libraries are missing.
     """
     chosen = choose_device(device, ctranslate2.get_cuda_device_count(), "CTranslate2")
     resolved = chosen.default_dtype if dtype == "auto" else dtype
@@ -114,7 +114,7 @@ def create_engine(
 def _load(
     folder: Path, device: Device, compute_type: str, checkpoint: Checkpoint
 ) -> faster_whisper.WhisperModel:
-    """Open the folder and, on a GPU, encode one window of zeros: cuBLAS is looked for only then."""
+    """Open the folder and, on a GPU, encode one window of zeros: only this loads cuBLAS."""
     if device.kind == "cuda":
         open_cublas(_CUBLAS)
     try:
@@ -128,8 +128,8 @@ def _load(
         if device.kind == "cuda":
             model.encode(np.zeros((checkpoint.dims.n_mels, checkpoint.dims.n_frames), np.float32))
     except RuntimeError as error:
+        advice = ". Install requirements-gpu.txt, or use device='cpu'"
         raise EngineUnavailable(
-            f"{NAME} cannot run on {device.label}: {error}. Install requirements-gpu.txt, or use "
-            "device='cpu'"
+            f"{NAME} cannot run on {device.label}: {error}{advice if device.kind == 'cuda' else ''}"
         ) from error
     return model

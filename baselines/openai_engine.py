@@ -1,13 +1,13 @@
 """openai-whisper as an `Engine`: its own model and its own `transcribe`, with our weights.
 
 In: a checkpoint, a waveform, options. Out: a `Transcript`. Decodes no audio files. `transcribe` has
-no hook for segments, but prints them: `openai_lines` listens.
+no callback for segments, but prints them, and `openai_lines` reads them there.
 """
 
 import contextlib
 import hashlib
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,35 +17,24 @@ import whisper
 
 from baselines.openai_lines import SegmentLines
 from baselines.setup import choose_device, cpu_threads, to_segment
+from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.schema import Checkpoint
-from maxwhisper.dims import FRAMES_PER_SECOND, HOP_LENGTH, SAMPLE_RATE
-from maxwhisper.engine import Engine, EngineInfo, OnSegment, Progress, Waveform
+from maxwhisper.engine import Engine, EngineInfo, Progress
 from maxwhisper.errors import DeviceError, OptionError
-from maxwhisper.languages import spoken_language
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.transcript import Transcript
-from maxwhisper.vad import VadOptions
+from maxwhisper.network.dims import FRAMES_PER_SECOND, HOP_LENGTH, SAMPLE_RATE
+from maxwhisper.options import OPENAI, TranscribeOptions, VadOptions
+from maxwhisper.options.info import supported
+from maxwhisper.text.languages import spoken_language
+from maxwhisper.transcript import OnSegment, Transcript
 
-NAME = "openai-whisper"
-# Options of faster-whisper, which this library has no name for.
-UNSUPPORTED = frozenset(
-    {
-        "prompt_reset_on_temperature",  # 0.5 here, and fixed
-        "hotwords",
-        "repetition_penalty",
-        "no_repeat_ngram_size",
-        "language_detection_segments",
-        "language_detection_threshold",
-    }
-)
+NAME = OPENAI
 REMEMBERED_BYTES = 1 << 30
-_SUPPORTED = frozenset(field.name for field in fields(TranscribeOptions)) - UNSUPPORTED
 
 
 @dataclass(frozen=True)
 class OpenAIEngine:
-    """A loaded `whisper.model.Whisper` and what to say about it."""
+    """A loaded `whisper.model.Whisper` and its description."""
 
     model: "whisper.model.Whisper"
     info: EngineInfo
@@ -60,15 +49,15 @@ class OpenAIEngine:
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
     ) -> Transcript:
-        """See `Engine.transcribe`. Segments are reported with times and text alone.
+        """See `Engine.transcribe`. Segments are reported with times and text only.
 
-        Raises `OptionError` for the options in `UNSUPPORTED`, for a prompt of token ids, for
-        batches and for speech detection, which this library does not have.
+        Raises `OptionError` for what this library does not have: options of faster-whisper, prompts
+        of token ids, batches and speech detection.
         """
         if batch_size is not None or vad:
-            asked = "batches of windows" if batch_size is not None else "speech detection"
-            raise OptionError(f"{NAME} has no {asked}: it reads window after window")
-        options.validate().require_supported(NAME, _SUPPORTED)
+            missing = "batches of windows" if batch_size is not None else "speech detection"
+            raise OptionError(f"{NAME} has no {missing}: it reads one window after another")
+        options.validate().require_supported(NAME)
         arguments = self._arguments(options, len(waveform))
         torch.manual_seed(options.seed)
         started = time.perf_counter()
@@ -88,8 +77,8 @@ class OpenAIEngine:
         )
 
     def remember_windows(self) -> None:
-        """From now on, encode a window that was encoded before not again: for comparisons of many
-        options, never for timings. Remembers up to `REMEMBERED_BYTES`."""
+        """From now on, encode each window once: for comparisons of many options, never for timings.
+        Keeps up to `REMEMBERED_BYTES`."""
         encode, encoded = self.model.encoder.forward, dict[bytes, torch.Tensor]()
 
         def remembered(mel: torch.Tensor) -> torch.Tensor:
@@ -104,13 +93,14 @@ class OpenAIEngine:
         self.model.encoder.forward = remembered
 
     def _arguments(self, options: TranscribeOptions, n_samples: int) -> dict[str, Any]:
-        """Our field names are the reference's; only tuples, clips and precision need a change."""
+        """The field names are the reference's. Only tuples, clips and precision need a change."""
         if isinstance(options.initial_prompt, tuple | list):
             raise OptionError(f"{NAME} expects initial_prompt as text, got token ids: decode them")
+        honoured = supported(TranscribeOptions, NAME)
         arguments = {
             name: value
             for name, value in options.to_dict().items()
-            if name in _SUPPORTED and name != "seed"
+            if name in honoured and name != "seed"
         }
         arguments["language"] = spoken_language(
             self.checkpoint.dims, options.language, options.task
@@ -125,7 +115,7 @@ class OpenAIEngine:
 
 
 def _clips_within(clips: str | tuple[float, ...], n_samples: int) -> list[float]:
-    """Clip times in seconds, none past the end: there the reference loops for ever."""
+    """Clip times in seconds, none past the end: the reference would loop forever there."""
     times = [float(x) for x in clips.split(",") if x] if isinstance(clips, str) else clips
     end = n_samples // HOP_LENGTH / FRAMES_PER_SECOND
     return [min(seconds, end) for seconds in times]
@@ -139,10 +129,10 @@ def create_engine(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Engine:
-    """Build the engine. `dtype` is float32, or float16 on a GPU (parameters then stay float32 and
-    are cast in every operation, as the library does). `cache_dir` is not needed.
+    """Build the engine. `dtype` is float32, or float16 on a GPU (the library keeps parameters in
+    float32 and casts them in every operation). `cache_dir` is not used.
 
-    Raises `DeviceError` for a device or a precision that torch does not offer here.
+    Raises `DeviceError` for a device or a precision that torch does not support here.
     """
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     chosen = choose_device(device, n_gpus, "torch")

@@ -1,24 +1,24 @@
-"""openai-whisper's segments as soon as it has them: it prints each one, and has no other way.
+"""Report openai-whisper's segments as soon as they are final, by reading what it prints.
 
-In: a function to tell. Out: a stream for `contextlib.redirect_stdout` while `transcribe` runs with
-`verbose=True`. Source of the line: openai/whisper transcribe.py:478-482.
+The library has no callback. In: a function to call. Out: a stream for `contextlib.redirect_stdout`
+while `transcribe` runs with `verbose=True`. Source of the line: openai/whisper
+transcribe.py:478-482.
 """
 
 import io
 import math
 import re
 
-from maxwhisper.engine import OnSegment
-from maxwhisper.transcript import Segment
+from maxwhisper.transcript import OnSegment, Segment
 
 _LINE = re.compile(r"\[((?:\d+:)+\d+\.\d+) --> ((?:\d+:)+\d+\.\d+)\] (.*)", re.DOTALL)
 
 
 class SegmentLines(io.TextIOBase):
-    """Tells `on_segment` of every segment printed; other lines, of the language heard, are dropped.
+    """Calls `on_segment` for every printed segment and drops other lines (the detected language).
 
-    A line has times, to the millisecond, and text: `on_segment` gets no tokens, and NaN for figures
-    that are known only at the end.
+    A line has text and times in milliseconds, so segments have no tokens, and NaN for probabilities
+    and ratios.
     """
 
     def __init__(self, on_segment: OnSegment) -> None:
@@ -27,7 +27,7 @@ class SegmentLines(io.TextIOBase):
         self._count = 0
 
     def write(self, text: str) -> int:
-        """One call of `print` arrives as its whole line, then the line break."""
+        """`print` calls this with the whole line, then with the line break."""
         if match := _LINE.fullmatch(text):
             start, end, said = match.groups()
             unknown = (math.nan,) * 4

@@ -1,7 +1,7 @@
-"""What both adapters do alike: choose a device and CPU threads, and make a `Segment` of theirs.
+"""Code that both adapters share: choose a device and CPU threads, convert segments.
 
-Kept in one place so that neither baseline gets a device or a thread more than the other. Knows
-neither library.
+Shared so that both baselines get the same device and the same number of threads. Imports neither
+library.
 """
 
 import os
@@ -16,7 +16,7 @@ from maxwhisper.transcript import Segment, Word
 
 @dataclass(frozen=True)
 class Device:
-    """A device that an engine runs on, in the words of torch and CTranslate2."""
+    """A device that an engine runs on, with the names of torch and CTranslate2."""
 
     kind: str  # "cpu" or "cuda"
     index: int
@@ -34,11 +34,11 @@ class Device:
 def choose_device(requested: str, n_gpus: int, library: str) -> Device:
     """Resolve "auto", "cpu", "gpu" or "gpu:N" where `library` sees `n_gpus` CUDA devices.
 
-    Raises `DeviceError` for a device that is not there.
+    Raises `DeviceError` for a device that does not exist.
     """
     name, _, number = requested.partition(":")
     if requested == "cpu" or (requested == "auto" and n_gpus == 0):
-        why = "asked for" if requested == "cpu" else f"{library} sees no CUDA device"
+        why = "requested" if requested == "cpu" else f"{library} sees no CUDA device"
         return Device("cpu", 0, f"{why}; {cpu_threads()} CPU threads")
     if requested == "auto":
         return Device("cuda", 0, f"{library} sees {n_gpus} CUDA device(s)")
@@ -49,25 +49,27 @@ def choose_device(requested: str, n_gpus: int, library: str) -> Device:
         raise DeviceError(
             f"expected a CUDA device for {requested!r}, {library} sees {n_gpus}: use device='cpu'"
         )
-    return Device("cuda", index, "asked for")
+    return Device("cuda", index, "requested")
 
 
 def cpu_threads() -> int:
-    """Threads for each engine: OMP_NUM_THREADS if set, else the CPUs this process may use. Raises
-    `DeviceError` for one that is no number."""
+    """Threads for each engine: OMP_NUM_THREADS if set, else the CPUs that this process can use.
+
+    Raises `DeviceError` if OMP_NUM_THREADS is not a number.
+    """
     if asked := os.environ.get("OMP_NUM_THREADS", ""):
         first = asked.split(",")[0].strip()
         if not first.isdecimal():
             raise DeviceError(
-                f"expected OMP_NUM_THREADS as a whole number, got {asked!r}: set another"
+                f"expected OMP_NUM_THREADS as a whole number, got {asked!r}: change or unset it"
             )
         return max(1, int(first))
     return machine.usable_threads() or 1
 
 
 def to_segment(fields: Mapping[str, Any], words: Iterable[Mapping[str, Any]]) -> Segment:
-    """A segment of either library: the names of its fields are the same in both. Numbers become
-    Python's, where they were numpy's."""
+    """Convert a segment of either library: both use the same field names. Numpy numbers become
+    Python numbers."""
     return Segment(
         id=fields["id"],
         seek=fields["seek"],

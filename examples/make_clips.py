@@ -1,8 +1,8 @@
-"""Makes the example clips: `python examples/make_clips.py` rewrites examples/clips.
+"""Synthesise the example clips: `python examples/make_clips.py` rewrites examples/clips.
 
 Owns their texts, voices and sounds. In: the programs flite and espeak-ng (Debian packages of those
-names) and talk.txt. Out: 16 kHz mono 16-bit flac files and clips.json with each clip's transcript,
-times and checksum. The same programs give the same samples: nothing is random but a seeded noise.
+names) and talk.txt. Out: 16 kHz mono 16-bit flac files, and clips.json with the transcript, times
+and checksum of each clip. The result is reproducible: the only random part is seeded noise.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 FOLDER = HERE / "clips"
 RATE = 16_000  # Hz
 TALK_SAMPLES = 2_584_000  # 161.5 s: the length of the standard benchmark clip
-PAUSE_S = 0.35  # between sentences, besides the quarter second the voices leave
+PAUSE_S = 0.35  # between sentences, in addition to the 0.25 s of silence that the voices add
 PEAK = 0.2  # -14 dBFS: each bit less saves 2 kB of flac a second, and speech stays far above noise
 SNR_DB = 10.0
 LICENCE = "Apache-2.0, synthesised by this project"
@@ -38,7 +38,7 @@ LICENCE = "Apache-2.0, synthesised by this project"
 
 @dataclass(frozen=True)
 class Timed:
-    """Something said, and when: seconds from the start of the clip."""
+    """A text with its start and end in seconds from the start of the clip."""
 
     text: str
     start: float
@@ -50,7 +50,7 @@ class Timed:
 
 @dataclass
 class Speech:
-    """Samples with the times of what is said in them; espeak-ng's words have none."""
+    """Samples with the times of their sentences and words; espeak-ng reports no word times."""
 
     samples: Samples
     utterances: list[Timed] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Speech:
 
 
 def run(*command: str) -> str:
-    """Standard output of a synthesiser, or a clear end if it is not installed."""
+    """Return the standard output of a synthesiser. Exits with a message if it is not installed."""
     if shutil.which(command[0]) is None:
         sys.exit(f"expected the program {command[0]}, found none: apt-get install espeak-ng flite")
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -71,7 +71,7 @@ def read_wav(path: Path) -> Samples:
 
 
 def say(voice: str, text: str, stretch: float = 1.0) -> Speech:
-    """One sentence in a voice of flite, or of espeak-ng if the voice is named like a language."""
+    """Synthesise one sentence with espeak-ng if `voice` contains "-" (as "en-us"), else flite."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "said.wav"
         if "-" in voice:
@@ -87,7 +87,7 @@ def say(voice: str, text: str, stretch: float = 1.0) -> Speech:
 
 
 def timed_phones(spoken: str) -> list[Timed]:
-    """flite's "phone:end_s" list as timed phones, without its pauses ("pau")."""
+    """Parse flite's "phone:end_s" list into timed phones, without its pauses ("pau")."""
     ends = [(phone, float(end)) for phone, end in (item.split(":") for item in spoken.split())]
     spans = pairwise([("", 0.0), *ends])
     return [Timed(phone, start, end) for (_, start), (phone, end) in spans if phone != "pau"]
@@ -100,10 +100,10 @@ def phones_of_word(voice: str, word: str) -> tuple[str, ...]:
 
 
 def word_times(voice: str, text: str, phones: list[Timed]) -> list[Timed]:
-    """Times of the words of a sentence, from the times of its phones.
+    """Derive the times of the words of a sentence from the times of its phones.
 
-    flite does not say where words begin, and says some differently alone ("the", "a"). So the
-    phones of each word alone, one after the other, are aligned with those of the sentence.
+    flite does not report where words begin, and pronounces some differently alone ("the", "a").
+    Therefore the phones of the isolated words are aligned with those of the sentence.
     """
     words = text.split()
     alone = [phones_of_word(voice, word) for word in words]
@@ -113,7 +113,7 @@ def word_times(voice: str, text: str, phones: list[Timed]) -> list[Timed]:
     ).get_opcodes()
 
     def spoken_index(index: int) -> int:
-        """Where the boundary before expected[index] falls among the spoken phones."""
+        """Return the position of the boundary before expected[index] among the spoken phones."""
         _, a, _, b, b_end = next(edit for edit in edits if index < edit[2])
         return min(b + index - a, b_end)
 
@@ -128,18 +128,18 @@ def word_times(voice: str, text: str, phones: list[Timed]) -> list[Timed]:
 
 
 def join(parts: list[Speech], pause_s: float, n_samples: int | None = None) -> Speech:
-    """Parts one after the other with a pause after each, filled up with silence to n_samples."""
+    """Concatenate parts with a pause after each, padded with silence to `n_samples`."""
     pause = np.zeros(round(pause_s * RATE), np.float32)
     whole = Speech(np.zeros(0, np.float32))
-    pieces: list[Samples] = []
+    chunks: list[Samples] = []
     at = 0
     for part in parts:
         whole.utterances += [timed.shifted(at / RATE) for timed in part.utterances]
         whole.words += [timed.shifted(at / RATE) for timed in part.words]
-        pieces += [part.samples, pause]
+        chunks += [part.samples, pause]
         at += len(part.samples) + len(pause)
-    pieces.append(np.zeros(max(0, (n_samples or 0) - at), np.float32))
-    whole.samples = np.concatenate(pieces)[:n_samples]
+    chunks.append(np.zeros(max(0, (n_samples or 0) - at), np.float32))
+    whole.samples = np.concatenate(chunks)[:n_samples]
     return whole
 
 
@@ -148,7 +148,7 @@ def conversation(lines: list[tuple[str, str]]) -> Speech:
 
 
 def with_noise(speech: Speech) -> Speech:
-    """Low-pass noise, as of wind or traffic, at SNR_DB below the speech."""
+    """Add low-pass noise, like wind or traffic, at SNR_DB below the speech."""
     white = np.random.default_rng(2026).normal(size=len(speech.samples))
     noise = np.convolve(white, np.exp(-np.arange(64) / 4), mode="same")  # 3 dB at about 640 Hz
     power = np.mean(speech.samples**2) / np.mean(noise**2) / 10 ** (SNR_DB / 10)
@@ -196,7 +196,7 @@ def silence() -> Speech:
 
 
 def tones() -> Speech:
-    """Sixteen plucked notes of half a second each: music to a machine, and no word in it."""
+    """Sixteen plucked notes of half a second each: music without words."""
     scale = [261.63, 293.66, 329.63, 392.00, 440.00, 523.25]  # Hz, pentatonic from c'
     melody = [0, 2, 3, 4, 3, 2, 0, 1, 2, 4, 5, 4, 3, 1, 2, 0]
     t = np.arange(RATE // 2) / RATE
@@ -211,7 +211,7 @@ def tones() -> Speech:
 
 
 def talk() -> Speech:
-    """The benchmark clip: talk.txt in one voice, its pauses sized so that it lasts 161.5 s."""
+    """The benchmark clip: talk.txt in one voice, with pauses that make it 161.5 s long."""
     sentences = [line for line in (HERE / "talk.txt").read_text().splitlines() if line]
     parts = [say("slt", sentence, stretch=1.1) for sentence in sentences]
     silent = TALK_SAMPLES - sum(len(part.samples) for part in parts)
@@ -222,7 +222,7 @@ def talk() -> Speech:
 
 
 def write_flac(path: Path, samples: Samples) -> None:
-    """Write samples at the common level as 16-bit flac."""
+    """Write samples as 16-bit flac with the common peak level."""
     loudest = float(np.abs(samples).max())
     pcm = np.round(samples * (PEAK / loudest if loudest else 0) * 32767).astype(np.int16)
     with av.open(str(path), "w", format="flac") as out:
@@ -252,15 +252,15 @@ CLIPS = (
     Clip("plain", "Plain speech", "Two sentences, one voice.", "flite rms", plain),
     Clip("numbers", "Numbers", "Numbers, a time, a platform.", "espeak-ng en-us", numbers),
     Clip("noisy", "Noisy speech", f"Noise {SNR_DB:g} dB below the voice.", "flite slt", noisy),
-    Clip("two_voices", "Two voices", "A talk in turns.", "flite slt and awb", two_voices),
-    Clip("silence", "Silence", "Nobody speaks: a good engine writes nothing.", "", silence),
-    Clip("tones", "Tones", "A plucked melody: a good engine writes nothing.", "", tones),
-    Clip("talk", "Talk", "The benchmark clip: a network that listens.", "flite slt", talk),
+    Clip("two_voices", "Two voices", "Two people taking turns.", "flite slt and awb", two_voices),
+    Clip("silence", "Silence", "No sound: the right transcript is empty.", "", silence),
+    Clip("tones", "Tones", "A plucked melody: the right transcript is empty.", "", tones),
+    Clip("talk", "Talk", "The 2:42 talk used in the benchmarks.", "flite slt", talk),
 )
 
 
 def record(clip: Clip, path: Path, speech: Speech) -> dict[str, object]:
-    """The clip's entry in clips.json; its keys are described in examples/README.md."""
+    """Return the clip's entry in clips.json; examples/README.md describes its keys."""
     return {
         "file": path.name,
         "title": clip.title,

@@ -1,4 +1,4 @@
-"""Whisper, whole, in MAX Graph.
+"""Whisper in MAX Graph: log-mel, encoder and decoder.
 
     import maxwhisper
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maxwhisper.engine import Progress
-from maxwhisper.errors import MaxWhisperError
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.errors import AudioError, MaxWhisperError, OptionError, SomeFailed
+from maxwhisper.options import StreamOptions, TranscribeChanges, TranscribeOptions, VadOptions
 from maxwhisper.transcript import Segment, Transcript, Word
 
 if TYPE_CHECKING:
@@ -21,13 +21,30 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "AudioError",
     "MaxWhisperError",
+    "OptionError",
     "Segment",
+    "SomeFailed",
+    "StreamOptions",
+    "TranscribeChanges",
     "TranscribeOptions",
     "Transcript",
+    "VadOptions",
+    "Whisper",
     "Word",
     "load",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that it returns
+
+    def __getattr__(name: str) -> object:
+        """`maxwhisper.Whisper`, imported when it is first used, because it imports MAX."""
+        if name != "Whisper":
+            raise AttributeError(f"module 'maxwhisper' has no attribute {name!r}")
+        from maxwhisper import whisper
+
+        return whisper.Whisper
 
 
 def load(
@@ -39,9 +56,10 @@ def load(
     progress: Progress | None = None,
     artifacts: Path | None = None,
 ) -> "Whisper":
-    """Load a model: a name (`models` lists them), a `.pt` file, or a folder with model.safetensors.
+    """Load a model: a name, a `.pt` file, or a folder with model.safetensors.
 
-    Without a name, the default model. See `maxwhisper.whisper.load`.
+    `maxwhisper models` lists the names; without one, the default model is loaded. See
+    `maxwhisper.whisper.load`. Raises `CheckpointError`, `DeviceError` or `ArtifactError`.
     """
     from maxwhisper import whisper
     from maxwhisper.checkpoint import DEFAULT_MODEL

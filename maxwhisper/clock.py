@@ -1,4 +1,4 @@
-"""Seconds spent per named stage, added up over a transcription."""
+"""Seconds per named stage, summed over a transcription."""
 
 import time
 from collections.abc import Iterator
@@ -6,13 +6,14 @@ from contextlib import contextmanager
 
 
 class StageClock:
-    """Wall-clock seconds per stage. Stages do not nest: nested time would count twice."""
+    """Wall-clock seconds per stage. Do not nest stages: nested time would count twice."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Add the duration of the block to the seconds of a stage, also if the block raises."""
         start = time.perf_counter()
         try:
             yield

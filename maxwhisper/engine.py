@@ -1,36 +1,29 @@
-"""The protocol every engine answers, ours and the baselines: one waveform in, one `Transcript` out.
+"""The protocol of all engines, ours and the baselines: one waveform in, one `Transcript` out.
 
-The page, the benchmark and the command line know engines only through this file.
+The page, the benchmark and the command line know engines only by this protocol.
 """
 
 import importlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
+from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.download import Progress as Progress
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.errors import EngineUnavailable, OptionError
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.stream_options import StreamOptions
-from maxwhisper.transcript import Segment, Transcript
-from maxwhisper.vad import VadOptions
+from maxwhisper.options import StreamOptions, TranscribeOptions, VadOptions
+from maxwhisper.transcript import OnSegment, Transcript
 
 if TYPE_CHECKING:
     from maxwhisper.transcribe.stream import Stream
 
 OURS = "maxwhisper"  # among the names of `ENGINES`
-Waveform = npt.NDArray[np.float32]  # (n,) mono, 16 kHz, nominally in -1..1
-OnSegment = Callable[[Segment], None]
 
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What an engine is running, for headers and records."""
+    """The model, device and library of an engine, for headers and records."""
 
     name: str  # "maxwhisper", "openai-whisper", "faster-whisper"
     version: str  # of the library that computes, for example "max 26.7.0"
@@ -61,17 +54,20 @@ class Engine(Protocol):
         """Transcribe `waveform` (float32, mono, 16 kHz).
 
         `on_segment` is called with each segment as soon as it is final. With a `batch_size`, that
-        many windows are decoded together. With `vad` (True, or how) only speech is read, which is
-        the default in batches. Raises `OptionError` for what this engine cannot honour.
+        many windows are decoded together. With `vad` (True or `VadOptions`) only speech is
+        transcribed, which is the default in batches. Raises `OptionError` for an option that this
+        engine does not honour.
         """
         ...
 
 
 @runtime_checkable
 class LiveEngine(Protocol):
-    """An engine that can listen while somebody speaks."""
+    """An engine with live transcription."""
 
-    def stream(self, options: TranscribeOptions, how: StreamOptions) -> "Stream": ...
+    def stream(self, options: TranscribeOptions, how: StreamOptions) -> "Stream":
+        """Start a live transcription."""
+        ...
 
 
 class EngineFactory(Protocol):
@@ -88,12 +84,16 @@ class EngineFactory(Protocol):
     ) -> Engine: ...
 
 
-# Where each engine's factory lives. Names, not imports: this package never imports `baselines`.
+# The factory of each engine, by module name: this package does not import `baselines`.
 ENGINES: dict[str, str] = {
     "maxwhisper": "maxwhisper.whisper:create_engine",
     "openai-whisper": "baselines.openai_engine:create_engine",
     "faster-whisper": "baselines.faster_engine:create_engine",
 }
+_GET_BASELINES = (
+    ". It needs a clone of the repository: run `pip install -e '.[baselines]'` there, then "
+    "`python -m maxwhisper` in that folder"
+)
 
 
 def load_engine(
@@ -107,8 +107,8 @@ def load_engine(
 ) -> Engine:
     """Build the engine called `name` (a key of `ENGINES`) on `checkpoint`.
 
-    Raises `OptionError` for an unknown name, `EngineUnavailable` with the reason when its packages
-    are missing here.
+    Raises `OptionError` for an unknown name, and `EngineUnavailable` if a package that the engine
+    needs is not installed.
     """
     if name not in ENGINES:
         raise OptionError(f"unknown engine {name!r}: choose one of {', '.join(ENGINES)}")
@@ -116,5 +116,6 @@ def load_engine(
     try:
         factory: EngineFactory = getattr(importlib.import_module(module_name), attribute)
     except ImportError as error:
-        raise EngineUnavailable(f"{name} cannot run here: {error}") from error
+        hint = "" if name == OURS else _GET_BASELINES
+        raise EngineUnavailable(f"{name} cannot run here: {error}{hint}") from error
     return factory(checkpoint, device=device, dtype=dtype, cache_dir=cache_dir, progress=progress)

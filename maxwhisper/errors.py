@@ -1,10 +1,11 @@
-"""The errors that the library raises on purpose; server and benchmark derive a few more from them.
+"""The errors that the library raises on purpose. Server and benchmark derive a few more from them.
 
-Each message says what was expected, what came, and what to do. Whoever shows errors to people (the
-page, the command line) catches `MaxWhisperError` and prints its text; anything else is a bug.
+Each message says what was expected, what came, and what to do. Page and command line catch
+`MaxWhisperError` and show its text; any other exception is a bug.
 """
 
-from typing import TYPE_CHECKING
+import reprlib
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,26 +14,31 @@ if TYPE_CHECKING:
 
 
 class MaxWhisperError(Exception):
-    """Base of all errors that a user can act on."""
+    """Base class of all errors that a user can act on."""
 
 
 class AudioError(MaxWhisperError):
-    """A recording that cannot be used; `code` is a stable machine-readable name."""
+    """A recording that cannot be used. `code` is a stable, machine-readable name."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
+class AudioWarning(UserWarning):
+    """A recording of which a part could not be decoded."""
+
+
 class CheckpointError(MaxWhisperError):
-    """A checkpoint that is missing, damaged, or not the network it claims to be."""
+    """A checkpoint that is missing, damaged, or not the network that it claims to be."""
 
 
 class SomeFailed(MaxWhisperError):
-    """Some of many recordings could not be transcribed; nothing of the others is lost.
+    """Some of many recordings could not be transcribed; the transcripts of the others are here.
 
-    `transcripts` has one entry for each recording, None for those of `errors`, {index: why}: an
-    `AudioError` where it could not be read, a `NumericError` where the network gave no numbers.
+    `transcripts` has one entry for each recording, None if it failed. `errors` maps the index of a
+    failed recording to its error: an `AudioError` if it could not be read, a `NumericError` if the
+    network produced NaN.
     """
 
     def __init__(
@@ -42,14 +48,14 @@ class SomeFailed(MaxWhisperError):
     ) -> None:
         reasons = "; ".join(f"number {index}: {error}" for index, error in sorted(errors.items()))
         super().__init__(
-            f"{len(errors)} of {len(transcripts)} recordings failed ({reasons}); `transcripts` of "
-            "this error has the others"
+            f"{len(errors)} of {len(transcripts)} recordings failed ({reasons}); the attribute "
+            "`transcripts` has the others"
         )
         self.transcripts, self.errors = list(transcripts), dict(errors)
 
 
 class OptionError(MaxWhisperError, ValueError):
-    """An option with an impossible value, or one that this engine cannot honour."""
+    """An option with an invalid value, or one that this engine does not support."""
 
 
 class OutputError(MaxWhisperError):
@@ -57,11 +63,11 @@ class OutputError(MaxWhisperError):
 
 
 class RecordError(MaxWhisperError):
-    """A file that is no measurement record, or one that contradicts itself."""
+    """A file that is not a measurement record, or a record that contradicts itself."""
 
 
 class DeviceError(MaxWhisperError):
-    """A device or a precision that this machine cannot give."""
+    """A device or a precision that this machine does not have."""
 
 
 class ArtifactError(MaxWhisperError):
@@ -69,8 +75,28 @@ class ArtifactError(MaxWhisperError):
 
 
 class EngineUnavailable(MaxWhisperError):
-    """An engine that cannot run here: a missing package, a dead worker."""
+    """An engine that cannot run here: a package is missing, or its process died."""
 
 
 class NumericError(MaxWhisperError):
-    """A network that gives no numbers: NaN where logits should be."""
+    """A network that produced NaN instead of logits."""
+
+
+def one_line(error: Exception) -> str:
+    """An exception as one line: its type and the first line of its text."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def quoted(value: Any) -> str:
+    """A value as messages quote it: like `repr`, but at most about 40 characters."""
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:  # repr refuses some
+        return f"an integer of {value.bit_length()} bits"
+    text = _SHORT.repr(value)
+    return text if len(text) <= _QUOTED else f"{text[: _QUOTED - 1]}…"
+
+
+_QUOTED = 40  # characters
+_LONGEST_INTEGER = 64  # bits
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, _QUOTED, _QUOTED

@@ -1,15 +1,14 @@
-"""The machine and the software a number was measured on: a plain mapping for records and headers.
+"""The machine and the software that a number was measured on, as a mapping for records and headers.
 
-Reads what the system and the installed packages say of themselves; imports none of the engines and
-touches no device.
+Asks the system and the metadata of installed packages. Imports no engine and touches no device.
 """
 
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +51,8 @@ def usable_threads() -> int | None:
 
 
 def gpu_used_bytes() -> int | None:
-    """Memory in use on all NVIDIA GPUs, by whatever process; None without one, or where one does
-    not tell: those that share the host's memory say "[N/A]"."""
+    """Memory in use on all NVIDIA GPUs, by any process. None without a GPU, or if one of them does
+    not report it: GPUs that share the host's memory answer "[N/A]"."""
     listing = _run("nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits")
     rows = (listing or "").split()
     if not rows or not all(row.isdecimal() for row in rows):
@@ -62,29 +61,24 @@ def gpu_used_bytes() -> int | None:
 
 
 def version(distribution: str) -> str | None:
-    """The installed version, or None. For this package, run from a clone, its source's version."""
+    """The installed version, or None. This package has one without being installed, too."""
+    if distribution == "maxwhisper":
+        package = sys.modules["maxwhisper"]  # not imported: it imports most of its modules
+        return str(package.__version__)
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return _source_version() if distribution == "maxwhisper" else None
+        return None
 
 
 def commit() -> str | None:
-    """The commit of the clone this package runs from, "+" appended when files differ from it."""
-    # A package installed inside some other project's clone must not report that project's commit.
+    """The commit of the clone that this package runs from, with "+" if files differ from it."""
+    # A package that is installed in another project's clone must not report that project's commit.
     in_own_clone = (Path(__file__).parents[1] / ".git").exists()
     head = _run("git", "rev-parse", "HEAD") if in_own_clone else None
     if head is None:
         return None
     return head + ("+" if _run("git", "status", "--porcelain", "--untracked-files=no") else "")
-
-
-def _source_version() -> str | None:
-    pyproject = Path(__file__).parents[1] / "pyproject.toml"
-    if not pyproject.is_file():
-        return None
-    match = re.search(r'^version = "(.+)"$', pyproject.read_text(), re.MULTILINE)
-    return match[1] if match else None
 
 
 def _cpu_fields() -> list[tuple[str, str]]:
@@ -116,7 +110,7 @@ def _memory_gib() -> float | None:
 
 
 def _gpus() -> list[dict[str, str]]:
-    """Name, driver and memory of every NVIDIA GPU, as the driver's own tool lists them."""
+    """Name, driver and memory of every NVIDIA GPU, from nvidia-smi."""
     columns = ("name", "driver_version", "memory.total")
     listing = _run("nvidia-smi", f"--query-gpu={','.join(columns)}", "--format=csv,noheader")
     rows = [line.split(", ") for line in (listing or "").splitlines()]
@@ -124,7 +118,7 @@ def _gpus() -> list[dict[str, str]]:
 
 
 def _run(*command: str) -> str | None:
-    """Standard output of a command run beside this package's source, or None where it fails."""
+    """Standard output of a command in the package's folder, or None if it fails."""
     if shutil.which(command[0]) is None:
         return None
     try:

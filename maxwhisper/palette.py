@@ -1,17 +1,47 @@
-"""Colours of engines and stages, told apart by every common colour vision, on light and on dark;
-and the look that all figures share.
+"""All colours, and the layout that all figures share.
 
-Source: Okabe and Ito, "Color Universal Design" (2008): blue, orange, bluish green, reddish purple.
-Colour never stands alone on the page: a name is always beside it.
+Colours of engines and stages are distinct for every common colour vision, on light and dark
+backgrounds. A name always stands beside a colour. Source: Okabe and Ito, "Color Universal Design"
+(2008): blue, orange, bluish green, reddish purple.
 """
 
-CLEAR = "rgba(0,0,0,0)"
+INK, PAPER, WHITE = "#1c1a17", "#faf9f7", "#ffffff"
+GOOD = "#0b7a55"  # passed, ready, played
+GREY = "#9a9488"  # 4.5:1 on the dark background
+ERROR_BAR = "#808080"
+TRANSPARENT = "rgba(0,0,0,0)"
 GRID = "rgba(128, 128, 128, 0.25)"
-# plotly's layout of every figure: no background, and text whose colour the page's CSS chooses.
+
+# Gradio's theme variables: light and dark.
+THEME = {
+    "body_background_fill": (PAPER, "#14130f"),
+    "body_text_color": (INK, "#f2efe9"),
+    "body_text_color_subdued": ("#57534b", "#b9b3a7"),
+    "background_fill_primary": (WHITE, "#1d1b17"),
+    "background_fill_secondary": ("#f3f1ec", "#262319"),
+    "block_background_fill": (WHITE, "#1d1b17"),
+    "block_border_color": ("#dcd7cc", "#3a362d"),
+    "border_color_primary": ("#dcd7cc", "#3a362d"),
+    "block_label_text_color": ("#57534b", "#b9b3a7"),
+    "block_title_text_color": ("#3a362d", "#d8d2c6"),
+    "input_background_fill": (WHITE, "#14130f"),
+    "input_placeholder_color": ("#6e695f", GREY),
+    "button_primary_background_fill": ("#0b5d51", "#5fd0bb"),
+    "button_primary_background_fill_hover": ("#08463d", "#7fe0ce"),
+    "button_primary_text_color": (WHITE, "#0c1f1b"),
+    "button_secondary_background_fill": ("#efece5", "#2b2820"),
+    "button_secondary_background_fill_hover": ("#e4dfd4", "#37332a"),
+    "button_secondary_text_color": (INK, "#f2efe9"),
+    "button_cancel_background_fill": ("#efece5", "#2b2820"),
+    "button_cancel_background_fill_hover": ("#f5d9d4", "#4a2620"),
+    "button_cancel_text_color": ("#8c2314", "#ffb4a6"),
+}
+
+# Plotly's layout of every figure: no background, and the page's CSS sets the colour of text.
 FIGURE_LAYOUT = {
     "template": "none",
-    "paper_bgcolor": CLEAR,
-    "plot_bgcolor": CLEAR,
+    "paper_bgcolor": TRANSPARENT,
+    "plot_bgcolor": TRANSPARENT,
     "font": {"family": "system-ui, sans-serif", "size": 14},
     "dragmode": False,
 }
@@ -36,11 +66,13 @@ _STAGE_COLOURS = {
 
 
 def colour(engine: str) -> str:
+    """The colour of an engine, "#rrggbb"."""
+    """The colour of an engine."""
     return _ENGINE_COLOURS.get(engine, _OTHER)
 
 
 def stage_colour(stage: str) -> str:
-    """A light colour for a stage, unlike any engine's; grey for one without a name here.
+    """A light colour for a stage, unlike any engine's; grey for an unknown stage.
 
     Source: Tol, "Colour Schemes" (2021), the scheme "light".
     """

@@ -1,4 +1,4 @@
-"""The facade: a loaded Whisper that transcribes. The one room where runtime meets decoding.
+"""The facade: a loaded Whisper that transcribes. The one module where runtime meets decoding.
 
 Fulfils `engine.Engine`. In: a checkpoint and a recording. Out: a `Transcript`.
 """
@@ -7,32 +7,39 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from max import driver
 
-from maxwhisper import audio as audio_files
 from maxwhisper import checkpoint as checkpoints
+from maxwhisper.audio import load as audio_files
+from maxwhisper.audio.vad import VoiceMonitor
+from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.language import SpokenLanguage, require_languages
-from maxwhisper.dims import N_SAMPLES, Dims
-from maxwhisper.engine import OURS, EngineInfo, OnSegment, Progress, Waveform
+from maxwhisper.engine import OURS, EngineInfo, Progress
 from maxwhisper.errors import ArtifactError, AudioError, NumericError, SomeFailed
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.network.dims import N_SAMPLES, Dims
+from maxwhisper.options import (
+    PAUSES,
+    StreamOptions,
+    TranscribeChanges,
+    TranscribeOptions,
+    VadOptions,
+    check_value,
+)
 from maxwhisper.runtime.artifacts import artifact_sources, discard
 from maxwhisper.runtime.device import Placement, choose
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import verify
-from maxwhisper.stream_options import StreamOptions
 from maxwhisper.transcribe import batched, sequential
 from maxwhisper.transcribe.batched import OnRecordingSegment
-from maxwhisper.transcribe.listening import NetworkListener
+from maxwhisper.transcribe.live_window import LiveWindowTranscriber
 from maxwhisper.transcribe.packing import speech_clips
 from maxwhisper.transcribe.stream import Stream
-from maxwhisper.transcript import Transcript
-from maxwhisper.vad import PAUSES, VadOptions, VoiceMonitor
-from maxwhisper.validation import check_value
+from maxwhisper.transcript import OnSegment, Transcript
 
 Audio = str | Path | bytes | Waveform
 Failure = AudioError | NumericError  # of one recording among many
@@ -75,18 +82,19 @@ class Whisper:
         *,
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
-        **changes: object,
+        **changes: Unpack[TranscribeChanges],
     ) -> Transcript:
         """Transcribe a file, its bytes, or float32 mono 16 kHz samples.
 
-        `options` and keyword `changes` are fields of `TranscribeOptions`. Windows follow one
-        another as in openai-whisper; with a `batch_size`, that many are decoded together. With
-        `vad` (True, or how) only speech is read, which is the default in batches. Window after
-        window, each stretch of it is then a clip of its own: docs/options.md says why.
-        `timings` of the result are seconds per stage, `audio` (reading and resampling a file) among
-        them, and `total` for all of it. Raises `AudioError` for a recording that cannot be read,
-        `OptionError` for an option that cannot be honoured, `EngineUnavailable` where what `vad`
-        needs is not installed.
+        Keyword `changes` are fields of `TranscribeOptions` and override those of `options`.
+        `on_segment` is called with each segment as soon as it is final. Windows are decoded one
+        after the other, as in openai-whisper; with a `batch_size`, that many are decoded together.
+        With `vad` (True or `VadOptions`) only speech is transcribed, which is the default in
+        batches. Without batches, each stretch of speech is then a clip of its own: docs/options.md
+        says why. `timings` of the result are seconds per stage, including `audio` (reading and
+        resampling a file), and `total`. Raises `AudioError` for a recording that cannot be read,
+        `OptionError` for an option that cannot be honoured, and `EngineUnavailable` if a package
+        that `vad` needs is not installed.
         """
         if batch_size is not None:
             report = (lambda _, segment: on_segment(segment)) if on_segment else None
@@ -107,9 +115,7 @@ class Whisper:
                 how = vad if isinstance(vad, VadOptions) else VadOptions()
                 clips = speech_clips(waveform, options.clip_timestamps, how)
             options = options.changed({"clip_timestamps": clips})
-        transcript = sequential.transcribe(
-            self.network, waveform, options, on_segment, self.checkpoint.alignment_heads, clips[0]
-        )
+        transcript = sequential.transcribe(self.network, waveform, options, on_segment, clips[0])
         return _timed(transcript, clock, start)
 
     def transcribe_many(
@@ -120,14 +126,15 @@ class Whisper:
         *,
         batch_size: int = batched.BATCH_SIZE,
         vad: VadOptions | bool | None = None,
-        **changes: object,
+        **changes: Unpack[TranscribeChanges],
     ) -> list[Transcript]:
-        """Transcribe recordings, `batch_size` windows of any of them at a time; as `transcribe`.
+        """Transcribe recordings, decoding `batch_size` windows of all of them together.
 
-        `on_segment` is told the recording's index too. Every result has the timings of all. A
-        recording that cannot be read, or that the network gives no numbers for, costs no other:
-        when those are done, `SomeFailed` is raised, which holds their `transcripts`, and the
-        `errors` by index. Any other error is raised at once.
+        Arguments as in `transcribe`; `on_segment` is called with the recording's index as well.
+        Every result has the timings of all recordings together. A recording that cannot be read,
+        or for which the network returns NaN, does not stop the others: when those are done,
+        `SomeFailed` is raised with their `transcripts` and the `errors` by index. Any other error
+        is raised at once.
         """
         options = _options(options, changes)
         check_value("vad", vad, VadOptions | bool | None)
@@ -143,7 +150,6 @@ class Whisper:
                 options,
                 batch_size=batch_size,
                 vad=vad,
-                heads=self.checkpoint.alignment_heads,
                 on_segment=on_segment,
             )
         except SomeFailed as error:
@@ -161,11 +167,11 @@ class Whisper:
         language_detection_segments: int = 1,
         language_detection_threshold: float | None = 0.5,
     ) -> SpokenLanguage:
-        """The language spoken in a recording, given as to `transcribe`; no more of it is heard.
+        """Detect the language spoken in a recording, without transcribing it.
 
-        Of its first windows of 30 s, so many at most, the first that is surer than the threshold
-        decides; without one, most do. Names and defaults are faster-whisper's. Raises as
-        `transcribe`, and `OptionError` for an English-only model too.
+        Looks at up to `language_detection_segments` windows of 30 s. The first window surer than
+        the threshold decides; otherwise the language of most windows does. Names and defaults are
+        faster-whisper's. Raises as `transcribe` does, and `OptionError` for an English-only model.
         """
         options = TranscribeOptions(
             language_detection_segments=language_detection_segments,
@@ -181,19 +187,19 @@ class Whisper:
         self,
         options: TranscribeOptions | None = None,
         how: StreamOptions | None = None,
-        **changes: object,
+        **changes: Unpack[TranscribeChanges],
     ) -> Stream:
-        """Live transcription: `feed` it samples as they come, then `finish` it.
+        """Start a live transcription: `feed` it samples as they arrive, then `finish` it.
 
-        `options` and `changes` as in `transcribe`; `how` says how audio is cut up and speech
-        looked for. One stream at a time, and nothing else of this model in another thread
-        meanwhile. Raises as `transcribe`.
+        `options` and `changes` as in `transcribe`; `how` sets the windows and speech detection.
+        Use one stream at a time, and this model in no other thread meanwhile. Raises as
+        `transcribe` does.
         """
         options = _options(options, changes)
         check_value("how", how, StreamOptions | None)
         how = how or StreamOptions()
-        listener = NetworkListener(self.network, options, self.checkpoint.alignment_heads)
-        return Stream(listener, how, VoiceMonitor(how.validate().speech) if how.vad else None)
+        window = LiveWindowTranscriber(self.network, options)
+        return Stream(window, how, VoiceMonitor(how.validate().speech) if how.vad else None)
 
 
 def _options(options: TranscribeOptions | None, changes: Mapping[str, object]) -> TranscribeOptions:
@@ -202,7 +208,7 @@ def _options(options: TranscribeOptions | None, changes: Mapping[str, object]) -
 
 
 def _samples(audio: Audio, clock: StageClock) -> Waveform:
-    """Samples as they are; a file or its bytes decoded, on the clock."""
+    """The samples of a recording; decoding a file or its bytes is timed as `audio`."""
     if not isinstance(audio, (str, Path, bytes)):
         return audio_files.from_array(audio)
     with clock.stage("audio"):
@@ -212,7 +218,8 @@ def _samples(audio: Audio, clock: StageClock) -> Waveform:
 def _readable(
     audios: Iterable[Audio], clock: StageClock, failed: dict[int, Failure]
 ) -> Iterator[Waveform]:
-    """The samples of each; none of one that cannot be read, whose error is put into `failed`."""
+    """The samples of each recording; none for one that cannot be read, whose error goes into
+    `failed`."""
     for index, audio in enumerate(audios):
         try:
             yield _samples(audio, clock)
@@ -222,7 +229,7 @@ def _readable(
 
 
 def _timed(transcript: Transcript, clock: StageClock, start: float) -> Transcript:
-    """The transcript with the facade's own stages, and the total since `start`."""
+    """The transcript with the facade's own stages and the total time since `start`, in seconds."""
     total = {"total": time.perf_counter() - start}
     return replace(transcript, timings={**clock.seconds, **transcript.timings, **total})
 
@@ -238,13 +245,13 @@ def load(
 ) -> Whisper:
     """Load a model by name, from an OpenAI `.pt` file, or from a Hugging Face folder.
 
-    The first load of a network shape compiles its graphs (minutes, on the CPU), unless they come
-    with the package, as the default model's do, or lie in the folder `artifacts`, or in the one
-    that MAXWHISPER_ARTIFACTS names, where `python -m maxwhisper compile --out` puts them; later
-    loads take them from `cache_dir`.
-    `progress` receives lines that say what is being waited for. `dtype` "float32", the one
-    precision of a CPU, is what gave openai-whisper's text in docs/parity.md; "float16", a GPU's
-    default, and "bfloat16" round more, and their text may differ.
+    The first load of a network shape compiles its graphs, which takes minutes on a CPU. Compiled
+    graphs are not compiled again: those of the default model come with the package, others are
+    found in `artifacts`, in the folder that MAXWHISPER_ARTIFACTS names (`maxwhisper compile --out`
+    fills one), or in `cache_dir`, where the first load keeps them. `progress` is called with one
+    line of text per step. `dtype` "float32", the only precision on a CPU, gave openai-whisper's
+    text in docs/parity.md; "float16", the default on a GPU, and "bfloat16" round more, and their
+    text may differ.
     """
     checkpoint = checkpoints.load(name_or_path, cache_dir=cache_dir, progress=progress)
     return create_engine(
@@ -268,9 +275,8 @@ def create_engine(
 ) -> Whisper:
     """Build the engine on weights in memory. Fulfils `engine.EngineFactory`.
 
-    The compiled graphs are run once and compared with the numpy reference before they are trusted;
-    an artifact that fails, wherever it came from, is thrown away and compiled here. A fresh one
-    that fails raises `ArtifactError`.
+    The compiled graphs are run once and compared with the numpy reference. An artifact that fails
+    is deleted and compiled again. If the new one fails as well, raises `ArtifactError`.
     """
     placement = choose(device, dtype)
     sources = [*([artifacts] if artifacts is not None else []), *artifact_sources()]

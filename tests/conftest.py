@@ -46,13 +46,22 @@ def shared_audio():
 @pytest.fixture(scope="session")
 def recording(shared_audio):
     """recording(name): float32 mono 16 kHz samples of one public recording."""
-    from maxwhisper.audio import decode
+    from maxwhisper.audio.load import decode
 
     def load(name):
         path = shared_audio / name
         return np.load(path).astype(np.float32) if path.suffix == ".npy" else decode(path)
 
     return load
+
+
+@pytest.fixture
+def make_pool(monkeypatch):
+    """A function that starts a pool of fake engines; every pool is closed at the end."""
+    from tests.fakes.engine_processes import pools
+
+    with pools(monkeypatch) as make:
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""`python app.py`: it answers before its engines are ready, and leaves nothing behind."""
+"""`python app.py`: it answers before its engines are ready, and cleans up when it stops."""
 
 import asyncio
 import os
@@ -12,15 +12,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fake_lanes import wait_until
+
+from tests.fakes.engine_processes import wait_until
 
 ROOT = Path(__file__).parents[1]
-# The real composition root, hosting engines that sleep instead of computing.
+# The real composition root, with engines that sleep instead of computing.
 START = """
 import sys
 sys.path[:0] = ["tests", "."]
-import fake_lanes, pytest
-fake_lanes.install(pytest.MonkeyPatch())
+import pytest; from tests.fakes import engine_processes
+engine_processes.install(pytest.MonkeyPatch())
 import app
 assert "gradio" not in sys.modules, "every engine's process would import it too"
 sys.argv[1:] = ["--port", sys.argv[1]]
@@ -60,7 +61,7 @@ def test_models_on_offer_fit_in_memory(memory_gib, largest, monkeypatch):
     names = models_on_offer(memory_gib)
     assert names[0] == "demo"
     assert names[-1] == largest
-    assert not {"large", "turbo"} & set(names), "second names of files that are offered already"
+    assert not {"large", "turbo"} & set(names), "aliases of models in the list"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_models_on_offer_fit_in_memory(memory_gib, largest, monkeypatch):
         ("203.0.113.9", "198.51.100.4", "203.0.113.9"),
     ],
 )
-def test_on_a_space_nobody_names_himself(peer, forwarded, visitor, monkeypatch):
+def test_on_a_space_visitors_cannot_forge_their_address(peer, forwarded, visitor, monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
     from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -90,7 +91,7 @@ def test_on_a_space_nobody_names_himself(peer, forwarded, visitor, monkeypatch):
     assert seen == [visitor]
 
 
-def test_gradio_sums_up_no_statistics_beside_a_race(monkeypatch):
+def test_gradio_computes_no_statistics_during_a_race(monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
     import gradio as gr
 
@@ -101,17 +102,17 @@ def test_gradio_sums_up_no_statistics_beside_a_race(monkeypatch):
     queue = gr.Blocks().queue()._queue
     queue.events_recorded = 10_000
     queue.compute_analytics_summary([{"function": "refresh", "status": 1, "process_time": 0.1}])
-    assert queue.event_count_at_last_cache == 0, "it began to sum up"
+    assert queue.event_count_at_last_cache == 0, "it computed statistics"
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("GRADIO_SERVER_PORT", "http", "argument --port: invalid int value: 'http'"),
         ("MAXWHISPER_MAX_MINUTES", "many", "expected MAXWHISPER_MAX_MINUTES as a number from 0 on"),
     ],
 )
-def test_an_impossible_setting_ends_with_one_line(variable, value, said):
+def test_an_invalid_setting_ends_with_one_line(variable, value, message):
     ended = subprocess.run(
         [sys.executable, "app.py"],
         cwd=ROOT,
@@ -120,7 +121,7 @@ def test_an_impossible_setting_ends_with_one_line(variable, value, said):
         text=True,
         timeout=300,
     )
-    assert said in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.returncode != 0
 

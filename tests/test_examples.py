@@ -1,4 +1,4 @@
-"""The committed clips are what clips.json says, small, and timed plausibly."""
+"""The committed clips match clips.json, are small, and have plausible times."""
 
 import hashlib
 import json
@@ -9,12 +9,12 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-import fake_engines
 import numpy as np
 import pytest
 
-from maxwhisper.audio import decode
+from maxwhisper.audio.load import decode
 from maxwhisper.transcript import Transcript
+from tests.fakes import engines as fake_engines
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 CLIPS = {clip["file"]: clip for clip in json.loads((EXAMPLES / "clips/clips.json").read_text())}
@@ -38,9 +38,9 @@ def test_clip_is_what_its_record_says(name: str) -> None:
     assert len(waveform) == CLIPS[name]["duration_s"] * CLIPS[name]["sample_rate"]
     assert CLIPS[name]["licence"].startswith("Apache-2.0")
     assert (CLIPS[name]["text"] == "") == (name in WITHOUT_SPEECH)
-    assert ("a good engine writes nothing" in CLIPS[name]["description"]) == (
+    assert ("the right transcript is empty" in CLIPS[name]["description"]) == (
         name in WITHOUT_SPEECH
-    ), "who chooses it knows what to look for"
+    ), "the description says what to look for"
     if name != "silence.flac":
         assert 0.1 < np.abs(waveform).max() < 0.3
 
@@ -56,7 +56,7 @@ def test_silence_is_silent() -> None:
 
 
 def test_noise_lies_10_db_below_the_speech() -> None:
-    """Power between the words against power in them: 10 dB + the share of time that is speech."""
+    """Compare the power between words with that in words, scaled by the share of speech."""
     waveform = decode(EXAMPLES / "clips" / "noisy.flac")
     speaking = np.zeros(len(waveform), bool)
     for word in CLIPS["noisy.flac"]["words"]:
@@ -84,7 +84,7 @@ def test_times_increase_inside_the_clip(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name", ["plain.flac", "two_voices.flac", "talk.flac"])
 def test_word_times_are_where_the_sound_is(name: str) -> None:
-    """The words cover the energy of the clip: times that had slipped would leave some outside."""
+    """The words cover the energy of the clip; shifted times would leave some of it outside."""
     energy = decode(EXAMPLES / "clips" / name) ** 2
     inside = sum(
         float(energy[int(16_000 * word["start"]) : int(16_000 * word["end"])].sum())

@@ -2,12 +2,23 @@
 
 import dataclasses
 import inspect
+import typing
 
 import numpy as np
 import pytest
 
 from maxwhisper.errors import OptionError
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import (
+    FASTER,
+    OPENAI,
+    LineOptions,
+    StreamOptions,
+    TranscribeChanges,
+    TranscribeOptions,
+    VadOptions,
+)
+from maxwhisper.options.info import Allowed, options_of
+from maxwhisper.text.languages import language_code
 
 
 def test_every_option_of_the_reference_is_there():
@@ -94,6 +105,54 @@ def test_a_value_of_another_type_is_refused(changes):
         TranscribeOptions(**changes).validate()
 
 
+@pytest.mark.parametrize("name", ["initial_prompt", "prefix", "hotwords"])
+@pytest.mark.parametrize("token", ["endoftext", "startoftranscript", "de", "yue", "0.00", "29.98"])
+def test_a_special_token_is_no_text(name, token):
+    """openai-whisper refuses it, faster-whisper would take it for the token."""
+    with pytest.raises(OptionError, match=rf"^{name} must be ordinary text, got .*<\|{token}\|>"):
+        TranscribeOptions(**{name: f"Hello <|{token}|> there"}).validate()
+
+
+@pytest.mark.parametrize("text", ["<|", "a <b> |c|", "<|End|>", "<|0|>", "1 <| 2 |> 3", "\0\x07"])
+def test_what_only_looks_like_a_special_token_is_text(text):
+    options = TranscribeOptions(initial_prompt=text)
+    assert options.validate() is options
+
+
+@pytest.mark.parametrize("name", ["language", "initial_prompt", "suppress_tokens", "task"])
+def test_half_a_character_is_no_text(name):
+    with pytest.raises(OptionError, match=rf"^{name} must be Unicode text, got half a character"):
+        TranscribeOptions(**{name: "a\ud800b"}).validate()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"task": "x" * 10_000},
+        {"best_of": "x" * 10_000},
+        {"temperature": [0.1] * 5_000 + [-1.0]},
+        {"beam_size": -(10**5000)},
+        {"beam_size": 10**30},
+        {"best_of": 10**6, "temperature": 0.5},
+        {"seed": 10**30},
+        {"temperature": -(10**400)},
+        {"initial_prompt": [[[[[["x" * 99] * 9] * 9] * 9] * 9] * 9]},
+        {"language": {"x" * 99: "y" * 99}},
+    ],
+    ids=range(10),
+)
+def test_a_long_value_is_quoted_shortly(changes):
+    with pytest.raises(OptionError) as caught:
+        TranscribeOptions(**changes).validate()
+    assert len(str(caught.value)) < 140
+
+
+def test_a_long_language_is_quoted_shortly():
+    with pytest.raises(OptionError, match="unknown language 'xxx") as caught:
+        language_code("x" * 10_000)
+    assert "x" * 50 not in str(caught.value)
+
+
 def test_the_type_is_said_in_full():
     with pytest.raises(OptionError, match=r"^temperature must be of type float \| tuple\[float, "):
         TranscribeOptions(temperature="0").validate()
@@ -135,11 +194,50 @@ def test_what_the_reference_gives_a_meaning_is_possible(changes):
 
 
 def test_unsupported_means_different_from_the_default():
-    options = TranscribeOptions(beam_size=5)
-    options.require_supported("an engine", {"beam_size"})
-    TranscribeOptions().require_supported("an engine", set())
-    with pytest.raises(OptionError, match="an engine does not support beam_size=5"):
-        options.require_supported("an engine", {"language"})
+    options = TranscribeOptions(hotwords="kernel")
+    options.require_supported(FASTER)
+    TranscribeOptions().require_supported(OPENAI)
+    message = r"openai-whisper does not support hotwords='kernel' \(it has none\): leave it at None"
+    with pytest.raises(OptionError, match=message):
+        options.require_supported(OPENAI)
+
+
+@pytest.mark.parametrize(
+    "options", [TranscribeOptions, VadOptions, StreamOptions, LineOptions], ids=lambda o: o.__name__
+)
+def test_every_option_is_described(options):
+    for name, option in options_of(options).items():
+        assert option.info.help, name
+        assert not option.info.help.endswith("."), name
+        option.check(option.default)
+
+
+def test_the_keywords_for_type_checkers_are_the_options():
+    options = {field.name: field.type for field in dataclasses.fields(TranscribeOptions)}
+    assert typing.get_type_hints(TranscribeChanges) == options
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"),
+    [
+        (Allowed(), "be a number"),
+        (Allowed(minimum=1), "be at least 1"),
+        (Allowed(maximum=2.5), "be at most 2.5"),
+        (Allowed(minimum=0, maximum=1), "be between 0 and 1"),
+        (Allowed(above=0, is_finite=True), "be above 0 and finite"),
+        (Allowed(choices=("a", "b")), "be 'a' or 'b'"),
+    ],
+    ids=str,
+)
+def test_what_is_allowed_is_said_in_words(allowed, words):
+    assert allowed.words == words
+    assert not allowed.includes(float("nan"))
+
+
+def test_a_long_value_is_quoted_in_part():
+    with pytest.raises(OptionError) as caught:
+        TranscribeOptions(task="x" * 10_000).validate()
+    assert len(str(caught.value)) < 100
 
 
 def test_as_json():

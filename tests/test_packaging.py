@@ -1,57 +1,37 @@
-"""The repository as a package, a pixi workspace and a Space: one set of pins, imports one way."""
+"""The repository as a package, a pixi workspace and a Space: one set of pins, one package."""
 
 import ast
 import importlib.metadata
+import lzma
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+
+from maxwhisper.paths import package_folder
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("maxwhisper", "baselines")
 CODE = sorted(
     path
-    for folder in (*PACKAGES, "examples", "tools", "deploy", "app.py")
+    for folder in ("maxwhisper", "baselines", "examples", "tools", "deploy", "app.py")
     for path in ([ROOT / folder] if folder.endswith(".py") else (ROOT / folder).rglob("*.py"))
     if path.exists()
 )
 PICTURES = ROOT / "tools" / "take_pictures.py"  # for developers, as the tests are
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-OWN = {*PACKAGES, "app", "examples", "tools", *(path.stem for path in TESTS)}
-
-# Heavy packages, and the only places that may import them (paths begin with one of these).
-ONLY_FROM = {
-    "max": ("maxwhisper/graphs/", "maxwhisper/runtime/", "maxwhisper/whisper.py"),
-    "gradio": ("maxwhisper/ui/",),
-    "plotly": ("maxwhisper/ui/", "maxwhisper/bench_figures.py"),
-    "whisper": ("baselines/", "maxwhisper/checkpoint/convert.py", "tools/train_demo/"),
-    "faster_whisper": ("baselines/",),
-    "onnxruntime": ("maxwhisper/vad.py",),
+OWN = {
+    *("maxwhisper", "baselines", "app", "examples", "tools", "tests"),
+    *(path.stem for path in TESTS),
 }
-# Importer -> what it must never import. Leaves are the modules directly in `maxwhisper/`.
-FORBIDDEN = {
-    "maxwhisper/": ("baselines", "tools", "app"),
-    "baselines/": ("maxwhisper.ui", "maxwhisper.bench", "maxwhisper.cli", "app"),
-    "maxwhisper/graphs/": ("maxwhisper.runtime", "maxwhisper.decoding", "maxwhisper.transcribe"),
-    "maxwhisper/runtime/": (
-        "maxwhisper.decoding.rules",
-        "maxwhisper.decoding.search",
-        "maxwhisper.decoding.window",
-        "maxwhisper.transcribe",
-        "maxwhisper.ui",
-    ),
-    "maxwhisper/decoding/": ("maxwhisper.runtime", "maxwhisper.graphs", "maxwhisper.transcribe"),
-    "maxwhisper/transcribe/": ("maxwhisper.runtime", "maxwhisper.graphs", "maxwhisper.ui"),
-    "maxwhisper/checkpoint/": ("maxwhisper.runtime", "maxwhisper.graphs", "maxwhisper.decoding"),
-    "maxwhisper/cli/": ("maxwhisper.graphs", "maxwhisper.whisper", "maxwhisper.ui"),
-    "maxwhisper/bench": ("maxwhisper.runtime", "maxwhisper.graphs", "maxwhisper.whisper"),
-    "maxwhisper/ui/": ("maxwhisper.runtime", "maxwhisper.graphs", "maxwhisper.decoding"),
-}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def pins(name: str) -> dict[str, str]:
@@ -72,9 +52,29 @@ def imports(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
             yield node.module or ""
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ranges(*extras: str) -> list[Requirement]:
+    """What the package requires, without extras or with some of them."""
+    optional = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in optional[extra])]
+    return [Requirement(line) for line in lines if not line.startswith("maxwhisper[")]
+
+
+def core_distributions() -> set[str]:
+    """What `pip install .` installs, with the requirements of requirements."""
+    found, names = set[str](), [requirement.name for requirement in ranges()]
+    while names:
+        name = canonical(names.pop())
+        if name not in found:
+            found.add(name)
+            for line in importlib.metadata.requires(name) or []:
+                requirement = Requirement(line)
+                if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                    names.append(requirement.name)
+    return found
 
 
 def undeclared(paths: list[Path], declared: set[str]) -> set[str]:
@@ -92,10 +92,6 @@ def undeclared(paths: list[Path], declared: set[str]) -> set[str]:
     return missing
 
 
-def inside(name: str, module: str) -> bool:
-    return name == module or name.startswith(f"{module}.")
-
-
 def front_matter() -> dict[str, object]:
     match = re.match(r"---\n(.*?)\n---\n", (ROOT / "README.md").read_text(), re.DOTALL)
     assert match, "README.md must begin with the front matter of a Gradio Space"
@@ -104,6 +100,7 @@ def front_matter() -> dict[str, object]:
 
 def test_pixi_holds_the_same_pins():
     manifest = tomllib.loads((ROOT / "pixi.toml").read_text())
+    assert manifest["pypi-dependencies"].pop("maxwhisper") == {"path": ".", "editable": True}
     pixi = {canonical(name): pin for name, pin in manifest["pypi-dependencies"].items()}
     wanted = pins("requirements.txt") | pins("requirements-dev.txt")
     assert pixi == {name: f"=={version}" for name, version in wanted.items()}
@@ -114,6 +111,14 @@ def test_pixi_holds_the_same_pins():
 def test_pixi_tasks_are_make_targets():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(tomllib.loads((ROOT / "pixi.toml").read_text())["tasks"]) <= targets
+
+
+def test_pins_are_within_the_ranges():
+    everything = pins("requirements.txt") | pins("requirements-dev.txt")
+    required = ranges(*PROJECT["optional-dependencies"])
+    assert {canonical(requirement.name) for requirement in required} == set(everything)
+    for requirement in required:
+        assert requirement.specifier.contains(everything[canonical(requirement.name)]), requirement
 
 
 def test_what_is_pinned_is_what_is_installed():
@@ -161,58 +166,93 @@ def test_licence():
     licence = (ROOT / "LICENSE").read_text()
     assert "Apache License" in licence
     assert "Version 2.0, January 2004" in licence
-    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert pyproject["project"]["license"] == "Apache-2.0"
+    assert PROJECT["license"] == "Apache-2.0 AND MIT", "MIT: assets/silero, assets/vocabulary"
+    for folder in ("silero", "vocabulary"):
+        assert "MIT License" in (ROOT / "maxwhisper" / "assets" / folder / "LICENSE").read_text()
 
 
-def test_the_wheel_holds_every_data_file_and_no_tools():
-    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert setuptools["packages"]["find"]["include"] == [f"{package}*" for package in PACKAGES]
-    package = ROOT / "maxwhisper"
-    matched = {
-        path
-        for pattern in setuptools["package-data"]["maxwhisper"]
-        for path in package.glob(pattern)
-        if path.is_file()
-    }
-    data = {p for p in package.rglob("*.*") if p.is_file() and p.suffix not in (".py", ".pyc")}
-    assert data == matched
-    assert package / "assets" / "demo" / "model.safetensors" in data
+@pytest.mark.parametrize("name", ["gpt2", "multilingual"])
+def test_the_vocabulary_is_that_of_openai_whisper(name):
+    ours = ROOT / "maxwhisper" / "assets" / "vocabulary" / f"{name}.tiktoken.xz"
+    theirs = package_folder("whisper") / "assets" / f"{name}.tiktoken"
+    assert lzma.decompress(ours.read_bytes()) == theirs.read_bytes()
 
 
-@pytest.mark.parametrize("package", ONLY_FROM)
-def test_heavy_packages_stay_in_their_rooms(package):
-    allowed = ONLY_FROM[package]
-    strays = {
+def test_the_voice_activity_network_is_that_of_faster_whisper():
+    name = "silero_vad_v6.onnx"
+    ours = ROOT / "maxwhisper" / "assets" / "silero" / name
+    theirs = package_folder("faster_whisper") / "assets" / name
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_the_wheel_holds_one_package_with_all_its_files(tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(
+        ROOT / "maxwhisper",
+        source / "maxwhisper",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = "import setuptools.build_meta as build, sys; build.build_wheel(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", build, tmp_path], cwd=source, check=True, capture_output=True
+    )
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        [entry_points] = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+        assert "maxwhisper = maxwhisper.__main__:run" in wheel.read(entry_points).decode()
+    files = {
         path.relative_to(ROOT).as_posix()
-        for path in CODE
-        if any(inside(name, package) for name in imports(path))
+        for path in (ROOT / "maxwhisper").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {path for path in strays if not path.startswith(allowed)} == set()
+    assert packed == files
 
 
-@pytest.mark.parametrize("folder", FORBIDDEN)
-def test_imports_point_one_way(folder):
-    for path in CODE:
-        relative = path.relative_to(ROOT).as_posix()
-        if relative.startswith(folder):
-            for name in imports(path):
-                hits = [module for module in FORBIDDEN[folder] if inside(name, module)]
-                assert not hits, f"{relative} imports {name}"
+CORE_ALONE = """
+import importlib.abc, sys
+
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {refused!r}:
+            raise ModuleNotFoundError(f"{{name}} is not part of the core install")
+
+sys.meta_path.insert(0, Refuse())
+import numpy as np
+import maxwhisper
+from maxwhisper.audio.load import decode
+
+model, clip = maxwhisper.load(), "examples/clips/plain.flac"
+print(model.transcribe(clip).text)
+print(model.transcribe(clip, vad=True).text)
+print(model.transcribe(clip, batch_size=4).text)
+stream = model.stream()
+for samples in np.array_split(decode(clip), 8):
+    stream.feed(samples)
+print(stream.finish().text)
+"""
 
 
-def test_leaves_import_only_leaves():
-    """Modules directly in maxwhisper/ and named here know nothing of networks or recordings."""
-    leaves = {
-        *("errors", "dims", "options", "stream_options", "transcript", "languages"),
-        *("vocabulary", "tokenizer", "validation"),
-        *("audio", "audio_child", "container", "mixdown", "samples", "vad", "mel", "reference"),
-        *("scoring", "writers", "records", "machine", "clock", "paths", "palette"),
+def test_the_core_install_transcribes_batches_cuts_at_pauses_and_streams(engine):
+    """No package but those of the core can be imported; `engine` has compiled the graphs."""
+    core = core_distributions()
+    refused = {
+        module
+        for module, distributions in importlib.metadata.packages_distributions().items()
+        if not {canonical(name) for name in distributions} & core and module not in OWN
     }
-    above = ("graphs", "runtime", "decoding", "transcribe", "serving", "ui", "whisper", "cli")
-    for leaf in sorted(leaves):
-        for name in imports(ROOT / "maxwhisper" / f"{leaf}.py"):
-            assert not any(inside(name, f"maxwhisper.{room}") for room in above), f"{leaf}: {name}"
+    assert {"torch", "gradio", "whisper", "faster_whisper", "ctranslate2", "librosa"} <= refused
+    run = subprocess.run(
+        [sys.executable, "-c", CORE_ALONE.format(refused=refused)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert run.returncode == 0, run.stderr
+    texts = run.stdout.splitlines()
+    assert len(texts) == 4
+    assert all(texts)
 
 
 @pytest.mark.parametrize("module", ["maxwhisper", "maxwhisper.cli", "maxwhisper.engine"])

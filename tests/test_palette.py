@@ -1,4 +1,4 @@
-"""Colours of engines are told apart by every common colour vision, and seen by day and by night."""
+"""Every common colour vision distinguishes the engines' colours, on light and dark backgrounds."""
 
 from itertools import combinations
 
@@ -8,7 +8,7 @@ import pytest
 from maxwhisper.engine import ENGINES
 from maxwhisper.palette import colour
 
-# What is left of linear sRGB: Machado, Oliveira and Fernandes (2009), severity 1.0.
+# Linear sRGB as each vision sees it: Machado, Oliveira and Fernandes (2009), severity 1.0.
 VISIONS = {
     "common": np.eye(3),
     "protanopia": np.array(
@@ -33,11 +33,11 @@ VISIONS = {
         ]
     ),
 }
-PAPERS = ("#ffffff", "#1d1b17")  # block backgrounds of the theme, by day and by night
+PAPERS = ("#ffffff", "#1d1b17")  # block backgrounds of the light and the dark theme
 TO_XYZ = np.array(
     [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
 ) / np.array([[0.9505], [1.0], [1.089]])
-EASY = 15.0  # of CIE 1976, where 2.3 is just seen; blue and green are 17 apart without blue cones
+MIN_DISTANCE = 15.0  # CIE 1976, 2.3 is just noticeable; blue and green are 17 apart in tritanopia
 
 
 def linear(shown):
@@ -53,14 +53,14 @@ def lab(rgb):
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-def test_engines_are_told_apart(vision):
+def test_engine_colours_are_distinct(vision):
     seen = {name: lab(np.clip(VISIONS[vision] @ linear(colour(name)), 0, 1)) for name in ENGINES}
     nearest = min(np.linalg.norm(a - b) for a, b in combinations(seen.values(), 2))
-    assert nearest > EASY
+    assert nearest > MIN_DISTANCE
 
 
 @pytest.mark.parametrize("paper", PAPERS)
-def test_a_bar_is_seen_on_its_paper(paper):
+def test_a_bar_contrasts_with_its_background(paper):
     for name in ENGINES:
         low, high = sorted(TO_XYZ[1] @ linear(c) for c in (colour(name), paper))
         # Not text, and never alone: a name and a number stand beside each bar.

@@ -6,8 +6,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from audio_files import wav
-from hearing_network import (
+
+import maxwhisper
+from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
+from maxwhisper.errors import AudioError, NumericError, OptionError, SomeFailed
+from maxwhisper.options import VadOptions
+from maxwhisper.transcribe import batched, packing, sequential
+from maxwhisper.whisper import Whisper, load
+from tests.fakes.audio_files import wav
+from tests.fakes.hearing_network import (
     FREE,
     MULTILINGUAL,
     WORDS,
@@ -18,13 +25,6 @@ from hearing_network import (
     speech,
     true_times,
 )
-
-import maxwhisper
-from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
-from maxwhisper.errors import AudioError, NumericError, OptionError, SomeFailed
-from maxwhisper.transcribe import batched, packing, sequential
-from maxwhisper.vad import VadOptions
-from maxwhisper.whisper import Whisper, load
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,7 @@
-"""Races that come with the page: runs the bundled clips through all engines and keeps what was
-measured in results/races, where the page offers it as a recorded race.
+"""Record the races that come with the page: every engine on bundled clips, kept in results/races.
 
-In: titles of clips. Out: a folder for each, replacing that of the same clip on the same hardware.
-The recording in it is a link to the clip, which is the same samples.
+In: titles of clips. Out: a folder for each clip, replacing the one of the same clip, model and
+hardware. The recording in it is a link to the clip, which has the same samples.
 
 `python -m tools.record_races "Plain speech" "Talk" --rounds 3`
 """
@@ -19,17 +18,18 @@ from app import EXAMPLES, RECORDED
 from maxwhisper import machine
 from maxwhisper.checkpoint import DEFAULT_MODEL
 from maxwhisper.engine import ENGINES, OURS
+from maxwhisper.engines.pool import EnginePool
+from maxwhisper.evaluation.records import device_name
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.records import device_name
-from maxwhisper.serving.fair_use import FairUse, Limits
-from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.run import Run
-from maxwhisper.serving.runs import RunStore
-from maxwhisper.serving.uploads import Uploads
-from maxwhisper.ui.examples import Example, load_examples
-from maxwhisper.ui.race_run import Request, Runner, Source
+from maxwhisper.web.server.fair_use import FairUse, Limits
+from maxwhisper.web.server.run import Run
+from maxwhisper.web.server.run_store import RunStore
+from maxwhisper.web.server.uploads import Uploads
+from maxwhisper.web.ui.examples import Example, load_examples
+from maxwhisper.web.ui.race.request import Request, Source
+from maxwhisper.web.ui.race.runner import Runner
 
-FOREVER = 10**6  # days, and runs
+FOREVER = 10**6  # days and runs to keep
 
 
 def main() -> None:
@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
 
-    lanes = sorted(ENGINES, key=OURS.__eq__)  # ours last, as on the page
-    pool = EnginePool(lanes, [options.model], device=options.device)
+    names = sorted(ENGINES, key=OURS.__eq__)  # ours last, as on the page
+    pool = EnginePool(names, [options.model], device=options.device)
     store = RunStore(RECORDED, FOREVER, FOREVER)
     with tempfile.TemporaryDirectory() as folder:
         fair = FairUse(Limits())
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def record(runner: Runner, clip: Example, model: str, rounds: int) -> None:
-    """Race once, as a visitor would; the program ends where an engine fails or says nothing."""
+    """Race once, as a visitor would. Ends the program if an engine fails or returns no text."""
     while not all(status.is_settled for status in runner.pool.statuses().values()):
         time.sleep(0.1)
     source = Source(clip.path, is_upload=False, name=clip.title)
@@ -66,8 +66,8 @@ def record(runner: Runner, clip: Example, model: str, rounds: int) -> None:
     if run is None or run.refused or any(not r.transcript.text.strip() for r in run.results):
         if run is not None and run.results:
             runner.runs.delete(run.id)
-        refused = run.refused if run is not None else last.problem
-        sys.exit(f"{clip.title}: expected a text of every engine, got {refused or 'an empty one'}")
+        got = (run.refused if run is not None else last.problem) or "an empty one"
+        sys.exit(f"{clip.title}: expected a text from every engine, got {got}")
     for earlier in RECORDED.iterdir():
         if earlier.name != run.id and is_earlier(earlier, runner.runs, run):
             shutil.rmtree(earlier)
@@ -79,7 +79,7 @@ def record(runner: Runner, clip: Example, model: str, rounds: int) -> None:
 
 
 def is_earlier(folder: Path, store: RunStore, run: Run) -> bool:
-    """Of the same clip, model and hardware as `run`."""
+    """Whether `folder` has a race of the same clip, model and hardware as `run`."""
     before = store.load(folder.name)
     same = (before.audio_name, before.model, device_name(before.machine))
     return same == (run.audio_name, run.model, device_name(run.machine))

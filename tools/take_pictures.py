@@ -1,7 +1,7 @@
-"""The pictures of the page in docs: a recorded race in a real Chromium, tab by tab, and on a phone.
+"""Take the pictures of the page in docs: a recorded race in Chromium, tab by tab, and on a phone.
 
-In: the address of a running page that has the recorded race, and shows nothing else. Out:
-docs/page.png and docs/tour/*.webp. Needs playwright (requirements-dev.txt) and a chromium.
+In: the address of a running page with the recorded race. Out: docs/page.png and docs/tour/*.webp.
+Needs playwright (requirements-dev.txt) and a Chromium.
 
 `python -m tools.take_pictures http://127.0.0.1:7860 --race "Two voices"`
 """
@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 DOCS = Path(__file__).parents[1] / "docs"
 DESK, PHONE = (1040, 900), (420, 909)
 GAP = 24  # pixels between the screens of a phone
-# File, tab, what is there once it is drawn, the height of the picture.
+# File, tab, selector of an element that appears once the tab is drawn, height of the picture.
 TABS = (
     ("listen", "Listen & diff", "#listen .voice", 1000),
     ("time", "Where the time goes", "#timings .measured", 640),
@@ -26,7 +26,7 @@ TABS = (
     ("live", "Live", "#live-speak", 550),
     ("use", "Use it", "#use-it", 1080),
 )
-SCREENS = (None, "#lane-maxwhisper", "#verdict")  # of the phone: what stands on top
+SCREENS = (None, "#panel-maxwhisper", "#verdict")  # of the phone: the element at the top
 
 
 def main() -> None:
@@ -48,12 +48,15 @@ def main() -> None:
             scroll_to(desk, "[role=tablist]")
             save(shot(desk, height), DOCS / "tour" / f"{name}.webp")
         phone = open_race(browser, options.address, options.race, PHONE)
-        save(beside([screen(phone, on_top) for on_top in SCREENS]), DOCS / "tour" / "phone.webp")
+        save(
+            side_by_side([screen(phone, on_top) for on_top in SCREENS]),
+            DOCS / "tour" / "phone.webp",
+        )
         browser.close()
 
 
 def open_race(browser: Browser, address: str, title: str, size: tuple[int, int]) -> Page:
-    """The page in the light theme, without motion, with that recorded race on it."""
+    """Open the page in the light theme without animations and load that recorded race."""
     page = browser.new_page(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="light",
@@ -74,7 +77,7 @@ def scroll_to(page: Page, selector: str) -> None:
 
 
 def shot(page: Page, height: int) -> Image.Image:
-    """What the window shows, made `height` pixels high."""
+    """Return a screenshot of the window, resized to `height` pixels."""
     width = page.viewport_size["width"] if page.viewport_size else DESK[0]
     page.set_viewport_size({"width": width, "height": height})
     page.wait_for_timeout(500)
@@ -87,8 +90,8 @@ def screen(page: Page, on_top: str | None) -> Image.Image:
     return shot(page, PHONE[1])
 
 
-def beside(screens: Sequence[Image.Image]) -> Image.Image:
-    """Screens of one size in a row."""
+def side_by_side(screens: Sequence[Image.Image]) -> Image.Image:
+    """Place screens of equal size in a row."""
     width, height = screens[0].size
     row = Image.new("RGB", (len(screens) * (width + GAP) - GAP, height), "#e4ded4")
     for number, one in enumerate(screens):
@@ -97,7 +100,7 @@ def beside(screens: Sequence[Image.Image]) -> Image.Image:
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """Few colours in a PNG, which GitHub shows everywhere; else WebP."""
+    """Save a PNG with 64 colours, which GitHub shows everywhere, or a WebP."""
     if path.suffix == ".png":
         picture.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
     else:

@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
-# From a bare Ubuntu GPU box to the page at an https address: packages, Python, compiled graphs,
+# Turn a bare Ubuntu GPU machine into the page at an https address: packages, Python, compiled graphs,
 # self-test on the GPU, service, certificate, smoke test. Run it again after every update.
 #
-# It runs the clone that it lies in, in place, as a user who can write nothing but its own state.
+# The service runs this clone in place, as a user who can only write its own state.
 
 set -Eeuo pipefail
 umask 022 # root installs, the service's user reads
 
-# Both MAX and torch's wheels are built with CUDA 13, which asks for this series.
+# The wheels of MAX and torch are built with CUDA 13, which needs this driver series.
 readonly MIN_DRIVER=580
 readonly UBUNTUS="22.04 24.04"
-# Ubuntu 22.04 has Python 3.10, which is too old, and 24.04 has 3.12. uv brings one that is checked by
-# its hash, the same on both and the one that the tests run on, and leaves the system's alone.
+# Ubuntu 22.04 has Python 3.10, which is too old, and 24.04 has 3.12. uv installs the version that the
+# tests run on, verifies its hash, and does not touch the system's Python.
 readonly PYTHON_VERSION=3.11
 readonly UV_VERSION=0.13.8
 readonly PORT=7860       # on 127.0.0.1; only the proxy is public
-readonly READY_S=1200    # the other engines convert and warm up meanwhile
+readonly READY_S=1200    # the engines convert weights and warm up meanwhile
 readonly CERTIFICATE_S=120
 readonly CADDY=https://dl.cloudsmith.io/public/caddy/stable
 readonly WHAT_IS_MY_ADDRESS=https://api.ipify.org
-readonly WILDCARD=sslip.io # 203-0-113-7.sslip.io is 203.0.113.7, for everybody
+readonly WILDCARD=sslip.io # resolves 203-0-113-7.sslip.io to 203.0.113.7
 
-readonly ROOT=${DESTDIR:-} # files are written below it; empty but in tests
+readonly ROOT=${DESTDIR:-} # prefix of all written files; only tests set it
 readonly ACCOUNT=maxwhisper
 readonly STATE=/var/lib/maxwhisper
 readonly TOOLS=$ROOT/usr/local/lib/maxwhisper
@@ -42,22 +42,22 @@ usage() {
   cat <<TEXT
 Usage: sudo $0 [--domain NAME] [--email ADDRESS] [--internal-ca] [--model NAME]… [--dry-run]
 
-Makes the page of this clone run on this machine, and prints its address. Safe to repeat.
+Runs the page of this clone on this machine and prints its address. Safe to repeat.
 
-  --domain NAME    a name that points here. Without one the page gets a name that contains its
-                   address, ADDRESS.$WILDCARD, which needs nothing to be set up: a microphone works
-                   over https alone, and a certificate needs a name
-  --email ADDRESS  for the certificate's issuer; with it a second issuer is asked when the first
-                   refuses, as it may: everybody under $WILDCARD shares one weekly limit
-  --internal-ca    no public certificate: browsers warn once and can be told to go on. For a box
-                   whose ports 80 and 443 cannot be reached by the issuer
+  --domain NAME    a domain name that points to this machine. The default is ADDRESS.$WILDCARD, which
+                   needs no setup. A name is necessary: microphones need https, https a certificate,
+                   and a certificate a name
+  --email ADDRESS  contact for the certificate issuer. With it, a second issuer is tried if the first
+                   refuses, which can happen: all names under $WILDCARD share one weekly limit
+  --internal-ca    use a private certificate: browsers warn once, and visitors can continue. For a
+                   machine whose ports 80 and 443 the issuer cannot reach
   --model NAME     offer this model; repeat for more, the first is the default (demo)
-  --dry-run        print every command in its order and run none
+  --dry-run        print all commands in order and run none
   --help           print this
 
 Needs Ubuntu ${UBUNTUS/ / or } with an NVIDIA driver, series $MIN_DRIVER or newer, and the clone
 outside /home and /root, for example in /opt/maxwhisper. Exit code: 0 the page runs, 1 a step failed,
-2 a wrong command line.
+2 wrong command line.
 TEXT
 }
 
@@ -79,7 +79,7 @@ main() {
 
 # -- how commands run ------------------------------------------------------------------------------
 
-step() { # what is done now, and what to do if it fails
+step() { # name of the step, advice if it fails
   doing=$1 hint=$2
   printf '\n== %s\n' "$doing"
 }
@@ -91,9 +91,9 @@ die() {
 
 failed() {
   local status=$?
-  ((BASH_SUBSHELL == 0)) || exit "$status" # the script itself will say so
+  ((BASH_SUBSHELL == 0)) || exit "$status" # the script itself reports it
   printf '\nERROR while %s: the last command ended with %d\n' "$doing" "$status" >&2
-  printf 'What to do: %s. Then run this again: what is done stays done.\n' "$hint" >&2
+  printf 'What to do: %s. Then run this script again: it skips what is done.\n' "$hint" >&2
   exit 1
 }
 
@@ -111,7 +111,7 @@ run() {
 }
 
 # shellcheck disable=SC2034 # the caller reads it, by its own name
-capture() { # variable, its value in a dry run, command: the command's output goes to the variable
+capture() { # variable, its value in a dry run, command: assign the command's output to the variable
   local -n captured=$1
   local stand_in=$2
   shift 2
@@ -119,7 +119,7 @@ capture() { # variable, its value in a dry run, command: the command's output go
   if is_dry; then captured=$stand_in; else captured=$("$@"); fi
 }
 
-write_file() { # path; the content on standard input. A file that is right already is left alone
+write_file() { # path; content on standard input. A file with this content is not written again
   local path=$ROOT$1 content
   content=$(cat)
   printf '+ write %s\n' "$path"
@@ -172,7 +172,7 @@ read_flags() {
 }
 
 check_machine() {
-  step "checking this machine" "see what the command says; nothing has been changed yet"
+  step "checking this machine" "read the command's message; nothing has been changed yet"
   local user release drivers driver
   capture user 0 id -u
   [[ $user == 0 ]] || die "expected root, got user $user: run it with sudo"
@@ -180,7 +180,7 @@ check_machine() {
   capture release "ubuntu ${UBUNTUS% *}" sh -c '. "$1" && echo "$ID $VERSION_ID"' - "$ROOT/etc/os-release"
   [[ " $UBUNTUS " == *" ${release#ubuntu } "* ]] || die "expected Ubuntu ${UBUNTUS/ / or }, got $release"
   [[ $APP != /home/* && $APP != /root/* ]] ||
-    die "expected the clone where a service may read it, got $APP: move it to /opt/maxwhisper"
+    die "expected the clone in a folder that a service can read, got $APP: move it to /opt/maxwhisper"
   is_dry || command -v nvidia-smi >/dev/null ||
     die "expected an NVIDIA driver, found no nvidia-smi: choose an image with a driver (Lambda's images" \
       "have one), or install nvidia-driver-$MIN_DRIVER-server and restart the machine"
@@ -193,7 +193,7 @@ check_machine() {
 }
 
 install_packages() {
-  step "installing system packages" "read apt's message: no network, or another apt at work"
+  step "installing system packages" "read apt's message: no network, or another apt is running"
   local packages
   run apt-get -o DPkg::Lock::Timeout=600 update
   apt_install ca-certificates curl
@@ -202,17 +202,17 @@ install_packages() {
   write_file /etc/apt/sources.list.d/caddy.list \
     <<<"deb [signed-by=/usr/share/keyrings/caddy.asc] $CADDY/deb/debian any-version main"
   run apt-get -o DPkg::Lock::Timeout=600 update
-  read -ra packages <<<"$(tr '\n' ' ' <packages.txt)" # what a Space would install
+  read -ra packages <<<"$(tr '\n' ' ' <packages.txt)" # a Space installs the same
   apt_install caddy git python3-venv "${packages[@]}"
 }
 
 make_account() {
-  step "making the service's user" "see the command's message"
+  step "creating the service's user" "read the command's message"
   if is_dry || ! id -u "$ACCOUNT" >/dev/null 2>&1; then
     run useradd --system --user-group --home-dir "$STATE" --shell /usr/sbin/nologin "$ACCOUNT"
   fi
   run install -d -m 750 -o "$ACCOUNT" -g "$ACCOUNT" "$ROOT$STATE"
-  # The page shows its commit; git answers about another user's clone only where that is allowed.
+  # The page shows its commit. git reads another user's clone only if it is a safe.directory.
   if is_dry || ! git config --system --get-all safe.directory | grep -qxF -- "$APP"; then
     run git config --system --add safe.directory "$APP"
   fi
@@ -220,7 +220,7 @@ make_account() {
 
 install_python() {
   step "installing Python $PYTHON_VERSION and its packages" \
-    "read the message: mostly the network, or a full disk (it takes about 15 GB)"
+    "read the message: usually the network, or a full disk (it needs about 15 GB)"
   run python3 -m venv "$TOOLS/uv"
   run "$TOOLS/uv/bin/pip" install --quiet "uv==$UV_VERSION"
   run env UV_PYTHON_INSTALL_DIR="$TOOLS/python" \
@@ -231,24 +231,24 @@ install_python() {
 
 choose_name() {
   [[ -z $domain ]] || return 0
-  step "finding this machine's public address" "give the page a name with --domain"
+  step "finding this machine's public address" "name the page with --domain"
   local address
   capture address 203.0.113.7 curl -fsS4 --max-time 20 "$WHAT_IS_MY_ADDRESS"
   [[ $address =~ ^[0-9]+(\.[0-9]+){3}$ ]] || die "expected an IPv4 address, got '$address': use --domain"
   domain=${address//./-}.$WILDCARD
 }
 
-# `--device gpu` is the guard: an engine that sees no GPU refuses it, none falls back to the CPU.
+# `--device gpu` makes an engine that sees no GPU fail instead of using the CPU.
 prepare_models() {
   local model engine
   for model in "${models[@]}"; do
-    step "compiling the graphs of $model for this GPU" "see the message; minutes are normal, once"
+    step "compiling the graphs of $model for this GPU" "read the message; it takes minutes, once"
     as_account compile --model "$model" --device gpu
     step "checking every component of $model on the GPU" \
-      "'MAX sees 0 GPU(s)': driver and MAX do not fit; a failed check: do not go on stage with this"
+      "'MAX sees 0 GPU(s)': driver and MAX do not match; a failed check: do not go on stage with this"
     as_account selftest --model "$model" --device gpu
     for engine in openai-whisper faster-whisper maxwhisper; do
-      step "transcribing with $engine, $model, on the GPU" "see the message of that engine"
+      step "transcribing with $engine, $model, on the GPU" "read the message of that engine"
       as_account transcribe "$CLIP" --engine "$engine" --model "$model" --language en --device gpu
     done
   done
@@ -259,7 +259,7 @@ start_service() {
   write_file /etc/systemd/system/maxwhisper.service < <(unit)
   run systemctl daemon-reload
   run systemctl enable maxwhisper
-  run systemctl restart maxwhisper # the code may be new though the unit is not
+  run systemctl restart maxwhisper # the code can change without the unit
 }
 
 unit() {
@@ -268,25 +268,25 @@ unit() {
 Description=maxwhisper: three engines, one recording
 After=network-online.target
 Wants=network-online.target
-# Never give up: on a stage the next try may be the one that works.
+# Never give up restarting.
 StartLimitIntervalSec=0
 
 [Service]
 User=$ACCOUNT
 WorkingDirectory=$APP
-Environment=HOME=$STATE MAXWHISPER_CACHE=$STATE/cache PYTHONUNBUFFERED=1
-# What one visitor may have of the page, if not the defaults; kept by updates.
+Environment=HOME=$STATE MAXWHISPER_CACHE=$STATE/cache PYTHONUNBUFFERED=1 MAXWHISPER_HOSTS=$domain
+# Limits for each visitor and more names, to replace the defaults; updates do not change this file.
 EnvironmentFile=-$STATE/page.env
-# The device files, which only root may make; missing after a restart until somebody asks.
+# Only root can create the device files, which are missing after a reboot until something uses them.
 ExecStartPre=-+/usr/bin/nvidia-modprobe -u -c=0
 ExecStart=$PY app.py --host 127.0.0.1 --port $PORT --device gpu$(printf -- ' --model %s' "${models[@]}")
 Restart=always
 RestartSec=5
-# SIGTERM goes to the page, which ends its engines; what is left after that is killed.
+# SIGTERM goes to the page, which stops its engines; remaining processes are killed.
 KillMode=mixed
 TimeoutStopSec=45
 
-# One engine that runs out of memory is replaced by the page; the others go on.
+# The page replaces an engine that runs out of memory; the others continue.
 OOMPolicy=continue
 MemoryMax=90%
 TasksMax=8192
@@ -297,8 +297,8 @@ StandardOutput=journal
 StandardError=journal
 SyslogIdentifier=maxwhisper
 
-# Nothing but its state and its own /tmp can be written. What is not here would stop it: the GPU needs
-# its devices (so no PrivateDevices and no ProtectClock), compiled graphs need executable memory.
+# Only its state and its own /tmp are writable. PrivateDevices and ProtectClock are not set, because
+# the GPU needs its devices; MemoryDenyWriteExecute is not, because compiled graphs are executable.
 StateDirectory=maxwhisper
 ProtectSystem=strict
 ProtectHome=yes
@@ -334,11 +334,11 @@ caddyfile() {
   printf '%s {\n' "$domain"
   [[ $issuer == public ]] || printf '\ttls internal\n'
   cat <<SITE
-	# Text that streams goes out as it comes: neither packed nor held back.
+	# Streamed text is neither compressed nor buffered.
 	@whole not path /gradio_api/*
 	encode @whole zstd gzip
 	request_body {
-		max_size 32MB # the page itself says no at 26 MiB, in better words
+		max_size 32MB # the page refuses files above 26 MiB, with a better message
 	}
 	reverse_proxy 127.0.0.1:$PORT {
 		flush_interval -1
@@ -347,7 +347,7 @@ caddyfile() {
 SITE
 }
 
-# The page is asked for by its name but at this machine: not every network leads back to itself.
+# Request the page by its name but from this machine: not every network routes back to itself.
 page() {
   local trust=()
   [[ $issuer == public ]] ||
@@ -355,7 +355,7 @@ page() {
   curl -sS --fail-with-body --max-time 300 --resolve "$domain:443:127.0.0.1" "${trust[@]}" "$@"
 }
 
-wait_for() { # seconds, command: until it succeeds; what it says is shown when it changes
+wait_for() { # seconds, command: repeat until it succeeds; print its output when it changes
   local until=$((SECONDS + $1)) said before=""
   shift
   show "$@"
@@ -369,33 +369,38 @@ wait_for() { # seconds, command: until it succeeds; what it says is shown when i
   printf '%s\n' "$said"
 }
 
+# The inputs of the endpoint `compare`, in order: recording, model, language, correct transcript,
+# rounds, keep, options. A test runs this script against the page, which refuses another number.
+race_of() { # an uploaded file, quoted
+  printf '{"data":[{"path":%s,"meta":{"_type":"gradio.FileData"}},"","en","",1,false,{}]}' "$1"
+}
+
 smoke_test() {
   step "waiting until the engines are warm" "journalctl -u maxwhisper -n 50"
   wait_for "$READY_S" curl -sS --fail-with-body --max-time 10 "http://127.0.0.1:$PORT/readyz"
-  step "asking for the page over https" \
+  step "requesting the page over https" \
     "open ports 80 and 443 in the provider's firewall; does $domain point here? journalctl -u caddy -n 50. \
-No certificate to be had: --internal-ca"
+If no issuer gives a certificate: --internal-ca"
   wait_for "$CERTIFICATE_S" page "https://$domain/readyz"
   step "transcribing through the page" "journalctl -u maxwhisper -n 50"
   local file event answer api=https://$domain/gradio_api
   capture file '["FILE"]' page -F "files=@$CLIP" "$api/upload"
   capture event '{"event_id":"EVENT"}' page -H 'content-type: application/json' \
-    -d "{\"data\":[{\"path\":${file//[\[\]]/},\"meta\":{\"_type\":\"gradio.FileData\"}},\"\",\"en\",\"\",1,false]}" \
-    "$api/call/compare"
+    -d "$(race_of "${file//[\[\]]/}")" "$api/call/compare"
   event=${event#*\"event_id\":\"}
   capture answer 'event: complete' page "$api/call/compare/${event%%\"*}"
   [[ $answer == *'event: complete'* ]] || die "expected three transcripts, got: ${answer:0:400}"
 }
 
 print_address() {
-  step "done" "the page runs; only its address could not be drawn"
+  step "done" "the page runs; only the QR code of its address failed"
   run "${PY%python}segno" --compact --border 2 "https://$domain"
   cat <<TEXT
 
   https://$domain            the page         https://$domain/?judge=1   the guided tour
 
-Firewall: let TCP 80 and 443 in, at the provider (Lambda: Firewall, inbound rules) and, if it is on, in
-          ufw: ufw allow 80,443/tcp. Port $PORT needs no rule, it listens on this machine alone.
+Firewall: allow inbound TCP 80 and 443 at the provider (Lambda: Firewall, inbound rules) and, if it is
+          on, in ufw: ufw allow 80,443/tcp. Port $PORT needs no rule, it is local to this machine.
 Logs:     journalctl -u maxwhisper -f        journalctl -u caddy -f
 More:     $APP/deploy/RUNBOOK.md
 TEXT

@@ -1,9 +1,10 @@
-"""Weights: `load` takes a name, a `.pt` file or a folder and gives a `Checkpoint`.
+"""Load the weights of a network from any supported format and place.
 
-Knows which reader fits which input and where official files are kept. Nothing is read, downloaded
-or created before `load` is called.
+In: a model name, a `.pt` file or a folder. Out: a `Checkpoint`. This package chooses the reader for
+an input and knows where official files are cached. Importing it reads and downloads nothing.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -12,10 +13,11 @@ from maxwhisper.checkpoint import bundled
 from maxwhisper.checkpoint.download import Progress, fetch
 from maxwhisper.checkpoint.hf_safetensors import read_hf_folder
 from maxwhisper.checkpoint.openai_pt import read_openai_pt
+from maxwhisper.checkpoint.quote import quoted
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.checkpoint.schema import Checkpoint, expected_tensors
-from maxwhisper.dims import Dims
 from maxwhisper.errors import CheckpointError
+from maxwhisper.network.dims import Dims
 from maxwhisper.paths import cache_root
 
 DEFAULT_MODEL = bundled.NAME
@@ -23,7 +25,7 @@ DEFAULT_MODEL = bundled.NAME
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One line of the list of models. `path` is where the weights are, or would be put."""
+    """One row of the list of models. `path` is where the weights are, or where `load` puts them."""
 
     name: str
     parameters: int
@@ -47,36 +49,43 @@ def load(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Checkpoint:
-    """Load weights: "demo", an official name, an OpenAI `.pt` file, or a Hugging Face folder.
+    """Load weights from "demo", an official name, an OpenAI `.pt` file, or a Hugging Face folder.
 
-    "demo" comes with the package and is verified by its sha256. Official models are downloaded
-    once, into `cache_dir` (default `cache_root()`) / checkpoints.
-    Raises `CheckpointError` for anything that is not a complete Whisper network.
+    "demo" is part of the package and verified by its sha256. Official models are downloaded once to
+    `cache_dir` (default `cache_root()`) / checkpoints. Raises `CheckpointError` for anything that
+    is not a complete Whisper network.
     """
     name, path = str(name_or_path), Path(name_or_path)
     if name == bundled.NAME:
         return bundled.read_demo()
     if name in OFFICIAL_MODELS:
         return _load_official(name, cache_dir, progress)
-    if path.is_dir():
+    is_folder = is_file = False
+    with suppress(OSError):  # a name that no disk can store
+        is_folder, is_file = path.is_dir(), path.is_file()
+    if is_folder:
         return read_hf_folder(path)
-    if path.is_file():
+    if is_file:
         return read_openai_pt(path)
     raise CheckpointError(
-        f"expected a model name, a .pt file or a Hugging Face folder, got {name!r}: known names "
-        f"are {bundled.NAME} {' '.join(OFFICIAL_MODELS)}"
+        f"expected a model name, a .pt file or a Hugging Face folder, got {quoted(name)}: known "
+        f"names are {bundled.NAME} {' '.join(OFFICIAL_MODELS)}"
     )
 
 
 def is_on_disk(name: str, cache_dir: Path | None = None) -> bool:
-    """False for an official model that has to be fetched (by presence, not by sha256)."""
+    """Return False for an official model that is not downloaded yet. Does not verify the sha256."""
     model = OFFICIAL_MODELS.get(name)
     return model is None or (_folder(cache_dir) / model.file_name).is_file()
 
 
-def bring(name: str, *, cache_dir: Path | None = None, progress: Progress | None = None) -> None:
-    """Fetch the file of an official model, for a later `load`; nothing for any other name. Raises
-    `CheckpointError`, and whatever `progress` raises: what has come by then is kept."""
+def download_model(
+    name: str, *, cache_dir: Path | None = None, progress: Progress | None = None
+) -> None:
+    """Download the file of an official model for a later `load`; do nothing for any other name.
+
+    Raises `CheckpointError`, and any exception of `progress`; a later call resumes the download.
+    """
     if name in OFFICIAL_MODELS:
         fetch(OFFICIAL_MODELS[name], _folder(cache_dir), progress)
 
@@ -99,7 +108,8 @@ def _folder(cache_dir: Path | None) -> Path:
 
 
 def available(cache_dir: Path | None = None) -> list[ModelRow]:
-    """What `load` knows by name, with what is on disk already (by presence, not by sha256)."""
+    """Return the models that `load` knows by name, and whether their files are on disk (without
+    verifying the sha256)."""
     demo = bundled.FOLDER / bundled.WEIGHTS
     rows = [ModelRow(bundled.NAME, n_parameters(bundled.DIMS), demo.is_file(), demo)]
     for name, model in OFFICIAL_MODELS.items():
@@ -109,21 +119,21 @@ def available(cache_dir: Path | None = None) -> list[ModelRow]:
 
 
 def about(name: str) -> str:
-    """What the text of a model may be trusted for: one sentence, to stand beside that text."""
+    """Return one sentence about the accuracy of a model, to show beside its text."""
     if name == bundled.NAME:
         return f"{name} is {bundled.limits()}."
     if name in OFFICIAL_MODELS:
         return f"{name} is OpenAI's model, as published."
-    return f"{name} is a checkpoint of whoever runs this: its accuracy is not known here."
+    return f"{name} is a local checkpoint; its accuracy is unknown."
 
 
 def n_parameters(dims: Dims) -> int:
-    """Numbers in a network, the fixed audio positions included."""
+    """Return the number of parameters of a network, including the fixed audio positions."""
     return sum(prod(spec.shape) for spec in expected_tensors(dims).values())
 
 
 def tensor_table(checkpoint: Checkpoint) -> list[TensorRow]:
-    """Every tensor of a checkpoint, in the order of the network."""
+    """Return every tensor of a checkpoint, in the order of the network."""
     return [
         TensorRow(name, spec.shape, str(checkpoint.weights[name].dtype), spec.role)
         for name, spec in expected_tensors(checkpoint.dims).items()

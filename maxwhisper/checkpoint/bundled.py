@@ -1,23 +1,23 @@
-"""The checkpoint that the package brings along: `demo`, a small English Whisper of this project.
+"""The bundled checkpoint `demo`: a small English Whisper trained by this project.
 
-Owns where its files lie, how they are verified, and what may be said of it. In: the folder that
-`tools/train_demo` writes. Out: a `Checkpoint`, and a sentence for people. Knows no network: what is
-missing here is never fetched.
+Owns the location of its files, their verification, and the sentence that states its accuracy. In:
+the folder that `tools/train_demo` writes. Out: a `Checkpoint` and that sentence. Missing files are
+never downloaded.
 """
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from maxwhisper.checkpoint.download import sha256_of
+from maxwhisper.cache import sha256_of
 from maxwhisper.checkpoint.hf_safetensors import read_hf_folder, read_json
 from maxwhisper.checkpoint.schema import Checkpoint
-from maxwhisper.dims import Dims
 from maxwhisper.errors import CheckpointError
+from maxwhisper.network.dims import Dims
 
 NAME = "demo"
 FOLDER = Path(__file__).parents[1] / "assets" / NAME
-# 29 MB in float16, most of it the embedding of 51,864 tokens: the tree holds 32 MB at most.
+# 29 MB in float16, mostly the embedding of 51,864 tokens. The limit for files in the tree is 32 MB.
 DIMS = Dims(80, 1500, 192, 3, 4, 51_864, 448, 192, 3, 4)
 
 WEIGHTS = "model.safetensors"
@@ -26,26 +26,29 @@ TRAINING, EVALUATION = "training.json", "evaluation.json"
 
 _REPAIR = (
     "it is part of the package and never downloaded. In a git clone, restore it with "
-    "`git checkout -- maxwhisper/assets/demo`; elsewhere, install the package again"
+    "`git checkout -- maxwhisper/assets/demo`; otherwise reinstall the package"
 )
 
 
 def read_demo(folder: Path = FOLDER) -> Checkpoint:
-    """The bundled network, as it was trained and measured.
+    """Load the bundled network.
 
-    Raises `CheckpointError` naming the file, where one is missing or not what training.json says.
+    Raises `CheckpointError` with the file's name if a file is missing or altered.
     """
     verify(folder)
     return replace(read_hf_folder(folder), name=NAME, source=limits(folder))
 
 
 def verify(folder: Path = FOLDER) -> None:
-    """Raise `CheckpointError` unless every file has the sha256 that training.json gives."""
+    """Raise `CheckpointError` unless every file has the sha256 that training.json states."""
     listed = _record(folder / TRAINING).get("sha256")
     for name in VERIFIED:
         path = folder / name
         expected = listed.get(name) if isinstance(listed, dict) else None
-        found = sha256_of(path) if path.is_file() else "no such file"
+        try:
+            found = sha256_of(path) if path.is_file() else "no such file"
+        except OSError as error:
+            found = error.strerror or str(error)
         if found != expected:
             raise CheckpointError(
                 f"expected {path} with sha256 {expected}, found {found}: {_REPAIR}"
@@ -53,7 +56,7 @@ def verify(folder: Path = FOLDER) -> None:
 
 
 def limits(folder: Path = FOLDER) -> str:
-    """What the network can be expected to do: the figures of its evaluation, in one sentence."""
+    """Return one sentence with the word error rates of the network's evaluation."""
     origin = "a small English Whisper, trained by this project on synthesised speech alone"
     path = folder / EVALUATION
     rates = _record(path).get("word_error_rates") if path.is_file() else None

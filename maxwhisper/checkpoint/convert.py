@@ -1,7 +1,7 @@
-"""Writes a `Checkpoint` in other projects' formats: openai-whisper's and Hugging Face's.
+"""Convert a `Checkpoint` to the formats of openai-whisper and Hugging Face.
 
-The inverse of `openai_pt` and `hf_safetensors`; CTranslate2's format is in `convert_ctranslate2`.
-torch and whisper are imported when asked for.
+The inverse of `openai_pt` and `hf_safetensors`. `convert_ctranslate2` writes CTranslate2's format.
+torch and whisper are imported only inside the functions that need them.
 """
 
 import base64
@@ -15,16 +15,16 @@ from safetensors.numpy import save_file
 
 from maxwhisper.checkpoint.hf_safetensors import CONFIG_KEYS, hf_name
 from maxwhisper.checkpoint.schema import Checkpoint
-from maxwhisper.tokenizer import Tokenizer, get_tokenizer
+from maxwhisper.text.tokenizer import Tokenizer, get_tokenizer
 
 if TYPE_CHECKING:
     import whisper.model
 
 
 def to_openai(checkpoint: Checkpoint) -> "whisper.model.Whisper":
-    """openai-whisper's own model with these weights, on the CPU, in evaluation mode.
+    """Return openai-whisper's own model with these weights, on the CPU, in evaluation mode.
 
-    Its parameters are float32 whatever is stored, as `whisper.load_model` makes them.
+    Its parameters are float32 whatever precision is stored, as in `whisper.load_model`.
     """
     import torch
     from whisper.model import ModelDimensions, Whisper
@@ -38,7 +38,7 @@ def to_openai(checkpoint: Checkpoint) -> "whisper.model.Whisper":
 
 
 def _alignment_mask(checkpoint: Checkpoint) -> bytes:
-    """Alignment heads as openai-whisper ships them: boolean (layer, head) mask, gzip, base85."""
+    """Encode alignment heads as openai-whisper does: a boolean (layer, head) mask, gzip, base85."""
     mask = np.zeros((checkpoint.dims.n_text_layer, checkpoint.dims.n_text_head), dtype=bool)
     for layer, head in checkpoint.alignment_heads:
         mask[layer, head] = True
@@ -46,8 +46,8 @@ def _alignment_mask(checkpoint: Checkpoint) -> bytes:
 
 
 def save_openai_pt(checkpoint: Checkpoint, path: Path) -> None:
-    """Write an OpenAI `.pt` file; `whisper.load_model(path)` reads it. Alignment heads are not in
-    that format."""
+    """Write an OpenAI `.pt` file for `whisper.load_model(path)`. That format has no alignment
+    heads."""
     import torch
 
     state_dict = {name: torch.tensor(array) for name, array in checkpoint.weights.items()}
@@ -112,7 +112,7 @@ def _hf_generation_config(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[
 
 
 def suppressed_always(tokenizer: Tokenizer) -> list[int]:
-    """What `suppress_tokens="-1"` masks: non-speech symbols, and specials that are no output.
+    """Return the tokens that `suppress_tokens="-1"` masks: non-speech symbols and control tokens.
 
     Source: openai/whisper decoding.py:615-642.
     """
@@ -120,7 +120,7 @@ def suppressed_always(tokenizer: Tokenizer) -> list[int]:
 
 
 def suppressed_at_begin(tokenizer: Tokenizer) -> list[int]:
-    """What `suppress_blank` masks before the first token: a space and the end."""
+    """Return the tokens that `suppress_blank` masks at the first position: a space and the end."""
     return [*tokenizer.encode(" "), tokenizer.eot]
 
 

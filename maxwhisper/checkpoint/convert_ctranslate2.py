@@ -1,63 +1,66 @@
-"""Writes a `Checkpoint` as a CTranslate2 folder that faster-whisper opens offline.
+"""Convert a `Checkpoint` to a CTranslate2 folder that faster-whisper loads offline.
 
-Fills CTranslate2's specification from the canonical arrays, so that both engines compute with the
-same numbers. The folder is kept in the cache under the checkpoint's digest. ctranslate2 is imported
-when asked for.
+The folder is filled from the canonical arrays, so both engines compute with the same weights. It is
+cached under the checkpoint's digest. ctranslate2 is imported only when a folder is written.
 """
 
-import shutil
-import tempfile
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from maxwhisper.cache import Entry
 from maxwhisper.checkpoint.convert import suppressed_always, suppressed_at_begin, write_json
 from maxwhisper.checkpoint.download import Progress
 from maxwhisper.checkpoint.hf_tokenizer import make_hf_tokenizer
 from maxwhisper.checkpoint.schema import Array, Checkpoint
-from maxwhisper.dims import CHUNK_LENGTH_S, HOP_LENGTH, N_FFT, SAMPLE_RATE, Dims
-from maxwhisper.paths import cache_root, cannot_keep, make_folder
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.network.dims import CHUNK_LENGTH_S, HOP_LENGTH, N_FFT, SAMPLE_RATE, Dims
+from maxwhisper.paths import cache_root
+from maxwhisper.text.tokenizer import get_tokenizer
 
 if TYPE_CHECKING:
     from ctranslate2.specs import WhisperSpec
 
-_LAYOUT = 1  # of the folder; raise it when what is written here changes
+_LAYOUT = 1  # version of the folder's content; increase it when this file writes something else
+_MODEL = ("model.bin", "config.json", "vocabulary.json")  # what CTranslate2 writes and reads
+_TOKENIZER, _PREPROCESSOR = "tokenizer.json", "preprocessor_config.json"
+_FILES = (*_MODEL, _TOKENIZER, _PREPROCESSOR)
 
 
 def ctranslate2_dir(
     checkpoint: Checkpoint, cache_dir: Path | None = None, progress: Progress | None = None
 ) -> Path:
-    """The cached CTranslate2 folder of `checkpoint`, converted on first use: `progress` is told.
+    """Return the cached CTranslate2 folder of `checkpoint`, checked or made anew as
+    `maxwhisper/cache.py` says. A conversion is reported to `progress`.
 
-    It is written beside its place and renamed, so that a folder which exists is complete. Raises
-    `OutputError` where the disk is full.
+    Raises `OutputError` if the disk is full or read-only.
     """
-    root = (cache_dir or cache_root()) / "ctranslate2"
-    folder = root / f"{checkpoint.digest}-{_LAYOUT}"
-    if folder.is_dir():
-        return folder
-    if progress:
-        progress(f"converting {checkpoint.name} for CTranslate2")
-    make_folder(root)
-    unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=root))
-    try:
+    folder = (cache_dir or cache_root()) / "ctranslate2" / f"{checkpoint.digest}-{_LAYOUT}"
+    key = {
+        "checkpoint": checkpoint.digest,
+        "layout": _LAYOUT,
+        "ctranslate2": version("ctranslate2"),  # an older one may not read what a newer one writes
+    }
+    say = progress or _silent
+
+    def write(unfinished: Path) -> None:
+        say(f"converting {checkpoint.name} for CTranslate2")
         to_ctranslate2(checkpoint, unfinished)
-        unfinished.rename(folder)
-    except OSError as error:
-        if not folder.is_dir():  # else another process was faster, and its folder is as good
-            raise cannot_keep("weights for CTranslate2", root, error) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return folder
+
+    entry = Entry(folder, key, _FILES, "weights for CTranslate2")
+    return entry.ready(write, lambda: say("waiting for another process that converts the same"))
+
+
+def _silent(_: str) -> None:
+    """Discard progress lines."""
 
 
 def to_ctranslate2(checkpoint: Checkpoint, folder: Path) -> None:
     """Write model.bin, config.json, vocabulary.json, tokenizer.json and preprocessor_config.json.
 
-    Weights stay float16 if all of them are, else float32.
+    Weights stay float16 if all of them are float16; else they become float32.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = get_tokenizer(checkpoint.dims)
@@ -76,8 +79,9 @@ def to_ctranslate2(checkpoint: Checkpoint, folder: Path) -> None:
     spec.validate()
     spec.optimize()
     spec.save(str(folder))
-    hf_tokenizer.save(str(folder / "tokenizer.json"))
-    write_json(folder / "preprocessor_config.json", _preprocessor_config(checkpoint.dims))
+    # Written here, because `save` reports a full disk as a plain Exception.
+    (folder / _TOKENIZER).write_text(hf_tokenizer.to_str(pretty=True), encoding="utf-8")
+    write_json(folder / _PREPROCESSOR, _preprocessor_config(checkpoint.dims))
 
 
 def _preprocessor_config(dims: Dims) -> dict[str, Any]:
@@ -109,7 +113,7 @@ class _Filler:
         spec.gamma, spec.beta = self.array(f"{module}.weight"), self.array(f"{module}.bias")
 
     def fused(self, spec: Any, *modules: str) -> None:
-        """Projections stacked into one; `key` has no bias, so it gets zeros."""
+        """Stack projections into one. `key` has no bias, so its part is zeros."""
         matrices = [self.array(f"{module}.weight") for module in modules]
         biases = [
             self.array(f"{module}.bias")

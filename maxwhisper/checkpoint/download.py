@@ -1,9 +1,8 @@
-"""Fetches official checkpoints: resumed, verified by sha256, put in place in one step.
+"""Download official checkpoints: resumable, verified by sha256, moved into place atomically.
 
-In: an `OfficialModel`. Out: the path of a file whose sha256 is right. Does not look inside it.
+In: an `OfficialModel`. Out: the path of a verified file. Does not read the file's content.
 """
 
-import hashlib
 import shutil
 import time
 import urllib.error
@@ -12,24 +11,25 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
+from maxwhisper.cache import sha256_of
 from maxwhisper.checkpoint.registry import OfficialModel
 from maxwhisper.errors import CheckpointError
-from maxwhisper.paths import locked, make_folder
+from maxwhisper.paths import cannot_keep, locked, make_folder, remove
 
 Progress = Callable[[str], None]  # one line for people, for example "compiling graphs: 41 s"
 
 _BLOCK_BYTES = 1 << 20
-_TIMEOUT_S = 30  # without a byte
+_TIMEOUT_S = 30  # without receiving a byte
 _PROGRESS_EVERY_S = 1.0
 _MIB = 1 << 20
 
 
 def fetch(model: OfficialModel, folder: Path, progress: Progress | None = None) -> Path:
-    """Return the verified file of `model` in `folder`, downloading it if it is not there.
+    """Return the verified file of `model` in `folder`, and download it if it is missing.
 
-    An interrupted download goes on where it stopped. A second process waits for the first. Raises
-    `CheckpointError` if the address cannot be reached (saying where to put the file by hand) or
-    if the content is not what OpenAI published.
+    An interrupted download resumes. A second process waits for the first. Raises `CheckpointError`
+    if the URL cannot be reached (with instructions for a manual download) or if the content has
+    another sha256 than OpenAI published.
     """
     path = folder / model.file_name
     if is_intact(path, model.sha256):
@@ -42,39 +42,45 @@ def fetch(model: OfficialModel, folder: Path, progress: Progress | None = None) 
             return path
         part = folder / f"{model.file_name}.part"
         try:
+            if part.is_dir():  # damage
+                remove(part)
             _download(model, part, say)
         except (urllib.error.URLError, HTTPException, OSError) as error:
-            wrong = " The file that is there now has another sha256." if path.exists() else ""
+            wrong = " The existing file there has another sha256." if path.exists() else ""
             raise CheckpointError(
-                f"cannot download {model.url} ({error}). Try again, it will resume; or get that "
-                f"file on another machine and put it at {path} (sha256 {model.sha256}).{wrong}"
+                f"cannot download {model.url} ({error}). Try again, it will resume; or download "
+                f"it on another machine and copy it to {path} (sha256 {model.sha256}).{wrong}"
             ) from error
         found = sha256_of(part)
         if found != model.sha256:
             part.unlink()
             raise CheckpointError(
-                f"expected sha256 {model.sha256} of {model.url}, got {found}: the download was "
-                "damaged and is deleted, try again"
+                f"expected sha256 {model.sha256} of {model.url}, got {found}: the damaged download "
+                "was deleted, try again"
             )
-        part.replace(path)
+        try:
+            if path.is_dir():  # damage
+                remove(path)
+            part.replace(path)
+        except OSError as error:
+            raise cannot_keep(model.file_name, folder, error) from error
     return path
 
 
 def is_intact(path: Path, sha256: str) -> bool:
-    return path.is_file() and sha256_of(path) == sha256
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return True if the file exists and has this sha256."""
+    try:
+        return path.is_file() and sha256_of(path) == sha256
+    except OSError:  # it cannot be read
+        return False
 
 
 def _silent(line: str) -> None:
-    """Progress for nobody."""
+    """Ignore progress messages."""
 
 
 def _download(model: OfficialModel, part: Path, progress: Progress) -> None:
-    """Bring `part` to its full length, asking only for the bytes that are missing."""
+    """Complete `part` by requesting only the missing bytes."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     request = urllib.request.Request(model.url, headers=headers)
@@ -82,20 +88,20 @@ def _download(model: OfficialModel, part: Path, progress: Progress) -> None:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code != 416:  # range not satisfiable: nothing is missing, the sha256 decides
+        if error.code != 416:  # range not satisfiable: no byte is missing; the sha256 is checked
             raise
         return
     with response:
-        if response.status != 206:  # the server sends the file from its start
+        if response.status != 206:  # the server sends the whole file
             have = 0
         total = have + int(response.headers.get("Content-Length") or 0)
         _check_room(part.parent, total - have)
-        tell = _once_a_second(progress)
+        report = _once_a_second(progress)
         with part.open("ab" if have else "wb") as file:
             for block in _blocks(response):
                 file.write(block)
                 have += len(block)
-                tell(f"downloading {model.file_name}: {have // _MIB} of {total // _MIB} MiB")
+                report(f"downloading {model.file_name}: {have // _MIB} of {total // _MIB} MiB")
     if have < total:
         raise HTTPException(f"the connection ended after {have} of {total} bytes")
 
@@ -106,21 +112,23 @@ def _blocks(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def _once_a_second(progress: Progress) -> Progress:
-    told = -_PROGRESS_EVERY_S
+    """Wrap `progress` so that it is called at most once a second."""
+    last_s = -_PROGRESS_EVERY_S
 
-    def tell(line: str) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _PROGRESS_EVERY_S:
-            told = time.monotonic()
+    def report(line: str) -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s >= _PROGRESS_EVERY_S:
+            last_s = time.monotonic()
             progress(line)
 
-    return tell
+    return report
 
 
 def _check_room(folder: Path, needed: int) -> None:
+    """Raise `CheckpointError` if `folder` has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CheckpointError(
-            f"expected {needed // _MIB} MiB free in {folder}, found {free // _MIB}: make room or "
-            "set MAXWHISPER_CACHE to another disk"
+            f"expected {needed // _MIB} MiB free in {folder}, found {free // _MIB}: free some "
+            "space or set MAXWHISPER_CACHE to another disk"
         )

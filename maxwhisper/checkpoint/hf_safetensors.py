@@ -1,7 +1,7 @@
-"""Reads Hugging Face folders: config.json, generation_config.json, model.safetensors or shards.
+"""Read Hugging Face folders: config.json, generation_config.json, model.safetensors or shards.
 
-Owns the table between Hugging Face's tensor names and the canonical ones. safetensors holds plain
-arrays, so nothing in such a folder can run code.
+Owns the table that maps canonical tensor names to Hugging Face's. In: a folder. Out: a
+`Checkpoint`. safetensors files contain plain arrays, so nothing in such a folder can run code.
 """
 
 import json
@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from maxwhisper.checkpoint.quote import listed, plain, quoted
 from maxwhisper.checkpoint.schema import (
     Array,
     Checkpoint,
+    check_layers,
     expected_tensors,
     make_checkpoint,
     validate_dims,
 )
-from maxwhisper.dims import Dims
 from maxwhisper.errors import CheckpointError
+from maxwhisper.network.dims import Dims
 
 # dims field -> key in config.json
 CONFIG_KEYS = {
@@ -36,8 +38,8 @@ CONFIG_KEYS = {
     "n_text_layer": "decoder_layers",
 }
 
-# canonical module -> Hugging Face module; "blocks.{i}" is "layers.{i}". A parameter's last part
-# (weight, bias) is the same in both.
+# canonical module -> Hugging Face module; "blocks.{i}" becomes "layers.{i}". The last part of a
+# parameter's name (weight, bias) is the same in both.
 _STEM_MODULES = {
     "encoder.conv1": "model.encoder.conv1",
     "encoder.conv2": "model.encoder.conv2",
@@ -64,11 +66,12 @@ _POSITIONS = {
     "encoder.positional_embedding": "model.encoder.embed_positions.weight",
     "decoder.positional_embedding": "model.decoder.embed_positions.weight",
 }
-TIED_PROJECTION = "proj_out.weight"  # the token embedding again; some files store it twice
+MAX_JSON_BYTES = 16 << 20  # of 0.3 MB for the shards of the largest model
+TIED_PROJECTION = "proj_out.weight"  # equals the token embedding; some files store both
 
 
 def hf_name(name: str) -> str:
-    """Hugging Face's name of a canonical tensor name."""
+    """Return Hugging Face's name of the tensor with this canonical name."""
     if name in _POSITIONS:
         return _POSITIONS[name]
     module, parameter = name.rsplit(".", 1)
@@ -79,9 +82,9 @@ def hf_name(name: str) -> str:
 
 
 def read_hf_folder(folder: Path) -> Checkpoint:
-    """Read a folder as Hugging Face's `save_pretrained` writes it.
+    """Read a folder that Hugging Face's `save_pretrained` wrote.
 
-    Raises `CheckpointError` for missing or damaged files and for a network that is no Whisper.
+    Raises `CheckpointError` for missing or damaged files and for a network other than Whisper.
     """
     dims = _dims(folder)
     stored = _read_tensors(folder)
@@ -91,8 +94,12 @@ def read_hf_folder(folder: Path) -> Checkpoint:
             f"expected {TIED_PROJECTION} in {folder} to equal the token embedding, got another "
             "projection: Whisper ties the two"
         )
+    try:
+        check_layers(dims, len(stored))
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
     canonical = {hf_name(name): name for name in expected_tensors(dims)}
-    # A name outside the table stays as it is, and strict validation reports it.
+    # Validation reports a name that is not in the table.
     weights = {canonical.get(name, name): array for name, array in stored.items()}
     heads = read_json(folder / "generation_config.json", {}).get("alignment_heads")
     name = folder.resolve().name
@@ -105,29 +112,36 @@ def read_hf_folder(folder: Path) -> Checkpoint:
 
 def _dims(folder: Path) -> Dims:
     config = read_json(folder / "config.json")
-    missing = sorted(key for key in CONFIG_KEYS.values() if key not in config)
+    missing = sorted({*CONFIG_KEYS.values()} - config.keys())
     if missing:
         raise CheckpointError(
-            f"expected {', '.join(missing)} in {folder / 'config.json'}: is this a Whisper model? "
-            f"(model_type is {config.get('model_type')!r})"
+            f"expected {listed(missing)} in {folder / 'config.json'}: is this a Whisper model? "
+            f"(model_type is {quoted(config.get('model_type'))})"
         )
     dims = Dims(**{field: config[key] for field, key in CONFIG_KEYS.items()})
     try:
-        validate_dims(dims)  # before tensors are counted by them
+        validate_dims(dims)  # before the tensors are checked against them
     except CheckpointError as error:
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
     return dims
 
 
 def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The JSON object in a file, or `default`. Raises `CheckpointError` for anything else."""
+    """Return the JSON object in a file, or `default` if there is no file. Raises
+    `CheckpointError` for anything else."""
     if not path.is_file():
         if default is None:
-            raise CheckpointError(f"expected {path}, found none: is this the folder of a model?")
+            raise CheckpointError(f"expected {path}, found none: is this a model folder?")
         return default
     try:
+        if (n_bytes := path.stat().st_size) > MAX_JSON_BYTES:
+            raise CheckpointError(
+                f"expected at most {MAX_JSON_BYTES} bytes of JSON in {path}, got {n_bytes}"
+            )
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except RecursionError:
+        raise CheckpointError(f"expected JSON in {path}: its lists are nested too deep") from None
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"expected JSON in {path}: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"expected a JSON object in {path}, got {type(content).__name__}")
@@ -135,7 +149,7 @@ def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, An
 
 
 def _read_tensors(folder: Path) -> dict[str, Array]:
-    """All tensors of `model.safetensors`, or of the shards that its index names."""
+    """Return all tensors of `model.safetensors`, or of the shards that the index lists."""
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.is_file():
         return _read_file(single)
@@ -148,14 +162,23 @@ def _read_tensors(folder: Path) -> dict[str, Array]:
     if not isinstance(weight_map, Mapping):
         raise CheckpointError(f"expected a weight_map in {index}")
     tensors: dict[str, Array] = {}
+    for shard in weight_map.values():
+        if not _is_file_name(shard):
+            raise CheckpointError(f"expected plain file names in {index}, got {quoted(shard)}")
     for shard in sorted(set(weight_map.values())):
-        if Path(shard).name != shard:
-            raise CheckpointError(f"expected plain file names in {index}, got {shard!r}")
         tensors |= _read_file(folder / shard)
     missing = sorted(weight_map.keys() - tensors.keys())
     if missing:
-        raise CheckpointError(f"expected {missing[0]} in {weight_map[missing[0]]} of {folder}")
+        shard = weight_map[missing[0]]
+        raise CheckpointError(f"expected {plain(missing[0])} in {shard} of {folder}")
     return tensors
+
+
+def _is_file_name(shard: object) -> bool:
+    """Return True for the name of a file in the same folder, as any disk can store it."""
+    if not isinstance(shard, str) or not shard.isprintable() or len(shard.encode()) > 255:
+        return False
+    return Path(shard).name == shard != ""
 
 
 def _read_file(path: Path) -> dict[str, Array]:
@@ -166,16 +189,22 @@ def _read_file(path: Path) -> dict[str, Array]:
             names = list(file.keys())
             dtypes = {name: file.get_slice(name).get_dtype() for name in names}
             tensors = {name: file.get_tensor(name) for name in names if dtypes[name] != "BF16"}
+        widened = [name for name in names if dtypes[name] == "BF16"]
+        return tensors | (_read_bfloat16(path, widened) if widened else {})
     except SafetensorError as error:
         raise CheckpointError(
-            f"expected a safetensors file at {path}, but it cannot be read ({error}): "
-            "the file is damaged, get it again"
+            f"expected a safetensors file at {path}, but it cannot be read "
+            f"({quoted(str(error), 100)}): the file is damaged, get it again"
         ) from error
-    widened = [name for name in names if dtypes[name] == "BF16"]
-    return tensors | (_read_bfloat16(path, widened) if widened else {})
+    except Exception as error:  # AttributeError for float8, ValueError for 65 axes, OSError, ...
+        raise CheckpointError(
+            f"expected tensors of float32, float16 or bfloat16 in {path}, but they cannot be read "
+            f"({quoted(str(error), 60)}): convert the file, or get it again"
+        ) from error
 
 
 def _read_bfloat16(path: Path, names: list[str]) -> dict[str, Array]:
-    """Tensors that numpy has no type for, as float32, which holds every bfloat16 exactly."""
+    """Read bfloat16 tensors as float32, which represents every bfloat16 exactly. numpy has no
+    bfloat16."""
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name).float().numpy() for name in names}

@@ -1,25 +1,25 @@
-"""The vocabulary in the form of Hugging Face's `tokenizers` library, which faster-whisper reads.
+"""Convert the vocabulary to Hugging Face's `tokenizers` library, which faster-whisper reads.
 
-In: a `Tokenizer`. Out: a byte-level BPE with the same ids. The pairs it merges are worked out from
-the tiktoken ranks (1.5 s), because rank files hold only what the pairs make. `tokenizers` is
-imported when asked for.
+In: a `Tokenizer`. Out: a byte-level BPE with the same ids. Its merges are reconstructed from the
+tiktoken ranks (1.5 s), because rank files contain only the merged tokens. `tokenizers` is imported
+only when a conversion runs.
 """
 
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from maxwhisper.tokenizer import Tokenizer
-from maxwhisper.vocabulary import read_ranks
+from maxwhisper.text.tokenizer import Tokenizer
+from maxwhisper.text.vocabulary import read_ranks
 
 if TYPE_CHECKING:
     import tokenizers
 
 
 def make_hf_tokenizer(tokenizer: Tokenizer) -> "tokenizers.Tokenizer":
-    """The same vocabulary in the form of the `tokenizers` library: text tokens and specials.
+    """Return the same vocabulary as a `tokenizers` object: text tokens and special tokens.
 
-    Timestamps are left out, as in Hugging Face's files of the first Whisper models; faster-whisper
+    Timestamps are omitted, as in Hugging Face's files of the first Whisper models; faster-whisper
     computes them from the position of <|notimestamps|>.
     """
     from tokenizers import AddedToken, decoders, models, pre_tokenizers
@@ -38,7 +38,8 @@ def make_hf_tokenizer(tokenizer: Tokenizer) -> "tokenizers.Tokenizer":
 
 
 def _byte_characters() -> dict[int, str]:
-    """GPT-2's printable stand-ins: a printable Latin-1 byte is itself, the others U+0100 on."""
+    """Return GPT-2's map from byte to printable character: printable Latin-1 bytes stay, the others
+    become U+0100 and following."""
     kept = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = (byte for byte in range(256) if byte not in kept)
     return {byte: chr(byte) for byte in kept} | {b: chr(0x100 + i) for i, b in enumerate(others)}
@@ -52,9 +53,9 @@ def _printable(token: bytes) -> str:
 
 
 def _merges(ranks: Mapping[bytes, int]) -> list[tuple[str, str]]:
-    """The pair that each token of two or more bytes is made of, in the order of the ranks.
+    """Return the pair that makes each token of two or more bytes, in the order of the ranks.
 
-    It is what remains when the token's bytes are merged by all earlier ranks.
+    It is the result of merging the token's bytes by all earlier ranks.
     """
     merges = []
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):

@@ -1,19 +1,19 @@
-"""The official models: names, addresses, sha256, dims and alignment heads. Facts: fetches nothing.
+"""The official models: names, URLs, sha256, dims and alignment heads. Constants only.
 
-Source: openai/whisper `__init__.py` (addresses with sha256; alignment heads, decoded here from
-base85) and the `dims` of the files.
+Source: openai/whisper `__init__.py` (URLs with sha256; alignment heads, decoded here from base85)
+and the `dims` of the files.
 """
 
 from dataclasses import dataclass
 
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
 
 BASE_URL = "https://openaipublic.azureedge.net/main/whisper/models"
 
 
 @dataclass(frozen=True)
 class OfficialModel:
-    """One file that OpenAI publishes. `alignment_heads` are (decoder layer, head) pairs."""
+    """A checkpoint file published by OpenAI. `alignment_heads` are (decoder layer, head) pairs."""
 
     file_name: str
     sha256: str
@@ -26,17 +26,17 @@ class OfficialModel:
 
 
 def _dims(state: int, heads: int, layers: int, n_vocab: int) -> Dims:
-    """Dims up to large-v2: 80 mels, encoder and decoder alike."""
+    """Return the dims of a model up to large-v2: 80 mels, equal sizes of encoder and decoder."""
     return Dims(80, 1500, state, heads, layers, n_vocab, 448, state, heads, layers)
 
 
 def _dims_v3(text_layers: int) -> Dims:
-    """Dims of large-v3 (32 decoder layers) and turbo (4): 128 mels, 100 languages."""
+    """Return the dims of large-v3 (32 decoder layers) or turbo (4): 128 mels, 100 languages."""
     return Dims(128, 1500, 1280, 20, 32, 51_866, 448, 1280, 20, text_layers)
 
 
 def _heads(pairs: str) -> tuple[tuple[int, int], ...]:
-    """Pairs written "layer.head": "3.1 4.2" is ((3, 1), (4, 2))."""
+    """Parse pairs in the form "layer.head": "3.1 4.2" gives ((3, 1), (4, 2))."""
     return tuple((int(layer), int(head)) for layer, head in (p.split(".") for p in pairs.split()))
 
 

@@ -1,8 +1,8 @@
-"""The one form in which weights exist in this package, whatever file they came from.
+"""The `Checkpoint` type: the one representation of weights in this package.
 
-Owns the `Checkpoint` type and the table of tensors that a network must have. Names are
-openai-whisper's state-dict names, arrays are numpy. Who reads files is beside this one:
-`openai_pt`, `hf_safetensors`; who makes other formats: `convert`, `convert_ctranslate2`.
+Owns `Checkpoint` and the table of tensors that a network must have. Names are openai-whisper's
+state-dict names; arrays are numpy. `openai_pt` and `hf_safetensors` read files; `convert` and
+`convert_ctranslate2` write other formats.
 """
 
 import hashlib
@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maxwhisper.checkpoint.quote import plain, quoted
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
-from maxwhisper.dims import Dims
 from maxwhisper.errors import CheckpointError
+from maxwhisper.network.dims import Dims
 
 Array = npt.NDArray[np.floating]
 Heads = tuple[tuple[int, int], ...]  # (decoder layer, head) pairs
 
 N_VOCABS = (51_864, 51_865, 51_866)  # `.en`; v1 and v2; v3 and turbo
-LARGEST_DIM = 1_000_000  # far above any network's: beyond is damage
+MAX_DIM = 1_000_000  # far above any real network; a larger value is damage
+_MAX_MISSING = 1500  # tensors: large-v3 has 1,259, and the first missing one can be named
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,20 @@ class Checkpoint:
     dims: Dims
     weights: Mapping[str, Array]
     alignment_heads: Heads
-    source: str  # one sentence for people: where these numbers came from
+    source: str  # for people: where the weights came from
     digest: str  # sha256 hex of dims, alignment heads and all tensors, for caches
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a network of given dims must hold under one name."""
+    """The required shape of one tensor, and its role in the network."""
 
     shape: tuple[int, ...]
     role: str
 
 
 # Rows are (name, axes, role). Axes: C state, M mel bins, S audio positions, L text positions,
-# V vocabulary, F = 4 C, a number for itself. `key` has no bias, as in the reference (model.py:88).
+# V vocabulary, F = 4 C, "3" is 3. `key` has no bias, as in the reference (model.py:88).
 _Rows = tuple[tuple[str, str, str], ...]
 
 _ATTENTION: _Rows = (
@@ -94,7 +96,7 @@ _DECODER_BLOCK = _attention("cross_attn", "cross-attention") + _ENCODER_BLOCK
 
 
 def expected_tensors(dims: Dims) -> dict[str, TensorSpec]:
-    """Every tensor of a network, by canonical name, in a fixed order."""
+    """Return every tensor of a network by canonical name, in a fixed order."""
 
     def specs(rows: _Rows, state: int, prefix: str = "") -> dict[str, TensorSpec]:
         sizes = {"C": state, "F": 4 * state, "M": dims.n_mels, "S": dims.n_audio_ctx}
@@ -122,8 +124,11 @@ def make_checkpoint(
     alignment_heads: Sequence[Sequence[int]] | None,
     source: str,
 ) -> Checkpoint:
-    """Validate and seal weights. Without alignment heads: every head of the last half of the
-    decoder layers, the reference's default (model.py:270-276). Raises `CheckpointError`."""
+    """Validate weights and return a `Checkpoint`. Raises `CheckpointError`.
+
+    Without `alignment_heads` every head of the last half of the decoder layers is used, the
+    reference's default (model.py:270-276).
+    """
     validate_dims(dims)
     validate(dims, weights)
     heads = _checked_heads(dims, alignment_heads)
@@ -132,20 +137,20 @@ def make_checkpoint(
 
 
 def validate_dims(dims: Dims) -> None:
-    """Raise `CheckpointError` for dims that are no Whisper network's."""
+    """Raise `CheckpointError` for dims that no Whisper network has."""
     for field, value in dims.to_dict().items():
-        if type(value) is not int or not 1 <= value <= LARGEST_DIM:
+        if type(value) is not int or not 1 <= value <= MAX_DIM:
             raise CheckpointError(
-                f"expected dims.{field} to be a whole number in 1..{LARGEST_DIM}, got {value!r}"
+                f"expected dims.{field} to be a whole number in 1..{MAX_DIM}, got {quoted(value)}"
             )
     if dims.n_vocab not in N_VOCABS:
         raise CheckpointError(
-            f"expected a vocabulary of {N_VOCABS} tokens, got {dims.n_vocab}: this package has no "
+            f"expected a vocabulary of {N_VOCABS} tokens, got {dims.n_vocab}: there is no "
             "tokenizer for it"
         )
     if dims.n_audio_state != dims.n_text_state:
         raise CheckpointError(
-            "expected encoder and decoder of one width, because cross-attention joins them, got "
+            "expected encoder and decoder of the same width for cross-attention, got "
             f"n_audio_state {dims.n_audio_state} and n_text_state {dims.n_text_state}"
         )
     for side in ("audio", "text"):
@@ -154,20 +159,34 @@ def validate_dims(dims: Dims) -> None:
             raise CheckpointError(f"expected n_{side}_head to divide {state}, got {heads}")
 
 
-def validate(dims: Dims, weights: Mapping[str, Array]) -> None:
-    """Raise `CheckpointError` unless `weights` holds exactly the tensors of `dims`, all finite.
+def check_layers(dims: Dims, n_tensors: int) -> None:
+    """Raise `CheckpointError` for dims with far more tensors than the file has. Call it before
+    `expected_tensors`, whose time and memory grow with the layers."""
+    n_needed = dims.n_audio_layer * len(_ENCODER_BLOCK) + dims.n_text_layer * len(_DECODER_BLOCK)
+    if n_needed > n_tensors + _MAX_MISSING:
+        n_layers = dims.n_audio_layer + dims.n_text_layer
+        raise CheckpointError(
+            f"expected the tensors of {n_layers} layers, which the dims state, got {n_tensors} "
+            "tensors: the file is damaged or incomplete, get it again"
+        )
 
-    The message names the first tensor that is wrong, counts the rest, and guesses which official
-    size the weights really are.
+
+def validate(dims: Dims, weights: Mapping[str, Array]) -> None:
+    """Raise `CheckpointError` unless `weights` has exactly the tensors of `dims`, all finite.
+
+    The message names the first wrong tensor, counts the others, and suggests the official size that
+    the weights have.
     """
+    check_layers(dims, len(weights))
     table = expected_tensors(dims)
     problems = [
-        f"expected {name} {spec.shape}, got {weights[name].shape if name in weights else 'none'}"
+        f"expected {name} {spec.shape}, got "
+        f"{quoted(weights[name].shape) if name in weights else 'none'}"
         for name, spec in table.items()
         if name not in weights or weights[name].shape != spec.shape
     ]
     problems += [
-        f"got {name} {weights[name].shape}, which this network does not have"
+        f"got {plain(name)} {quoted(weights[name].shape)}, which this network does not have"
         for name in weights
         if name not in table
     ]
@@ -177,7 +196,7 @@ def validate(dims: Dims, weights: Mapping[str, Array]) -> None:
     for name, array in weights.items():
         if array.dtype not in (np.float32, np.float16):
             raise CheckpointError(f"expected {name} in float32 or float16, got {array.dtype}")
-        # A sum is finite only if all its terms are; float64 keeps float16 sums from overflowing.
+        # A sum is finite only if all terms are. float64 prevents an overflow of float16 sums.
         if not np.isfinite(array.sum(dtype=np.float64)):
             raise CheckpointError(
                 f"expected finite numbers in {name}, got NaN or infinity: the file is damaged"
@@ -185,7 +204,7 @@ def validate(dims: Dims, weights: Mapping[str, Array]) -> None:
 
 
 def _guess(dims: Dims, weights: Mapping[str, Array]) -> str:
-    """ ": is this `base`, not `tiny`?" where the weights have an official size, else ""."""
+    """Return ": is this `base`, not `tiny`?" if the weights have an official size, else ""."""
 
     def count(side: str) -> int:
         numbers = (name.split(".")[2] for name in weights if name.startswith(f"{side}.blocks."))
@@ -205,7 +224,7 @@ def _guess(dims: Dims, weights: Mapping[str, Array]) -> str:
     names = {key(model.dims): name for name, model in reversed(OFFICIAL_MODELS.items())}
     if found not in names or found == key(dims):
         return ""
-    claimed = names.get(key(dims), "the size that its dims say")
+    claimed = names.get(key(dims), "the size that its dims state")
     return f": is this `{names[found]}`, not `{claimed}`?"
 
 
@@ -218,13 +237,13 @@ def _checked_heads(dims: Dims, heads: Sequence[Sequence[int]] | None) -> Heads:
         if not _is_head(dims, pair):
             raise CheckpointError(
                 f"expected alignment heads as pairs (layer < {dims.n_text_layer}, head < "
-                f"{dims.n_text_head}), got {pair!r:.80}"
+                f"{dims.n_text_head}), got {quoted(pair)}"
             )
     return tuple((int(layer), int(head)) for layer, head in pairs)
 
 
 def _is_head(dims: Dims, pair: Any) -> bool:
-    """Is it a (layer, head) of that network? A file may say anything."""
+    """Return True for a (layer, head) pair of that network. `pair` comes from a file."""
     if not isinstance(pair, Sequence) or len(pair) != 2:
         return False
     limits = (dims.n_text_layer, dims.n_text_head)
@@ -235,7 +254,8 @@ def _is_head(dims: Dims, pair: Any) -> bool:
 
 
 def _digest(dims: Dims, heads: Heads, weights: Mapping[str, Array]) -> str:
-    """sha256 over dims, heads, and name, dtype, shape and bytes of each tensor in table order."""
+    """Return the sha256 of dims, heads, and the name, dtype, shape and bytes of each tensor in
+    order."""
     sha256 = hashlib.sha256(repr((dims.to_dict(), heads)).encode())
     for name, array in weights.items():
         sha256.update(f"{name} {array.dtype} {array.shape}".encode())

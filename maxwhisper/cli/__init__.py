@@ -1,16 +1,16 @@
-"""The command line: `python -m maxwhisper transcribe | live | selftest | bench | profile | parity |
-compile | models`.
+"""The command line: `maxwhisper transcribe | live | selftest | bench | profile | parity | compile |
+models | completion`.
 
-Standard output carries the answer and nothing else: with `--json` one JSON document, of `live` one
-a line; without it text for people. Progress, warnings and whatever libraries print go to standard
-error. Exit codes: 0 done, 1 an error (one line on standard error says which) or a failed check, 2 a
-wrong command line. Nothing heavy is imported before a command runs, so that `--help` is instant.
+Standard output has only the answer: text for people, or with `--json` one JSON document (`live`:
+one per line). Progress, warnings and what libraries print go to standard error. Exit codes: 0 for
+success, 1 for an error (one line on standard error) or a failed check, 2 for a wrong command line.
+No heavy package is imported before a command runs, so `--help` is instant.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from maxwhisper import engine
 from maxwhisper.cli import commands
@@ -35,12 +35,10 @@ EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, for example `| head`
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the list of all flags."""
+    """Reports an error in one line, without the list of all flags."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(
-            EXIT_WRONG_COMMAND, f"{self.prog}: error: {message} (--help lists what there is)\n"
-        )
+        self.exit(EXIT_WRONG_COMMAND, f"{self.prog}: error: {message} (see --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,54 +57,65 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m maxwhisper", description="Whisper in MAX Graph")
+def build_parser(prog: str = "python -m maxwhisper") -> argparse.ArgumentParser:
+    """The parser of the whole command line; the parsed arguments name their `command`."""
+    parser = _Parser(prog=prog, description="Whisper in MAX graphs")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, about, add_flags, command in (
-        (
-            "transcribe",
-            "turn recordings into text with times",
-            _transcribe_flags,
-            transcribe,
-        ),
-        ("live", "turn speech into text while it comes", _live_flags, live),
-        ("selftest", "check every component of maxwhisper", _selftest_flags, commands.selftest),
-        ("bench", "time the engines on the same clips, in turns", _bench_flags, bench),
-        ("profile", "where the time of a transcription goes", _profile_flags, profile),
-        ("parity", "compare with openai-whisper, case by case", _parity_flags, parity),
-        (
-            "compile",
-            "build a model's graphs ahead of time",
-            _compile_flags,
-            commands.compile_graphs,
-        ),
-        ("models", "list what can be loaded, or show a model", _models_flags, commands.models),
+    for command, about, add_flags in (
+        (transcribe, "transcribe recordings", _transcribe_flags),
+        (live, "transcribe audio as it arrives", _live_flags),
+        (commands.selftest, "check every component of maxwhisper", _selftest_flags),
+        (bench, "time the engines on the same clips", _bench_flags),
+        (profile, "measure where the time of a transcription goes", _profile_flags),
+        (parity, "compare with openai-whisper, case by case", _parity_flags),
+        (commands.compile_graphs, "compile a model's graphs ahead of time", _compile_flags),
+        (commands.models, "list the models, or show the tensors of one", _models_flags),
     ):
+        name = command.__name__.partition("_")[0]
         subparser = subparsers.add_parser(name, help=about, description=about)
         add_flags(subparser)
         subparser.add_argument("--json", action="store_true", help=_json_help(name))
         subparser.set_defaults(command=command)
+    about = "print a completion script for a shell"
+    completion = subparsers.add_parser("completion", help=about, description=about)
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"], help="the shell")
+    completion.set_defaults(command=_completion)
     return parser
 
 
+def _completion(args: argparse.Namespace, out: TextIO) -> int:
+    """Print the script; raises `MaxWhisperError` if shtab is not installed."""
+    try:
+        import shtab
+    except ImportError as error:
+        raise MaxWhisperError("completion needs shtab: pip install shtab") from error
+    out.write(shtab.complete(build_parser("maxwhisper"), args.shell))
+    return 0
+
+
 def _json_help(command: str) -> str:
-    return "print one JSON object a line" if command == "live" else "print one JSON document"
+    return f"print one JSON {'object per line' if command == 'live' else 'document'}"
 
 
 def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="audio or video file")
-    parser.add_argument("--engine", choices=list(engine.ENGINES), default=engine.OURS)
+    parser.add_argument(
+        "--engine",
+        choices=list(engine.ENGINES),
+        default=engine.OURS,
+        help=f"engine (default: {engine.OURS})",
+    )
     _add_model_flags(parser)
     parser.add_argument(
         "--batch_size",
         type=whole_number,
         metavar="N",
-        help="decode so many windows together, cut in pauses (not openai-whisper)",
+        help="decode this many windows together; recordings are cut in pauses (not openai-whisper)",
     )
     parser.add_argument(
         "--vad",
         action="store_true",
-        help="read only where somebody speaks; batches do anyway (not openai-whisper)",
+        help="transcribe only speech, as batches always do (not openai-whisper)",
     )
     add_vad_flags(parser)
     add_output_flags(parser)
@@ -115,7 +124,9 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
 
 def _live_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "file", metavar="FILE", help="audio or video file; -: s16le mono 16 kHz on standard input"
+        "file",
+        metavar="FILE",
+        help="audio or video file, or - for 16-bit mono samples at 16 kHz on standard input",
     )
     _add_model_flags(parser)
     add_stream_flags(parser)
@@ -125,7 +136,7 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
 
 def _selftest_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="CHECK", help="checks to run (default: all)")
-    parser.add_argument("--list", action="store_true", help="list the checks and run none")
+    parser.add_argument("--list", action="store_true", help="list the checks without running them")
     _add_model_flags(parser)
 
 
@@ -147,20 +158,25 @@ def _parity_flags(parser: argparse.ArgumentParser) -> None:
 def _compile_flags(parser: argparse.ArgumentParser) -> None:
     _add_model_flags(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="also pack them into DIR, for load(artifacts=DIR)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="also copy them into DIR, for load(artifacts=DIR)",
     )
 
 
 def _models_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=["list", "show"], default="list")
     parser.add_argument(
-        "model", nargs="?", metavar="M", help="to show; the default model otherwise"
+        "action", nargs="?", choices=["list", "show"], default="list", help="default: list"
+    )
+    parser.add_argument(
+        "model", nargs="?", metavar="M", help="model to show (default: the default model)"
     )
     _add_cache_flag(parser)
 
 
 def _add_model_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="M", help="a name from `models`, a .pt file or a folder")
+    parser.add_argument("--model", metavar="M", help="name that `models` lists, .pt file or folder")
     _add_device_flags(parser)
 
 
@@ -169,13 +185,19 @@ def _add_device_flags(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="auto",
         metavar="D",
-        help="auto, cpu or gpu; compile also takes cpu:x86-64-v4 and cuda:sm_90a",
+        help="auto, cpu or gpu (default: auto); compile also takes targets such as "
+        "cpu:x86-64-v4 and cuda:sm_90a",
     )
-    parser.add_argument("--dtype", default="auto", metavar="T", help="auto, float32, bfloat16, …")
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        metavar="T",
+        help="auto, float32, float16 or bfloat16 (default: auto)",
+    )
     _add_cache_flag(parser)
 
 
 def _add_cache_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--cache_dir", type=Path, metavar="DIR", help="of downloads and compiled graphs"
+        "--cache_dir", type=Path, metavar="DIR", help="folder of downloads and compiled graphs"
     )

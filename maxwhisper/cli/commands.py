@@ -1,7 +1,7 @@
-"""`selftest`, `compile` and `models`: parsed arguments and the answer stream in, an exit code out.
+"""`selftest`, `compile` and `models`, and how commands load an engine.
 
-`transcribe` and `live` load their engine as these do. Engines are known only through the `Engine`
-protocol. Heavy packages are imported inside functions.
+In: parsed arguments and the answer stream. Out: an exit code. Knows engines only by the `Engine`
+protocol. Imports heavy packages inside functions.
 """
 
 import argparse
@@ -15,18 +15,19 @@ from maxwhisper.cli.output import answer, json_text, progress
 if TYPE_CHECKING:
     from maxwhisper.checkpoint import ModelRow
     from maxwhisper.checkpoint.schema import Checkpoint
-    from maxwhisper.selftest.result import CheckResult
+    from maxwhisper.evaluation.selftest.result import CheckResult
 
 
 def selftest(args: argparse.Namespace, out: TextIO) -> int:
-    from maxwhisper.selftest.catalog import CATALOG
+    """Run or list the checks. Returns 1 if any of them failed."""
+    from maxwhisper.evaluation.selftest.catalog import CATALOG
 
     if args.list:
         checks = [check._asdict() for check in CATALOG]
         lines = [f"{check.name}: {check.about}" for check in CATALOG]
         answer(out, args.json, {"checks": checks}, lines)
         return 0
-    from maxwhisper.selftest.checks import run_checks
+    from maxwhisper.evaluation.selftest.checks import run_checks
 
     results = []
     for result in run_checks(load_engine(args, engine.OURS), args.names or None):
@@ -41,20 +42,20 @@ def selftest(args: argparse.Namespace, out: TextIO) -> int:
 
 
 def compile_graphs(args: argparse.Namespace, out: TextIO) -> int:
+    """Compile the graphs of a model, for this machine or another."""
     from maxwhisper.checkpoint.registry import OFFICIAL_MODELS, OfficialModel
     from maxwhisper.runtime.compiled import precompile
 
-    # Its graphs follow from the dims: an official model need not be downloaded for them.
+    # The graphs depend on the dims only, so an official model is not downloaded.
     loaded = OFFICIAL_MODELS.get(args.model) or _load_checkpoint(args)
     start_s = time.perf_counter()
     path = precompile(
-        loaded.dims,
+        loaded.dims if isinstance(loaded, OfficialModel) else loaded,
         device=args.device,
         dtype=args.dtype,
         cache_dir=args.cache_dir,
         progress=progress,
         out=args.out,
-        weights=None if isinstance(loaded, OfficialModel) else loaded.weights,
     )
     seconds = time.perf_counter() - start_s
     document = {"dims": loaded.dims.to_dict(), "path": str(path), "seconds": seconds}
@@ -63,6 +64,7 @@ def compile_graphs(args: argparse.Namespace, out: TextIO) -> int:
 
 
 def models(args: argparse.Namespace, out: TextIO) -> int:
+    """List all models, or show the tensors of one."""
     from maxwhisper.checkpoint import DEFAULT_MODEL, available
 
     if args.action == "show":
@@ -101,11 +103,11 @@ def _where(row: "ModelRow") -> str:
     if row.on_disk:
         return f"on disk: {row.path}"
     is_ours = row.name == DEFAULT_MODEL
-    return "missing from the package" if is_ours else "not on disk: fetched on first use"
+    return "missing from the package" if is_ours else "not on disk: downloaded on first use"
 
 
 def _load_checkpoint(args: argparse.Namespace) -> "Checkpoint":
-    """The checkpoint that `--model` names; says in one line what it is."""
+    """The checkpoint that `--model` names, reported in one line."""
     from maxwhisper import checkpoint
 
     name = args.model or checkpoint.DEFAULT_MODEL
@@ -115,7 +117,7 @@ def _load_checkpoint(args: argparse.Namespace) -> "Checkpoint":
 
 
 def load_engine(args: argparse.Namespace, name: str) -> engine.Engine:
-    """The engine called `name` on what `--model`, `--device` and `--dtype` say."""
+    """The engine called `name` with the model, device and precision of the command line."""
     loaded = engine.load_engine(
         name,
         _load_checkpoint(args),

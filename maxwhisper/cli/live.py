@@ -1,9 +1,8 @@
-"""`live`: a recording, or samples as they come, to text while they come.
+"""`live`: a recording, or samples from standard input, to text while they arrive.
 
-In: parsed arguments and the answer stream. Out: an exit code. What is committed goes to standard
-output, sentence by sentence, or with `--json` as one JSON object a line: an update each, and the
-transcript in the end, beside the error if one ended it early. What is tentative goes to standard
-error.
+In: parsed arguments and the answer stream. Out: an exit code. Final words go to standard output
+sentence by sentence, or with `--json` as one JSON object per line: one per update, then the
+transcript, with the error if one ended it early. Tentative words go to standard error.
 """
 
 import argparse
@@ -15,18 +14,19 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 
+from maxwhisper.audio.waveform import Waveform
 from maxwhisper.cli.commands import load_engine
 from maxwhisper.cli.flags import options_from, stream_options_from
-from maxwhisper.cli.output import progress
-from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import OURS, LiveEngine, Waveform
+from maxwhisper.cli.output import progress, warn
+from maxwhisper.engine import OURS, LiveEngine
+from maxwhisper.network.dims import SAMPLE_RATE
+from maxwhisper.text.writers import clock_time
 from maxwhisper.transcript import Transcript, Word
-from maxwhisper.writers import clock_time
 
 if TYPE_CHECKING:
     from maxwhisper.transcribe.stream import Update
 
-Samples = Waveform | npt.NDArray[np.int16]  # what a stream is fed with
+Samples = Waveform | npt.NDArray[np.int16]
 
 STDIN = "-"
 CHUNK_SAMPLES = SAMPLE_RATE // 10  # 0.1 s
@@ -35,12 +35,12 @@ SENTENCE_END_MARKS = tuple(".。!！?？")
 
 
 class Sentences:
-    """Committed words, printed when their sentence ends or nothing is left to commit."""
+    """Prints final words when their sentence ends, or when no audio is left to decode."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._words: list[Word] = []
-        self._n_words = 0  # printed, or waiting in `_words`
+        self._n_words = 0  # printed, or in `_words`
 
     def add(self, update: "Update") -> None:
         self._add(update.committed)
@@ -48,7 +48,7 @@ class Sentences:
             self._print()
 
     def end(self, transcript: Transcript, error: BaseException | None = None) -> None:
-        """Print what no update has told."""
+        """Print the words that no update had."""
         self._add(transcript.words[self._n_words :])
         self._print()
 
@@ -68,7 +68,7 @@ class Sentences:
 
 
 class JsonLines:
-    """Every update that brings something, then the transcript; with the error that ended it."""
+    """Prints every update that has news, then the transcript, with the error that ended it."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -91,8 +91,9 @@ class JsonLines:
 
 
 def live(args: argparse.Namespace, out: TextIO) -> int:
+    """Transcribe one recording, or standard input, as it arrives."""
     options, how = options_from(args), stream_options_from(args)
-    chunks = _chunks(args.file)  # a file that cannot be read is known before a model is loaded
+    chunks = _chunks(args.file)  # fails before a model is loaded
     stream = cast(LiveEngine, load_engine(args, OURS)).stream(options, how)
     answer: JsonLines | Sentences = JsonLines(out) if args.json else Sentences(out)
     tentative = ""
@@ -104,7 +105,7 @@ def live(args: argparse.Namespace, out: TextIO) -> int:
                 progress(f"… {update.tentative.strip()}")
             tentative = update.tentative
         transcript = stream.finish()
-    except (Exception, KeyboardInterrupt) as error:  # what was committed stands
+    except (Exception, KeyboardInterrupt) as error:  # print what is final
         answer.end(stream.committed(), error)
         raise
     answer.end(transcript)
@@ -116,12 +117,14 @@ def live(args: argparse.Namespace, out: TextIO) -> int:
 
 
 def _chunks(file: str) -> Iterator[Samples]:
-    """A recording in chunks of 0.1 s, or standard input's s16le samples, mono, 16 kHz."""
+    """Chunks of 0.1 s of a recording, or of 16-bit mono 16 kHz samples from standard input."""
     if file == STDIN:
         return _from_pcm(sys.stdin.buffer)
-    from maxwhisper.audio import decode
+    from maxwhisper.audio.load import read
 
-    waveform = decode(file)
+    waveform, warning = read(file)
+    if warning:
+        warn(warning)
     starts = range(0, len(waveform), CHUNK_SAMPLES)
     return (waveform[start : start + CHUNK_SAMPLES] for start in starts)
 
@@ -129,6 +132,6 @@ def _chunks(file: str) -> Iterator[Samples]:
 def _from_pcm(stream: BinaryIO) -> Iterator[Samples]:
     while data := stream.read(CHUNK_SAMPLES * BYTES_PER_SAMPLE):
         n_whole = len(data) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE
-        if n_whole < len(data):  # reads are whole until the end
-            progress("standard input ended within a sample: its half was left out")
+        if n_whole < len(data):  # only the last read can be short
+            progress("standard input ended within a sample: ignored its first byte")
         yield np.frombuffer(data[:n_whole], "<i2")

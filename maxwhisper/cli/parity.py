@@ -1,19 +1,21 @@
-"""`parity`: is it openai-whisper, exactly?
+"""`parity`: compare maxwhisper with openai-whisper, case by case.
 
-In: parsed arguments and the answer stream. Out: an exit code; a record on standard output and in a
-file, which is written every few seconds, so that a comparison can be stopped and go on.
-With `--report` nothing is compared: a record becomes a page.
+Input: parsed arguments and the answer stream. Output: an exit code; a record on standard output and
+in a file, which is written every few seconds, so that an interrupted comparison can be resumed.
+`--report` compares nothing and writes a document from a record.
 """
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from maxwhisper import engine
 from maxwhisper.cli.flags import whole_number
 from maxwhisper.cli.output import answer, json_text, progress, replace_file, write_file
 from maxwhisper.errors import OptionError
+
+if TYPE_CHECKING:
+    from maxwhisper.evaluation.parity.record import ParityRecord
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
 CHECKPOINTS = ("model", "multilingual", "v3")
@@ -36,7 +38,7 @@ def add_parity_flags(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=CHECKPOINTS,
         default=CHECKPOINTS,
-        help="model is what --model says, the others are random (default: all)",
+        help="model is the checkpoint of --model, the others have random weights (default: all)",
     )
     parser.add_argument(
         "--option_sets", nargs="+", metavar="NAME", help="only these (default: all)"
@@ -45,50 +47,53 @@ def add_parity_flags(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=_positive,
         metavar="M",
-        help="begin no case after so many; those before are spread over checkpoints and clips",
+        help="start no case after so many; cases are spread over checkpoints and clips",
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="write the JSON record here too; with --report, the page",
+        help="also write the JSON record to this file; with --report, the document",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the record in --output, if there is one;"
-        " cases of weights that are others now begin anew",
+        help="resume the record in --output, if there is one;"
+        " cases of weights that have changed are compared again",
     )
     parser.add_argument(
-        "--report", type=Path, metavar="FILE", help="compare nothing, read a record"
+        "--report", type=Path, metavar="FILE", help="compare nothing, read this record"
     )
 
 
 def parity(args: argparse.Namespace, out: TextIO) -> int:
-    """Compare, or report what was compared; 1 if a difference is not explained."""
-    from maxwhisper.parity import page, report
+    """Compare, or report an earlier comparison; 1 if a difference is not explained."""
+    from maxwhisper.evaluation.parity.document import document
+    from maxwhisper.evaluation.parity.record import ParityRecord
+    from maxwhisper.evaluation.parity.tables import table
 
     if args.report is not None:
-        record = report.load(args.report)
+        record = ParityRecord.load(args.report)
         if args.output is not None:
-            write_file(args.output, page.page(record))
+            write_file(args.output, document(record))
     else:
         record = _compare(args)
-        report.validate(record)
-    answer(out, args.json, record, [report.table(record)])
-    return 1 if report.failed(record) else 0
+        record.check()
+    answer(out, args.json, record.to_dict(), [table(record)])
+    return 1 if record.failed else 0
 
 
-def _compare(args: argparse.Namespace) -> dict[str, Any]:
+def _compare(args: argparse.Namespace) -> "ParityRecord":
     from maxwhisper.checkpoint import DEFAULT_MODEL
-    from maxwhisper.parity import cases, report, run
+    from maxwhisper.evaluation.parity import cases, run
+    from maxwhisper.evaluation.parity.record import ParityRecord
 
     def load(name: str, subject: cases.Subject) -> engine.Engine:
         loaded = engine.load_engine(
             name,
             subject.checkpoint,
             device=args.device if name == engine.OURS else "cpu",
-            dtype="float32",  # what both compute in, where equal answers can be asked for
+            dtype="float32",  # both compute in it, so that their answers can be equal
             cache_dir=args.cache_dir,
             progress=progress,
         )
@@ -96,30 +101,28 @@ def _compare(args: argparse.Namespace) -> dict[str, Any]:
             loaded.remember_windows()
         return loaded
 
-    def keep(record: Mapping[str, Any]) -> None:
+    def keep(record: ParityRecord) -> None:
         if args.output is not None:
-            replace_file(args.output, json_text(record))
+            replace_file(args.output, json_text(record.to_dict()))
 
     if args.resume and args.output is None:
         raise OptionError("expected --output FILE beside --resume, got none: name the record")
-    earlier = report.load(args.output) if args.resume and args.output.exists() else None
-    longest_s = args.longest_s or cases.LONGEST_CLIP_S
-    clips, left_out = cases.find_clips(args.clips, args.limit, longest_s)
+    clips, left_out = cases.find_clips(
+        args.clips, args.limit, args.longest_s or cases.LONGEST_CLIP_S
+    )
     subjects = (
         cases.load_subject(name, args.model or DEFAULT_MODEL, args.cache_dir, progress)
         for name in args.checkpoints
     )
-    return run.run(
+    plan = run.Plan(
         subjects,
         clips,
-        load,
         left_out=left_out,
-        only=args.option_sets,
-        earlier=earlier,
+        option_sets=args.option_sets,
+        earlier=ParityRecord.load(args.output) if args.resume and args.output.exists() else None,
         minutes=args.minutes,
-        keep=keep,
-        progress=progress,
     )
+    return run.run(plan, load, keep=keep, progress=progress)
 
 
 def _positive(text: str) -> float:

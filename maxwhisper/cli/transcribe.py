@@ -1,7 +1,7 @@
-"""`transcribe`: recordings to text on standard output, and to files where formats are asked for.
+"""`transcribe`: recordings to text on standard output, and to files if an output format is given.
 
-In: parsed arguments and the answer stream. Out: an exit code. A recording that fails, whatever the
-reason, is reported and does not stop the others; an engine that cannot be loaded does.
+In: parsed arguments and the answer stream. Out: an exit code. A recording that fails is reported
+and does not stop the others. An engine that cannot be loaded stops the command.
 """
 
 import argparse
@@ -12,31 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from maxwhisper.audio.waveform import Waveform
 from maxwhisper.cli.commands import load_engine
 from maxwhisper.cli.flags import line_options_from, options_from, vad_from
-from maxwhisper.cli.output import json_text, progress, report, write_file
-from maxwhisper.engine import Engine, Waveform
+from maxwhisper.cli.output import json_text, progress, report, warn, write_file
+from maxwhisper.engine import Engine
 from maxwhisper.errors import AudioError, MaxWhisperError, OptionError
-from maxwhisper.options import TranscribeOptions
+from maxwhisper.options import PAUSES, LineOptions, TranscribeOptions, VadOptions
 from maxwhisper.paths import make_folder
+from maxwhisper.text.writers import ALL, clock_time, extension, render
 from maxwhisper.transcript import Segment, Transcript
-from maxwhisper.vad import PAUSES, VadOptions
-from maxwhisper.writers import ALL, LineOptions, clock_time, extension, render
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files written for each recording: none where no format was asked for."""
+    """The files to write for each recording: one per format."""
 
     formats: tuple[str, ...]
     folder: Path
     lines: LineOptions
 
     def path(self, recording: str, output_format: str) -> Path:
+        """The file of one recording in one format."""
         return self.folder / f"{Path(recording).stem}.{extension(output_format)}"
 
     def require_distinct(self, recordings: Sequence[str]) -> None:
-        """Raise `OptionError` where two recordings would be written to the same file."""
+        """Raise `OptionError` if two recordings would be written to the same file."""
         for output_format in self.formats:
             paths = Counter(self.path(recording, output_format) for recording in recordings)
             path, count = paths.most_common(1)[0]
@@ -44,6 +45,7 @@ class Outputs:
                 raise OptionError(f"{count} recordings would be written to {path}: rename one")
 
     def write(self, recording: str, transcript: Transcript, options: TranscribeOptions) -> None:
+        """Write the files of a recording; raises `OutputError`."""
         for output_format in self.formats:
             path = self.path(recording, output_format)
             write_file(path, render(transcript, output_format, options, self.lines))
@@ -51,8 +53,8 @@ class Outputs:
 
 
 def transcribe(args: argparse.Namespace, out: TextIO) -> int:
-    """Transcribe every file in turn; 1 if any of them failed."""
-    from maxwhisper.audio import decode
+    """Transcribe the files one after the other. Returns 1 if any of them failed."""
+    from maxwhisper.audio.load import read
 
     options = options_from(args)
     outputs = _outputs(args, options)
@@ -64,7 +66,10 @@ def transcribe(args: argparse.Namespace, out: TextIO) -> int:
         for recording in args.files:
             document: dict[str, Any] = {} if is_one else {"file": recording}
             try:
-                waveform = decode(recording)
+                waveform, warning = read(recording)
+                if warning:
+                    warn(warning, about=None if is_one else recording)
+                    document["warning"] = warning
                 engine = engine or load_engine(args, args.engine)
                 if not is_one and not args.json:
                     print(f"{recording}:", file=out, flush=True)
@@ -75,18 +80,18 @@ def transcribe(args: argparse.Namespace, out: TextIO) -> int:
                 outputs.write(recording, transcript, options)
             except MaxWhisperError as error:
                 if engine is None and not isinstance(error, AudioError):
-                    raise  # it cannot be loaded: nothing can be transcribed
+                    raise  # the engine cannot be loaded
                 report(error, about=None if is_one else recording)
                 document["error"] = str(error)
             documents.append(document)
-    finally:  # what is done is answered, whatever ends it early
+    finally:  # after an interrupt too, print the transcripts that are done
         if args.json:
             _answer(documents, is_one, out)
     return 1 if any("error" in document for document in documents) else 0
 
 
 def _answer(documents: Sequence[dict[str, Any]], is_one: bool, out: TextIO) -> None:
-    """The one transcript, or an entry for each recording; nothing where there is nothing to say."""
+    """Print the only transcript, or an entry for each recording; nothing if there is none."""
     if not is_one and documents:
         out.write(json_text({"transcripts": documents}))
     elif is_one and documents and "text" in documents[0]:
@@ -94,22 +99,25 @@ def _answer(documents: Sequence[dict[str, Any]], is_one: bool, out: TextIO) -> N
 
 
 def _outputs(args: argparse.Namespace, options: TranscribeOptions) -> Outputs:
-    """Both flags have openai-whisper's defaults as soon as one of them is given."""
+    """The output files. If one of the two flags is given, the other has openai-whisper's default.
+
+    Raises `OptionError`, and `OutputError` if the folder cannot be made.
+    """
     wants_files = args.output_format is not None or args.output_dir is not None
     chosen = args.output_format or "all"
     formats = (ALL if chosen == "all" else (chosen,)) if wants_files else ()
     lines = line_options_from(args).validate(formats, options)
     outputs = Outputs(formats, args.output_dir or Path(), lines)
     outputs.require_distinct(args.files)
-    if formats:  # what cannot be written is known before anything is transcribed
+    if formats:  # fail before anything is transcribed
         make_folder(outputs.folder)
     return outputs
 
 
 def mode_of(args: argparse.Namespace) -> dict[str, Any]:
-    """How `Engine.transcribe` is to read, beyond the options; empty where nothing is asked for. An
-    engine that cannot says so itself."""
-    in_batches = args.batch_size is not None  # where speech is looked for unasked
+    """The arguments `batch_size` and `vad` of `Engine.transcribe`, if given. An engine without them
+    raises `OptionError`."""
+    in_batches = args.batch_size is not None  # speech detection is on by default there
     vad = vad_from(args, args.vad or in_batches, PAUSES if in_batches else VadOptions())
     mode: dict[str, Any] = {"batch_size": args.batch_size} if in_batches else {}
     return mode | ({"vad": vad} if vad else {})
@@ -122,7 +130,7 @@ def _transcribe(
     mode: dict[str, Any],
     out: TextIO | None,
 ) -> Transcript:
-    """Segments are printed to `out`, where there is one, as they are found."""
+    """Transcribe one recording, and print each segment to `out` (if not None) when it is final."""
 
     def show(segment: Segment) -> None:
         times = f"{clock_time(segment.start)} → {clock_time(segment.end)}"

@@ -1,1 +1,1 @@
-"""From logits to text, in numpy; MAX is not imported here."""
+"""From logits to tokens and text, in numpy. Does not import MAX."""

@@ -1,9 +1,9 @@
-"""Which words are said when: cross-attention scores of a decoded text, aligned with the audio.
+"""When each word is rows: align the cross-attention scores of a decoded text with the audio.
 
-In: raw scores and logits of one uncached decoder pass over the text. Out: words with seconds from
-the start of their window and probabilities. Knows nothing of segments or recordings. Axis letters:
-B texts, N alignment heads, L tokens, S audio positions of 20 ms. Source: openai/whisper
-timing.py:19-54 (median filter), 57-107 (dynamic time warping), 163-241.
+In: raw scores and logits of one uncached decoder pass over the text. Out: words with probabilities
+and with times in seconds from the start of their window. Knows nothing of segments or recordings.
+Axis letters: B texts, N alignment heads, L tokens, S audio positions of 20 ms. Source:
+openai/whisper timing.py:19-54 (median filter), 57-107 (dynamic time warping), 163-241.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.special import softmax
 
-from maxwhisper.checkpoint.schema import Heads
 from maxwhisper.decoding.protocols import Float32, Int64, Network
-from maxwhisper.dims import FRAMES_PER_SECOND, INPUT_STRIDE
 from maxwhisper.errors import OptionError
-from maxwhisper.tokenizer import Tokenizer
+from maxwhisper.network.dims import FRAMES_PER_SECOND, INPUT_STRIDE
+from maxwhisper.text.tokenizer import Tokenizer
 
 POSITIONS_PER_SECOND = FRAMES_PER_SECOND // INPUT_STRIDE  # 50 audio positions
 MEDIAN_WIDTH = 7  # audio positions: 0.14 s
@@ -26,7 +26,7 @@ _DIAGONAL, _UP, _LEFT = 0, 1, 2
 
 @dataclass
 class WordTiming:
-    """A word of a window. Times are seconds from the window's start, in steps of 0.02 s."""
+    """A word in a window. Times are seconds from the window's start, in steps of 0.02 s."""
 
     word: str
     tokens: list[int]
@@ -41,32 +41,31 @@ def align_words(
     tokenizer: Tokenizer,
     texts: Sequence[Sequence[int]],
     n_frames: Sequence[int],
-    heads: Heads,
 ) -> list[list[WordTiming]]:
-    """Words of B encoded windows, given the text tokens of each and its length in mel frames.
+    """Words of B encoded windows, given the text tokens and the length in mel frames of each.
 
-    One decoder pass over all texts that have words, the shorter ones filled up with end of text.
+    Runs the decoder once over all texts that have tokens; end of text fills up the shorter ones.
     Raises `OptionError` for a text that does not fit the decoder's context.
     """
-    spoken = [row for row, text in enumerate(texts) if text]
+    rows = [row for row, text in enumerate(texts) if text]
     words: list[list[WordTiming]] = [[] for _ in texts]
-    if not spoken:
+    if not rows:
         return words
-    if len(spoken) < len(texts):
-        encoded = network.select(encoded, spoken)
-    n_text = max(len(texts[row]) for row in spoken)
+    if len(rows) < len(texts):
+        encoded = network.select(encoded, rows)
+    n_text = max(len(texts[row]) for row in rows)
     first = len(tokenizer.sot_sequence)  # position of no_timestamps, which predicts the first word
-    tokens = np.full((len(spoken), first + n_text + 2), tokenizer.eot, np.int64)
+    tokens = np.full((len(rows), first + n_text + 2), tokenizer.eot, np.int64)
     tokens[:, : first + 1] = tokenizer.sot_sequence_including_notimestamps
-    for line, row in zip(tokens, spoken, strict=True):
+    for line, row in zip(tokens, rows, strict=True):
         line[first + 1 : first + 1 + len(texts[row])] = texts[row]
     if tokens.shape[1] > network.dims.n_text_ctx:
         raise OptionError(
-            f"word_timestamps can align {network.dims.n_text_ctx - first - 2} text tokens a window "
-            f"at most, got {n_text}: lower sample_len"
+            f"word_timestamps can align at most {network.dims.n_text_ctx - first - 2} text tokens "
+            f"per window, got {n_text}: lower sample_len"
         )
-    logits, scores = network.align(encoded, tokens, range(first, first + n_text), heads)
-    for i, row in enumerate(spoken):
+    logits, scores = network.align(encoded, tokens, range(first, first + n_text))
+    for i, row in enumerate(rows):
         text = texts[row]
         costs = alignment_costs(scores[i, :, : first + len(text) + 2], n_frames[row])[first:-1]
         probabilities = token_probabilities(logits[i], text, tokenizer.eot)
@@ -77,7 +76,7 @@ def align_words(
 def _words(
     tokenizer: Tokenizer, text: Sequence[int], times: list[float], probabilities: Float32
 ) -> list[WordTiming]:
-    """Words of the tokens; a word ends where the next one begins."""
+    """Group tokens into words. A word ends where the next one begins."""
     words, groups = tokenizer.split_to_word_tokens([*text, tokenizer.eot])
     timings: list[WordTiming] = []
     start = 0
@@ -92,25 +91,23 @@ def _words(
 def token_probabilities(logits: Float32, text: Sequence[int], eot: int) -> Float32:
     """Logits (R, V), row i before token i of the text -> the probability of every token, (n,).
 
-    Among text tokens alone: end of text and the specials after it do not count.
+    The softmax covers text tokens only: not end of text, nor the special tokens after it.
     """
-    rows = logits[: len(text), :eot]
-    powers = np.exp(rows - rows.max(axis=1, keepdims=True))
-    return powers[np.arange(len(text)), list(text)] / powers.sum(axis=1)
+    probabilities: Float32 = softmax(logits[: len(text), :eot], axis=1)
+    return probabilities[np.arange(len(text)), list(text)]
 
 
 def alignment_costs(scores: Float32, n_frames: int) -> Float32:
-    """Raw scores (N, L, S) -> cost (L, n_frames // 2) of hearing token l at position s.
+    """Raw scores (N, L, S) -> cost (L, n_frames // 2) of placing token l at position s.
 
-    Positions past the end of the recording are cut off before the softmax. Each position's weights
-    are normalised over the tokens, smoothed in time, averaged over the heads.
+    Positions past the end of the recording are cut off before the softmax. The weights of each
+    position are normalised over the tokens, smoothed in time and averaged over the heads.
     """
     scores = scores[:, :, : n_frames // INPUT_STRIDE]
     if scores.shape[2] == 0:
         return scores[0]
-    powers = np.exp(scores - scores.max(axis=2, keepdims=True))
-    weights = powers / powers.sum(axis=2, keepdims=True)
-    with np.errstate(invalid="ignore"):  # a position with one weight for all tokens becomes NaN
+    weights: Float32 = softmax(scores, axis=2)
+    with np.errstate(invalid="ignore"):  # a position with equal weights for all tokens becomes NaN
         weights = weights - weights.mean(axis=1, keepdims=True)
         weights /= np.sqrt(np.square(weights).mean(axis=1, keepdims=True))
     return -median_filter(weights, MEDIAN_WIDTH).mean(axis=0)
@@ -119,13 +116,13 @@ def alignment_costs(scores: Float32, n_frames: int) -> Float32:
 def median_filter(x: Float32, width: int) -> Float32:
     """Running median of odd `width` along the last axis, mirrored at both ends.
 
-    An axis too short to be mirrored (width // 2 or less) is left as it is.
+    Returns `x` itself if the axis is too short to be mirrored (width // 2 or less).
     """
     pad = width // 2
     if x.shape[-1] <= pad:
         return x
     padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(pad, pad)], mode="reflect")
-    # Sorting puts NaN last, as in the reference; np.median would spread it.
+    # Sorting puts NaN last, as in the reference. np.median would return NaN.
     return np.sort(sliding_window_view(padded, width, axis=-1), axis=-1)[..., pad]
 
 
@@ -137,16 +134,17 @@ def token_times(costs: Float32) -> list[float]:
 
 
 def warp(costs: Float32) -> tuple[Int64, Int64]:
-    """Dynamic time warping: the cheapest monotonic path through (L, S), as token and position
-    indices of its cells.
+    """Dynamic time warping: token and position indices of the cells on the cheapest monotonic path
+    through (L, S).
 
-    Cells of one anti-diagonal depend on the two before it alone, so each is computed at once. Ties
-    are the reference's: diagonal or up only if cheaper than both others, left otherwise.
+    The cells of an anti-diagonal depend only on the two anti-diagonals before it, so they are
+    computed together. Ties are broken as in the reference: diagonal or up only if cheaper than both
+    others, left otherwise.
     """
     n_rows, n_columns = costs.shape
     moves = np.zeros((n_rows + n_columns + 1, n_rows + 1), np.int8)  # [i + j, i]
-    # Sums in float64, as numba makes the reference's (timing.py:85): float32 rounds the sums of
-    # hundreds of cells so far that words move. By row; row 0 is the border.
+    # Sums are float64, as numba computes them in the reference (timing.py:85): in float32 the
+    # rounding of hundreds of added cells moves words. Indexed by row; row 0 is the border.
     before_last = np.full(n_rows + 1, np.inf)
     before_last[0] = 0.0
     last = np.full(n_rows + 1, np.inf)
@@ -169,7 +167,7 @@ def warp(costs: Float32) -> tuple[Int64, Int64]:
 
 
 def _trace_back(moves: np.ndarray[Any, np.dtype[np.int8]], i: int, j: int) -> tuple[Int64, Int64]:
-    """Follow moves[i + j, i] from the last cell to the first; on a border, along it."""
+    """Follow moves[i + j, i] from the last cell to the first; on a border, follow the border."""
     path: list[tuple[int, int]] = []
     while i > 0 or j > 0:
         path.append((i - 1, j - 1))

@@ -1,6 +1,6 @@
-"""Which language is spoken: one decoder step on start-of-transcript, for one window or several.
+"""Language detection: one decoder step after start-of-transcript, on one window or several.
 
-Source: openai/whisper decoding.py:19-77; the vote of several windows is faster-whisper's
+Source: openai/whisper decoding.py:19-77; the vote over several windows follows faster-whisper
 (transcribe.py:1817-1839).
 """
 
@@ -9,24 +9,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from maxwhisper.decoding.protocols import LogMelFrames, Network
-from maxwhisper.dims import N_FRAMES, Dims
 from maxwhisper.errors import OptionError
-from maxwhisper.tokenizer import Tokenizer
+from maxwhisper.network.dims import N_FRAMES, Dims
+from maxwhisper.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class SpokenLanguage:
-    """`code` is the likeliest; `probabilities` are those of the window that decided, none
-    where the language was given."""
+    """The detected or given language. `probabilities` are those of the deciding window by code, and
+    empty if the language was given."""
 
     code: str
     probabilities: dict[str, float]
 
     @property
     def probability(self) -> float:
-        """Of the code; 1 where it was given."""
+        """Probability of `code`; 1 if the language was given."""
         return self.probabilities.get(self.code, 1.0)
 
 
@@ -34,7 +35,7 @@ def require_languages(dims: Dims) -> None:
     """Raise `OptionError` for an English-only network, as the reference does (decoding.py:38)."""
     if not dims.is_multilingual:
         raise OptionError(
-            "this model is English-only: it cannot detect languages; use a model without `.en`"
+            "this model is English-only and cannot detect languages: use a model without `.en`"
         )
 
 
@@ -42,14 +43,13 @@ def detect_language(network: Network, encoded: Any, tokenizer: Tokenizer) -> Spo
     """The likeliest language of one encoded window, with the probability of every code in
     vocabulary order.
 
-    Softmax over language tokens only. Raises `OptionError` for an English-only network.
+    The softmax covers language tokens only. Raises `OptionError` for an English-only network.
     """
     require_languages(network.dims)
     sot = np.array([[tokenizer.sot]], np.int64)
     logits = network.decoder(encoded).prefill(sot, [0])[0, 0]
     scores = logits[list(tokenizer.all_language_tokens)].astype(np.float64)
-    powers = np.exp(scores - scores.max())
-    shares = (powers / powers.sum()).tolist()
+    shares = softmax(scores).tolist()
     probabilities = dict(zip(tokenizer.all_language_codes, shares, strict=True))
     return SpokenLanguage(max(probabilities, key=probabilities.__getitem__), probabilities)
 
@@ -61,10 +61,10 @@ def vote(
     n_windows: int = 1,
     threshold: float | None = None,
 ) -> SpokenLanguage:
-    """The language of a recording whose log-mel (T, M) ends in 30 s of silence.
+    """The language of a recording whose log-mel (T, M) ends with 30 s of silence.
 
-    Looks at up to `n_windows` windows of 30 s from the start. The first that is surer than
-    `threshold` decides; without one, most windows do, and of equals the surer.
+    Looks at up to `n_windows` windows of 30 s from the start. The first window with a probability
+    above `threshold` decides; otherwise the majority does, and the higher probability on a tie.
     """
     content_frames = max(1, len(mel) - N_FRAMES)
     found: list[SpokenLanguage] = []

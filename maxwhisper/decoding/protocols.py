@@ -1,4 +1,4 @@
-"""What decoding needs from a network, and nothing more. Never imports max."""
+"""What decoding needs from a network, and nothing more. Never imports MAX."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from maxwhisper.checkpoint.schema import Heads
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
 class LogMelFrames(Protocol):
-    """The log-mel of one recording, an array or computed as it is sliced."""
+    """The log-mel of one recording: an array, or an object that computes the frames of a slice."""
 
     def __len__(self) -> int: ...
 
@@ -32,18 +32,18 @@ class Decoder(Protocol):
         ...
 
     def step(self, tokens: Int64) -> Float32:
-        """Append one token a row, (B,); return the logits (B, V) that follow."""
+        """Append one token per row, (B,); return the logits (B, V) that follow."""
         ...
 
     def select(self, rows: Sequence[int]) -> None:
-        """Go on with these rows: row r was rows[r]. Rows may repeat, change places, be left out."""
+        """Keep these rows in this order: row r was rows[r]. A row may repeat or be left out."""
         ...
 
 
 @dataclass(frozen=True)
 class GreedyRules:
-    """The logit rules as the device follows them, from the second token of a window on.
-    `timestamp_begin` lies past the vocabulary where timestamps have no rules."""
+    """The logit rules that the device applies from the second token of a window on.
+    `timestamp_begin` is past the end of the vocabulary if timestamps have no rules."""
 
     forbidden: tuple[int, ...]  # never sampled
     eot: int
@@ -52,15 +52,15 @@ class GreedyRules:
 
 @runtime_checkable
 class GreedyDecoder(Protocol):
-    """A decoder that can go on by itself, without its logits ever leaving the device."""
+    """A decoder that samples greedily on its own: the logits never leave the device."""
 
     def greedy(
-        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, most: int
+        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, max_tokens: int
     ) -> tuple[Int64, Float32]:
-        """Sample the likeliest token of every row until all have ended or hold `most`.
+        """Sample the likeliest token of every row until all rows have ended or hold `max_tokens`.
 
-        `sampled` (R, n), n >= 1, of which the last column is still to be read; returns all tokens
-        (R, m), n < m <= most, and the sums of log-probabilities (R,).
+        `sampled` is (R, n), n >= 1; its last column has not been decoded yet. Returns all tokens
+        (R, m), n < m <= max_tokens, and the sums of log-probabilities (R,).
         """
         ...
 
@@ -71,8 +71,13 @@ class Network(Protocol):
     @property
     def dims(self) -> Dims: ...
 
+    @property
+    def alignment_heads(self) -> Heads:
+        """(layer, head) pairs of the decoder that align words with audio; empty if unknown."""
+        ...
+
     def log_mel(self, waveform: Float32, padding: int) -> LogMelFrames:
-        """(n,) samples, then `padding` zeros -> (T, M), floor set by the loudest frame of all."""
+        """(n,) samples, then `padding` zeros -> (T, M). The loudest frame of all sets the floor."""
         ...
 
     def encode(self, mel: Float32) -> Any:
@@ -80,16 +85,17 @@ class Network(Protocol):
         ...
 
     def decoder(self, encoded: Any) -> Decoder:
-        """A decoder for `encoded`. The network owns one cache: a new decoder ends the last one."""
+        """A decoder for `encoded`. The network has one cache: a new decoder ends the last one."""
         ...
 
     def select(self, encoded: Any, rows: Sequence[int]) -> Any:
         """Rows of encoded audio, in any order and any number of times."""
         ...
 
-    def align(
-        self, encoded: Any, tokens: Int64, rows: Sequence[int], heads: Heads
-    ) -> tuple[Float32, Float32]:
-        """One pass over whole texts, tokens (B, L): logits (B, R, V) at positions `rows`, and the
-        cross-attention scores (B, N, L, S), before softmax, of the (layer, head) pairs `heads`."""
+    def align(self, encoded: Any, tokens: Int64, rows: Sequence[int]) -> tuple[Float32, Float32]:
+        """Decode whole texts, tokens (B, L), in one pass.
+
+        Returns the logits (B, R, V) at positions `rows`, and the cross-attention scores
+        (B, N, L, S) of the N alignment heads, before softmax.
+        """
         ...

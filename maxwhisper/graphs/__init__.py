@@ -1,15 +1,15 @@
-"""Whisper described as MAX graphs. `whisper_module` puts all of them into one module to compile."""
+"""Whisper as MAX graphs. `whisper_module` collects all of them in one module to compile."""
 
 from max.dtype import DType
 from max.graph import DeviceRef, Module
 
-from maxwhisper.dims import Dims
 from maxwhisper.graphs.decoder import PREFILL, STEP, prefill_graph, step_graph
 from maxwhisper.graphs.encoder import CROSS_KV, ENCODER, cross_kv_graph, encoder_graph
 from maxwhisper.graphs.greedy import GREEDY_STEP, greedy_step_graph
 from maxwhisper.graphs.layers import KERNELS
 from maxwhisper.graphs.mel import LOG_MEL, NORMALIZE, log_mel_graph, normalize_graph
 from maxwhisper.graphs.rows import GATHER_ROWS, gather_rows_graph
+from maxwhisper.network.dims import Dims
 
 __all__ = [
     "CROSS_KV",
@@ -31,9 +31,9 @@ GRAPH_NAMES = (LOG_MEL, NORMALIZE, ENCODER, CROSS_KV, PREFILL, STEP, GREEDY_STEP
 def whisper_module(
     dims: Dims, dtype: DType, device: DeviceRef, matrices: DType = DType.float32
 ) -> Module:
-    """All graphs of one network in one module: they share kernels and compile cheaper together.
+    """Build all graphs of a network in one module: they share kernels and compile faster together.
 
-    `matrices` is the type in which the decoder's matrices lie on a CPU.
+    `matrices` is the type of the decoder's matrices on a CPU.
     """
     module = Module()
     log_mel_graph(module, device)

@@ -1,11 +1,12 @@
 """The text decoder over a static key-value cache: prefill of many tokens, and the one-token step.
 
 Source: openai/whisper model.py:208-249 (TextDecoder). The reference grows its cache by
-concatenation; here it is a buffer of `n_text_ctx` slots a layer, written in place. Slots not yet
-written are masked. `greedy` builds its own step from the same parts.
+concatenation; here each layer has a buffer of `n_text_ctx` slots, written in place. Slots that are
+not written yet are masked. `greedy` builds its own step from the same parts.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from max.dtype import DType
 from max.graph import (
@@ -20,28 +21,44 @@ from max.graph import (
     ops,
 )
 
-from maxwhisper.dims import Dims
 from maxwhisper.graphs.layers import (
     KERNELS,
     Scope,
     decode_attention,
-    few_rows,
     merge_heads,
+    skinny_matmul,
     split_heads,
 )
+from maxwhisper.network.dims import Dims
 
 PREFILL = "decoder_prefill"
 STEP = "decoder_step"
 
-# Puts new keys or values (B, H, L, D) into a cache and returns all of it, (B, H, n_text_ctx, D).
+# Stores new keys or values (B, H, L, D) in a cache and returns the cache (B, H, n_text_ctx, D).
 Append = Callable[[BufferValue, TensorValue], TensorValue]
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What the decoder blocks attend to."""
+
+    mask: TensorValue  # (L, n_text_ctx) float32, added to the self-attention scores
+    append: Append
+    keys_values: Sequence[Value]  # as `keys_values_types`
+
+    def of_layer(self, layer: int) -> tuple[TensorValue, TensorValue, BufferValue, BufferValue]:
+        """Cross key and value, cache of keys and of values."""
+        n_layer = len(self.keys_values) // 4
+        cross = self.keys_values[2 * layer : 2 * layer + 2]
+        cache = self.keys_values[2 * (n_layer + layer) : 2 * (n_layer + layer) + 2]
+        return cross[0].tensor, cross[1].tensor, cache[0].buffer, cache[1].buffer
 
 
 def prefill_graph(
     module: Module, dims: Dims, dtype: DType, device: DeviceRef, matrices: DType
 ) -> None:
-    """tokens (B, L) at positions offset..offset+L-1 -> logits (B, R, V) at the R rows asked for,
-    then each layer's cross-attention queries (B, H, L, D), from which word times are made.
+    """tokens (B, L) at positions offset..offset+L-1 -> logits (B, R, V) at the R requested rows,
+    then each layer's cross-attention queries (B, H, L, D), which word times are computed from.
 
     Inputs: tokens int64; offset (1,) int64 on the CPU; mask (L, n_text_ctx) float32; then
     `keys_values_types`; then rows (R,) int64.
@@ -81,7 +98,7 @@ def _input_types(
 
 def keys_values_types(dims: Dims, dtype: DType, device: DeviceRef) -> list[TensorType | BufferType]:
     """Per layer the cross key and value (B, H, S, D), then per layer the cache buffers, key and
-    value (B, H, n_text_ctx, D), which are written in place."""
+    value (B, H, n_text_ctx, D), written in place."""
     heads, width = dims.n_text_head, dims.text_head_width
     cross = TensorType(dtype, ("batch", heads, dims.n_audio_ctx, width), device)
     cache = BufferType(dtype, ("batch", heads, dims.n_text_ctx, width), device)
@@ -91,17 +108,18 @@ def keys_values_types(dims: Dims, dtype: DType, device: DeviceRef) -> list[Tenso
 def _decode(
     scope: Scope, dims: Dims, inputs: Sequence[Value]
 ) -> tuple[TensorValue, list[TensorValue]]:
-    """Tokens at an offset that the host knows: -> (B, L, C), and the cross-attention queries."""
+    """Tokens at an offset that the host knows -> (B, L, C) and the cross-attention queries."""
     tokens, offset, mask = (value.tensor for value in inputs[:3])
     n_tokens = tokens.shape[1]
     end = offset[0] + ops.shape_to_tensor(tokens.shape)[1].cast(DType.int64)
     slots = (slice(offset[0], end), n_tokens)
     positions = positional_embedding(scope, dims)[slots, :]
-    return blocks(scope, dims, tokens, positions, mask, append_at(slots), inputs[3:])
+    attended = Attended(mask, append_at(slots), inputs[3:])
+    return blocks(scope, dims, tokens, positions, attended)
 
 
 def append_at(slots: tuple[slice, object]) -> Append:
-    """Appends at slots that the host knows, in place: what is new is all that moves."""
+    """Append in place at slots that the host knows: only the new values are copied."""
 
     def append(buffer: BufferValue, new: TensorValue) -> TensorValue:
         everything = slice(None)
@@ -116,51 +134,41 @@ def blocks(
     dims: Dims,
     tokens: TensorValue,
     positions: TensorValue,
-    mask: TensorValue,
-    append: Append,
-    keys_values: Sequence[Value],
+    attended: Attended,
 ) -> tuple[TensorValue, list[TensorValue]]:
     """Embedding, all blocks and the final norm: tokens (B, L) with their positional embeddings
-    (L, C) -> (B, L, C), and every layer's cross-attention queries (B, H, L, D)."""
-    n_layer = dims.n_text_layer
-    cross = [value.tensor for value in keys_values[: 2 * n_layer]]
-    cache = [value.buffer for value in keys_values[2 * n_layer :]]
+    (L, C) -> (B, L, C), and each layer's cross-attention queries (B, H, L, D)."""
     x = ops.gather(_token_embedding(scope, dims), tokens, axis=0).cast(scope.dtype) + positions
     queries = []
-    for layer in range(n_layer):
-        of_layer = (*cross[2 * layer : 2 * layer + 2], *cache[2 * layer : 2 * layer + 2])
-        x, q = _block(scope, x, f"decoder.blocks.{layer}", dims, mask, append, of_layer)
+    for layer in range(dims.n_text_layer):
+        x, q = _block(scope, x, dims, layer, attended)
         queries.append(q)
     return scope.layer_norm(x, "decoder.ln", dims.n_text_state), queries
 
 
 def _block(
-    scope: Scope,
-    x: TensorValue,
-    name: str,
-    dims: Dims,
-    mask: TensorValue,
-    append: Append,
-    keys_values: tuple[TensorValue, TensorValue, BufferValue, BufferValue],
+    scope: Scope, x: TensorValue, dims: Dims, layer: int, attended: Attended
 ) -> tuple[TensorValue, TensorValue]:
-    """Pre-norm causal self-attention over the cache, cross-attention, then the MLP: -> (B, L, C),
-    and the cross-attention's queries (B, H, L, D)."""
-    n_state, n_head = dims.n_text_state, dims.n_text_head
-    cross_k, cross_v, cache_k, cache_v = keys_values
+    """Pre-norm causal self-attention over the cache, cross-attention, then the MLP -> (B, L, C)
+    and the queries of the cross-attention (B, H, L, D)."""
+    name, n_state, n_head = f"decoder.blocks.{layer}", dims.n_text_state, dims.n_text_head
+    cross_k, cross_v, cache_k, cache_v = attended.of_layer(layer)
 
     h = scope.layer_norm(x, f"{name}.attn_ln", n_state)
-    qkv = scope.linear_of_few(h, f"{name}.attn.qkv", n_state, 3 * n_state)
+    qkv = scope.skinny_linear(h, f"{name}.attn.qkv", n_state, 3 * n_state)
     q, k, v = (split_heads(part, n_head) for part in ops.chunk(qkv, 3, axis=2))
-    h = merge_heads(decode_attention(q, append(cache_k, k), append(cache_v, v), mask))
-    x = x + scope.linear_of_few(h, f"{name}.attn.out", n_state, n_state)
+    h = merge_heads(
+        decode_attention(q, attended.append(cache_k, k), attended.append(cache_v, v), attended.mask)
+    )
+    x = x + scope.skinny_linear(h, f"{name}.attn.out", n_state, n_state)
 
     h = scope.layer_norm(x, f"{name}.cross_attn_ln", n_state)
-    q = split_heads(scope.linear_of_few(h, f"{name}.cross_attn.query", n_state, n_state), n_head)
+    q = split_heads(scope.skinny_linear(h, f"{name}.cross_attn.query", n_state, n_state), n_head)
     h = merge_heads(decode_attention(q, cross_k, cross_v))
-    x = x + scope.linear_of_few(h, f"{name}.cross_attn.out", n_state, n_state)
+    x = x + scope.skinny_linear(h, f"{name}.cross_attn.out", n_state, n_state)
 
     h = scope.layer_norm(x, f"{name}.mlp_ln", n_state)
-    return x + scope.mlp(h, f"{name}.mlp", n_state, few=True), q
+    return x + scope.mlp(h, f"{name}.mlp", n_state, skinny=True), q
 
 
 def positional_embedding(scope: Scope, dims: Dims) -> TensorValue:
@@ -176,10 +184,10 @@ def _token_embedding(scope: Scope, dims: Dims) -> TensorValue:
 def logits(scope: Scope, x: TensorValue, dims: Dims) -> TensorValue:
     """(B, R, C) -> (B, R, V): the output projection is the token embedding (model.py:246).
 
-    On a GPU written as embedding @ x^T, which needs no second, transposed copy of the embedding.
+    On a GPU it is computed as embedding @ x^T, which needs no transposed copy of the embedding.
     """
     if scope.device.is_cpu():
-        return few_rows(x, _token_embedding(scope, dims))
+        return skinny_matmul(x, _token_embedding(scope, dims))
     batch, rows, n_state = x.shape
     columns = ops.transpose(x.reshape((-1, n_state)), 0, 1)
     rows_last = ops.transpose(_token_embedding(scope, dims) @ columns, 0, 1)

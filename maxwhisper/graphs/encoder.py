@@ -7,8 +7,8 @@ once).
 from max.dtype import DType
 from max.graph import DeviceRef, Graph, Module, TensorType, TensorValue, ops
 
-from maxwhisper.dims import Dims
 from maxwhisper.graphs.layers import KERNELS, Scope, self_attention, split_heads
+from maxwhisper.network.dims import Dims
 
 ENCODER = "encoder"
 CROSS_KV = "cross_kv"
@@ -32,8 +32,8 @@ def encoder_graph(module: Module, dims: Dims, dtype: DType, device: DeviceRef) -
 
 
 def _windows(x: TensorValue, stride: int) -> TensorValue:
-    """(B, T, C) -> (B, T / stride, 3 C): what a kernel-3, padding-1 convolution sees at each
-    output.
+    """(B, T, C) -> (B, T / stride, 3 C): the input of a kernel-3, padding-1 convolution at each
+    output position.
 
     A convolution is then one matrix product, which MAX runs faster than its conv1d on both devices.
     """

@@ -1,8 +1,8 @@
-"""The greedy step: one token of every row is read, passed through the decoder and the logit rules,
-chosen and written down, all of it on the device.
+"""The greedy step: read the last token of each row, run the decoder and the logit rules, choose the
+next token and store it, all on the device.
 
-Nothing comes back to the host, which looks at what was written every few steps. The rules are those
-of `decoding.rules` that need no more than the last tokens; numpy's stay the twin, and the tests
+Nothing returns to the host, which reads the stored tokens every few steps. The rules are those of
+`decoding.rules` that depend only on the last tokens. The numpy rules are the slow twin, and tests
 compare the two.
 """
 
@@ -18,9 +18,9 @@ from max.graph import (
     ops,
 )
 
-from maxwhisper.dims import Dims
 from maxwhisper.graphs.decoder import (
     Append,
+    Attended,
     append_at,
     blocks,
     keys_values_types,
@@ -28,6 +28,7 @@ from maxwhisper.graphs.decoder import (
     positional_embedding,
 )
 from maxwhisper.graphs.layers import KERNELS, MASKED, Scope
+from maxwhisper.network.dims import Dims
 
 GREEDY_STEP = "greedy_step"
 
@@ -35,14 +36,19 @@ GREEDY_STEP = "greedy_step"
 def greedy_step_graph(
     module: Module, dims: Dims, dtype: DType, device: DeviceRef, matrices: DType
 ) -> None:
-    """Reads the last token of every row, at `position`, and writes the next one. No outputs.
+    """Read the last token of each row, at `position`, and store the next one. No outputs.
 
-    Inputs, all but the rules changed in place: position (1,) int64, a host value on a CPU and
-    counted up here on a GPU, where a captured step gets no arguments; written (B, n_text_ctx)
-    int64, whose column p is the token chosen at position p; last (B, 3) int64, the last token, the
-    one before it and the last timestamp; sum_logprobs (B, 1) float32; then the rules: forbidden
-    (V,) float32, 0 or -inf; bounds (2,) int64, end of text and the first timestamp, which lies past
-    the vocabulary where timestamps have no rules. Then `keys_values_types`.
+    Inputs; all but the rules are changed in place:
+
+    * position (1,) int64: a host value on a CPU; on a GPU the step increments it, because a
+      captured step takes no arguments
+    * written (B, n_text_ctx) int64: column p holds the token chosen at position p
+    * last (B, 3) int64: the last token, the one before it and the last timestamp
+    * sum_logprobs (B, 1) float32
+    * forbidden (V,) float32: 0 or -inf
+    * bounds (2,) int64: the end-of-text token and the first timestamp, which is past the vocabulary
+      where timestamps have no rules
+    * then `keys_values_types`
     """
     n_ctx, on_host = dims.n_text_ctx, device.is_cpu()
     types: list[TensorType | BufferType] = [
@@ -61,18 +67,13 @@ def greedy_step_graph(
         last = ops.buffer_load(state.buffer)
         slots = _range(n_ctx, device)
 
-        # Made in the graph, where attention warns of it: right for one row, which is all there is.
+        # `attention` warns of a mask made in the graph; it is exact for the one query row here.
         mask = ops.where(slots <= position, _float(0, device), _float(MASKED, device))
         at = slice(position[0], position[0] + 1)
-        x, _ = blocks(
-            scope,
-            dims,
-            last[:, 0:1],
-            ops.gather(positional_embedding(scope, dims), position, axis=0),
-            mask.reshape((1, n_ctx)),
-            append_at((at, 1)) if on_host else _append_where(slots, position),
-            keys_values,
-        )
+        append = append_at((at, 1)) if on_host else _append_where(slots, position)
+        attended = Attended(mask.reshape((1, n_ctx)), append, keys_values)
+        positions = ops.gather(positional_embedding(scope, dims), position, axis=0)
+        x, _ = blocks(scope, dims, last[:, 0:1], positions, attended)
         scores = logits(scope, x, dims).reshape((last.shape[0], dims.n_vocab))
         token, logprob = choose(scores, forbidden.tensor, last, bounds.tensor)
 
@@ -90,10 +91,10 @@ def choose(
     logits: TensorValue, forbidden: TensorValue, last: TensorValue, bounds: TensorValue
 ) -> tuple[TensorValue, TensorValue]:
     """logits (B, V), forbidden (V,), last (B, 3), bounds (2,) -> the likeliest token that the
-    timestamp rules allow and its log-probability, (B, 1) each; end of text for ever, at no cost, in
-    rows that have ended.
+    timestamp rules allow and its log-probability, (B, 1) each. A row that has ended gives end of
+    text with log-probability 0.
 
-    On a CPU our own kernel, which needs no masks as wide as the vocabulary; else MAX's operations.
+    A CPU uses our own kernel, which needs no vocabulary-wide masks; a GPU uses MAX's operations.
     """
     if not logits.device.is_cpu():
         return choose_by_operations(logits + forbidden, last, bounds)
@@ -107,7 +108,7 @@ def choose(
 def choose_by_operations(
     logits: TensorValue, last: TensorValue, bounds: TensorValue
 ) -> tuple[TensorValue, TensorValue]:
-    """`choose`, of logits that are -inf where they are forbidden.
+    """`choose` for logits that already are -inf where forbidden.
 
     Source: openai/whisper decoding.py:452-505, on probabilities relative to the likeliest token.
     """
@@ -117,7 +118,7 @@ def choose_by_operations(
     ids = _range(logits.shape[1], device).reshape((1, logits.shape[1]))
     is_time = ids >= begin
     was_time, was_pair = token >= begin, before >= begin
-    closed = was_time & ~was_pair  # text was closed: another timestamp, or the end
+    closed = was_time & ~was_pair  # text was closed: a second timestamp or the end follows
     first_allowed = ops.where(closed, latest, latest + 1)
     barred = (is_time & ((was_time & was_pair) | (ids < first_allowed))) | (closed & (ids < eot))
     never = _float(float("-inf"), device)
@@ -138,8 +139,8 @@ def choose_by_operations(
 
 
 def _append_where(slots: TensorValue, position: TensorValue) -> Append:
-    """Appends at a position that only the device knows, as a captured step must: the whole cache is
-    read and written, which a GPU does in the time of a few kernels' starts."""
+    """Append at a position that only the device knows, as a captured step requires. The whole cache
+    is read and written, which on a GPU takes about as long as launching a few kernels."""
     here = (slots == position).reshape((1, 1, slots.shape[0], 1))
 
     def append(buffer: BufferValue, new: TensorValue) -> TensorValue:

@@ -1,8 +1,8 @@
-"""The few layers a Whisper is made of, as functions from graph values to graph values.
+"""The layers of Whisper, as functions from graph values to graph values.
 
-In: values inside a `max.graph.Graph` that is being built. Out: values. Weights are declared by name
-and stay outside the compiled artifact; `runtime/weights.py` lays arrays out under the same names.
-Must not know: checkpoints, devices that exist, sessions.
+Input: values inside a `max.graph.Graph` under construction. Output: values. Weights are declared by
+name and stay outside the compiled artifact; `runtime/weights.py` lays out arrays under the same
+names. This file does not know checkpoints, real devices or sessions.
 """
 
 from pathlib import Path
@@ -12,18 +12,18 @@ from max.dtype import DType
 from max.graph import DeviceRef, Graph, TensorType, TensorValue, Weight, ops
 
 LAYER_NORM_EPS = 1e-5  # torch's default, which the reference uses
-# Added to the score of a slot that may not be seen; exp() of it is exactly 0 in float32.
+# Added to the score of a masked slot; its exp() is exactly 0 in float32.
 MASKED = -1e30
 
-
-KERNELS = Path(__file__).with_name("kernels")  # ours, in Mojo, for a CPU
-KERNEL_HEAD_WIDTH = 64  # of which a head's width is a multiple: whole vectors on every CPU
+KERNELS = Path(__file__).with_name("kernels")  # our own, in Mojo, for CPUs
+KERNEL_HEAD_WIDTH = 64  # a head's width must be a multiple of it: whole vectors on every CPU
 
 
 class Scope:
     """A graph under construction together with the precision and device of its weights.
 
-    `matrices` is how the decoder's matrices lie on a CPU: float16, where that is exact, or float32.
+    `matrices` is the type of the decoder's matrices on a CPU: float16 where that is exact, else
+    float32. On a GPU they have the precision of the network.
     """
 
     def __init__(
@@ -36,23 +36,23 @@ class Scope:
         self._declared: dict[str, TensorValue] = {}  # a graph may declare a name only once
 
     def weight(self, name: str, *shape: int, dtype: DType | None = None) -> TensorValue:
-        """An external weight of this graph, filled from the registry at load."""
+        """Declare an external weight; it is filled from the registry at load."""
         if name not in self._declared:
             weight = Weight(name, dtype or self.dtype, shape, self.device)
             self._declared[name] = self.graph.add_weight(weight)
         return self._declared[name]
 
     def linear(self, x: TensorValue, name: str, n_in: int, n_out: int) -> TensorValue:
-        """(..., n_in) -> (..., n_out). Weights lie as (n_in, n_out), as the product reads them."""
+        """(..., n_in) -> (..., n_out). The weight is stored as (n_in, n_out), in reading order."""
         return x @ self.weight(f"{name}.weight", n_in, n_out) + self.weight(f"{name}.bias", n_out)
 
-    def linear_of_few(self, x: TensorValue, name: str, n_in: int, n_out: int) -> TensorValue:
-        """`linear` for the few rows of a decoder. On a CPU the weights lie as (n_out, n_in), and
-        our own kernel multiplies."""
+    def skinny_linear(self, x: TensorValue, name: str, n_in: int, n_out: int) -> TensorValue:
+        """`linear` for the few rows of a decoder. On a CPU the weight is stored as (n_out, n_in)
+        and multiplied by our own kernel."""
         if not self.device.is_cpu():
             return self.linear(x, name, n_in, n_out)
         weight = self.weight(f"{name}.weight", n_out, n_in, dtype=self.matrices)
-        return few_rows(x, weight, self.weight(f"{name}.bias", n_out))
+        return skinny_matmul(x, weight, self.weight(f"{name}.bias", n_out))
 
     def layer_norm(self, x: TensorValue, name: str, n_state: int) -> TensorValue:
         """Normalise the last axis, in float32 as the reference does (model.py:39-41)."""
@@ -61,30 +61,32 @@ class Scope:
         normed = ops.layer_norm(x.cast(DType.float32), gamma, beta, LAYER_NORM_EPS)
         return normed.cast(self.dtype)
 
-    def mlp(self, x: TensorValue, name: str, n_state: int, *, few: bool = False) -> TensorValue:
+    def mlp(self, x: TensorValue, name: str, n_state: int, *, skinny: bool = False) -> TensorValue:
         """Two linears around an exact (erf) GELU, four times wider inside."""
-        linear = self.linear_of_few if few else self.linear
+        linear = self.skinny_linear if skinny else self.linear
         hidden = ops.gelu(linear(x, f"{name}.0", n_state, 4 * n_state))
         return linear(hidden, f"{name}.2", 4 * n_state, n_state)
 
 
-def few_rows(x: TensorValue, weight: TensorValue, bias: TensorValue | None = None) -> TensorValue:
-    """x (B, L, K) float32 by weight (N, K) float16 or float32 -> (B, L, N), on a CPU."""
+def skinny_matmul(
+    x: TensorValue, weight: TensorValue, bias: TensorValue | None = None
+) -> TensorValue:
+    """x (B, L, K) float32 times weight (N, K) float16 or float32 -> (B, L, N), on a CPU."""
     batch, length, depth = x.shape
     n_out = int(weight.shape[0])
     if bias is None:
         bias = ops.constant(np.zeros(n_out, np.float32), DType.float32, x.device)
     flat = x.reshape((-1, depth))
     out_type = TensorType(DType.float32, (flat.shape[0], n_out), x.device)
-    (product,) = ops.custom("maxwhisper_few_rows", x.device, [flat, weight, bias], [out_type])
+    (product,) = ops.custom("maxwhisper_skinny_matmul", x.device, [flat, weight, bias], [out_type])
     return product.tensor.reshape((batch, length, n_out))
 
 
 def decode_attention(
     q: TensorValue, k: TensorValue, v: TensorValue, mask: TensorValue | None = None
 ) -> TensorValue:
-    """`attention` of a decoder: L is 1 in a step, and then a CPU takes our own kernel, which reads
-    keys and values once."""
+    """`attention` of a decoder. In a step L is 1, and a CPU uses our own kernel, which reads keys
+    and values once."""
     _, _, n_queries, width = q.shape
     if not (q.device.is_cpu() and n_queries == 1 and int(width) % KERNEL_HEAD_WIDTH == 0):
         return attention(q, k, v, mask)
@@ -95,9 +97,10 @@ def decode_attention(
 
 
 def self_attention(qkv: TensorValue, n_head: int) -> TensorValue:
-    """qkv (B, S, 3 C) -> (B, S, C): each of S positions attends to all, without a mask.
+    """qkv (B, S, 3 C) -> (B, S, C): each of the S positions attends to all of them, without a mask.
 
-    On a CPU our own kernel, where a head is as wide as in every Whisper; else MAX's operations.
+    A CPU uses our own kernel if the head width allows it, as in every Whisper; otherwise MAX's
+    operations.
     """
     batch, length, n_qkv = qkv.shape
     n_state = int(n_qkv) // 3
@@ -129,9 +132,9 @@ def attention(
 
     `mask` (L, S) float32 is added to the scores; it must be an *input* of the graph. MAX 26.7.0
     computes wrong numbers on a CPU when the mask is made inside the graph and L > 1 (error 1 to 2
-    on unit-normal data), and crashes the compiler for `softmax(mask + (q * s) @ k^T) @ v`. This
-    form, with the mask given from outside, is exact for every L tried; `tests/parity` holds it to
-    that.
+    on unit-normal data), and its compiler crashes on `softmax(mask + (q * s) @ k^T) @ v`. This
+    form, with the mask as an input, is exact for every L tried; `tests/evaluation/parity` checks
+    it.
     """
     scores = (q @ k.transpose(2, 3)).cast(DType.float32) * (int(q.shape[3]) ** -0.5)
     if mask is not None:

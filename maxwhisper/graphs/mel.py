@@ -1,7 +1,8 @@
-"""Log-mel spectrogram as two MAX graphs: samples to un-clamped log-mel, then the file-wide clamp.
+"""Log-mel spectrogram as two MAX graphs: samples to unclamped log-mel, then the clamp.
 
-Two graphs, because the floor depends on the loudest bin of the whole recording (openai/whisper
-audio.py:155) while long recordings are transformed block by block. Always float32.
+There are two graphs because the clamp's floor depends on the loudest bin of the whole recording
+(openai/whisper audio.py:155), while long recordings are transformed block by block. Both compute in
+float32.
 """
 
 import math
@@ -9,9 +10,9 @@ import math
 from max.dtype import DType
 from max.graph import DeviceRef, Dim, Graph, Module, TensorType, ops
 
-from maxwhisper.dims import HOP_LENGTH, N_FFT
 from maxwhisper.graphs.layers import Scope
-from maxwhisper.mel import DYNAMIC_RANGE, LOG_FLOOR, N_BINS
+from maxwhisper.network.dims import HOP_LENGTH, N_FFT
+from maxwhisper.network.mel_filters import DYNAMIC_RANGE, LOG_FLOOR, N_BINS
 
 LOG_MEL = "log_mel"
 NORMALIZE = "normalize_log_mel"
@@ -20,8 +21,9 @@ NORMALIZE = "normalize_log_mel"
 def log_mel_graph(module: Module, device: DeviceRef) -> None:
     """blocks (T + 2, 160) and filters (201, M) -> log10 mel power (T, M) and its maximum (1, 1).
 
-    `blocks` come from `mel.hop_blocks`: a frame of 400 samples is two and a half hops, so three
-    shifted views side by side are all frames, without a gather. The DFT is one matrix product.
+    `blocks` come from `audio.frames.hop_blocks`. A frame of 400 samples is two and a half hops, so
+    three shifted views side by side give all frames without a gather. The DFT is one matrix
+    product.
     """
     blocks_type = TensorType(DType.float32, ("blocks", HOP_LENGTH), device)
     filters_type = TensorType(DType.float32, (N_BINS, "mels"), device)

@@ -1,6 +1,6 @@
-"""Rows of a batch, chosen on the device: beams change places, rows leave, rows split.
+"""Select rows of a batch on the device: to reorder beams, drop finished rows or duplicate rows.
 
-In: any (B, H, L, D) buffer. Out: a new one.
+Input: any (B, H, L, D) buffer. Output: a new buffer.
 """
 
 from max.dtype import DType
@@ -12,7 +12,7 @@ GATHER_ROWS = "gather_rows"
 def gather_rows_graph(module: Module, dtype: DType, device: DeviceRef) -> None:
     """x (B, H, L, D) and rows (R,) int64 -> (R, H, L, D): row r is x's row rows[r].
 
-    Serves cross keys and values and the self-attention cache alike: every dimension is symbolic.
+    Works for cross keys and values and for the self-attention cache: all dimensions are symbolic.
     """
     x_type = TensorType(dtype, ("batch", "heads", "length", "width"), device)
     rows_type = TensorType(DType.int64, ("rows",), device)

@@ -1,1 +1,1 @@
-"""Everything that touches a device."""
+"""Device code: compile, load and run graphs."""

@@ -1,40 +1,40 @@
-"""Compiled graphs as files: what they depend on, where they lie, which of them may be trusted.
+"""Compiled graphs as files: what they depend on, where they are stored, and how they are checked.
 
-An artifact is a folder in the cache, `graphs.mef` + `manifest.json`; it is used only if its
-manifest carries the key asked for and the file's sha256. Weights are not in it. To travel, it is
-packed into one file of a twentieth of its size; the bundled checkpoint's come with the package.
+An artifact is an entry of the cache with the file `graphs.mef`; `maxwhisper/cache.py` has the rule
+by which it is used. It holds no weights. For distribution it is packed into one file of a twentieth
+of its size; the package includes those of the bundled checkpoint.
 """
 
 import hashlib
 import json
 import lzma
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from max import driver
 
-from maxwhisper.checkpoint.download import sha256_of
-from maxwhisper.dims import Dims
+from maxwhisper.cache import Entry
 from maxwhisper.errors import ArtifactError
-from maxwhisper.paths import cache_root, cannot_keep, make_folder
+from maxwhisper.network.dims import Dims
+from maxwhisper.paths import cache_root, make_folder
 from maxwhisper.runtime.device import Placement
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "demo" / "graphs"
-ARTIFACTS = "MAXWHISPER_ARTIFACTS"  # environment variable: a folder of packed ones, looked in first
+ARTIFACTS = (
+    "MAXWHISPER_ARTIFACTS"  # environment variable: a folder of packed artifacts, searched first
+)
 _GRAPH_SOURCES = Path(__file__).parent.parent / "graphs"
-MEF, MANIFEST = "graphs.mef", "manifest.json"
-_PIECE = 1 << 20  # bytes unpacked at a time
+MEF = "graphs.mef"
 
 
 @dataclass(frozen=True)
 class ArtifactKey:
-    """Everything a compiled artifact depends on."""
+    """Everything that a compiled artifact depends on."""
 
     dims: Dims
     dtype: str
@@ -54,7 +54,7 @@ class ArtifactKey:
 
 
 def artifact_sources() -> list[Path]:
-    """Folders of packed artifacts: the one that the environment names, and the package's."""
+    """Folders of packed artifacts: the one in the environment variable, then the package's."""
     own = os.environ.get(ARTIFACTS)
     return [*([Path(own).expanduser()] if own else []), SHIPPED]
 
@@ -71,90 +71,63 @@ def artifact_key(dims: Dims, placement: Placement) -> ArtifactKey:
 
 
 def graph_sources_digest() -> str:
-    """sha256 over the text of every source in `graphs/`: a changed graph is another artifact."""
+    """sha256 over every source in `graphs/`: a changed graph needs a new artifact."""
     digest = hashlib.sha256()
     for path in sorted((*_GRAPH_SOURCES.glob("*.py"), *_GRAPH_SOURCES.glob("kernels/*.mojo"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
-def artifact_folder(key: ArtifactKey, cache_dir: Path | None = None) -> Path:
-    return (cache_dir or cache_root()) / "artifacts" / key.folder_name
+def artifact(key: ArtifactKey, cache_dir: Path | None = None) -> Entry:
+    """The place of an artifact in the cache, whether it is there or not."""
+    folder = (cache_dir or cache_root()) / "artifacts" / key.folder_name
+    return Entry(folder, key.to_dict(), (MEF,), "compiled graphs")
 
 
-def sound_artifact(folder: Path, key: ArtifactKey) -> Path:
-    """Path of the .mef, or `ArtifactError` saying why there is none to trust."""
-    path, manifest_path = folder / MEF, folder / MANIFEST
-    if not manifest_path.exists() or not path.exists():
-        raise ArtifactError(f"no artifact yet for this network on {key.target} ({key.dtype})")
-    try:
-        manifest = json.loads(manifest_path.read_text())
-    except ValueError:
-        raise ArtifactError("the cached artifact's manifest is damaged") from None
-    if manifest.get("key") != key.to_dict():
-        raise ArtifactError("the cached artifact was built for something else")
-    if manifest.get("sha256") != sha256_of(path):
-        raise ArtifactError("the cached artifact is damaged: its checksum does not match")
-    return path
-
-
-def store(write: Callable[[str], object], folder: Path, key: ArtifactKey) -> None:
-    """`write` a .mef to the path it is given, then its manifest beside it: a crash in between
-    leaves nothing that is trusted. Raises `OutputError` where the disk is full."""
-    try:
-        _store(write, folder, key)
-    except OSError as error:
-        raise cannot_keep("compiled graphs", folder, error) from error
-
-
-def _store(write: Callable[[str], object], folder: Path, key: ArtifactKey) -> None:
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".mef")
-    os.close(handle)
-    try:
-        write(temporary)
-        (folder / MANIFEST).unlink(missing_ok=True)
-        os.replace(temporary, folder / MEF)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    manifest = {"key": key.to_dict(), "sha256": sha256_of(folder / MEF)}
-    scratch = folder / "manifest.json.part"
-    scratch.write_text(json.dumps(manifest, indent=1))
-    os.replace(scratch, folder / MANIFEST)
+def sound_artifact(key: ArtifactKey, cache_dir: Path | None = None) -> Path:
+    """Path of the .mef. Raises `ArtifactError` with the reason if it cannot be used."""
+    entry = artifact(key, cache_dir)
+    if problem := entry.problem():
+        raise ArtifactError(f"the cached graphs for {key.target} ({key.dtype}) {problem}")
+    return entry.folder / MEF
 
 
 def discard(dims: Dims, placement: Placement, cache_dir: Path | None = None) -> None:
-    """Forget an artifact that loaded but computed wrong numbers."""
-    folder = artifact_folder(artifact_key(dims, placement), cache_dir)
-    (folder / MANIFEST).unlink(missing_ok=True)
+    """Discard an artifact that loads but computes wrong numbers. Raises `OutputError`."""
+    artifact(artifact_key(dims, placement), cache_dir).discard()
 
 
-def pack(folder: Path, key: ArtifactKey, out: Path) -> Path:
-    """Write the artifact in `folder` to one file in `out`, under its key's name. Raises
-    `ArtifactError` if it is not sound."""
-    path = sound_artifact(folder, key)
+def pack(key: ArtifactKey, out: Path, cache_dir: Path | None = None) -> Path:
+    """Pack the artifact of `key` into one file in `out`, named after its key.
+
+    Raises `ArtifactError` if the artifact is missing or damaged.
+    """
+    path = sound_artifact(key, cache_dir)
     make_folder(out)
     packed, part = out / _packed_name(key), out / f"{_packed_name(key)}.part"
     with path.open("rb") as source, lzma.open(part, "wb") as target:
-        _copy(source, target)
+        shutil.copyfileobj(source, target)
     return part.replace(packed)
 
 
-def unpack(key: ArtifactKey, sources: Iterable[Path], cache_dir: Path | None = None) -> Path | None:
-    """Path of the artifact of `key` in the cache, where it is unpacked once, from the first folder
-    of `sources` that has it; None if none does. Raises `ArtifactError` for one that is damaged (xz
-    checks its content)."""
-    folder = artifact_folder(key, cache_dir)
+def unpack(
+    key: ArtifactKey,
+    sources: Iterable[Path],
+    cache_dir: Path | None = None,
+    wait: Callable[[], object] = lambda: None,
+) -> Path | None:
+    """Unpack the artifact of `key` into the cache, from the first folder of `sources` that has it.
+
+    Unpacks once. Returns its path in the cache, or None if no folder has it. Raises `ArtifactError`
+    for a damaged file (xz checks its content), `OutputError` if the cache cannot be written.
+    """
     for source in sources:
         packed = source / _packed_name(key)
         if packed.is_file():
-            with suppress(ArtifactError):
-                return sound_artifact(folder, key)
-            make_folder(folder)
             try:
-                store(partial(_unpack_to, packed), folder, key)
+                return artifact(key, cache_dir).ready(partial(_unpack_to, packed), wait) / MEF
             except (lzma.LZMAError, EOFError) as error:
                 raise ArtifactError(f"{packed.name} is damaged ({error})") from error
-            return folder / MEF
     return None
 
 
@@ -162,11 +135,6 @@ def _packed_name(key: ArtifactKey) -> str:
     return f"{key.folder_name}.mef.xz"
 
 
-def _unpack_to(packed: Path, path: str) -> None:
-    with lzma.open(packed, "rb") as source, Path(path).open("wb") as target:
-        _copy(source, target)
-
-
-def _copy(source: IO[bytes], target: IO[bytes]) -> None:
-    while piece := source.read(_PIECE):
-        target.write(piece)
+def _unpack_to(packed: Path, folder: Path) -> None:
+    with lzma.open(packed, "rb") as source, (folder / MEF).open("wb") as target:
+        shutil.copyfileobj(source, target)

@@ -1,33 +1,34 @@
 """Compiled graphs of a network: from the cache, from the package, or from the compiler.
 
-Owns the order in which they are looked for, and the compiler. `artifacts` knows the files.
+Owns the search order and the call of the compiler. `artifacts` handles the files.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from max import driver
 from max.dtype import DType
 from max.engine import CompiledModel, InferenceSession
 
-from maxwhisper.checkpoint.schema import Array
-from maxwhisper.dims import Dims
+from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.engine import Progress
 from maxwhisper.errors import ArtifactError, DeviceError
 from maxwhisper.graphs import GRAPH_NAMES, KERNELS, whisper_module
-from maxwhisper.paths import locked, make_folder
+from maxwhisper.network.dims import Dims
+from maxwhisper.paths import make_folder
 from maxwhisper.runtime.artifacts import (
+    MEF,
     ArtifactKey,
-    artifact_folder,
+    artifact,
     artifact_key,
     artifact_sources,
     pack,
     sound_artifact,
-    store,
     unpack,
 )
 from maxwhisper.runtime.device import CPU_CLASSES, Placement, choose, cpu_classes, gpu_placement
@@ -44,42 +45,49 @@ def load_or_compile(
     progress: Progress | None = None,
     sources: Sequence[Path] | None = None,
 ) -> CompiledModel:
-    """The compiled graphs of a network: what was compiled here, else what lies packed in `sources`
-    (if not said, `artifact_sources`) for this device or its class of processors, else what the
-    compiler makes.
+    """The compiled graphs of a network: from the cache, else packed in `sources` for this device or
+    its class of processors (default: `artifact_sources`), else compiled now.
 
-    Two processes that want the same artifact compile it once: the second waits.
+    If two processes need the same artifact, one makes it and the other waits. Nothing is written if
+    the cache is complete. Raises `OutputError` if something is missing and cannot be written.
     """
-    say = progress or _silent
-    key = artifact_key(dims, placement)
-    folder = artifact_folder(key, cache_dir)
-    make_folder(folder)
-    waiting = "waiting for another process that compiles the same graphs"
-    with locked(folder / "lock", lambda: say(waiting)):
+    say, key = progress or _silent, artifact_key(dims, placement)
+    try:
+        return session.compile(sound_artifact(key, cache_dir))
+    except ArtifactError as error:
+        why = str(error)
+    except (RuntimeError, ValueError) as error:  # MAX cannot read the file
+        why = f"the cached graphs do not load ({error})"
+    wait = partial(say, "waiting for another process that makes the same graphs")
+    folders = artifact_sources() if sources is None else sources
+    for portable in _portable(key, placement, folders):
         try:
-            return session.compile(sound_artifact(folder, key))
-        except ArtifactError as error:
-            why = str(error)
-        except (RuntimeError, ValueError) as error:  # MAX cannot read the file
-            why = f"the cached artifact does not load ({error})"
-        folders = artifact_sources() if sources is None else sources
-        for portable in _portable(key, placement, folders):
-            try:
-                if path := unpack(portable, folders, cache_dir):
-                    return session.compile(path)
-            except (ArtifactError, RuntimeError, ValueError) as error:
-                why = f"the graphs that came for {portable.target} do not load ({error})"
+            if path := unpack(portable, folders, cache_dir, wait):
+                return session.compile(path)
+        except (ArtifactError, RuntimeError, ValueError) as error:
+            why = f"the packed graphs for {portable.target} do not load ({error})"
+    entry = artifact(key, cache_dir)
+    with entry.locked(wait):
+        with suppress(ArtifactError, RuntimeError, ValueError):  # another process was faster
+            return session.compile(sound_artifact(key, cache_dir))
         say(f"compiling: {why}")
         compiled = _compile(session, dims, placement, say)
-        store(compiled.export_mef, folder, key)
+        entry.replace(partial(_export, compiled))
         return compiled
 
 
+def _export(compiled: CompiledModel, folder: Path) -> None:
+    try:
+        compiled.export_mef(str(folder / MEF))
+    except (RuntimeError, ValueError) as error:  # how MAX reports a full disk
+        raise OSError(str(error)) from error
+
+
 def is_ready(dims: Dims, placement: Placement, cache_dir: Path | None = None) -> bool:
-    """Is nothing left to compile? An artifact that lies packed is unpacked into the cache."""
+    """True if nothing has to be compiled. A packed artifact is unpacked into the cache."""
     key, folders = artifact_key(dims, placement), artifact_sources()
-    with suppress(ArtifactError):
-        return bool(sound_artifact(artifact_folder(key, cache_dir), key))
+    if artifact(key, cache_dir).problem() is None:
+        return True
     for portable in _portable(key, placement, folders):
         with suppress(ArtifactError):
             if unpack(portable, folders, cache_dir):
@@ -88,7 +96,7 @@ def is_ready(dims: Dims, placement: Placement, cache_dir: Path | None = None) ->
 
 
 def _portable(key: ArtifactKey, placement: Placement, sources: Sequence[Path]) -> list[ArtifactKey]:
-    """Keys under which `sources` may have something that runs here, the best first."""
+    """Keys of artifacts in `sources` that could run here, best first."""
     if not sources:
         return []
     classes = cpu_classes() if placement.device.is_host else []
@@ -96,26 +104,26 @@ def _portable(key: ArtifactKey, placement: Placement, sources: Sequence[Path]) -
 
 
 def precompile(
-    dims: Dims,
+    network: Checkpoint | Dims,
     *,
     device: str = "auto",
     dtype: str = "auto",
     cache_dir: Path | None = None,
     progress: Progress | None = None,
     out: Path | None = None,
-    weights: Mapping[str, Array] | None = None,
 ) -> Path:
-    """Build the artifact of `dims` for `device`; return its folder, or the packed file in `out`.
+    """Build the artifact of a network for `device`; return its folder, or the packed file in `out`.
 
-    Without `weights`, they are taken for numbers that float16 holds, as those of the official
-    models are: on a CPU the decoder's matrices then stay in it.
+    On a CPU the decoder's matrices stay float16 if that is exact. A checkpoint's weights decide
+    this; for dims alone it is assumed, because it holds for the official models.
 
-    `device` may name a GPU that is not here, as "cuda:sm_90a", or a class of processors, as
-    "cpu:x86-64-v3": MAX then compiles for that, and this process can run nothing afterwards. Raises
-    `DeviceError` for a device it cannot target, `OutputError` where `out` cannot be written.
+    `device` can name a GPU that this machine does not have, such as "cuda:sm_90a", or a class of
+    processors, such as "cpu:x86-64-v3". MAX then compiles for that target, and this process cannot
+    run anything afterwards. Raises `DeviceError` for a device it cannot target, `OutputError` if
+    `out` cannot be written.
     """
     if out is not None:
-        make_folder(out)  # what cannot be written is known before anything is compiled
+        make_folder(out)  # fails now rather than after minutes of compiling
     api, _, architecture = device.partition(":")
     if api == "cuda" and architecture:
         placement = _virtual_gpu(api, architecture, dtype)
@@ -123,14 +131,20 @@ def precompile(
         placement = _virtual_cpu(architecture, dtype)
     else:
         placement = choose(device, dtype)
-    on_host = placement.device.is_host
-    if on_host and (weights is None or fits_float16(graph_weights(dims, weights, on_host))):
+    dims = network if isinstance(network, Dims) else network.dims
+    if placement.device.is_host and _is_exact_in_float16(network):
         placement = replace(placement, matrices=DType.float16)
     session = InferenceSession(devices=[placement.device])
     load_or_compile(session, dims, placement, cache_dir, progress, sources=())
     key = artifact_key(dims, placement)
-    folder = artifact_folder(key, cache_dir)
-    return folder if out is None else pack(folder, key, out)
+    return artifact(key, cache_dir).folder if out is None else pack(key, out, cache_dir)
+
+
+def _is_exact_in_float16(network: Checkpoint | Dims) -> bool:
+    """True if float16 holds the weights of the decoder's matrices; assumed for dims alone."""
+    return isinstance(network, Dims) or fits_float16(
+        graph_weights(network.dims, network.weights, on_host=True)
+    )
 
 
 def _virtual_gpu(api: str, architecture: str, dtype: str) -> Placement:
@@ -138,7 +152,9 @@ def _virtual_gpu(api: str, architecture: str, dtype: str) -> Placement:
         driver.set_virtual_device_api(api)
         driver.set_virtual_device_target_arch(architecture)
         driver.set_virtual_device_count(1)
-        return gpu_placement(0, dtype, f"compiling for {architecture}, which is not here")
+        return gpu_placement(
+            0, dtype, f"compiling for {architecture}, which this machine does not have"
+        )
     except (RuntimeError, ValueError) as error:
         raise DeviceError(f"cannot compile for {api}:{architecture}: {error}") from error
 
@@ -182,4 +198,4 @@ def _ticking(report: Callable[[float], None]) -> Iterator[None]:
 
 
 def _silent(_: str) -> None:
-    """Nobody listens."""
+    """Discard progress lines."""

@@ -1,6 +1,6 @@
-"""Which device and precision to run on, decided once, with the reason.
+"""Choose device and precision once, and give the reason.
 
-Out: a `Placement`. Knows what this machine has; knows nothing of graphs or weights.
+Out: a `Placement`. Knows the hardware of this machine; knows nothing of graphs or weights.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ from max.driver import (
 from max.dtype import DType
 from max.graph import DeviceRef
 
-from maxwhisper.cublas import open_cublas
 from maxwhisper.errors import DeviceError
+from maxwhisper.runtime.cublas import open_cublas
 
 _AVX2 = frozenset(
     ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "popcnt", "sse4_2", "xsave")
 )
 _AVX512 = frozenset(("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"))
-# Classes of processors that graphs can be compiled for, the best first, and the flags of
-# /proc/cpuinfo that each asks for (x86-64 psABI).
+# Classes of processors that graphs can be compiled for, best first, and the flags of /proc/cpuinfo
+# that each class requires (x86-64 psABI).
 CPU_CLASSES = {"x86-64-v4": _AVX2 | _AVX512, "x86-64-v3": _AVX2}
 CUBLAS = (13, 12)  # versions that MAX 26.7.0 looks for, in its order
 DTYPES = {
@@ -41,22 +41,22 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a network runs. `target` names the instruction set that artifacts are compiled for."""
+    """Where a network runs. `target` is the instruction set that artifacts are compiled for."""
 
     device: Device
     ref: DeviceRef
     dtype: DType
     dtype_name: str
-    matrices: DType  # of the decoder: `dtype`, or on a CPU float16 where that is exact
+    matrices: DType  # of the decoder: `dtype`, or on a CPU float16 if that is exact
     target: str  # "cpu-x86_64-3f2a…", "cuda-sm_90a"
-    reason: str  # one sentence for people
+    reason: str  # shown to the user
 
     @property
     def label(self) -> str:
         return "cpu" if self.device.is_host else f"gpu:{self.device.id}"
 
     def put(self, array: npt.NDArray[Any]) -> Buffer:
-        """An array as a buffer on this device; on a CPU it is the array's own memory."""
+        """The array as a buffer on this device; on a CPU the buffer shares the array's memory."""
         buffer = Buffer.from_numpy(array)
         return buffer if self.device.is_host else buffer.to(self.device)
 
@@ -64,8 +64,9 @@ class Placement:
 def choose(device: str = "auto", dtype: str = "auto") -> Placement:
     """Resolve "auto" | "cpu" | "gpu" | "gpu:N" and "auto" | "float32" | "float16" | "bfloat16".
 
-    A GPU is taken when MAX sees one. Precision defaults to float32 on a CPU, and on a GPU to
-    float16, which both baselines use there. Raises `DeviceError` for what this machine cannot give.
+    "auto" takes a GPU if MAX sees one. The default precision is float32 on a CPU, and on a GPU
+    float16, which both baselines use there. Raises `DeviceError` for a device or precision that
+    this machine does not have.
     """
     n_gpus = accelerator_count()
     kind, _, index = device.partition(":")
@@ -73,22 +74,22 @@ def choose(device: str = "auto", dtype: str = "auto") -> Placement:
         raise DeviceError(f"device must be auto, cpu, gpu or gpu:N, got {device!r}")
     if kind == "auto":
         kind = "gpu" if n_gpus else "cpu"
-        reason = f"MAX sees {n_gpus} GPU(s)" if n_gpus else "MAX sees no GPU on this machine"
+        reason = f"{n_gpus} GPU(s) found" if n_gpus else "no GPU found"
     else:
-        reason = f"asked for {device!r}"
+        reason = f"{device} requested"
     if kind == "cpu":
         return _place(CPU(), DeviceRef.CPU(), dtype, f"cpu-{cpu_target()}", reason)
     number = int(index or 0)
     if number >= n_gpus:
         raise DeviceError(
-            f"device {device!r} was asked for, but MAX sees {n_gpus} GPU(s): use 'cpu' or 'auto'"
+            f"expected one of the {n_gpus} GPU(s) found here, got {device!r}: use 'cpu' or 'auto'"
         )
     open_cublas(CUBLAS)
     return gpu_placement(number, dtype, reason)
 
 
 def gpu_placement(number: int, dtype: str, reason: str) -> Placement:
-    """A placement on GPU `number`, which may be a virtual one to compile for."""
+    """A placement on GPU `number`, which can be a virtual GPU for compiling."""
     accelerator = Accelerator(number)
     target = f"{accelerator.api}-{accelerator_architecture_name()}"
     return _place(accelerator, DeviceRef.GPU(number), dtype, target, reason)
@@ -104,10 +105,10 @@ def _place(device: Device, ref: DeviceRef, dtype: str, target: str, reason: str)
 
 
 def cpu_target() -> str:
-    """This processor's instruction set, as a short name: machine and a hash of its feature flags.
+    """A short name of this processor's instruction set: machine and a hash of its feature flags.
 
-    MAX compiles for the exact host, so an artifact from a processor with other features may crash
-    or compute wrong numbers here.
+    MAX compiles for the exact host: an artifact from a processor with other features may crash or
+    compute wrong numbers here.
     """
     machine = platform.machine() or "unknown"
     features = " ".join(sorted(_cpu_flags())) or platform.processor()
@@ -115,13 +116,13 @@ def cpu_target() -> str:
 
 
 def cpu_classes() -> list[str]:
-    """The classes that this processor belongs to, the best first."""
+    """The classes of processors that this one belongs to, best first."""
     flags = _cpu_flags()
     return [name for name, needed in CPU_CLASSES.items() if needed <= flags]
 
 
 def _cpu_flags() -> frozenset[str]:
-    """Instruction-set features as the kernel names them; none where there is no /proc/cpuinfo."""
+    """Instruction-set features as the kernel names them; empty without /proc/cpuinfo."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         return frozenset()

@@ -1,8 +1,8 @@
-"""The hot loop: the greedy step run again and again over buffers that stay on the device.
+"""The hot loop: runs the greedy step repeatedly over buffers that stay on the device.
 
-Owns the step's state, and how it is run: executed on a CPU, captured once and replayed on a GPU. A
-captured step has the addresses of its buffers baked in, so all of them live here as long as the
-cache does, keys and values of the audio included.
+Owns the state of the step and how it runs: executed on a CPU, captured once and replayed on a GPU.
+A captured step holds the addresses of its buffers, so this module keeps all of them as long as the
+cache exists, keys and values of the audio included.
 """
 
 import os
@@ -16,16 +16,17 @@ from max.driver import Buffer
 from max.engine import Model
 
 from maxwhisper.decoding.protocols import Float32, GreedyRules, Int64
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
+from maxwhisper.runtime.buffers import zero_buffer
 from maxwhisper.runtime.device import Placement
 from maxwhisper.runtime.kv_cache import KVCache
 
 NO_CAPTURE = "MAXWHISPER_NO_CAPTURE"  # environment variable: execute every step on a GPU too
-STEPS_BETWEEN_LOOKS = 8  # on a GPU: how often the host asks whether all rows have ended
+STEPS_PER_CHECK = 8  # on a GPU: steps before the host checks whether all rows ended
 
 
 class _Field:
-    """An array on the host and its buffer on the device; on a CPU both are the same memory."""
+    """An array on the host and its buffer on the device; on a CPU they share memory."""
 
     def __init__(self, shape: tuple[int, ...], dtype: type, placement: Placement) -> None:
         self._array: npt.NDArray[Any] = np.zeros(shape, dtype)
@@ -37,17 +38,17 @@ class _Field:
         self.reset()
 
     def reset(self) -> None:
-        """What was set last, whatever the device has made of it."""
-        if not self._on_host:  # a copy that may still be going on: the array stays as it is
+        """Restore the values set last on the device."""
+        if not self._on_host:  # the copy may be asynchronous: do not change the array meanwhile
             self.buffer.inplace_copy_from(Buffer.from_numpy(self._array))
 
     def get(self) -> npt.NDArray[Any]:
-        """A copy on the host; on a GPU this waits for the steps so far."""
+        """A copy on the host. On a GPU this waits for the steps so far."""
         return self._array.copy() if self._on_host else self.buffer.to_numpy()
 
 
 class GreedyLoop:
-    """`begin` with a batch that has been prefilled, then `go` as often as wanted."""
+    """Call `begin` with a prefilled batch, then `run` any number of times."""
 
     def __init__(self, model: Model, dims: Dims, placement: Placement, cache: KVCache) -> None:
         self.cache = cache
@@ -66,12 +67,12 @@ class GreedyLoop:
         self._may_capture = not self._on_host and not os.environ.get(NO_CAPTURE)
 
     @property
-    def steps_between_looks(self) -> int:
-        return 1 if self._on_host else STEPS_BETWEEN_LOOKS
+    def steps_per_check(self) -> int:
+        return 1 if self._on_host else STEPS_PER_CHECK
 
     @property
     def may_shrink(self) -> bool:
-        """On a GPU a smaller batch would be another graph to capture."""
+        """False on a GPU, where a smaller batch would need another captured graph."""
         return self._on_host
 
     def begin(
@@ -81,7 +82,7 @@ class GreedyLoop:
         sum_logprobs: Float32,
         rules: GreedyRules,
     ) -> None:
-        """Start after `sampled` (B, n >= 1), of which the cache holds all but the last column."""
+        """Start after `sampled` (B, n >= 1). The cache holds all columns but the last."""
         self._take_rules(rules)
         self._take_audio(cross_kv)
         begin = rules.timestamp_begin
@@ -97,8 +98,8 @@ class GreedyLoop:
         self._last.set(np.stack([sampled[:, -1], before, latest], axis=1))
         self._sums.set(sum_logprobs[:, None])
 
-    def go(self, n_steps: int) -> tuple[Int64, Float32]:
-        """`n_steps` more tokens of every row (B, n_steps), and the sums so far (B,)."""
+    def run(self, n_steps: int) -> tuple[Int64, Float32]:
+        """Sample `n_steps` tokens per row; return them (B, n_steps) and the sums so far (B,)."""
         first = self.cache.length
         if self._may_capture:
             self._capture()
@@ -107,15 +108,17 @@ class GreedyLoop:
         return self._written.get()[:, first : first + n_steps], self._sums.get()[:, 0]
 
     def verify_capture(self) -> bool:
-        """Execute the step once more and compare its kernel launches with the captured ones; False
-        where none is captured. Raises `RuntimeError` where they differ. Spoils the state: `begin`
-        comes next."""
+        """Execute the step and compare its kernel launches with the captured ones.
+
+        Returns False if no step is captured. Raises `RuntimeError` if the launches differ. This
+        destroys the state: call `begin` next.
+        """
         if self._is_captured:
             self._model.debug_verify_replay(self.cache.batch, *self._inputs())
         return self._is_captured
 
     def close(self) -> None:
-        """Give back what a capture holds."""
+        """Release the captured graph."""
         if self._is_captured:
             self._model.release_captured_graph(self.cache.batch)
             self._is_captured = False
@@ -143,11 +146,11 @@ class GreedyLoop:
         )
 
     def _capture(self) -> None:
-        """Record the step, once, before the first one; without success, go on executing.
+        """Capture the step once, before the first one. If that fails, steps are executed instead.
 
-        It is executed before it is recorded, so that everything it needs is loaded, and whether MAX
-        executes it while recording is not documented: the state is reset afterwards. What these
-        runs leave in the cache is what the steps that follow will write there.
+        The step is executed before it is captured, so that everything it needs is loaded. MAX does
+        not document whether capturing executes the step, so the state is reset afterwards. The
+        values that these runs write to the cache are those that the next steps write again.
         """
         self._may_capture = False
         inputs = self._inputs()
@@ -158,7 +161,7 @@ class GreedyLoop:
         except (RuntimeError, ValueError) as error:  # ValueError: an operation failed on the device
             warnings.warn(
                 f"the decoder's step could not be captured ({error}): it is executed instead, "
-                f"which is slower; {NO_CAPTURE}=1 leaves out the attempt",
+                f"which is slower; {NO_CAPTURE}=1 skips the attempt",
                 stacklevel=2,
             )
         for field in (self._position, self._last, self._sums):
@@ -174,14 +177,13 @@ class GreedyLoop:
         self._bounds.set((rules.eot, rules.timestamp_begin))
 
     def _take_audio(self, cross_kv: Sequence[Buffer]) -> None:
-        """Where steps are captured, copy into buffers that stay; else use what is given."""
+        """On a GPU, copy into buffers whose addresses stay; on a CPU, use the given ones."""
         if self._on_host:
             self._cross_kv = cross_kv
             return
         if not self._cross_kv:
             self._cross_kv = [
-                Buffer.zeros(buffer.shape, buffer.dtype, self._placement.device)
-                for buffer in cross_kv
+                zero_buffer(buffer.shape, buffer.dtype, self._placement) for buffer in cross_kv
             ]
-        for kept, given in zip(self._cross_kv, cross_kv, strict=True):
-            kept.inplace_copy_from(given)
+        for own, given in zip(self._cross_kv, cross_kv, strict=True):
+            own.inplace_copy_from(given)

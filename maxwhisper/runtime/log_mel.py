@@ -1,7 +1,7 @@
-"""Log-mel spectrograms on a device: blocks of frames when asked for, under the floor of them all.
+"""Log-mel spectrograms on a device: computed in blocks on demand, with one floor for all blocks.
 
-Owns how much of a long recording is transformed at once and how much is kept. In: a waveform. Out:
-frames, the same numbers whatever is asked for in whatever order. Knows no window and no network.
+Owns how much of a long recording is transformed at once and how much is cached. In: a waveform.
+Out: frames; the numbers do not depend on the order of access. Knows no window and no network.
 """
 
 from collections.abc import Mapping
@@ -10,22 +10,23 @@ import numpy as np
 from max.driver import Buffer
 from max.engine import Model
 
+from maxwhisper.audio.frames import hop_blocks, n_frames
+from maxwhisper.audio.waveform import Waveform
 from maxwhisper.decoding.protocols import Float32
-from maxwhisper.engine import Waveform
 from maxwhisper.graphs import LOG_MEL, NORMALIZE
-from maxwhisper.mel import hop_blocks, mel_filters, n_frames
+from maxwhisper.network.mel_filters import mel_filters
 from maxwhisper.runtime.device import Placement
 
 BLOCK_FRAMES = 6_000  # 60 s: bounds the spectrum's memory to about 20 MB
-KEPT_BLOCKS = 5  # 5 min in 10 MB at 80 mels; longer recordings are transformed twice
+CACHED_BLOCKS = 5  # 5 min in 10 MB at 80 mels; longer recordings are transformed twice
 
 
 class LogMelSpectrogram:
     """The log-mel of one recording: `len(mel)` frames, of which `mel[a:b]` is (b - a, M) float32.
 
     Its floor lies 8 below the loudest bin of the whole recording (openai/whisper audio.py:155), so
-    making one transforms everything once, block by block. Blocks are kept as far as `KEPT_BLOCKS`
-    goes, and transformed again beyond: memory does not grow with the recording.
+    construction transforms everything once, block by block. The last `CACHED_BLOCKS` blocks are
+    cached and the others are transformed again: memory does not grow with the recording.
     """
 
     def __init__(self, log_mel: "LogMel", waveform: Waveform, padding: int) -> None:
@@ -33,7 +34,7 @@ class LogMelSpectrogram:
         self._waveform = waveform
         self._padding = padding
         self._n_frames = n_frames(waveform, padding)
-        self._kept: dict[int, Buffer] = {}  # first frame -> log-mel without floor, (T, M)
+        self._cached: dict[int, Buffer] = {}  # first frame -> log-mel without floor, (T, M)
         peaks = [self._transform(start) for start in range(0, len(self), BLOCK_FRAMES)]
         self._peak = np.max(peaks, axis=0) if peaks else np.zeros((1, 1), np.float32)
 
@@ -51,23 +52,23 @@ class LogMelSpectrogram:
         return np.concatenate([np.empty((0, self._log_mel.n_mels), np.float32), *parts])
 
     def _block(self, first: int) -> Float32:
-        """The block that begins at frame `first`, normalised."""
-        if first not in self._kept:
+        """The normalised block that begins at frame `first`."""
+        if first not in self._cached:
             self._transform(first)
-        return self._log_mel.normalize(self._kept[first], self._peak)
+        return self._log_mel.normalize(self._cached[first], self._peak)
 
     def _transform(self, first: int) -> Float32:
-        """Keep the block that begins at frame `first`, for the oldest one; return its peak."""
+        """Cache the block that begins at frame `first` in place of the oldest; return its peak."""
         stop = min(first + BLOCK_FRAMES, len(self))
         hops = hop_blocks(self._waveform, self._padding, first, stop)
-        if len(self._kept) == KEPT_BLOCKS:
-            del self._kept[next(iter(self._kept))]
-        self._kept[first], peak = self._log_mel.transform(hops)
+        if len(self._cached) == CACHED_BLOCKS:
+            del self._cached[next(iter(self._cached))]
+        self._cached[first], peak = self._log_mel.transform(hops)
         return peak
 
 
 class LogMel:
-    """The two mel graphs with one filterbank. The graphs take any number of mels: 80, 128."""
+    """The two mel graphs with one filterbank. The graphs take any number of mels, 80 or 128."""
 
     def __init__(self, models: Mapping[str, Model], placement: Placement, n_mels: int) -> None:
         self.n_mels = n_mels

@@ -1,7 +1,7 @@
 """A Whisper on a device: compiled graphs bound to one checkpoint's weights.
 
-Fulfils `decoding.protocols.Network`. Arrays come in and go out as numpy; what stays between calls
-(features, keys, values, cache) stays on the device. Not thread-safe.
+Implements `decoding.protocols.Network`. Inputs and outputs are numpy arrays; features, keys, values
+and cache stay on the device between calls. Not thread-safe.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from max.engine import InferenceSession, Model
 
 from maxwhisper.checkpoint.schema import Checkpoint, Heads
 from maxwhisper.decoding.protocols import Float32, GreedyRules, Int64
-from maxwhisper.dims import Dims
 from maxwhisper.engine import Progress
 from maxwhisper.errors import OptionError
 from maxwhisper.graphs import CROSS_KV, ENCODER, GATHER_ROWS, GREEDY_STEP, PREFILL, STEP
+from maxwhisper.network.dims import Dims
 from maxwhisper.runtime.buffers import device_buffer, to_float32, weight_buffers
 from maxwhisper.runtime.compiled import load_or_compile
 from maxwhisper.runtime.device import Placement
@@ -41,8 +41,15 @@ class Encoded:
 class MaxNetwork:
     """Log-mel, encoder and decoder of one checkpoint as executable MAX models."""
 
-    def __init__(self, dims: Dims, placement: Placement, models: dict[str, Model]) -> None:
+    def __init__(
+        self,
+        dims: Dims,
+        placement: Placement,
+        models: dict[str, Model],
+        alignment_heads: Heads = (),
+    ) -> None:
         self._dims = dims
+        self._alignment_heads = alignment_heads
         self.placement = placement
         self.models = models
         self._log_mel = LogMel(models, placement, dims.n_mels)
@@ -52,6 +59,10 @@ class MaxNetwork:
     @property
     def dims(self) -> Dims:
         return self._dims
+
+    @property
+    def alignment_heads(self) -> Heads:
+        return self._alignment_heads
 
     def log_mel(self, waveform: Float32, padding: int) -> LogMelSpectrogram:
         """(n,) samples, then `padding` zeros -> (T, n_mels), T = (n + padding) // 160."""
@@ -91,21 +102,21 @@ class MaxNetwork:
         return [gather.execute(buffer, chosen)[0] for buffer in buffers]
 
     def align(
-        self, encoded: Encoded, tokens: Int64, rows: Sequence[int], heads: Heads
+        self, encoded: Encoded, tokens: Int64, rows: Sequence[int]
     ) -> tuple[Float32, Float32]:
-        """One pass over whole texts, tokens (B, L), which ends the decoder made before.
+        """Decode whole texts, tokens (B, L), in one pass. Ends the decoder made before.
 
-        Returns the logits (B, R, V) at positions `rows`, and the raw cross-attention scores
-        (B, N, L, S) of the N (layer, head) pairs `heads`, before softmax.
+        Returns the logits (B, R, V) at positions `rows`, and the cross-attention scores
+        (B, N, L, S) of the N alignment heads, before softmax.
         """
         decoder = self.decoder(encoded)
         logits, *queries = decoder.forward(PREFILL, tokens, self.positions(rows))
         of_layer = {
             layer: (to_float32(queries[layer]), to_float32(encoded.cross_kv[2 * layer]))
-            for layer in {layer for layer, _ in heads}
+            for layer in {layer for layer, _ in self._alignment_heads}
         }
         scores = []
-        for layer, head in heads:
+        for layer, head in self._alignment_heads:
             query, key = (heads_of_layer[:, head] for heads_of_layer in of_layer[layer])
             scores.append(query @ key.swapaxes(1, 2) * query.shape[-1] ** -0.5)
         return decoder.on_host(logits), np.stack(scores, axis=1)
@@ -115,11 +126,11 @@ class MaxNetwork:
         return self.placement.put(np.array(rows, np.int64))
 
     def features(self, encoded: Encoded) -> Float32:
-        """Encoder output (B, S, C) as float32 on the host, to look at."""
+        """Encoder output (B, S, C) as float32 on the host, for inspection."""
         return to_float32(encoded.features)
 
     def decoder(self, encoded: Encoded) -> "MaxDecoder":
-        """A decoder for `encoded`, with an empty cache. It ends the one made before."""
+        """A decoder for `encoded` with an empty cache. Ends the decoder made before."""
         cache = self._cache
         if cache is None or cache.batch != encoded.batch or not cache.is_sound:
             cache = self._cache = KVCache(self._dims, self.placement, encoded.batch)
@@ -127,7 +138,7 @@ class MaxNetwork:
         return MaxDecoder(self, encoded, cache)
 
     def greedy_loop(self, cache: KVCache) -> GreedyLoop:
-        """The greedy step over `cache`; the same one as long as the cache is."""
+        """The loop of greedy steps over `cache`; kept as long as the cache is the same."""
         if self._greedy is None or self._greedy.cache is not cache:
             if self._greedy is not None:
                 self._greedy.close()
@@ -135,13 +146,15 @@ class MaxNetwork:
         return self._greedy
 
     def verify_capture(self) -> bool:
-        """Is the greedy step captured, and does it launch what an executed one launches? Call after
-        a greedy transcription. Raises `RuntimeError` where the two differ."""
+        """True if the greedy step is captured and launches the same kernels as an executed one.
+
+        Call after a greedy transcription. Raises `RuntimeError` if the launches differ.
+        """
         return self._greedy is not None and self._greedy.verify_capture()
 
 
 class MaxDecoder:
-    """Prefill and steps over a cache. Fulfils `decoding.protocols.Decoder`."""
+    """Prefill and steps over a cache. Implements `decoding.protocols.GreedyDecoder`."""
 
     def __init__(self, network: MaxNetwork, encoded: Encoded, cache: KVCache) -> None:
         self._network = network
@@ -159,32 +172,35 @@ class MaxDecoder:
         return self.on_host(self.forward(STEP, tokens[:, None])[0])[:, 0]
 
     def greedy(
-        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, most: int
+        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, max_tokens: int
     ) -> tuple[Int64, Float32]:
-        """See `protocols.GreedyDecoder`. On a CPU rows that have ended leave the batch once they
-        are half of it: the steps of the others then cost half as much, and the move about one."""
+        """See `protocols.GreedyDecoder`.
+
+        On a CPU, ended rows are removed from the batch once they are half of it: later steps then
+        cost half as much, and removing the rows costs about one step.
+        """
         n_rows, n = sampled.shape
-        tokens = np.full((n_rows, most), rules.eot, np.int64)
+        tokens = np.full((n_rows, max_tokens), rules.eot, np.int64)
         tokens[:, :n] = sampled
         sums = sum_logprobs.copy()
-        rows: slice | npt.NDArray[np.intp] = slice(None)  # those that the batch still holds
-        held = self._cache
+        rows: slice | npt.NDArray[np.intp] = slice(None)  # those still in the batch
+        first_cache = self._cache
         loop = self._begin_greedy(sampled, sums, rules)
-        while n < most:
-            n_steps = min(loop.steps_between_looks, most - n)
-            written, sums[rows] = loop.go(n_steps)
+        while n < max_tokens:
+            n_steps = min(loop.steps_per_check, max_tokens - n)
+            written, sums[rows] = loop.run(n_steps)
             tokens[rows, n : n + n_steps] = written
             n += n_steps
-            goes_on = written[:, -1] != rules.eot
-            n_going = np.count_nonzero(goes_on)
-            if n_going == 0:
+            is_live = written[:, -1] != rules.eot
+            n_live = np.count_nonzero(is_live)
+            if n_live == 0:
                 break
-            if loop.may_shrink and 2 * n_going <= len(goes_on):
-                self.select(np.flatnonzero(goes_on).tolist())
-                rows = np.arange(n_rows)[rows][goes_on]
+            if loop.may_shrink and 2 * n_live <= len(is_live):
+                self.select(np.flatnonzero(is_live).tolist())
+                rows = np.arange(n_rows)[rows][is_live]
                 loop = self._begin_greedy(tokens[rows, :n], sums[rows], rules)
         if not np.isfinite(sums).all():
-            held.is_sound = self._cache.is_sound = False
+            first_cache.is_sound = self._cache.is_sound = False
         return tokens[:, :n], sums
 
     def _begin_greedy(
@@ -195,9 +211,9 @@ class MaxDecoder:
         return loop
 
     def select(self, rows: Sequence[int]) -> None:
-        """Go on with these rows, in this order: row r was rows[r]. Rows may repeat, or be left out.
+        """Keep these rows in this order: row r was rows[r]. A row may repeat or be left out.
 
-        Keys and values of the audio move only where a row's window changes.
+        Keys and values of the audio are copied only if the window of a row changes.
         """
         if list(rows) == list(range(self._cache.batch)):
             return
@@ -208,21 +224,23 @@ class MaxDecoder:
         self._window_of_row = window_of_row
 
     def on_host(self, logits: Buffer) -> Float32:
-        """Logits (B, R, V) as numpy. Where one of a position is NaN all are, and so may be what the
-        cache holds."""
+        """Logits (B, R, V) as numpy.
+
+        If one logit of a position is NaN, all are, and the cache may hold NaN too.
+        """
         found = logits.to_numpy()
         self._cache.is_sound &= not np.isnan(found[..., 0]).any()
         return found
 
-    def forward(self, graph: str, tokens: Int64, *more: Buffer) -> Sequence[Buffer]:
-        """Append tokens (B, L) to the cache and return the graph's outputs."""
+    def forward(self, graph: str, tokens: Int64, *inputs: Buffer) -> Sequence[Buffer]:
+        """Append tokens (B, L) to the cache and return the outputs of the graph."""
         batch, n_tokens = tokens.shape
         cache, put = self._cache, self._network.placement.put
         if batch != cache.batch:
             raise OptionError(f"expected {cache.batch} rows of tokens, got {batch}")
         if n_tokens > (room := cache.capacity - cache.length):
             raise OptionError(
-                f"expected {room} more tokens at most, got {n_tokens}: shorten prefix or prompt"
+                f"expected at most {room} more tokens, got {n_tokens}: shorten prefix or prompt"
             )
         outputs = self._network.models[graph].execute(
             put(np.ascontiguousarray(tokens, np.int64)),
@@ -230,7 +248,7 @@ class MaxDecoder:
             put(cache.mask(n_tokens)),
             *self._cross_kv,
             *cache.buffers,
-            *more,
+            *inputs,
         )
         cache.length += n_tokens
         return outputs
@@ -251,4 +269,4 @@ def load_network(
     compiled = load_or_compile(session, checkpoint.dims, placement, cache_dir, progress, sources)
     registry = weight_buffers(arrays, placement)
     models = session.init_all(compiled, weights_registry=registry)
-    return MaxNetwork(checkpoint.dims, placement, models)
+    return MaxNetwork(checkpoint.dims, placement, models, checkpoint.alignment_heads)

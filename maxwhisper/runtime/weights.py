@@ -1,9 +1,9 @@
 """Canonical weights -> arrays laid out as the graphs declare them.
 
-One pass at load: linears transposed to (n_in, n_out), but for those of the decoder on a CPU, whose
-kernel reads (n_out, n_in) and in float16, if that is how they are stored: those stay as they are;
-query/key/value side by side, convolutions as matrices over (tap, channel). A key projection has no
-bias in Whisper; the fused form gives it zeros.
+One pass at load. Linear layers are transposed to (n_in, n_out), except those of the decoder on a
+CPU: their kernel reads (n_out, n_in), and float16 if they are stored so, so they stay unchanged.
+Query, key and value are fused side by side. Convolutions become matrices over (tap, channel). Key
+projections have no bias in Whisper; the fused form gives them zeros.
 """
 
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ import numpy as np
 
 from maxwhisper.checkpoint.schema import Array
 from maxwhisper.decoding.protocols import Float32
-from maxwhisper.dims import Dims
-from maxwhisper.mel import dft_basis
+from maxwhisper.network.dims import Dims
+from maxwhisper.network.mel_filters import dft_basis
 
 _FLOAT32_PARTS = ("_ln.", ".ln.", ".ln_post.")  # layer norms compute in float32
 
 
 def is_float32(name: str) -> bool:
-    """True for weights that stay float32 whatever the network's precision."""
+    """True for weights that are float32 whatever the precision of the network."""
     return name == "mel.dft" or any(part in f".{name}" for part in _FLOAT32_PARTS)
 
 
-def meets_few_rows(name: str) -> bool:
-    """True for the decoder's matrices that are multiplied by a few rows at a time: all of them but
-    those of the audio's keys and values."""
+def feeds_skinny_matmul(name: str) -> bool:
+    """True for the decoder's matrices that are multiplied by a few rows at a time: all except those
+    of the keys and values of the audio."""
     if name == "decoder.token_embedding.weight":
         return True
     in_block = name.startswith("decoder.blocks.") and name.endswith(".weight")
@@ -33,9 +33,11 @@ def meets_few_rows(name: str) -> bool:
 
 
 def fits_float16(laid_out: Mapping[str, Array]) -> bool:
-    """Whether float16 holds every number of the decoder's matrices, as it does where a checkpoint
-    was stored so, or was once."""
-    matrices = (array for name, array in laid_out.items() if meets_few_rows(name))
+    """True if float16 holds every number of the decoder's matrices exactly.
+
+    That is so if the checkpoint is stored in float16, or once was.
+    """
+    matrices = (array for name, array in laid_out.items() if feeds_skinny_matmul(name))
     with np.errstate(over="ignore"):
         return all(
             array.dtype == np.float16 or np.array_equal(array, array.astype(np.float16))
@@ -44,8 +46,8 @@ def fits_float16(laid_out: Mapping[str, Array]) -> bool:
 
 
 def graph_weights(dims: Dims, weights: Mapping[str, Array], on_host: bool) -> dict[str, Array]:
-    """Arrays under the names of `graphs/`, float32 but for the decoder's matrices on a CPU, which
-    keep their type; the caller casts to a device's precision."""
+    """Arrays under the names of `graphs/`: float32, except the decoder's matrices on a CPU, which
+    keep their type. The caller casts to the precision of the device."""
     layout = _Layout(weights, on_host)
     layout.conv("encoder.conv1")
     layout.conv("encoder.conv2")
@@ -69,7 +71,7 @@ def graph_weights(dims: Dims, weights: Mapping[str, Array], on_host: bool) -> di
 
 
 class _Layout:
-    """Takes the modules of a checkpoint, each as its graph wants it, into `arrays`."""
+    """Collects the modules of a checkpoint in `arrays`, in the layout of their graphs."""
 
     def __init__(self, weights: Mapping[str, Array], on_host: bool) -> None:
         self.arrays: dict[str, Array] = {}
@@ -92,7 +94,7 @@ class _Layout:
         self.copy(f"{name}.bias")
 
     def embedding(self, name: str) -> None:
-        """It is looked up by rows, and multiplied by as the decoder's other matrices are."""
+        """Used for lookups by row, and as a matrix like the decoder's others."""
         self.arrays[name] = self._weights[name] if self._on_host else self._float32(name)
 
     def fused(self, name: str, fused_name: str, parts: tuple[str, ...]) -> None:
@@ -107,7 +109,7 @@ class _Layout:
         self.arrays[f"{name}.{fused_name}.bias"] = np.concatenate(biases)
 
     def block(self, name: str) -> None:
-        """What blocks of encoder and decoder have in common."""
+        """The modules that blocks of encoder and decoder have in common."""
         self.layer_norm(f"{name}.attn_ln")
         self.fused(f"{name}.attn", "qkv", ("query", "key", "value"))
         self.linear(f"{name}.attn.out")
@@ -116,7 +118,7 @@ class _Layout:
         self.linear(f"{name}.mlp.2")
 
     def _matrix(self, name: str, matrix: Array) -> None:
-        as_stored = self._on_host and meets_few_rows(name)
+        as_stored = self._on_host and feeds_skinny_matmul(name)
         self.arrays[name] = matrix if as_stored else np.asarray(matrix, np.float32).T
 
     def _float32(self, name: str) -> Float32:

@@ -1,1 +1,1 @@
-"""A recording of any length, window by window or live; no logit is seen here."""
+"""From recordings of any length, or a live stream, to transcripts. Never sees a logit."""

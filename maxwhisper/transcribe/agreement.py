@@ -1,6 +1,6 @@
-"""Two hearings of the same audio, word by word: how far they agree, which words they share.
+"""Compare two hypotheses of the same audio: how far they agree, and which words they share.
 
-In: words with seconds. Out: counts of words. Pure functions. Source of the commit rule
+In: words with times in seconds. Out: numbers of words. Pure functions. Source of the commit rule
 (LocalAgreement-2): Macháček, Dabre, Bojar, "Turning Whisper into Real-Time Transcription System",
 2023, section 2.
 """
@@ -11,7 +11,10 @@ from maxwhisper.transcript import Word
 
 
 def agreed(before: Sequence[Word], now: Sequence[Word]) -> int:
-    """Words at the beginning that two successive hearings write alike, marks and case included."""
+    """Number of words at the beginning that are equal in two successive hypotheses.
+
+    Punctuation and case count.
+    """
     n_words = 0
     for earlier, later in zip(before, now, strict=False):
         if earlier.word != later.word:
@@ -20,28 +23,28 @@ def agreed(before: Sequence[Word], now: Sequence[Word]) -> int:
     return n_words
 
 
-def covered(said: Sequence[Word], heard: Sequence[Word]) -> int:
-    """How many words at the beginning of `heard` are `said` again, perhaps heard otherwise.
+def covered(committed: Sequence[Word], words: Sequence[Word]) -> int:
+    """Number of words at the beginning of `words` that repeat `committed`, perhaps misspelled.
 
-    The number with the smallest word edit distance to `said`; of equals one that ends with the same
-    word, else at the nearest time. Marks and case do not count.
+    It is the number with the smallest word edit distance to `committed`. A tie goes to a number
+    that ends with the same word, then to the nearest end time. Punctuation and case do not count.
     """
-    if not said or not heard:
+    if not committed or not words:
         return 0
-    heard_keys = [_key(word) for word in heard]
-    distances = list(range(len(heard) + 1))  # of the words said so far to heard[:n], by n
-    said_keys = [_key(word) for word in said]
-    for key in said_keys:
+    keys = [_key(word) for word in words]
+    distances = list(range(len(words) + 1))  # of the committed words so far to words[:n], by n
+    committed_keys = [_key(word) for word in committed]
+    for key in committed_keys:
         before, distances = distances, [distances[0] + 1]
-        for n, other in enumerate(heard_keys):
+        for n, other in enumerate(keys):
             substituted = before[n] + (key != other)
             distances.append(min(substituted, before[n + 1] + 1, distances[n] + 1))
-    is_other_word = [True, *(key != said_keys[-1] for key in heard_keys)]
-    ends = [heard[0].start, *(word.end for word in heard)]
-    gaps = [abs(end - said[-1].end) for end in ends]
+    is_other_word = [True, *(key != committed_keys[-1] for key in keys)]
+    ends = [words[0].start, *(word.end for word in words)]
+    gaps = [abs(end - committed[-1].end) for end in ends]
     return min(range(len(ends)), key=lambda n: (distances[n], is_other_word[n], gaps[n]))
 
 
 def _key(word: Word) -> str:
-    """Letters and digits alone; a word that has none stays as it is."""
+    """Letters and digits of a word in lower case; the word itself if it has none."""
     return "".join(filter(str.isalnum, word.word.casefold())) or word.word

@@ -1,4 +1,4 @@
-"""Which parts of a recording are read: `clip_timestamps` as stretches of mel frames.
+"""Which parts of a recording are transcribed: `clip_timestamps` as stretches of mel frames.
 
 Source: openai/whisper transcribe.py:167-177.
 """
@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from maxwhisper.dims import FRAMES_PER_SECOND
-from maxwhisper.errors import OptionError
+from maxwhisper.errors import OptionError, quoted
+from maxwhisper.network.dims import FRAMES_PER_SECOND
 
 
 class Stretch(NamedTuple):
@@ -19,11 +19,11 @@ class Stretch(NamedTuple):
 
 
 def seek_clips(clip_timestamps: str | Sequence[float], content_frames: int) -> list[Stretch]:
-    """Clips of "start,end,start,end,…" or of numbers, in seconds; a last start without an end
-    reads to the recording's end, and no time at all reads everything.
+    """Clips from "start,end,start,end,…" or from numbers, in seconds.
 
-    A clip ends with the recording at the latest; in the reference one that does not is read for
-    ever. A clip that ends before it starts is empty. Raises `OptionError` for what is no time.
+    A last start without an end means: to the end of the recording. No times at all mean everything.
+    A clip ends with the recording at the latest (the reference never ends if it does not). A clip
+    that ends before it starts is empty. Raises `OptionError` for anything but times.
     """
     frames = [round(s * FRAMES_PER_SECOND) for s in _seconds(clip_timestamps)] or [0]
     if len(frames) % 2 == 1:
@@ -40,11 +40,11 @@ def _seconds(clip_timestamps: str | Sequence[float]) -> list[float]:
         parts = clip_timestamps
     try:
         seconds = [float(part) for part in parts]
-    except ValueError:
+    except (ValueError, OverflowError):
         seconds = [math.nan]
     if not all(0 <= s * FRAMES_PER_SECOND < math.inf for s in seconds):
         raise OptionError(
-            "clip_timestamps must be seconds from the start, as in '0,10.5,20,30', "
-            f"got {clip_timestamps!r}"
+            "clip_timestamps must be seconds from the start, such as '0,10.5,20,30', "
+            f"got {quoted(clip_timestamps)}"
         )
     return seconds

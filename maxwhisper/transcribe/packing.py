@@ -1,7 +1,7 @@
-"""Where a recording may be cut, so that its pieces can be read independently of each other.
+"""Where to cut a recording into chunks that can be decoded independently.
 
-In: spans of speech, or the log-mel alone. Out: stretches of the recording of about 30 s that hold
-all of it. The time base is the mel frame, 10 ms. Knows no network and no text.
+In: spans of speech, or only the log-mel. Out: stretches of about 30 s that hold all of the speech,
+or the whole recording. The time base is the mel frame, 10 ms. Knows no network and no text.
 """
 
 from bisect import bisect_right
@@ -10,20 +10,21 @@ from itertools import pairwise
 
 from numpy.lib.stride_tricks import sliding_window_view
 
+from maxwhisper.audio.vad import Span, speech_spans
+from maxwhisper.audio.waveform import Waveform
 from maxwhisper.decoding.protocols import LogMelFrames
-from maxwhisper.dims import FRAMES_PER_SECOND, HOP_LENGTH, N_FRAMES
-from maxwhisper.engine import Waveform
+from maxwhisper.network.dims import FRAMES_PER_SECOND, HOP_LENGTH, N_FRAMES
+from maxwhisper.options import VadOptions
 from maxwhisper.transcribe.clips import Stretch, seek_clips
-from maxwhisper.vad import Span, VadOptions, speech_spans
 
-LONG_PAUSE_FRAMES = FRAMES_PER_SECOND  # a longer one is no better place for a cut
-FULL_FRAMES = 20 * FRAMES_PER_SECOND  # without known pauses, no stretch is cut before
-# A quiet 0.1 s lies between words; a shorter one may be the closure of a p, t or k.
+LONG_PAUSE_FRAMES = FRAMES_PER_SECOND  # a longer pause is no better place for a cut
+FULL_FRAMES = 20 * FRAMES_PER_SECOND  # without known pauses, no cut before this
+# 0.1 s of quiet is between words; a shorter quiet may be the closure of a p, t or k.
 QUIET_FRAMES = FRAMES_PER_SECOND // 10
 
 
 def to_frames(spans: Sequence[Span]) -> list[Stretch]:
-    """Spans of samples as the frames they touch; spans without a frame between them are joined."""
+    """The frames that spans of samples touch. Spans without a frame between them are joined."""
     frames: list[Stretch] = []
     for span in spans:
         start, end = span.start // HOP_LENGTH, -(-span.end // HOP_LENGTH)
@@ -34,7 +35,7 @@ def to_frames(spans: Sequence[Span]) -> list[Stretch]:
 
 
 def within(speech: Sequence[Stretch], start: int, end: int) -> Iterator[Stretch]:
-    """The parts of sorted `speech` in start..end; none where that ends before it starts."""
+    """The parts of sorted `speech` in start..end; none if `end` is before `start`."""
     first = bisect_right(speech, start, key=lambda stretch: stretch.end)
     for stretch in speech[first:]:
         if max(stretch.start, start) >= end:
@@ -45,9 +46,9 @@ def within(speech: Sequence[Stretch], start: int, end: int) -> Iterator[Stretch]
 def speech_clips(
     waveform: Waveform, clip_timestamps: str | Sequence[float], vad: VadOptions
 ) -> tuple[float, ...]:
-    """What is speech in the clips of a recording, itself as `clip_timestamps`: seconds, in pairs.
+    """The speech in the clips of a recording, in the form of `clip_timestamps`: pairs of seconds.
 
-    Without any speech, one pair without duration: no pair at all would mean everything.
+    Without speech, the result is one empty pair, because no pair at all would mean everything.
     """
     speech = to_frames(speech_spans(waveform, vad))
     clips = seek_clips(clip_timestamps, content_frames=len(waveform) // HOP_LENGTH)
@@ -58,12 +59,12 @@ def speech_clips(
 
 
 def pack(speech: Sequence[Stretch], padding: int, clip: Stretch) -> list[Stretch]:
-    """Group the speech of a clip into as few stretches of 30 s as can be, cut in the longest pauses
-    that allow it.
+    """Group the speech of a clip into as few stretches of 30 s as possible, cut at the longest
+    pauses that allow this.
 
-    A stretch is contiguous, pauses included, so that its times are the recording's. It keeps up to
-    `padding` frames of the pauses at both ends, to their middle at most. Only speech of more than
-    30 s without a pause makes a longer stretch.
+    A stretch is contiguous, pauses included, so its times are those of the recording. It keeps up
+    to `padding` frames of the pauses at both ends, at most to their middle. A stretch is longer
+    only if speech lasts more than 30 s without a pause.
     """
     speech = list(within(speech, *clip))
     pauses = [after.start - before.end for before, after in pairwise(speech)]
@@ -85,11 +86,11 @@ def pack(speech: Sequence[Stretch], padding: int, clip: Stretch) -> list[Stretch
 
 
 def _grouped(parts: Sequence[Stretch], pauses: Sequence[int]) -> list[tuple[int, int]]:
-    """First and last part of every group: the fewest groups, of those the longest pauses between.
+    """First and last part of every group: the fewest groups, then the longest pauses between them.
 
-    Dynamic programming: the best way to group the parts up to each, from the best ways before it.
+    Dynamic programming: the best grouping up to each part follows from the best groupings before.
     """
-    best = [(0, 0)]  # of the parts before each: number of groups, minus the pauses between them
+    best = [(0, 0)]  # of the parts before each part: number of groups, minus pauses between
     begins: list[int] = []  # the first part of the group that each part would end
     for last, part in enumerate(parts):
         ways = []
@@ -110,7 +111,7 @@ def _grouped(parts: Sequence[Stretch], pauses: Sequence[int]) -> list[tuple[int,
 
 
 def quiet_stretches(mel: LogMelFrames, clip: Stretch) -> list[Stretch]:
-    """A clip cut at its quietest points: for want of anything that tells speech from noise."""
+    """Cut a clip at its quietest points, without speech detection."""
     stretches: list[Stretch] = []
     start, end = clip
     while start < end:
@@ -122,7 +123,7 @@ def quiet_stretches(mel: LogMelFrames, clip: Stretch) -> list[Stretch]:
 def window_end(mel: LogMelFrames, start: int, end: int) -> int:
     """`end` if it is at most 30 s away, else the quietest point between 20 and 30 s from `start`.
 
-    Quietest: the middle of the 0.1 s whose loudest frame is the least loud; the last of equals.
+    Quietest means: the middle of the 0.1 s whose loudest frame is the quietest; the last on a tie.
     """
     if end - start <= N_FRAMES:
         return end

@@ -1,28 +1,24 @@
-"""Long form as openai-whisper does it: window after window, each seeking from the last timestamp.
+"""Long form as openai-whisper does it: window by window, each seeking from the last timestamp.
 
 In: a network and a waveform of any length. Out: a `Transcript`. Never sees a logit. Source:
 openai/whisper transcribe.py:38-515.
 """
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from maxwhisper.checkpoint.schema import Heads
+from maxwhisper.audio.waveform import Waveform
 from maxwhisper.clock import StageClock
-from maxwhisper.decoding.alignment import align_words
 from maxwhisper.decoding.language import SpokenLanguage, vote
 from maxwhisper.decoding.protocols import Float32, LogMelFrames, Network
-from maxwhisper.decoding.window import WindowResult, decode_windows
-from maxwhisper.dims import FRAMES_PER_SECOND, N_FRAMES, N_SAMPLES, SAMPLE_RATE
-from maxwhisper.engine import OnSegment, Waveform
+from maxwhisper.decoding.window import WindowDecoder, WindowResult
 from maxwhisper.errors import OptionError
-from maxwhisper.languages import spoken_language
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.tokenizer import Tokenizer, get_tokenizer
+from maxwhisper.network.dims import FRAMES_PER_SECOND, N_FRAMES, N_SAMPLES, SAMPLE_RATE
+from maxwhisper.options import WORDLESS, TranscribeOptions
+from maxwhisper.text.languages import spoken_language
+from maxwhisper.text.tokenizer import get_tokenizer
 from maxwhisper.transcribe.clips import seek_clips
 from maxwhisper.transcribe.history import History, new_history
 from maxwhisper.transcribe.segments import (
@@ -33,93 +29,76 @@ from maxwhisper.transcribe.segments import (
 )
 from maxwhisper.transcribe.silence import (
     drop_hallucinations,
-    is_silence,
     seek_after_words,
     seek_past_leading_silence,
 )
-from maxwhisper.transcribe.word_times import add_word_times, last_word_end, text_tokens
-from maxwhisper.transcript import Segment, Transcript
-
-# Options that say how words get their times; without words there is nothing for them to do.
-OF_WORDS = ("prepend_punctuations", "append_punctuations", "hallucination_silence_threshold")
-
-SUPPORTED = frozenset(TranscribeOptions().to_dict())
+from maxwhisper.transcribe.word_times import last_word_end, with_words
+from maxwhisper.transcript import OnSegment, Segment, Transcript
 
 
-def check_options(options: TranscribeOptions) -> None:
-    """Raise `OptionError` for impossible values, and for options that nothing would come of."""
+def check_options(options: TranscribeOptions, network: Network) -> None:
+    """Raise `OptionError` for invalid values, and for options that would have no effect."""
     options.validate()
     if not options.word_timestamps:
-        options.require_supported("without word_timestamps, maxwhisper", SUPPORTED - set(OF_WORDS))
-    elif options.task == "translate":
+        options.require_supported(WORDLESS)
+        return
+    if options.task == "translate":
         warnings.warn("word times of a translation may be wrong", stacklevel=3)
+    if not network.alignment_heads:
+        raise OptionError("word_timestamps needs alignment heads, and this checkpoint has none")
 
 
 @dataclass
-class Reading:
-    """A recording being read: what was heard so far, and how to hear the next window."""
+class _Reader:
+    """Decodes the windows of one recording and collects their segments."""
 
-    network: Network
+    decoder: WindowDecoder
     mel: LogMelFrames
-    tokenizer: Tokenizer
-    options: TranscribeOptions
-    heads: Heads
     content_frames: int
     history: History
-    clock: StageClock
     segments: list[Segment] = field(default_factory=list)
     last_speech_s: float = 0.0  # end of the last word
 
-    def __post_init__(self) -> None:
-        self._random = np.random.default_rng(self.options.seed)
-
     def read(self, window: Window) -> tuple[list[Segment], int]:
-        """Decode a window: its segments, now part of the reading, and the frame to read on from."""
-        options, threshold_s = self.options, self.options.hallucination_silence_threshold
-        with self.clock.stage("encoder"):
-            encoded = self.network.encode(padded_window(self.mel, window)[None])
-        prompt = self.history.prompt()
-        (result,) = decode_windows(
-            self.network, encoded, 1, self.tokenizer, options, prompt, self._random, self.clock
-        )
-        if is_silence(result, options):
+        """Decode a window and keep its segments. Returns them and the frame to seek to."""
+        decoder = self.decoder
+        with decoder.clock.stage("encoder"):
+            encoded = decoder.network.encode(padded_window(self.mel, window)[None])
+        (result,) = decoder.decode(encoded, 1, self.history.prompt())
+        if result.quality.is_silence(decoder.options):
             return [], window.end
-        found, seek = window_segments(result, window, self.tokenizer, len(self.segments))
-        if options.word_timestamps:
-            with self.clock.stage("words"):
-                found = with_words(
-                    self.network,
-                    encoded,
-                    found,
-                    window,
-                    self.last_speech_s,
-                    self.tokenizer,
-                    options,
-                    self.heads,
-                )
-            if not ends_in_single_timestamp(result.tokens, self.tokenizer):
-                seek = seek_after_words(found, window, seek, threshold_s)
-            if threshold_s is not None:
-                again = seek_past_leading_silence(found, window, threshold_s)
-                if again is not None:
-                    return [], again
-                found, seek = drop_hallucinations(
-                    found, window, seek, self.last_speech_s, self.content_frames, threshold_s
-                )
-            end_s = last_word_end(found)
-            self.last_speech_s = self.last_speech_s if end_s is None else end_s
+        found, seek = window_segments(result, window, decoder.tokenizer, len(self.segments))
+        if decoder.options.word_timestamps:
+            found = with_words(decoder, encoded, found, window, self.last_speech_s)
+            kept, seek = self._use_word_times(found, seek, window, result)
+            if kept is None:
+                return [], seek
+            found = kept
         found = without_empty(found)
-        self._keep(found, result)
+        self.segments.extend(found)
+        self.history.add(found, result.quality.temperature)
         return found, seek
 
-    def _keep(self, segments: list[Segment], result: WindowResult) -> None:
-        self.segments.extend(segments)
-        self.history.add(segments)
-        if (
-            not self.options.condition_on_previous_text
-            or result.temperature > self.options.prompt_reset_on_temperature
-        ):
-            self.history.reset()
+    def _use_word_times(
+        self, found: list[Segment], seek: int, window: Window, result: WindowResult
+    ) -> tuple[list[Segment] | None, int]:
+        """Use word times to move the seek and to drop hallucinated segments.
+
+        Returns None instead of segments if the window must be decoded again from the new seek.
+        """
+        threshold_s = self.decoder.options.hallucination_silence_threshold
+        if not ends_in_single_timestamp(result.tokens, self.decoder.tokenizer):
+            seek = seek_after_words(found, window, seek, threshold_s)
+        if threshold_s is not None:
+            again = seek_past_leading_silence(found, window, threshold_s)
+            if again is not None:
+                return None, again
+            found, seek = drop_hallucinations(
+                found, window, seek, self.last_speech_s, self.content_frames, threshold_s
+            )
+        end_s = last_word_end(found)
+        self.last_speech_s = self.last_speech_s if end_s is None else end_s
+        return found, seek
 
 
 def transcribe(
@@ -127,17 +106,14 @@ def transcribe(
     waveform: Waveform,
     options: TranscribeOptions,
     on_segment: OnSegment | None = None,
-    heads: Heads = (),
     speech_start_s: float = 0.0,
 ) -> Transcript:
     """Transcribe float32 mono 16 kHz samples (n,), window by window.
 
-    `heads` are the checkpoint's alignment heads; word times need them. The language is listened for
-    from `speech_start_s` on, by default from the beginning, as in the reference.
+    The language is detected from `speech_start_s` on, by default from the beginning, as in the
+    reference.
     """
-    check_options(options)
-    if options.word_timestamps and not heads:
-        raise OptionError("word_timestamps needs alignment heads: pass the checkpoint's")
+    check_options(options, network)
     clock = StageClock()
     with clock.stage("mel"):
         mel = network.log_mel(waveform, padding=N_SAMPLES)
@@ -145,53 +121,39 @@ def transcribe(
     language = choose_language(network, from_speech(mel, speech_start_s, options), options, clock)
     tokenizer = get_tokenizer(network.dims, language=language.code, task=options.task)
     history = new_history(tokenizer, options, network.dims)
-    reading = Reading(network, mel, tokenizer, options, heads, content_frames, history, clock)
+    decoder = WindowDecoder(network, tokenizer, options, clock)
+    reader = _Reader(decoder, mel, content_frames, history)
     for clip in seek_clips(options.clip_timestamps, content_frames):
         seek = clip.start
         while seek < clip.end:
             window = Window(seek, min(N_FRAMES, clip.end - seek))
-            found, seek = reading.read(window)
-            if seek <= window.seek:  # possible after word times; the reference never ends then
+            found, seek = reader.read(window)
+            if seek <= window.seek:  # possible with word times; the reference then never ends
                 seek = window.end
-            for segment in found if on_segment else ():
-                on_segment(segment)  # type: ignore[misc]
+            if on_segment:
+                for segment in found:
+                    on_segment(segment)
     return Transcript(
-        text=tokenizer.decode(history.said()),
+        text=tokenizer.decode(history.text_tokens()),
         language=language.code,
         language_probabilities=language.probabilities,
-        segments=tuple(reading.segments),
+        segments=tuple(reader.segments),
         duration=len(waveform) / SAMPLE_RATE,
         timings=clock.seconds,
     )
 
 
 def from_speech(mel: LogMelFrames, start_s: float, options: TranscribeOptions) -> LogMelFrames:
-    """The frames that a vote on the language may look at, from `start_s` on, and 30 s more."""
+    """The frames for language detection: windows from `start_s` on, and 30 s more."""
     start = round(start_s * FRAMES_PER_SECOND)
     return mel[start : start + (options.language_detection_segments + 1) * N_FRAMES]
-
-
-def with_words(
-    network: Network,
-    encoded: Any,
-    segments: Sequence[Segment],
-    window: Window,
-    last_speech_s: float,
-    tokenizer: Tokenizer,
-    options: TranscribeOptions,
-    heads: Heads,
-) -> list[Segment]:
-    """The segments of one encoded window with their words; see `add_word_times`."""
-    text = text_tokens(segments, tokenizer)
-    (words,) = align_words(network, encoded, tokenizer, [text], [window.size], heads)
-    return add_word_times(segments, words, last_speech_s, tokenizer, options)
 
 
 def choose_language(
     network: Network, mel: LogMelFrames, options: TranscribeOptions, clock: StageClock
 ) -> SpokenLanguage:
-    """The language asked for, English for an English-only network, or the one heard in `mel`,
-    which ends in 30 s of silence.
+    """The language in `options`, English for an English-only network, or the one detected in
+    `mel`, which ends with 30 s of silence.
 
     Raises `OptionError` for a language or a task that the network was not trained for.
     """
@@ -211,7 +173,7 @@ def choose_language(
 def padded_window(mel: LogMelFrames, window: Window) -> Float32:
     """(T, M) -> (3000, M): the window, then zeros.
 
-    Zero in the normalised domain is louder than silence; that is what the reference feeds
+    A zero of the normalised log-mel is louder than silence. The reference pads windows the same way
     (transcribe.py:283-286), although its language detection sees true silence (:151).
     """
     content = mel[window.seek : window.seek + window.size]

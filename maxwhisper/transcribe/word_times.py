@@ -1,33 +1,49 @@
 """From the words of a window to words with times in its segments.
 
-Attention says when a word begins, not when it ends: a pause belongs to a word beside it. What
-follows cuts such words short where the text gives a hint: sentence marks, segment bounds, the end
-of the speech before. Pure functions of words and segments.
-Source: openai/whisper timing.py:244-388.
+Attention tells when a word begins, not when it ends, so a pause is counted as part of the word
+beside it. The functions here shorten such words using sentence marks, segment bounds and the end of
+the speech before. Source: openai/whisper timing.py:244-388.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from maxwhisper.decoding.alignment import WordTiming
-from maxwhisper.dims import FRAMES_PER_SECOND
+from maxwhisper.decoding.window import WindowDecoder
+from maxwhisper.network.dims import FRAMES_PER_SECOND
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.tokenizer import Tokenizer
+from maxwhisper.text.tokenizer import Tokenizer
+from maxwhisper.transcribe.segments import Window
 from maxwhisper.transcript import Segment, Word
 
 SENTENCE_END_MARKS = ".。!！?？"
-MOST_MEDIAN_S = 0.7  # longer medians come from pauses, not from slow speech
-# A word may reach this far over its segment's bound before the bound is preferred.
+MAX_MEDIAN_S = 0.7  # longer medians come from pauses, not from slow speech
+# A word can exceed its segment's bound by this much before the bound is preferred.
 SEGMENT_SLACK_S = 0.5
-LONGEST_MEDIANS = 2  # a word longer than so many medians is cut where a rule below allows it
+MAX_MEDIANS = 2  # a longer word is shortened if one of the rules below applies
 
 
 def text_tokens(segments: Sequence[Segment], tokenizer: Tokenizer) -> list[int]:
-    """Tokens of all segments without timestamps: what is aligned with the audio."""
+    """Tokens of all segments without timestamps: the text to align with the audio."""
     return [token for s in segments for token in s.tokens if token < tokenizer.eot]
+
+
+def with_words(
+    decoder: WindowDecoder,
+    encoded: Any,
+    segments: Sequence[Segment],
+    window: Window,
+    last_speech_s: float,
+) -> list[Segment]:
+    """The segments of one encoded window with their words; see `add_word_times`."""
+    with decoder.clock.stage("words"):
+        text = text_tokens(segments, decoder.tokenizer)
+        (words,) = decoder.align(encoded, [text], [window.size])
+        return add_word_times(segments, words, last_speech_s, decoder.tokenizer, decoder.options)
 
 
 def add_word_times(
@@ -37,10 +53,11 @@ def add_word_times(
     tokenizer: Tokenizer,
     options: TranscribeOptions,
 ) -> list[Segment]:
-    """Segments of one window with their words, and with bounds moved to their first and last word.
+    """Add words to the segments of one window, and move segment bounds to the first and last word.
 
-    `timings` are the words of `text_tokens(segments)`, seconds from the window's start; they are
-    changed. `last_speech_s` is the end of the speech before the window, from the recording's start.
+    `timings` are the words of `text_tokens(segments)` in seconds from the window's start; they are
+    modified. `last_speech_s` is the end of the speech before the window, in seconds from the
+    recording's start.
     """
     median_s = median_duration(timings)
     shorten_at_sentence_ends(timings, median_s)
@@ -53,7 +70,7 @@ def add_word_times(
         words: list[Word] = []
         while n_tokens > 0 and next_word < len(timings):
             timing = timings[next_word]
-            if timing.word:  # merged punctuation left nothing behind
+            if timing.word:  # empty if merged into a neighbour
                 start, end = round(offset_s + timing.start, 2), round(offset_s + timing.end, 2)
                 words.append(Word(timing.word, start, end, timing.probability))
             n_tokens -= len(timing.tokens)
@@ -67,7 +84,7 @@ def add_word_times(
 
 
 def last_word_end(segments: Sequence[Segment]) -> float | None:
-    """End of the last word in seconds; of the last segment if none has words."""
+    """End of the last word in seconds; of the last segment if there are no words."""
     for segment in reversed(segments):
         if segment.words:
             return segment.words[-1].end
@@ -75,30 +92,30 @@ def last_word_end(segments: Sequence[Segment]) -> float | None:
 
 
 def median_duration(timings: Sequence[WordTiming]) -> float:
-    """Seconds; over the words that last at all, 0 if none does."""
+    """Median duration in seconds of the words with a duration, at most 0.7; 0 if there are none."""
     durations = [t.end - t.start for t in timings if t.end != t.start]
-    return min(MOST_MEDIAN_S, float(np.median(durations))) if durations else 0.0
+    return min(MAX_MEDIAN_S, float(np.median(durations))) if durations else 0.0
 
 
 def shorten_at_sentence_ends(timings: Sequence[WordTiming], median_s: float) -> None:
-    """A pause between sentences is given to the mark or to the word after it: cut both short."""
-    if median_s == 0:  # no word lasts: nothing to compare with
+    """Shorten marks at sentence ends and the words after them: they contain the pause."""
+    if median_s == 0:  # no word has a duration
         return
-    longest = LONGEST_MEDIANS * median_s
+    max_s = MAX_MEDIANS * median_s
     for before, timing in pairwise(timings):
-        if timing.end - timing.start <= longest:
+        if timing.end - timing.start <= max_s:
             continue
-        # Substring tests, as in the reference: "" is a mark, "..." is none.
+        # Substring tests, as in the reference: "" counts as a mark, "..." does not.
         if timing.word in SENTENCE_END_MARKS:
-            timing.end = timing.start + longest
+            timing.end = timing.start + max_s
         elif before.word in SENTENCE_END_MARKS:
-            timing.start = timing.end - longest
+            timing.start = timing.end - max_s
 
 
 def merge_punctuations(timings: Sequence[WordTiming], prepended: str, appended: str) -> None:
-    """Join marks to the word they belong to, in place; what was joined keeps no text, no tokens.
+    """Join marks to the word they belong to, in place. A joined mark keeps no text and no tokens.
 
-    A mark is any substring of `prepended` or `appended`: "" and "!?" may be, "..." is not.
+    A mark is any substring of `prepended` or `appended`: "" counts, "..." does not.
     """
     following = len(timings) - 1
     for i in range(len(timings) - 2, -1, -1):
@@ -120,26 +137,26 @@ def merge_punctuations(timings: Sequence[WordTiming], prepended: str, appended: 
 
 
 def shorten_after_pause(words: list[Word], last_speech_s: float, median_s: float) -> None:
-    """The first words after a pause have swallowed it: give them ordinary lengths.
+    """Shorten the first two words after a pause: their times include the pause.
 
-    They end more than 4 medians after it, so none moves before the start of the recording: the
-    reference's guards against that (timing.py:360, 362) change nothing.
+    They end more than 4 medians after the pause begins, so no word moves before the start of the
+    recording; the reference's guards against that (timing.py:360, 362) have no effect.
     """
-    longest = LONGEST_MEDIANS * median_s
+    max_s = MAX_MEDIANS * median_s
     first, second = words[0], words[1] if len(words) > 1 else None
     if first.end - last_speech_s <= median_s * 4:
         return
-    pair_too_long = second is not None and second.end - first.start > longest * 2
-    if first.end - first.start <= longest and not pair_too_long:
+    pair_too_long = second is not None and second.end - first.start > max_s * 2
+    if first.end - first.start <= max_s and not pair_too_long:
         return
-    if second is not None and second.end - second.start > longest:
-        boundary = second.end - longest
+    if second is not None and second.end - second.start > max_s:
+        boundary = second.end - max_s
         first, words[1] = replace(first, end=boundary), replace(second, start=boundary)
-    words[0] = replace(first, start=first.end - longest)
+    words[0] = replace(first, start=first.end - max_s)
 
 
 def fit_together(segment: Segment, words: list[Word], median_s: float) -> Segment:
-    """Move the segment's bounds to its words; or, where a word reaches far beyond, the word's."""
+    """Move the segment's bounds to its words, or a word's if it exceeds the segment by far."""
     first = words[0]
     if segment.start < first.end and segment.start - SEGMENT_SLACK_S > first.start:
         start = max(0.0, min(first.end - median_s, segment.start))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from maxwhisper.audio import decode
+from maxwhisper.audio.load import decode
 from maxwhisper.checkpoint import load
 from maxwhisper.checkpoint.convert import save_openai_pt
 from maxwhisper.engine import load_engine

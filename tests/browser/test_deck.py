@@ -1,11 +1,10 @@
-"""The slides in Chromium: keys turn them, each fits on a projector, nothing is fetched."""
-
-import json
+"""The slides in Chromium: keys change them, each fits a projector, nothing is downloaded."""
 
 import pytest
 
 from tools.slides.__main__ import EVALUATION
 from tools.slides.deck import deck
+from tools.train_demo.record import Evaluation
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +16,7 @@ OVERFLOW = """() => document.documentElement.scrollHeight > innerHeight
 def page(browser, tmp_path):
     """The deck without a record, at the size of a small projector; an error fails the test."""
     path = tmp_path / "index.html"
-    path.write_text(deck([], json.loads(EVALUATION.read_text())), encoding="utf-8")
+    path.write_text(deck([], Evaluation.load(EVALUATION)), encoding="utf-8")
     context = browser.new_context(viewport={"width": 1280, "height": 720}, color_scheme="light")
     page, problems = context.new_page(), []
     page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
@@ -30,7 +29,7 @@ def page(browser, tmp_path):
     assert len(problems) == 1, problems
 
 
-def test_keys_turn_the_slides_and_each_fits(page):
+def test_keys_change_the_slides_and_each_fits(page):
     n_slides = page.locator("section").count()
     for number in range(1, n_slides + 1):
         assert page.locator("section:visible").count() == 1
@@ -44,7 +43,7 @@ def test_keys_turn_the_slides_and_each_fits(page):
     assert page.locator("output").inner_text().startswith("2 /")
 
 
-def test_t_changes_light_and_dark(page):
+def test_t_switches_light_and_dark(page):
     paper = "() => getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(paper)
     page.keyboard.press("t")

@@ -1,4 +1,4 @@
-"""Live on the real engine: Chromium's fake microphone speaks a bundled clip, over and over."""
+"""Live on the real engine: Chromium's fake microphone plays a bundled clip in a loop."""
 
 import time
 import wave
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_page import served_page
 
-from maxwhisper.audio import decode
-from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.audio.load import decode
+from maxwhisper.network.dims import SAMPLE_RATE
+from tests.fakes.page import served_page
 
 pytestmark = pytest.mark.browser
 
@@ -22,7 +22,7 @@ WATCH = """() => { window.lags = new Set(); window.wasTentative = false;
     window.wasTentative ||= Boolean(document.querySelector('.live .tentative'));
   }).observe(document.querySelector('#live'), {childList: true, subtree: true}); }"""
 COMMITTED = """() => {
-  const said = document.querySelector('.live .said')?.cloneNode(true);
+  const said = document.querySelector('.live .transcript')?.cloneNode(true);
   said?.querySelectorAll('.tentative, .empty').forEach(e => e.remove());
   return said?.innerText.trim() ?? ''; }"""
 PATIENCE_MS = 120_000  # a busy machine
@@ -38,7 +38,7 @@ def microphone(launch, tmp_path):
     return launch(f"--use-file-for-fake-audio-capture={sound}")
 
 
-def test_words_are_committed_while_they_are_spoken_and_stop_ends_it(microphone, tmp_path):
+def test_words_are_committed_during_speech_and_stop_ends_the_session(microphone, tmp_path):
     with (
         pytest.MonkeyPatch.context() as patch,
         served_page(patch, tmp_path, real_engines=("maxwhisper",)) as (address, *_),
@@ -48,7 +48,7 @@ def test_words_are_committed_while_they_are_spoken_and_stop_ends_it(microphone, 
         page.goto(address)
         page.get_by_role("tab", name="Live").click()
         stop = page.get_by_role("button", name="Stop").and_(page.locator("#live-stop"))
-        assert stop.is_disabled(), "there is nothing to stop"
+        assert stop.is_disabled(), "nothing to stop yet"
         page.evaluate(WATCH)
         page.get_by_role("button", name="Start speaking").click()
         page.wait_for_function(f"() => ({COMMITTED})().split(' ').length >= 5")
@@ -61,5 +61,5 @@ def test_words_are_committed_while_they_are_spoken_and_stop_ends_it(microphone, 
         assert stop.is_disabled()
         assert page.evaluate("() => window.wasTentative")
         assert page.evaluate("() => window.lags.size") > 1, "the meter moves"
-    assert after.startswith(before), "what is committed stays"
+    assert after.startswith(before), "committed words stay"
     assert SAID & {word.strip(".,").lower() for word in after.split()}

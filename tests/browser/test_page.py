@@ -1,12 +1,12 @@
 """What a visitor does, in a real browser: choose, run, stop, check; on a desk and on a phone."""
 
-import fake_page
 import pytest
-from audio_files import encode
-from fake_lanes import wait_until
-from fake_page import write_wav
 
-from maxwhisper.serving.uploads import MAX_FILE_MB
+from maxwhisper.web.server.uploads import MAX_FILE_MB
+from tests.fakes import page as fake_page
+from tests.fakes.audio_files import encode
+from tests.fakes.engine_processes import wait_until
+from tests.fakes.page import write_wav
 
 pytestmark = pytest.mark.browser
 
@@ -15,7 +15,7 @@ ENGINES = ("openai-whisper", "faster-whisper", "maxwhisper")
 TABS = {
     "Race": "#verdict .lead",
     "Listen & diff": ".diff",
-    "Where the time goes": ".work",
+    "Where the time goes": ".engine-stages",
     "Components": ".check",
     "Live": "button:visible",
     "Use it": ".code",
@@ -76,11 +76,11 @@ def begin_slow_race(page):
     page.get_by_role("button", name="A short clip").click()
     page.wait_for_function(RUN_ENABLED)
     page.click("#run")
-    page.wait_for_selector(".lane.running .words time")  # text comes while the engine works
+    page.wait_for_selector(".engine-panel.running .words time")  # text comes while the engine works
 
 
 def lane_texts(page):
-    return [page.inner_text(f"#lane-{name} .words") for name in ENGINES]
+    return [page.inner_text(f"#panel-{name} .words") for name in ENGINES]
 
 
 def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
@@ -89,8 +89,8 @@ def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
     page.wait_for_function("() => document.querySelectorAll('.chip.ready').length === 3")
     run_clip(page)
     assert all("<b>quick</b>" in text for text in lane_texts(page))  # shown, not obeyed
-    assert page.locator(".lane.done").count() == 3
-    assert "%" in page.inner_text("#lane-maxwhisper dl")  # the clip's words are known
+    assert page.locator(".engine-panel.done").count() == 3
+    assert "%" in page.inner_text("#panel-maxwhisper dl")  # the clip's words are known
     assert "openai-whisper" in page.inner_text("#verdict .lead")
     page.wait_for_selector("#chart .bars path")
     assert page.locator("#chart .bars path").count() == 3
@@ -102,7 +102,7 @@ def test_a_race_comes_into_view_with_its_stop(open_page):
     page.get_by_role("button", name="A short clip").click()
     page.wait_for_function(RUN_ENABLED)
     page.locator("#run").evaluate("e => e.scrollIntoView({block: 'end'})")
-    top = "document.querySelector('.lanes').getBoundingClientRect().top / innerHeight"
+    top = "document.querySelector('.engine-panels').getBoundingClientRect().top / innerHeight"
     assert page.evaluate(top) > 0.6
     page.click("#run")
     page.wait_for_function(f"() => {top} < 0.8")
@@ -132,7 +132,7 @@ def test_upload_runs_twice_and_leaves_no_file(open_page, served, tmp_path):
     # The first run's verdict may still stand while the second begins: wait for the second's end.
     for name in ENGINES:
         page.wait_for_function(
-            f"document.querySelector('#lane-{name} .words')?.innerText.includes('friends')"
+            f"document.querySelector('#panel-{name} .words')?.innerText.includes('friends')"
         )
 
 
@@ -148,17 +148,16 @@ def test_microphone_recording_runs(open_page):
     assert all("friends" in text for text in lane_texts(page))
 
 
-def test_bad_upload_is_explained_and_run_comes_back(open_page, tmp_path):
-    page = open_page()
+def test_bad_upload_is_explained_when_it_arrives(open_page, served, tmp_path):
+    page, uploads = open_page(), served[1]
     blip = write_wav(tmp_path / "blip.wav", seconds=0.05)
     page.set_input_files("#recording input[type=file]", blip)
-    page.wait_for_function(RUN_ENABLED)
-    page.click("#run")
-    page.locator("#banner").get_by_text("record a little longer").wait_for()
-    page.wait_for_function("() => document.querySelector('#stop').disabled")
-    assert page.locator("#run").is_disabled(), "what could not be read is gone"
+    page.locator("#recording-refused").get_by_text("Record a little longer").wait_for()
+    assert not list(uploads.root.rglob("blip*"))
+    assert page.locator("#run").is_disabled()
     page.get_by_role("button", name="A tone").click()
-    page.wait_for_selector("#banner .problem", state="detached")  # it was about the other file
+    page.wait_for_function(RUN_ENABLED)
+    assert page.locator("#recording-refused .problem").count() == 0  # it was about the other file
 
 
 def test_a_file_of_another_kind_is_refused_in_our_words_and_goes(open_page):
@@ -166,7 +165,7 @@ def test_a_file_of_another_kind_is_refused_in_our_words_and_goes(open_page):
     cv = {"name": "cv.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7\n\xe2\xe3"}
     page.set_input_files("#recording input[type=file]", cv)
     page.locator("#recording-refused").get_by_text(
-        "got a PDF document: choose another file"
+        "This is a PDF document, not audio. Choose"
     ).wait_for()
     assert page.get_by_text("Invalid file type").count() == 0
     page.wait_for_selector("#recording input[type=file]", state="attached")  # to choose another
@@ -184,7 +183,7 @@ def test_a_file_that_is_too_large_is_refused_in_our_words_and_not_sent(open_page
     with large.open("wb") as file:
         file.truncate(MAX_FILE_MB * 2**20 + 1)
     page.set_input_files("#recording input[type=file]", large)
-    page.locator("#recording-refused").get_by_text("expected a file of at most 25 MB").wait_for()
+    page.locator("#recording-refused").get_by_text("the limit is 25 MB").wait_for()
     assert page.get_by_text("exceeds the maximum").count() == 0
     assert sent == []
     assert page.locator("#run").is_disabled()
@@ -200,13 +199,13 @@ def test_sending_a_recording_may_be_stopped(open_page, tmp_path):
     clip = write_wav(tmp_path / "long.wav", 2.0)
     with page.expect_event("requestfailed", lambda request: "/gradio_api/upload?" in request.url):
         page.set_input_files("#recording input[type=file]", clip)
-        page.get_by_role("button", name="Stop sending").click()
-    page.get_by_role("button", name="Stop sending").wait_for(state="detached")
+        page.get_by_role("button", name="Cancel upload").click()
+    page.get_by_role("button", name="Cancel upload").wait_for(state="detached")
     assert page.locator("#run").is_disabled()
     page.unroute(sending)
     page.set_input_files("#recording input[type=file]", clip)
     page.wait_for_function(RUN_ENABLED)
-    assert page.get_by_role("button", name="Stop sending").count() == 0
+    assert page.get_by_role("button", name="Cancel upload").count() == 0
 
 
 def test_the_sound_of_a_video_is_raced(open_page, tmp_path):
@@ -235,8 +234,8 @@ def test_run_waits_for_a_recording_that_is_on_its_way(open_page, served, tmp_pat
         held.pop(0).continue_()
     page.wait_for_function(RUN_ENABLED)
     page.click("#run")
-    page.wait_for_selector("#kept .address")
-    raced = served[3].load(page.input_value("#kept .address").partition("?run=")[2])
+    page.wait_for_selector("#share-links .address")
+    raced = served[3].load(page.input_value("#share-links .address").partition("?run=")[2])
     assert (raced.audio_name, raced.audio_s) == ("next.wav", 1.5)
 
 
@@ -245,7 +244,7 @@ def test_run_stays_off_after_a_race_whose_recording_was_cleared(open_page):
     begin_slow_race(page)
     page.locator("#recording").get_by_label("Clear").click()
     page.click("#stop")
-    page.wait_for_selector(".lane.stopped")
+    page.wait_for_selector(".engine-panel.stopped")
     page.wait_for_timeout(1000)
     assert page.locator("#run").is_disabled()
 
@@ -255,7 +254,7 @@ def test_stop_ends_the_run(open_page):
     assert "demo is a small English Whisper" in page.inner_text(".notice")
     begin_slow_race(page)
     page.click("#stop")
-    page.wait_for_selector(".lane.stopped", timeout=5000)
+    page.wait_for_selector(".engine-panel.stopped", timeout=5000)
     page.wait_for_function(RUN_ENABLED)
 
 
@@ -267,9 +266,9 @@ def test_who_waits_is_told_his_place_and_may_leave(open_page, served):
             page.wait_for_function(RUN_ENABLED)
             page.click("#run")
             page.wait_for_selector("#stop:not([disabled])")
-        second.get_by_text("Waiting: one race before yours.").wait_for()
+        second.get_by_text("Waiting for one run ahead of yours.").wait_for()
         second.click("#stop")
-        second.wait_for_selector(".lane.stopped", timeout=5000)
+        second.wait_for_selector(".engine-panel.stopped", timeout=5000)
         second.wait_for_function(RUN_ENABLED)
         assert second.inner_text("#banner").strip() == ""
     first.wait_for_selector("#verdict .lead")
@@ -287,7 +286,7 @@ def test_components_run_on_demand(open_page):
     page = open_page()
     page.get_by_role("tab", name="Components").click()
     page.wait_for_selector(".check")
-    assert not page.get_by_label("the processor").is_visible(), "it is all there is"
+    assert not page.get_by_label("the CPU").is_visible(), "it is all there is"
     page.click("#run-checks")
     page.wait_for_selector(".check.failed")
     assert page.locator(".check.passed").count() == 2
@@ -304,7 +303,7 @@ def test_beside_a_gpu_checks_may_run_on_the_processor(browser, tmp_path):
             page.get_by_role("tab", name="Components").click()
             page.get_by_role("button", name="Run the check log-mel").click()
             page.get_by_text("ms on cpu ·").wait_for()
-            page.get_by_label("the processor").check()
+            page.get_by_label("the CPU").check()
             page.get_by_role("button", name="Run the check log-mel").click()
             page.get_by_text("ms on cpu, as asked ·").wait_for()
             page.click("#run-checks")

@@ -5,9 +5,10 @@ import time
 import zipfile
 
 import pytest
-from fake_page import served_page
-from fake_runs import ENGINES, make_run, waveform
-from test_page import OVERFLOW, RUN_ENABLED, WORST_CONTRAST, run_clip
+
+from tests.browser.test_page import OVERFLOW, RUN_ENABLED, WORST_CONTRAST, run_clip
+from tests.fakes.page import served_page
+from tests.fakes.runs import ENGINES, make_run, waveform
 
 pytestmark = pytest.mark.browser
 
@@ -27,7 +28,7 @@ def kept(served):
 
 def open_run(open_page, run, **settings):
     page = open_page(query=f"run={run.id}", **settings)
-    page.wait_for_selector("#kept .address")
+    page.wait_for_selector("#share-links .address")
     page.wait_for_selector("#chart .bars path")
     return page
 
@@ -83,10 +84,10 @@ def test_a_race_that_came_with_the_page_is_shown_with_its_provenance(open_page):
     page = open_page()
     page.get_by_role("button", name="A recorded clip · 4 s · Test CPU, 2 January 2026").click()
     page.wait_for_selector("#replay .progress")
-    assert "Measured on 2 January 2026" in page.inner_text("#banner")
-    assert "as long as the page" in page.inner_text("#kept")
-    assert "a race that came" in page.inner_text("#lane-maxwhisper")
-    assert not page.locator("#forget").is_visible()
+    assert "measured on 2 January 2026" in page.inner_text("#banner")
+    assert "does not expire" in page.inner_text("#share-links")
+    assert "a race that came" in page.inner_text("#panel-maxwhisper")
+    assert not page.locator("#delete").is_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download everything").click()
     assert "run.json" in zipfile.ZipFile(download.value.path()).namelist()
@@ -103,7 +104,7 @@ def test_replay_is_moved_by_keys_and_told_to_screen_readers(open_page, kept):
     page.get_by_label("Speed").select_option("16")
     page.get_by_role("button", name="From the start").press("Enter")
     page.wait_for_function(
-        "() => document.querySelector('#replay .unseen').textContent.includes("
+        "() => document.querySelector('#replay .visually-hidden').textContent.includes("
         "'openai-whisper done after 1.70 seconds')"
     )
 
@@ -128,12 +129,12 @@ def test_words_pasted_after_the_race_are_scored_and_kept(open_page, served):
     page.get_by_role("button", name="A tone").click()
     page.wait_for_function(RUN_ENABLED)
     page.click("#run")
-    page.wait_for_selector("#kept .address")
-    assert "invented" in page.inner_text("#lane-maxwhisper dl").lower(), "nobody speaks in a tone"
-    page.get_by_label("What was said").fill("the quick brown cat")
-    page.get_by_label("What was said").blur()
+    page.wait_for_selector("#share-links .address")
+    assert "invented" in page.inner_text("#panel-maxwhisper dl").lower(), "nobody speaks in a tone"
+    page.get_by_label("Correct transcript").fill("the quick brown cat")
+    page.get_by_label("Correct transcript").blur()
     page.get_by_text("1 substituted, 0 deleted").first.wait_for()
-    run_id = page.input_value("#kept .address").partition("?run=")[2]
+    run_id = page.input_value("#share-links .address").partition("?run=")[2]
     assert runs.load(run_id).reference == "the quick brown cat"
 
 
@@ -141,7 +142,7 @@ def test_everything_downloads_as_one_zip(open_page, tmp_path):
     page = open_page()
     page.get_by_label("2", exact=True).check()
     run_clip(page)
-    page.wait_for_selector("#kept .download")
+    page.wait_for_selector("#share-links .download")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download everything").click()
     download.value.save_as(tmp_path / "run.zip")
@@ -163,61 +164,61 @@ def test_a_link_works_after_a_restart_and_not_after_deletion(browser, tmp_path):
         page = browser.new_page()
         page.goto(address)
         run_clip(page)
-        page.wait_for_selector("#kept .address")
-        link = page.input_value("#kept .address")
+        page.wait_for_selector("#share-links .address")
+        link = page.input_value("#share-links .address")
         assert link.startswith(f"{address}?run=")
-        texts = page.locator(".lane .words").all_inner_texts()
+        texts = page.locator(".engine-panel .words").all_inner_texts()
         page.close()
     with pytest.MonkeyPatch.context() as patch, served_page(patch, tmp_path) as (again, *_, runs):
         page = browser.new_page()
         page.goto(link.replace(address, again))
         page.get_by_text("Measured on").first.wait_for()
         page.wait_for_selector("#chart .bars path")
-        assert page.locator(".lane .words").all_inner_texts() == texts
+        assert page.locator(".engine-panel .words").all_inner_texts() == texts
         assert "fastest" in page.inner_text("#verdict .lead")
         assert page.locator("#replay .track").count() == 3
         assert "Test CPU" in page.inner_text(".recorded")
         assert not page.get_by_role("button", name="Delete this race").is_visible()
         runs.delete(link.partition("?run=")[2])
         page.reload()
-        page.get_by_text("not kept any more").wait_for()
+        page.get_by_text("no longer available").wait_for()
         page.close()
 
 
 def test_a_race_is_deleted_by_who_ran_it(open_page, served):
     page, runs = open_page(), served[3]
     run_clip(page)
-    page.wait_for_selector("#kept .address")
-    run_id = page.input_value("#kept .address").partition("?run=")[2]
+    page.wait_for_selector("#share-links .address")
+    run_id = page.input_value("#share-links .address").partition("?run=")[2]
     assert runs.audio_path(run_id).is_file()
     page.get_by_role("button", name="Delete this race").click()
-    page.wait_for_selector("#kept .address", state="detached")
-    with pytest.raises(Exception, match="not kept any more"):
+    page.wait_for_selector("#share-links .address", state="detached")
+    with pytest.raises(Exception, match="no longer available"):
         runs.load(run_id)
 
 
 def test_a_race_not_to_be_kept_goes_with_its_page(open_page, served):
     page, runs = open_page(), served[3]
-    page.get_by_label("Keep it under a link").uncheck()
+    page.get_by_label("Save with a share link").uncheck()
     run_clip(page)
-    page.wait_for_selector("#kept .download")
-    assert page.locator("#kept .address").count() == 0
-    assert "deleted from this server when you close" in page.inner_text("#kept")
-    run_id = page.get_attribute("#kept .download", "href").split("/")[-2]
+    page.wait_for_selector("#share-links .download")
+    assert page.locator("#share-links .address").count() == 0
+    assert "deletes its transcripts and recording when you close" in page.inner_text("#share-links")
+    run_id = page.get_attribute("#share-links .download", "href").split("/")[-2]
     page.get_by_role("tab", name="Listen & diff").click()
     page.wait_for_selector("#listen audio")
     assert runs.audio_path(run_id).is_file()
     page.close()
     deadline = time.monotonic() + 30
-    while runs.is_passing(run_id) and time.monotonic() < deadline:
+    while runs.is_temporary(run_id) and time.monotonic() < deadline:
         time.sleep(0.2)
-    with pytest.raises(Exception, match="not kept any more"):
+    with pytest.raises(Exception, match="no longer available"):
         runs.load(run_id)
 
 
 def test_a_link_cut_off_is_explained_and_the_page_still_works(open_page):
     page = open_page(query="run=<b>cut")
-    page.get_by_text("was it cut off").wait_for()
+    page.get_by_text("This link is not complete").wait_for()
     run_clip(page)
     assert page.locator(".problem").count() == 0
 

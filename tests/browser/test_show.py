@@ -1,10 +1,10 @@
 """Live, proof and presentation, in a real browser with a fake microphone."""
 
 import pytest
-from fake_page import write_wav
-from test_page import OVERFLOW, WORST_CONTRAST, begin_slow_race
 
-from maxwhisper.serving.uploads import MAX_FILE_MB
+from maxwhisper.web.server.uploads import MAX_FILE_MB
+from tests.browser.test_page import OVERFLOW, WORST_CONTRAST, begin_slow_race
+from tests.fakes.page import write_wav
 
 pytestmark = pytest.mark.browser
 
@@ -36,10 +36,14 @@ def test_speech_is_read_while_it_is_spoken_and_stop_ends_it(open_page, served):
     page.get_by_role("button", name="Start speaking").click()
     page.wait_for_selector(".live.listening .tentative")
     assert page.get_by_role("meter", name="lag in seconds").is_visible()
-    page.wait_for_function("() => document.querySelector('.said').innerText.includes('brown')")
+    page.wait_for_function(
+        "() => document.querySelector('.live .transcript').innerText.includes('brown')"
+    )
     page.click("#live-stop")
     page.wait_for_selector(".live.over", timeout=5000)
-    assert "<b>quick</b> brown" in page.inner_text(".said")  # no chunk was lost, nothing is markup
+    assert "<b>quick</b> brown" in page.inner_text(
+        ".live .transcript"
+    )  # no chunk was lost, nothing is markup
     assert page.locator(".tentative").count() == 0
     assert page.locator("#live-stop").is_disabled()
     page.get_by_text("The microphone is off.").wait_for()
@@ -51,7 +55,7 @@ def test_a_clip_is_played_as_if_it_were_spoken(open_page):
     tab(page, "Live")
     page.locator("#live-clips button").first.click()
     page.wait_for_selector(".live.over")
-    assert "the <b>quick</b> brown fox" in page.inner_text(".said")
+    assert "the <b>quick</b> brown fox" in page.inner_text(".live .transcript")
 
 
 def test_beginning_anew_goes_on_with_the_new_clip(open_page):
@@ -63,7 +67,7 @@ def test_beginning_anew_goes_on_with_the_new_clip(open_page):
     page.get_by_text("The microphone is off.").wait_for()
     page.wait_for_selector("#live-stop:not([disabled])")
     page.wait_for_selector(".live.over")
-    assert page.inner_text(".said") == "the <b>quick</b> brown fox"
+    assert page.inner_text(".live .transcript") == "the <b>quick</b> brown fox"
     assert page.locator("#live-stop").is_disabled()
 
 
@@ -74,7 +78,7 @@ def test_a_second_visitor_is_told_that_somebody_is_live(open_page):
     page.wait_for_selector(".live.listening")
     tab(other, "Live")
     other.locator("#live-clips button").first.click()
-    other.get_by_text("somebody else is live").first.wait_for()
+    other.get_by_text("Someone else is using Live").first.wait_for()
     page.click("#live-stop")
     page.wait_for_selector(".live.over")
 
@@ -117,7 +121,7 @@ def test_layers_of_what_is_no_recording_are_not_offered(open_page):
     notes = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"nothing to hear"}
     page.set_input_files("#layers-recording input[type=file]", notes)
     refused = page.locator("#layers-recording-refused")
-    refused.get_by_text("got text: choose another file").wait_for()
+    refused.get_by_text("This is a text file, not audio. Choose").wait_for()
     page.wait_for_selector("#layers-recording input[type=file]", state="attached")
 
 
@@ -132,7 +136,7 @@ def test_a_file_too_large_for_the_layers_is_refused_in_our_words_and_not_sent(op
         file.truncate(MAX_FILE_MB * 2**20 + 1)
     page.set_input_files("#layers-recording input[type=file]", large)
     refused = page.locator("#layers-recording-refused")
-    refused.get_by_text("expected a file of at most 25 MB").wait_for()
+    refused.get_by_text("the limit is 25 MB").wait_for()
     assert page.get_by_text("exceeds the maximum").count() == 0
     assert page.locator("#recording-refused .problem").count() == 0, "it is not about the race"
     assert sent == []
@@ -164,7 +168,7 @@ def test_the_tour_waits_for_a_race_and_goes_on_when_it_is_over(open_show):
     page.keyboard.press("t")
     for _ in range(2):
         page.keyboard.press("ArrowRight")
-    held = page.locator("#tour").get_by_text("this tour waits for its end")
+    held = page.locator("#tour").get_by_text("The tour waits for its end")
     held.wait_for(timeout=60_000)
     page.wait_for_timeout(6000)  # longer than what was left of this stop
     assert page.inner_text("#tour .count") == "3 of 8"
@@ -175,7 +179,7 @@ def test_the_tour_waits_for_a_race_and_goes_on_when_it_is_over(open_show):
 def test_the_tour_waits_for_those_who_want_no_motion(open_show):
     page = open_show(script=NO_MOTION)
     page.keyboard.press("t")
-    assert page.locator("#tour").get_by_role("button", name="Go on").is_visible()
+    assert page.locator("#tour").get_by_role("button", name="Continue").is_visible()
 
 
 def test_keys_work_and_never_while_typing(open_show):

@@ -1,4 +1,4 @@
-"""Small random networks of each vocabulary, and files of them in the true formats."""
+"""Small random networks of each vocabulary, and their files in every supported format."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.checkpoint.schema import make_checkpoint
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
 
 V2 = Dims(80, 1500, 64, 2, 1, 51_865, 448, 64, 4, 1)
 SMALL_DIMS = {
@@ -19,7 +19,7 @@ SMALL_DIMS = {
 
 @pytest.fixture(scope="session", params=SMALL_DIMS)
 def small(request):
-    """A random checkpoint of `.en`, v2 (80 mels) and v3 (128 mels) vocabulary in turn."""
+    """A random checkpoint with `.en`, v2 (80 mels) and v3 (128 mels) vocabulary in turn."""
     return random_checkpoint(SMALL_DIMS[request.param], seed=1)
 
 
@@ -30,7 +30,7 @@ def v2():
 
 @pytest.fixture(scope="session")
 def half(v2):
-    """The same network in float16, with alignment heads of its own."""
+    """The same network in float16, with its own alignment heads."""
     weights = {name: array.astype(np.float16) for name, array in v2.weights.items()}
     return make_checkpoint("half", v2.dims, weights, [(0, 1), (0, 3)], "a test")
 

@@ -1,4 +1,4 @@
-"""The bundled checkpoint: there, whole, small, honest about itself, and never fetched."""
+"""The bundled checkpoint: present, complete, small, with measured limits, never downloaded."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def test_the_default_model_is_the_bundled_one_and_quick():
     assert checkpoint.source == bundled.limits()
 
 
-def test_the_folder_is_whole_and_small():
+def test_the_folder_is_complete_and_small():
     bundled.verify()
     files = [path for path in bundled.FOLDER.iterdir() if path.is_file()]
     names = {path.name for path in files}
@@ -32,7 +32,7 @@ def test_the_folder_is_whole_and_small():
     assert sum(path.stat().st_size for path in files) <= MAX_BYTES
 
 
-def test_the_card_and_the_record_speak_of_these_weights():
+def test_the_card_and_the_record_describe_these_weights():
     evaluation = json.loads((bundled.FOLDER / bundled.EVALUATION).read_text())
     assert evaluation["checkpoint"] == load().digest
     card = (bundled.FOLDER / "README.md").read_text()
@@ -48,7 +48,7 @@ def test_it_is_listed_first():
 
 @pytest.fixture
 def folder(v2, tmp_path, monkeypatch):
-    """A small network in the place of the bundled one, on a machine that must not ask a network."""
+    """Replace the bundled network by a small one and forbid network access."""
     save_hf(v2, tmp_path)
     sha256 = {
         name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
@@ -60,12 +60,12 @@ def folder(v2, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_is_whole_is_read(folder, v2, assert_same_weights):
+def test_a_complete_folder_is_read(folder, v2, assert_same_weights):
     assert_same_weights(load("demo"), v2)
 
 
 @pytest.mark.parametrize("name", bundled.VERIFIED)
-def test_an_altered_file_is_named_with_both_sums(folder, name):
+def test_an_altered_file_is_reported_with_both_checksums(folder, name):
     path = folder / name
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
     path.write_bytes(path.read_bytes()[:-1] + b" ")
@@ -75,7 +75,7 @@ def test_an_altered_file_is_named_with_both_sums(folder, name):
 
 
 @pytest.mark.parametrize("name", bundled.VERIFIED)
-def test_a_missing_file_is_named_with_its_sum_and_the_remedy(folder, name):
+def test_a_missing_file_is_reported_with_its_checksum_and_the_remedy(folder, name):
     path = folder / name
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
     path.unlink()
@@ -86,7 +86,7 @@ def test_a_missing_file_is_named_with_its_sum_and_the_remedy(folder, name):
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"sha256": {}}'])
-def test_a_record_that_cannot_be_used_is_named(folder, content):
+def test_an_unusable_record_is_reported(folder, content):
     (folder / bundled.TRAINING).unlink()
     if content is not None:
         (folder / bundled.TRAINING).write_text(content)
@@ -94,7 +94,7 @@ def test_a_record_that_cannot_be_used_is_named(folder, content):
         load("demo")
 
 
-def test_an_absent_folder_is_an_error_too(folder):
+def test_a_missing_folder_is_an_error(folder):
     shutil.rmtree(folder)
     with pytest.raises(CheckpointError, match=r"training\.json.*git checkout"):
         load("demo")
@@ -112,4 +112,4 @@ def test_limits_are_the_figures_of_the_evaluation(folder):
 def test_every_model_has_a_sentence_about_it():
     assert about("demo") == f"demo is {bundled.limits()}."
     assert "OpenAI" in about("tiny")
-    assert "not known" in about("/home/someone/tuned.pt")
+    assert "unknown" in about("/home/someone/tuned.pt")

@@ -1,4 +1,4 @@
-"""CTranslate2 folders: the same tokens, the same encoder, kept once, never half written."""
+"""CTranslate2 folders: same tokens, same encoder, converted once, never half written."""
 
 import errno
 import json
@@ -11,7 +11,7 @@ from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
 from maxwhisper.checkpoint.hf_tokenizer import make_hf_tokenizer
 from maxwhisper.errors import OutputError
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.text.tokenizer import get_tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 torch = pytest.importorskip("torch")
@@ -23,7 +23,7 @@ def cache(tmp_path_factory):
 
 
 def encoder_error(checkpoint, folder, compute_type="float32"):
-    """Largest difference of the encoder's output on the same random log-mel."""
+    """Return the largest difference of the encoder outputs for the same random log-mel."""
     mel = np.random.default_rng(0).standard_normal((1, checkpoint.dims.n_mels, 3000))
     mel = mel.astype(np.float32)
     model = ctranslate2.models.Whisper(str(folder), compute_type=compute_type, intra_threads=1)
@@ -79,7 +79,7 @@ def test_hf_tokenizer_equals_ours(small):
         assert hf.token_to_id(ours.decode([token])) == token
 
 
-def test_the_folder_is_made_once(v2, half, tmp_path, monkeypatch):
+def test_the_folder_is_written_once(v2, half, tmp_path, monkeypatch):
     folder = ctranslate2_dir(v2, tmp_path)
     monkeypatch.setattr(convert_ctranslate2, "to_ctranslate2", None)  # a second call would fail
     assert ctranslate2_dir(v2, tmp_path) == folder
@@ -87,12 +87,48 @@ def test_the_folder_is_made_once(v2, half, tmp_path, monkeypatch):
         ctranslate2_dir(half, tmp_path)  # other numbers need a folder of their own
 
 
-def test_a_conversion_that_fails_leaves_nothing(v2, tmp_path, monkeypatch):
+def test_a_failed_conversion_leaves_nothing_behind(v2, tmp_path, monkeypatch):
     def fail(checkpoint, folder):
         (folder / "model.bin").write_bytes(b"half")
         raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr(convert_ctranslate2, "to_ctranslate2", fail)
-    with pytest.raises(OutputError, match=r"disk full; make room.*MAXWHISPER_CACHE"):
+    with pytest.raises(OutputError, match=r"disk full; free some space.*MAXWHISPER_CACHE"):
         ctranslate2_dir(v2, tmp_path)
-    assert not list((tmp_path / "ctranslate2").iterdir())
+    (lock,) = (tmp_path / "ctranslate2").iterdir()
+    assert lock.suffix == ".lock"
+
+
+FILES = [
+    "model.bin",
+    "config.json",
+    "vocabulary.json",
+    "tokenizer.json",
+    "preprocessor_config.json",
+]
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+def test_a_damaged_folder_is_converted_again(v2, cache, tmp_path, monkeypatch, name):
+    """Empty, cut, a bit flipped, missing or a folder: every file is as it was."""
+    sound = ctranslate2_dir(v2, cache)
+    kept = {file: (sound / file).read_bytes() for file in [*FILES, "manifest.json"]}
+
+    def convert(checkpoint, folder):  # seconds, once for each damage
+        for file in FILES:
+            (folder / file).write_bytes(kept[file])
+
+    monkeypatch.setattr(convert_ctranslate2, "to_ctranslate2", convert)
+    path = ctranslate2_dir(v2, tmp_path) / name
+    content = bytearray(kept[name])
+    content[len(content) // 2] ^= 1
+    for damage in (b"", kept[name][: len(kept[name]) // 2], bytes(content), None, path):
+        path.unlink()
+        if damage is path:
+            path.mkdir()
+        elif damage is not None:
+            path.write_bytes(damage)
+        lines = []
+        assert ctranslate2_dir(v2, tmp_path, lines.append) == path.parent
+        assert lines == ["converting random for CTranslate2"]
+        assert {file: (path.parent / file).read_bytes() for file in kept} == kept

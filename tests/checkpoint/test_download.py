@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine: progress, resume, damage, absence, two at once."""
+"""Downloads from a local server: progress, resume, damage, no network, two processes."""
 
 import hashlib
 import threading
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from maxwhisper.checkpoint import bring, is_on_disk, load, registry
+from maxwhisper.checkpoint import download_model, is_on_disk, load, registry
 from maxwhisper.checkpoint.download import fetch
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS, OfficialModel
 from maxwhisper.errors import CheckpointError
@@ -17,7 +17,7 @@ CONTENT = bytes(range(256)) * 12_000  # 3 MB, three blocks
 
 @dataclass
 class Site:
-    """What the server sends, and what it was asked."""
+    """The content of the server and the requests that it received."""
 
     content: bytes = CONTENT
     cut_after: int | None = None  # bytes after which the connection breaks
@@ -45,7 +45,7 @@ def site(monkeypatch):
             self.wfile.write(body[: site.cut_after])
 
         def log_message(self, *arguments):
-            """Quiet."""
+            """Write no log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -76,9 +76,7 @@ def test_a_file_is_fetched_once_with_progress(site, model, tmp_path):
     assert not (tmp_path / "net.pt.part").exists()
 
 
-def test_weights_are_brought_for_later_and_who_stops_keeps_what_has_come(
-    site, model, tmp_path, monkeypatch
-):
+def test_a_stopped_download_resumes_and_serves_a_later_load(site, model, tmp_path, monkeypatch):
     monkeypatch.setitem(OFFICIAL_MODELS, "tiny", model)
 
     class Stopped(Exception):
@@ -90,16 +88,16 @@ def test_weights_are_brought_for_later_and_who_stops_keeps_what_has_come(
     assert is_on_disk("demo", tmp_path), "nothing to fetch"
     assert not is_on_disk("tiny", tmp_path)
     with pytest.raises(Stopped):
-        bring("tiny", cache_dir=tmp_path, progress=stop)
+        download_model("tiny", cache_dir=tmp_path, progress=stop)
     assert not is_on_disk("tiny", tmp_path)
-    bring("tiny", cache_dir=tmp_path)
+    download_model("tiny", cache_dir=tmp_path)
     assert is_on_disk("tiny", tmp_path)
     assert site.ranges[1] is not None, "it went on where it was stopped"
-    bring("demo", cache_dir=tmp_path)
+    download_model("demo", cache_dir=tmp_path)
     assert len(site.ranges) == 2
 
 
-def test_a_broken_download_goes_on_where_it_stopped(site, model, tmp_path):
+def test_a_broken_download_resumes(site, model, tmp_path):
     site.cut_after = 1_000_000
     with pytest.raises(CheckpointError, match="it will resume"):
         fetch(model, tmp_path)
@@ -111,13 +109,13 @@ def test_a_broken_download_goes_on_where_it_stopped(site, model, tmp_path):
     assert site.ranges == [None, f"bytes={have}-"]
 
 
-def test_a_server_that_ignores_ranges_sends_all_again(site, model, tmp_path):
+def test_a_server_without_ranges_sends_the_whole_file(site, model, tmp_path):
     (tmp_path / "net.pt.part").write_bytes(b"x" * 1000)
     site.ignore_range = True
     assert fetch(model, tmp_path).read_bytes() == CONTENT
 
 
-def test_a_complete_part_needs_no_byte(site, model, tmp_path):
+def test_a_complete_part_file_downloads_nothing(site, model, tmp_path):
     (tmp_path / "net.pt.part").write_bytes(CONTENT)
     assert fetch(model, tmp_path).read_bytes() == CONTENT
 
@@ -132,12 +130,27 @@ def test_damaged_content_is_deleted_and_reported(site, model, tmp_path):
     assert fetch(model, tmp_path).read_bytes() == CONTENT
 
 
-def test_a_damaged_file_on_disk_is_replaced(site, model, tmp_path):
-    (tmp_path / "net.pt").write_bytes(CONTENT[:-1])
+@pytest.mark.parametrize("damaged", [b"", CONTENT[:-1], b"\1" + CONTENT[1:], CONTENT + b"\0"])
+def test_a_damaged_file_on_disk_is_replaced(site, model, tmp_path, damaged):
+    (tmp_path / "net.pt").write_bytes(damaged)
     assert fetch(model, tmp_path).read_bytes() == CONTENT
 
 
-def test_two_at_once_download_once(site, model, tmp_path):
+def test_a_folder_in_place_of_a_file_is_replaced(site, model, tmp_path):
+    for name in ("net.pt", "net.pt.part", "net.pt.lock"):
+        (tmp_path / name / "inside").mkdir(parents=True)
+    assert fetch(model, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_file_in_a_read_only_folder_is_used(site, model, tmp_path, monkeypatch):
+    (tmp_path / "net.pt").write_bytes(CONTENT)
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+    assert fetch(model, tmp_path) == tmp_path / "net.pt"
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
+    assert site.ranges == []
+
+
+def test_two_processes_download_once(site, model, tmp_path):
     threads = [threading.Thread(target=fetch, args=(model, tmp_path)) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -147,11 +160,11 @@ def test_two_at_once_download_once(site, model, tmp_path):
     assert site.ranges == [None]
 
 
-def test_without_a_network_the_error_says_what_to_put_where(monkeypatch, model, tmp_path):
-    monkeypatch.setattr(registry, "BASE_URL", "http://127.0.0.1:9")  # nobody listens
+def test_without_a_network_the_error_explains_the_manual_download(monkeypatch, model, tmp_path):
+    monkeypatch.setattr(registry, "BASE_URL", "http://127.0.0.1:9")  # a closed port
     with pytest.raises(CheckpointError) as caught:
         fetch(model, tmp_path)
-    for part in (model.url, model.sha256, str(tmp_path / "net.pt"), "put it at"):
+    for part in (model.url, model.sha256, str(tmp_path / "net.pt"), "copy it to"):
         assert part in str(caught.value)
 
 

@@ -97,7 +97,7 @@ def test_a_tied_projection_is_accepted_and_an_untied_one_refused(folder, half):
             load(folder)
 
 
-def test_names_that_are_missing_or_unknown_are_reported(folder):
+def test_missing_and_unknown_names_are_reported(folder):
     tensors = load_file(folder / "model.safetensors")
     tensors["model.encoder.surprise"] = tensors.pop("model.encoder.conv1.bias")
     save_file(tensors, folder / "model.safetensors")
@@ -124,14 +124,14 @@ def test_dims_that_disagree_with_the_file_are_reported(folder):
 
 
 @pytest.mark.parametrize(("key", "value"), [("decoder_layers", "4"), ("encoder_layers", 10**9)])
-def test_dims_that_no_network_has_are_refused_before_anything_is_counted(folder, key, value):
+def test_impossible_dims_are_refused_before_the_tensors_are_checked(folder, key, value):
     edit_json(folder / "config.json", **{key: value})
     with pytest.raises(CheckpointError, match=rf"config\.json: expected dims.*got {value!r}"):
         load(folder)
 
 
 @pytest.mark.parametrize("heads", [5, [1, 2], [[0, "1"]], [[0.5, 1]], [[0, 1, 2]], [[1, 0]]])
-def test_alignment_heads_that_are_none_are_refused(folder, heads):
+def test_invalid_alignment_heads_are_refused(folder, heads):
     edit_json(folder / "generation_config.json", alignment_heads=heads)
     with pytest.raises(CheckpointError, match="expected alignment heads"):
         load(folder)

@@ -1,4 +1,4 @@
-"""What can be loaded, what is in it, and where it is kept."""
+"""Which models can be loaded, their tensors, and where they are cached."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from maxwhisper.errors import CheckpointError, OutputError
 from maxwhisper.paths import cache_root, package_folder
 
 
-def test_what_can_be_loaded_is_listed(tmp_path):
+def test_models_are_listed(tmp_path):
     rows = {row.name: row for row in available(tmp_path)}
     assert rows["tiny"].path == tmp_path / "checkpoints" / "tiny.pt"
     assert (rows["tiny"].parameters, rows["tiny"].on_disk) == (37_760_640, False)
@@ -30,7 +30,7 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
         load("huge", cache_dir=tmp_path)
 
 
-def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+def test_the_environment_sets_the_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("MAXWHISPER_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_root() == tmp_path / "maxwhisper"
@@ -39,12 +39,12 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_do(monkeypatch, tmp_path):
+def test_an_unwritable_cache_reports_what_to_do(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"a folder to write to at .*file.*MAXWHISPER_CACHE"):
+    with pytest.raises(OutputError, match=r"a writable folder at .*file.*MAXWHISPER_CACHE"):
         load("tiny", cache_dir=tmp_path / "file")
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(OutputError, match="it is there, but may not be written to"):
+    with pytest.raises(OutputError, match="it exists, but is not writable"):
         load("tiny", cache_dir=tmp_path)
 
 
@@ -53,7 +53,7 @@ def test_other_packages_are_found_without_importing_them():
     assert package_folder("no_such_package") is None
 
 
-def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+def test_a_missing_home_folder_reports_what_to_set(monkeypatch):
     def homeless():
         raise RuntimeError("Could not determine home directory.")
 
@@ -61,4 +61,10 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(OutputError, match="MAXWHISPER_CACHE"):
+        cache_root()
+
+
+def test_a_cache_of_a_user_without_a_home_reports_what_to_set(monkeypatch):
+    monkeypatch.setenv("MAXWHISPER_CACHE", "~no_such_user/x")
+    with pytest.raises(OutputError, match="the cache ~no_such_user/x, found none: set MAXWHISPER"):
         cache_root()

@@ -1,4 +1,4 @@
-"""OpenAI `.pt` files: true ones are read bit for bit, hostile and damaged ones are refused."""
+"""OpenAI `.pt` files: valid ones are read bit for bit, hostile and damaged ones are refused."""
 
 import os
 import subprocess
@@ -54,7 +54,7 @@ def test_model_of_the_reference_holds_the_weights_and_heads(half):
 
 
 class Malicious:
-    """Pickled, it runs a command when an ordinary unpickler meets it."""
+    """An object whose pickle runs a command when an ordinary unpickler loads it."""
 
     def __init__(self, command):
         self.command = command
@@ -99,7 +99,7 @@ def test_truncated_files_are_refused(v2, tmp_path, keep):
 
 
 @pytest.mark.parametrize("content", [b"not a checkpoint", b"hello world\n" * 20])
-def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path, content):
+def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "text.pt").write_bytes(content)
     with pytest.raises(
         CheckpointError, match=r"text\.pt, got a file that is damaged or of another"

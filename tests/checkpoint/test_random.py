@@ -1,4 +1,4 @@
-"""Random weights: the same everywhere, quick, and a decoder that listens."""
+"""Random weights: reproducible, fast, with text that depends on the audio."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The registry against the facts in the openai-whisper package."""
+"""The registry equals the constants of the openai-whisper package."""
 
 import base64
 import gzip
@@ -10,7 +10,7 @@ from maxwhisper.checkpoint import n_parameters
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 
 
-def test_names_addresses_and_heads_are_the_references():
+def test_names_urls_and_heads_equal_the_reference():
     whisper = pytest.importorskip("whisper")
     assert {name: model.url for name, model in OFFICIAL_MODELS.items()} == whisper._MODELS
     for name, model in OFFICIAL_MODELS.items():

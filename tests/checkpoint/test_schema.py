@@ -1,4 +1,4 @@
-"""The table of tensors against openai-whisper's model, and every way to be refused."""
+"""The table of tensors equals openai-whisper's model, and invalid weights are refused."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ import pytest
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.checkpoint.schema import expected_tensors, make_checkpoint, validate
-from maxwhisper.dims import Dims
 from maxwhisper.errors import CheckpointError
+from maxwhisper.network.dims import Dims
 
 
 def remade(checkpoint, weights, dims=None, heads=None):
@@ -44,7 +44,7 @@ def test_a_wrong_shape_is_named_with_both_shapes(v2):
         remade(v2, weights)
 
 
-def test_the_size_that_a_file_really_is_is_guessed():
+def test_the_real_size_of_the_weights_is_suggested():
     tiny, base = OFFICIAL_MODELS["tiny"].dims, OFFICIAL_MODELS["base"].dims
     shapes = {name: spec.shape for name, spec in expected_tensors(base).items()}
     weights = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
@@ -55,7 +55,7 @@ def test_the_size_that_a_file_really_is_is_guessed():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_not_finite_are_refused(v2, bad):
+def test_nan_and_infinity_are_refused(v2, bad):
     array = v2.weights["decoder.ln.bias"].copy()
     array[3] = bad
     with pytest.raises(CheckpointError, match="NaN or infinity"):
@@ -78,7 +78,7 @@ def test_other_dtypes_are_refused(v2):
     [
         ({"n_vocab": 32_000}, "vocabulary"),
         ({"n_text_head": 3}, "n_text_head to divide 64"),
-        ({"n_audio_state": 128}, "one width"),
+        ({"n_audio_state": 128}, "same width"),
         ({"n_text_ctx": -1}, "whole number"),
         ({"n_mels": 80.0}, "whole number"),
         ({"n_audio_layer": 10**9}, "whole number"),
@@ -97,7 +97,7 @@ def test_alignment_heads_default_to_the_last_half_of_the_layers():
         remade(checkpoint, checkpoint.weights, heads=[(3, 0)])
 
 
-def test_the_digest_sees_every_number_and_the_heads(v2):
+def test_the_digest_covers_every_weight_and_the_heads(v2):
     array = v2.weights["encoder.ln_post.bias"].copy()
     array[0] = np.nextafter(array[0], np.float32(1))
     changed = remade(v2, {**v2.weights, "encoder.ln_post.bias": array})

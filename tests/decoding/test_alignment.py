@@ -1,7 +1,8 @@
-"""Words against audio: every step equals openai-whisper's, ties and NaN included; batches do not
+"""Word alignment: every step equals openai-whisper's, ties and NaN included; rows of a batch do not
 mix."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,10 @@ from maxwhisper.decoding.alignment import (
     token_probabilities,
     warp,
 )
-from maxwhisper.dims import Dims
 from maxwhisper.errors import OptionError
-from maxwhisper.selftest.numpy_network import NumpyNetwork
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.evaluation.selftest.numpy_network import NumpyNetwork
+from maxwhisper.network.dims import Dims
+from maxwhisper.text.tokenizer import get_tokenizer
 
 timing = pytest.importorskip("whisper.timing")
 
@@ -49,7 +50,7 @@ def test_a_path_through_no_audio_equals_the_reference():
 
 def test_a_long_window_is_aligned_in_a_fraction_of_a_second():
     costs = np.random.default_rng(0).standard_normal((200, 1500)).astype(np.float32)
-    start = time.process_time()  # of this process alone: others may keep the machine busy
+    start = time.process_time()  # CPU time of this process: other processes may be running
     tokens, positions = warp(costs)
     seconds = time.process_time() - start
     print(f"warp 200 x 1500: {seconds * 1000:.0f} ms")
@@ -84,7 +85,7 @@ def test_probabilities_are_of_text_tokens_alone():
 
 @pytest.fixture(scope="module")
 def network():
-    return NumpyNetwork(random_checkpoint(DIMS, seed=1))
+    return NumpyNetwork(replace(random_checkpoint(DIMS, seed=1), alignment_heads=HEADS))
 
 
 HEADS = ((0, 1), (1, 0), (1, 1))
@@ -101,11 +102,11 @@ def encoded(network):
 
 def test_windows_together_are_aligned_as_one_by_one(network, encoded):
     n_frames = (3000, 3000, 1200)
-    together = align_words(network, encoded, TOKENIZER, TEXTS, n_frames, HEADS)
+    together = align_words(network, encoded, TOKENIZER, TEXTS, n_frames)
     assert [len(words) for words in together] == [7, 0, 1]
     for row in range(3):
         (alone,) = align_words(
-            network, encoded[row : row + 1], TOKENIZER, TEXTS[row : row + 1], n_frames[row:], HEADS
+            network, encoded[row : row + 1], TOKENIZER, TEXTS[row : row + 1], n_frames[row:]
         )
         assert [word.word for word in alone] == [word.word for word in together[row]]
         for word, other in zip(alone, together[row], strict=True):
@@ -114,7 +115,7 @@ def test_windows_together_are_aligned_as_one_by_one(network, encoded):
 
 
 def test_words_follow_each_other_within_the_window(network, encoded):
-    words = align_words(network, encoded, TOKENIZER, TEXTS, (3000, 3000, 3000), HEADS)[0]
+    words = align_words(network, encoded, TOKENIZER, TEXTS, (3000, 3000, 3000))[0]
     times = [time for word in words for time in (word.start, word.end)]
     assert times == sorted(times)
     assert times[0] >= 0
@@ -123,9 +124,9 @@ def test_words_follow_each_other_within_the_window(network, encoded):
 
 
 def test_no_text_needs_no_network():
-    assert align_words(None, None, TOKENIZER, [(), ()], [3000, 3000], HEADS) == [[], []]
+    assert align_words(None, None, TOKENIZER, [(), ()], [3000, 3000]) == [[], []]
 
 
 def test_a_text_longer_than_the_context_is_refused(network, encoded):
     with pytest.raises(OptionError, match=r"445 text tokens.*446.*sample_len"):
-        align_words(network, encoded[:1], TOKENIZER, [(5,) * 446], [3000], HEADS)
+        align_words(network, encoded[:1], TOKENIZER, [(5,) * 446], [3000])

@@ -6,7 +6,7 @@ import torch
 from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
 
 from maxwhisper.decoding.beam import BeamSearch
-from maxwhisper.decoding.search import likeliest
+from maxwhisper.decoding.strategy import likeliest
 
 N_VOCAB, EOT, N_STEPS = 40, 39, 12
 
@@ -17,7 +17,8 @@ class NoCache:
 
 
 def reference_search(logits_of, beam_size, patience):
-    """openai-whisper's loop around its beam decoder; sources of every step and the result."""
+    """Run openai-whisper's loop around its beam decoder; return the sources of every step and the
+    result."""
     cache = NoCache()
     decoder = BeamSearchDecoder(beam_size, EOT, cache, patience)
     tokens = torch.full((beam_size, 1), 7)  # one initial token
@@ -48,7 +49,7 @@ def deterministic_logits(seed, scale, eot_bias, coarse):
     """Logits that depend on the step and on the last token, so that beams differ."""
     table = np.random.default_rng(seed).normal(0, scale, (N_STEPS, N_VOCAB, N_VOCAB))
     table[:, :, EOT] += eot_bias
-    if coarse:  # three times more ties among the best than a network would give
+    if coarse:  # three times more ties among the best than a network would produce
         table = np.round(table * 3) / 3
     table = table.astype(np.float32)
 
@@ -77,7 +78,7 @@ def test_candidates_equal_openai_whisper(beam_size, patience, eot_bias):
 
 
 def test_two_windows_do_not_mix():
-    """Searched together, each window's candidates are those it has alone."""
+    """The candidates of each window are the same in a batch as alone."""
     tables = [deterministic_logits(seed, 2.0, 0.0, coarse=False) for seed in (1, 2)]
     alone = [our_search(table, 3, None) for table in tables]
 
@@ -102,4 +103,4 @@ def test_forbidden_tokens_are_never_taken():
     logits[:, [3, 4, 5]] = [0.0, 1.0, 2.0]
     move = strategy.choose(logits, np.empty((2, 0), np.int64), np.zeros(2, np.float32))
     assert move.sampled.tolist() == [[5], [4]]
-    assert move.sources == [1, 1]  # equal beams collapse: the later one stands
+    assert move.sources == [1, 1]  # equal beams collapse: the last one is kept

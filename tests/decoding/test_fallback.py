@@ -1,21 +1,22 @@
-"""Temperature fallback: which windows are decoded again, how hot, and which text stands."""
+"""Temperature fallback: which windows are decoded again, at which temperature, and which text is
+kept."""
 
 import numpy as np
 import pytest
 
 from maxwhisper.clock import StageClock
-from maxwhisper.decoding.window import WindowResult, decode_windows, has_failed, strategy
-from maxwhisper.dims import Dims
+from maxwhisper.decoding.window import WindowDecoder, WindowQuality, choose_strategy
+from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.text.tokenizer import get_tokenizer
 
 DIMS = Dims(80, 1500, 64, 1, 1, 51_864, 448, 64, 1, 1)
 TOKENIZER = get_tokenizer(DIMS)
 
 
 class Babbler:
-    """A network whose encoded audio is a list of names: "clear" is sure of itself, "vague" is not,
-    "silent" is vague and says that nobody speaks."""
+    """A network whose encoded audio is a list of names: "clear" is confident, "vague" is not,
+    "silent" is vague and has a high no-speech probability."""
 
     dims = DIMS
 
@@ -49,11 +50,8 @@ class Babbler:
 def decode(names, random=None, **changes):
     network = Babbler()
     options = TranscribeOptions(without_timestamps=True, **changes)
-    random = random or np.random.default_rng(options.seed)
-    results = decode_windows(
-        network, names, len(names), TOKENIZER, options, (), random, StageClock()
-    )
-    return network, results
+    decoder = WindowDecoder(network, TOKENIZER, options, StageClock(), random)
+    return network, decoder.decode(names, len(names))
 
 
 def test_only_failing_windows_are_decoded_again():
@@ -61,22 +59,22 @@ def test_only_failing_windows_are_decoded_again():
         ["clear", "vague", "clear"], temperature=(0.0, 0.2, 0.4), logprob_threshold=-0.3
     )
     assert network.decoded == [["clear", "vague", "clear"], ["vague"], ["vague"]]
-    assert [result.temperature for result in results] == [0.0, 0.4, 0.0]
+    assert [result.quality.temperature for result in results] == [0.0, 0.4, 0.0]
 
 
 def test_the_last_temperature_stands_even_if_it_fails():
     _, results = decode(["vague"], temperature=(0.0, 0.2), logprob_threshold=0.0)
-    assert results[0].temperature == 0.2
+    assert results[0].quality.temperature == 0.2
 
 
 def test_silence_is_not_decoded_again():
     network, results = decode(["silent"], temperature=(0.0, 0.2), logprob_threshold=-0.3)
     assert network.decoded == [["silent"]]
-    assert results[0].no_speech_prob > 0.6
+    assert results[0].quality.no_speech_prob > 0.6
 
 
 def test_windows_of_a_recording_draw_on_from_one_seed():
-    """Were each to begin with the seed, the same tokens would be favoured in all of them."""
+    """A generator per window would favour the same tokens in every window."""
 
     def heard(random):
         settings = {"temperature": 1.0, "logprob_threshold": None, "sample_len": 2}
@@ -90,8 +88,8 @@ def test_windows_of_a_recording_draw_on_from_one_seed():
     assert len(set(heard(None))) == 1, "as each begins with the seed of its options"
 
 
-def result(avg_logprob=-0.1, compression_ratio=1.0, no_speech_prob=0.0):
-    return WindowResult((), "", avg_logprob, no_speech_prob, compression_ratio, 0.0)
+def quality(avg_logprob=-0.1, compression_ratio=1.0, no_speech_prob=0.0):
+    return WindowQuality(avg_logprob, no_speech_prob, compression_ratio, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -103,18 +101,18 @@ def result(avg_logprob=-0.1, compression_ratio=1.0, no_speech_prob=0.0):
         ({"compression_ratio": 2.5}, {}, True),
         ({"compression_ratio": 2.5}, {"compression_ratio_threshold": None}, False),
         ({"avg_logprob": -1.1, "no_speech_prob": 0.7}, {}, False),
-        # Repetition in a silent but confident window is still repetition.
+        # Repetition in a quiet but confident window is still repetition.
         ({"compression_ratio": 2.5, "no_speech_prob": 0.7}, {}, True),
         ({"avg_logprob": -1.1, "no_speech_prob": 0.7}, {"no_speech_threshold": None}, True),
     ],
 )
 def test_what_counts_as_failed(figures, changes, failed):
-    assert has_failed(result(**figures), TranscribeOptions(**changes)) is failed
+    assert quality(**figures).has_failed(TranscribeOptions(**changes)) is failed
 
 
 def test_beams_serve_temperature_zero_alone():
     options = TranscribeOptions(beam_size=5, best_of=4, temperature=(0.0, 0.5))
     random = np.random.default_rng(0)
-    assert strategy(0.0, TOKENIZER, options, random).group_size == 5
-    assert strategy(0.5, TOKENIZER, options, random).group_size == 4
-    assert strategy(0.0, TOKENIZER, TranscribeOptions(), random).group_size == 1
+    assert choose_strategy(0.0, TOKENIZER, options, random).group_size == 5
+    assert choose_strategy(0.5, TOKENIZER, options, random).group_size == 4
+    assert choose_strategy(0.0, TOKENIZER, TranscribeOptions(), random).group_size == 1

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from maxwhisper.decoding.language import detect_language, vote
-from maxwhisper.dims import Dims
 from maxwhisper.errors import OptionError
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.network.dims import Dims
+from maxwhisper.text.tokenizer import get_tokenizer
 
 
 class OneLanguage:
-    """A network that hears one language, and shouts an unrelated token."""
+    """A network that detects one language, and has a high logit for an unrelated token."""
 
     def __init__(self, n_vocab, token):
         self.dims = Dims(80, 1500, 64, 1, 1, n_vocab, 448, 64, 1, 1)
@@ -47,7 +47,7 @@ def test_english_only_networks_refuse():
 
 
 class Windows:
-    """A multilingual network that hears one language after the other, window by window; `mel`
+    """A multilingual network that detects one language after the other, window by window; `mel`
     numbers the windows."""
 
     def __init__(self, *heard):
@@ -82,7 +82,7 @@ def test_one_window_decides_alone_by_default():
 
 def test_most_windows_decide():
     assert Windows(("de", 5.0), ("en", 4.0), ("en", 4.0)).vote(3).code == "en"
-    # One each: the surer.
+    # One vote each: the higher probability wins.
     spoken = Windows(("de", 5.0), ("en", 9.0)).vote(2)
     assert spoken.code == "en"
     assert max(spoken.probabilities.values()) == spoken.probabilities["en"]

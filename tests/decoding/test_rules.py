@@ -1,4 +1,4 @@
-"""Logit rules, each alone: tables of what may follow, and openai-whisper's filters as oracle."""
+"""Logit rules one by one: tables of allowed tokens, and openai-whisper's filters as reference."""
 
 import numpy as np
 import pytest
@@ -15,11 +15,15 @@ from maxwhisper.decoding.rules import (
     log_sum_exp,
     suppressed_tokens,
 )
-from maxwhisper.dims import Dims
 from maxwhisper.errors import OptionError
+from maxwhisper.evaluation.selftest.text import (
+    SITUATIONS,
+    count_rule_mistakes,
+    count_tokenizer_mistakes,
+)
+from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.selftest.text import SITUATIONS, count_rule_mistakes, count_tokenizer_mistakes
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.text.tokenizer import get_tokenizer
 
 VOCABULARIES = (51_864, 51_865, 51_866)
 
@@ -60,7 +64,7 @@ def test_tokenizer_table(tokenizer):
 
 
 def random_sampling(rng, tokenizer, n_rows):
-    """Plausible and implausible histories: text and timestamps in any order, any length to 8."""
+    """Plausible and implausible histories: text and timestamps in any order, up to 8 tokens."""
     length = int(rng.integers(0, 9))
     text = rng.integers(0, tokenizer.eot, (n_rows, length))
     timestamps = tokenizer.timestamp_begin + np.sort(rng.integers(0, 1501, (n_rows, length)), 1)
@@ -152,7 +156,7 @@ def test_log_sum_exp():
 def test_a_repetition_penalty_lowers_what_was_said_and_nothing_else():
     logits = np.array([[2.0, -2.0, 1.0, 4.0]], np.float32)
     PenalizeRepetition(2.0, eot=3).apply(logits, np.array([[0, 1, 1, 3]]))
-    assert logits.tolist() == [[1.0, -4.0, 1.0, 4.0]]  # 3 and above are no text
+    assert logits.tolist() == [[1.0, -4.0, 1.0, 4.0]]  # 3 and above are not text
 
 
 @pytest.mark.parametrize(
@@ -162,7 +166,7 @@ def test_a_repetition_penalty_lowers_what_was_said_and_nothing_else():
         (2, [4, 5, 4], {5}),
         (3, [4, 5, 6, 4, 5], {6}),
         (3, [4, 5, 6, 4], set()),
-        (2, [4, 90, 5, 91, 4], {5}),  # timestamps lie between and do not count
+        (2, [4, 90, 5, 91, 4], {5}),  # timestamps in between do not count
         (2, [], set()),
     ],
 )

@@ -1,7 +1,7 @@
-"""Logit rules on any logits and any history, against plain twins that look at one token at a time.
+"""Logit rules on any logits and any history, against simple twins that check one token at a time.
 
-The vocabulary is a small stand-in. Logits are a few whole numbers, or forbidden already: ties are
-frequent, rows without any token left come up, and no sum of probabilities lies near another.
+The vocabulary is a small stand-in. Logits are a few whole numbers, or already forbidden: ties are
+frequent, rows without any allowed token occur, and no two sums of probabilities are close.
 """
 
 import math
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import properties
 from whisper.decoding import ApplyTimestampRules
 
 from maxwhisper.decoding.rules import (
@@ -26,6 +25,7 @@ from maxwhisper.decoding.rules import (
     log_sum_exp,
 )
 from maxwhisper.options import TranscribeOptions
+from tests.fakes.properties import properties
 
 # Text, end of text, six more specials, 9 timestamps of 0.02 s.
 N_TEXT, EOT, NO_TIMESTAMPS, BEGIN, N_VOCAB = 6, 6, 12, 13, 22
@@ -46,7 +46,7 @@ limits = st.none() | st.integers(0, 11)  # some past the last timestamp
 
 
 def whole_logits(n_rows, n_levels, share_gone, seed):
-    """(B, V) float32 of -n_levels..n_levels; a share of them is forbidden by something else."""
+    """(B, V) float32 in -n_levels..n_levels; a share is already forbidden."""
     rng = np.random.default_rng(seed)
     logits = rng.integers(-n_levels, n_levels, (n_rows, N_VOCAB), endpoint=True)
     gone = rng.random((n_rows, N_VOCAB)) < share_gone
@@ -65,7 +65,7 @@ def any_logits(n_rows, shares_gone=(0.0, 0.3, 0.8, 1.0)):
 
 @st.composite
 def situations(draw, least=0, most=7):
-    """Logits (B, V), and as long a history in every row: (B, n), plausible or not."""
+    """Logits (B, V), and a history of the same length in every row: (B, n), plausible or not."""
     n_rows, n = draw(st.integers(1, 2)), draw(st.integers(least, most))
     tokens = st.integers(0, N_TEXT - 1) | st.integers(BEGIN, N_VOCAB - 1) | st.just(EOT)
     histories = [draw(st.lists(tokens, min_size=n, max_size=n)) for _ in range(n_rows)]
@@ -73,7 +73,7 @@ def situations(draw, least=0, most=7):
 
 
 def masked(row, may_follow):
-    """The row without the tokens that may not follow."""
+    """The row without the forbidden tokens."""
     return [x if may_follow(token) else FORBIDDEN for token, x in enumerate(row.tolist())]
 
 
@@ -85,7 +85,7 @@ def applied(rules, logits, sampled):
 
 
 def may_follow(token, history, limit=None):
-    """The timestamp rules but the first and the last, said of one token."""
+    """All timestamp rules except the first and the last, for one token."""
     is_time = token >= BEGIN
     if not history:
         return is_time and (limit is None or token <= BEGIN + limit)
@@ -102,7 +102,7 @@ def may_follow(token, history, limit=None):
 
 
 def times_if_likelier(row):
-    """The last timestamp rule: all of them together against the best of the rest."""
+    """The last timestamp rule: the sum of all timestamps against the best other token."""
     together = math.fsum(math.exp(x) for x in row[BEGIN:])
     if together > math.exp(max(row[:BEGIN])):
         return [FORBIDDEN] * BEGIN + row[BEGIN:]
@@ -166,7 +166,7 @@ def test_repetition_penalty(situation, penalty):
 
 
 def repeats_a_run(text, length):
-    """Did the last `length` tokens occur before?"""
+    """Whether the last `length` tokens occurred before."""
     runs = [text[first : first + length] for first in range(len(text) - length + 1)]
     return bool(runs) and runs[-1] in runs[:-1]
 
@@ -175,7 +175,7 @@ def repeats_a_run(text, length):
 @given(situations(most=12), st.integers(1, 4))
 def test_no_repeated_run(situation, length):
     logits, sampled = situation
-    sampled = np.where(sampled < EOT, sampled % 3, sampled)  # few words: runs do repeat
+    sampled = np.where(sampled < EOT, sampled % 3, sampled)  # few words, so that runs repeat
 
     def twin(row, history):
         text = [token for token in history if token < EOT]
@@ -190,7 +190,7 @@ def test_no_repeated_run(situation, length):
 @properties
 @given(st.integers(0, 11), st.sampled_from([-0.45, 0.0, 0.45]))
 def test_the_latest_first_timestamp_in_seconds(position, off):
-    """Up to the timestamp next to it, and with that; 0 s and None are no limit."""
+    """Up to and including the nearest timestamp; 0 s and None mean no limit."""
     limit_s = max(0.0, (position + off) * 0.02)
     options = TranscribeOptions(max_initial_timestamp=limit_s)
     logits = np.zeros((1, N_VOCAB), np.float32)
@@ -210,7 +210,7 @@ requests = st.builds(
 
 
 def request_twin(options, row, history):
-    """What `options` leave of one row, rule after rule."""
+    """What `options` leave of one row, rule by rule."""
     text = [token for token in history if token < EOT]
     length = options.no_repeat_ngram_size
     asked = options.suppress_tokens
@@ -248,7 +248,7 @@ def test_all_rules_of_a_request_together(situation, options):
 @properties
 @given(situations(least=1), requests)
 def test_what_the_device_is_told_is_what_the_rules_do(situation, options):
-    """From the second token on: a forbidden list and the timestamp rules, or nothing at all."""
+    """From the second token on: a list of forbidden tokens and the timestamp rules, or None."""
     logits, sampled = situation
     rules = build_rules(VOCABULARY, options)
     of_device = greedy_rules(rules, VOCABULARY)
@@ -275,8 +275,8 @@ WELL_FORMED = re.compile("t(x+tt)*(x*|x+t)e?")  # time, text, end of text
 @properties
 @given(st.data(), st.integers(0, 2), st.booleans())
 def test_whatever_is_sampled_is_well_formed(data, run_length, blank):
-    """Any walk through what the rules leave: pairs of timestamps that never decrease around text
-    that lasts. From finite logits there is always a way on."""
+    """Any walk through the allowed tokens: pairs of timestamps that never decrease around text with
+    a duration. From finite logits there is always an allowed token."""
     options = TranscribeOptions(no_repeat_ngram_size=run_length, suppress_blank=blank)
     rules = build_rules(VOCABULARY, options)
     walk = []

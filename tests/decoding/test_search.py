@@ -1,4 +1,4 @@
-"""The decoding loop on a scripted decoder: when it stops, what it adds up, what it keeps."""
+"""The decoding loop on a scripted decoder: when it stops, what it sums, and what it keeps."""
 
 import math
 
@@ -7,20 +7,20 @@ import pytest
 
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.rules import SuppressTokens, TimestampRules
-from maxwhisper.decoding.search import Candidate, Sampling, likeliest
-from maxwhisper.decoding.search import search as run_search
+from maxwhisper.decoding.search import Search
+from maxwhisper.decoding.strategy import Candidate, Sampling, likeliest
 from maxwhisper.decoding.window import compression_ratio, initial_tokens, sample_len
-from maxwhisper.dims import Dims
 from maxwhisper.errors import NumericError, OptionError
+from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.text.tokenizer import get_tokenizer
 
 DIMS = Dims(80, 1500, 64, 1, 1, 51_864, 448, 64, 1, 1)
 TOKENIZER = get_tokenizer(DIMS)
 
 
 class ScriptedDecoder:
-    """Says each row's script token by token, with probability 0.5; then end of text."""
+    """Returns the script of each row token by token with probability 0.5, then end of text."""
 
     def __init__(self, scripts):
         self.scripts, self.position, self.steps = scripts, 0, []
@@ -29,7 +29,7 @@ class ScriptedDecoder:
         logits = np.full((len(self.scripts), DIMS.n_vocab), -50.0, np.float32)
         for row, script in zip(logits, self.scripts, strict=True):
             token = script[self.position] if self.position < len(script) else TOKENIZER.eot
-            row[token] = row[TOKENIZER.no_speech] = 1.0  # two tokens share all probability
+            row[token] = row[TOKENIZER.no_speech] = 1.0  # two tokens share the probability
         return logits
 
     def prefill(self, tokens, rows):
@@ -49,15 +49,17 @@ class ForbidNoSpeech:
         logits[:, TOKENIZER.no_speech] = -np.inf
 
 
-def search(scripts, most=224, prompt=(), rules=None, strategy=None):
+def searcher(rules, sample_len, strategy=None):
+    strategy = strategy or Sampling(TOKENIZER.eot)
+    return Search(TOKENIZER, strategy, rules, sample_len, 448, StageClock())
+
+
+def search(scripts, sample_len=224, prompt=(), rules=None, strategy=None):
     decoder = ScriptedDecoder(scripts)
     first = initial_tokens(TOKENIZER, TranscribeOptions(), prompt, DIMS)
-    clock = StageClock()
-    rules = rules or (ForbidNoSpeech(),)
-    strategy = strategy or Sampling(TOKENIZER.eot)
-    n = len(scripts)
-    result = run_search(decoder, first, n, strategy, rules, TOKENIZER, most, 448, clock)
-    assert set(clock.seconds) == {"prefill", "decode"}
+    found = searcher(rules or (ForbidNoSpeech(),), sample_len, strategy)
+    result = found.run(decoder, first, len(scripts))
+    assert set(found.clock.seconds) == {"prefill", "decode"}
     return decoder, result
 
 
@@ -72,7 +74,7 @@ def sums_of(result):
 def test_rows_end_separately():
     decoder, result = search([[5, 6, 7], [8]])
     assert tokens_of(result) == ((5, 6, 7), (8,))
-    # A row that ended is fed end of text until the others are done.
+    # A row that has ended gets end of text until the others are done.
     assert decoder.steps == [[5, 8], [6, TOKENIZER.eot], [7, TOKENIZER.eot]]
 
 
@@ -98,14 +100,15 @@ def test_no_speech_probability_is_unfiltered():
 
 
 def test_sample_len_stops_the_loop():
-    decoder, result = search([[5] * 100], most=10)
+    decoder, result = search([[5] * 100], sample_len=10)
     assert tokens_of(result) == ((5,) * 10,)
-    assert len(decoder.steps) == 9  # the tenth token is not read
+    assert len(decoder.steps) == 9  # the tenth token is not decoded
 
 
 def test_a_full_context_stops_the_loop():
-    """223 prompt tokens + sot_prev + sot leave room for 223 steps and one unread token."""
-    decoder, result = search([[5] * 400], most=400, prompt=[1] * 300)
+    """223 prompt tokens + sot_prev + sot leave room for 223 steps and one token that is not
+    decoded."""
+    decoder, result = search([[5] * 400], sample_len=400, prompt=[1] * 300)
     assert len(tokens_of(result)[0]) == 448 + 1 - 225
     assert len(decoder.steps) == 448 - 225
 
@@ -127,7 +130,7 @@ def test_sampling_draws_from_the_softmax_at_its_temperature():
     moves = [strategy.choose(logits, empty, zero) for _ in range(2000)]
     share = np.mean([move.sampled[0, 0] == 3 for move in moves])
     assert share == pytest.approx(1 / (1 + math.exp(-2)), abs=0.03)
-    # The log-probability is of temperature 1 all the same.
+    # The log-probability is still that of temperature 1.
     first = next(move for move in moves if move.sampled[0, 0] == 3)
     assert first.sum_logprobs[0] == pytest.approx(-math.log(1 + math.exp(-1)), abs=1e-6)
 
@@ -169,18 +172,15 @@ def test_nan_logits_are_an_error_that_says_what_to_do():
             return super()._logits() * np.nan
 
     with pytest.raises(NumericError, match="float32"):
-        run_search(
-            Broken([[5]]), (TOKENIZER.sot,), 1, Sampling(TOKENIZER.eot), (), TOKENIZER, 9, 448,
-            StageClock(),
-        )  # fmt: skip
+        searcher((), 9).run(Broken([[5]]), (TOKENIZER.sot,), 1)
 
 
-class AloneDecoder(ScriptedDecoder):
-    """Goes on by itself; in the end its second row has this sum."""
+class DeviceDecoder(ScriptedDecoder):
+    """Samples on its own; its second row ends with `last_sum`."""
 
     last_sum = 0.0
 
-    def greedy(self, sampled, sum_logprobs, rules, most):
+    def greedy(self, sampled, sum_logprobs, rules, max_tokens):
         sums = np.array([0, self.last_sum], np.float32)
         return np.pad(sampled, ((0, 0), (0, 3)), constant_values=5), sums
 
@@ -191,16 +191,15 @@ class AloneDecoder(ScriptedDecoder):
     [(range(TOKENIZER.timestamp_begin), OptionError), ((TOKENIZER.no_speech,), NumericError)],
 )
 def test_no_token_left_and_no_number_are_told_apart_on_a_device_too(forbidden, error, last_sum):
-    """After a timestamp text must follow: if all of it is forbidden, nothing can."""
+    """After a timestamp text must follow: if all text is forbidden, no token is left."""
     rules = (
         SuppressTokens(tuple(forbidden)),
         TimestampRules(TOKENIZER.eot, TOKENIZER.no_timestamps, TOKENIZER.timestamp_begin, None),
     )
-    decoder = AloneDecoder([[TOKENIZER.timestamp_begin]] * 2)
+    decoder = DeviceDecoder([[TOKENIZER.timestamp_begin]] * 2)
 
     def run():
-        first, strategy = (TOKENIZER.sot,), Sampling(TOKENIZER.eot)
-        run_search(decoder, first, 2, strategy, rules, TOKENIZER, 9, 448, StageClock())
+        searcher(rules, 9).run(decoder, (TOKENIZER.sot,), 2)
 
     run()
     decoder.last_sum = last_sum
@@ -218,7 +217,7 @@ def test_hotwords_share_the_prompts_room():
     assert full[1 : 1 + len(words)] == words
     assert len(full) == 1 + 223 + 1
     assert full[-2] == 299
-    assert first((), hotwords="", prefix="") == (TOKENIZER.sot,)  # no text is no tokens
+    assert first((), hotwords="", prefix="") == (TOKENIZER.sot,)  # empty text has no tokens
 
 
 def test_initial_tokens():

@@ -1,8 +1,8 @@
-"""The decoding loop, greedy, sampled and with beams, against plain twins on any logits.
+"""The decoding loop (greedy, sampling, beams) against simple twins on any logits.
 
-A network here is a table: logits by window, position and last token, a few whole numbers or
-forbidden, so that ties are frequent. Its decoder remembers by itself what every row has read: a row
-that is moved or fed wrongly says something else.
+The network is a table: logits by window, position and last token, a few whole numbers or forbidden,
+so ties are frequent. Its decoder remembers the tokens of every row: a row that is moved or fed
+wrongly gets other logits.
 """
 
 import copy
@@ -13,23 +13,24 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from properties import properties
 from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
 
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.beam import BeamSearch
 from maxwhisper.decoding.rules import SuppressTokens, log_sum_exp
-from maxwhisper.decoding.search import Candidate, Sampling, likeliest, search
+from maxwhisper.decoding.search import Search
+from maxwhisper.decoding.strategy import Candidate, Sampling, likeliest
 from maxwhisper.errors import OptionError
+from tests.fakes.properties import properties
 
 N_TEXT, NO_SPEECH, EOT, SOT, N_VOCAB = 5, 5, 6, 7, 8
 VOCABULARY = SimpleNamespace(n_vocab=N_VOCAB, eot=EOT, sot=SOT, no_speech=NO_SPEECH)
-N_POSITIONS = 3  # after which the tables begin again
+N_POSITIONS = 3  # after this the tables repeat
 
 
 def whole_logits(n_windows, n_levels, share_gone, eot_bias, seed):
-    """(W, N, V, V) float32 of -n_levels..n_levels; a share of them, but no end of text, is
-    forbidden. The less end of text is favoured, the longer the texts."""
+    """(W, N, V, V) float32 in -n_levels..n_levels; a share, but never end of text, is forbidden.
+    Texts are longer if end of text is less favoured."""
     rng, shape = np.random.default_rng(seed), (n_windows, N_POSITIONS, N_VOCAB, N_VOCAB)
     logits = rng.integers(-n_levels, n_levels, shape, endpoint=True).astype(np.float32)
     logits[rng.random(shape) < share_gone] = -np.inf
@@ -49,7 +50,7 @@ def tables(n_windows=2, shares_gone=(0.0, 0.3, 0.8)):
 
 
 class TableDecoder:
-    """Rows with what each has read since start of transcript."""
+    """Rows with the tokens that each has decoded since start of transcript."""
 
     def __init__(self, table):
         self.table, self.n_steps = table, 0
@@ -79,16 +80,15 @@ def logits_after(table, sampled):
 
 
 def logprob_after(table, sampled, token):
-    """In the precision of the search, lest rounding part what is a tie there."""
+    """In the precision of the search, so that rounding does not break a tie."""
     logits = logits_after(table, sampled)
     return logits[token] - log_sum_exp(logits)
 
 
 def searched(table, strategy, most, rules=()):
     decoder = TableDecoder(table)
-    result = search(
-        decoder, (SOT,), len(table), strategy, rules, VOCABULARY, most, 448, StageClock()
-    )
+    search = Search(VOCABULARY, strategy, rules, most, 448, StageClock())
+    result = search.run(decoder, (SOT,), len(table))
     assert decoder.n_steps < most
     return result.candidates
 
@@ -103,7 +103,7 @@ def greedy_twin(table, most):
     tokens, score = (), 0.0
     while len(tokens) < most:
         logits = logits_after(table, tokens).tolist()
-        best = logits.index(max(logits))  # of equals, the first
+        best = logits.index(max(logits))  # on a tie, the first
         score += logprob_after(table, tokens, best)
         if best == EOT:
             break
@@ -120,8 +120,8 @@ def test_greedy(table, most):
 
 
 def beam_twin(table, beam_size, most_ended, most):
-    """Candidates (tokens, score) in the order they are found. Beams begin alike: one of them is
-    enough, as equal texts count once."""
+    """Candidates (tokens, score) in the order they are found. All beams begin alike: one is enough,
+    because equal texts count once."""
     live, ended = [((), np.float32(0))], []
     for _ in range(most):
         longer = []
@@ -131,7 +131,7 @@ def beam_twin(table, beam_size, most_ended, most):
             for token in by_logit[: beam_size + 1]:
                 more = score + logprob_after(table, tokens, token)
                 longer.append(((*tokens, token), more))
-        longer.sort(key=lambda text: -text[1])  # stable: of equals, the first found
+        longer.sort(key=lambda text: -text[1])  # stable: on a tie, the first found
         live = []
         for text in longer:
             if len(live) == beam_size:
@@ -142,7 +142,7 @@ def beam_twin(table, beam_size, most_ended, most):
                 ended.append((text[0][:-1], text[1]))
         if len(ended) >= most_ended:
             break
-    by_score = sorted(live, key=lambda text: text[1])[::-1]  # of equals, the last
+    by_score = sorted(live, key=lambda text: text[1])[::-1]  # on a tie, the last
     return ended + by_score[: max(0, beam_size - len(ended))]
 
 
@@ -167,8 +167,8 @@ def test_beams(table, beam, most):
 @settings(properties, max_examples=50)
 @given(tables(1, shares_gone=[0.0]), beams(), st.integers(1, 6))
 def test_beams_are_openai_whispers(table, beam, most):
-    """Its own class, with ties broken by a little noise, forbidden tokens among them: it leaves
-    their order to torch."""
+    """The reference class, with ties broken by a little noise and some tokens forbidden: it leaves
+    the order of ties to torch."""
     beam_size, patience, _ = beam
     noise = np.random.default_rng(0).normal(0, 0.01, table.shape)
     table = (table + noise).astype(np.float32)
@@ -191,8 +191,8 @@ def test_beams_are_openai_whispers(table, beam, most):
 @properties
 @given(tables(3), st.integers(1, 3), st.sampled_from([0.2, 1.0]), st.integers(1, 6), st.integers(0))
 def test_samples_are_possible_and_their_figures_their_own(table, best_of, temperature, most, seed):
-    """No forbidden token is drawn; a text's log-probability is that of its tokens at temperature 1,
-    end of text included, whatever the rows beside it do."""
+    """No forbidden token is drawn. The log-probability of a text is that of its tokens at
+    temperature 1, end of text included, whatever the rows beside it do."""
     found = searched(table, Sampling(EOT, temperature, best_of, np.random.default_rng(seed)), most)
     assert [len(candidates) for candidates in found] == [best_of] * len(table)
     for candidates, window in zip(found, table, strict=True):
@@ -219,8 +219,8 @@ candidate_lists = st.lists(
 @properties
 @given(candidate_lists, st.sampled_from([None, 0.0, 0.5, 1.0]))
 def test_the_best_of_candidates(candidates, length_penalty):
-    """Nobody is better; of equals it is the first. As openai-whisper ranks, wherever it does not
-    divide by the length of an empty text."""
+    """No candidate is better; on a tie it is the first. Equals openai-whisper's ranking, except
+    where that divides by the length of an empty text."""
 
     def score(candidate):
         n = len(candidate.tokens)
@@ -237,7 +237,7 @@ def test_the_best_of_candidates(candidates, length_penalty):
 
 
 class NothingLeft:
-    """A rule that forbids every token of the last row after `n_before`."""
+    """A rule that forbids every token of the last row after `n_before` tokens."""
 
     def __init__(self, n_before):
         self.n_before = n_before
@@ -261,7 +261,7 @@ class NothingLeft:
     st.integers(0, 3),
 )
 def test_an_error_where_no_token_is_left(table, strategy, n_before):
-    """In any row, at any step; the reference says token 0 there, with a log-probability of NaN."""
+    """In any row, at any step. The reference returns token 0 there, with log-probability NaN."""
     table[..., EOT] = -30.0  # nothing ends before
     with pytest.raises(OptionError, match="suppress_tokens must leave some"):
         searched(table, copy.deepcopy(strategy), 9, [NothingLeft(n_before)])

@@ -1,19 +1,19 @@
-"""What CTranslate2's Whisper tests ask: numbers of OpenAI's checkpoints, where they are on disk.
+"""CTranslate2's Whisper tests: numbers of OpenAI's checkpoints, if they are on disk.
 
 Float32 on a CPU. Windows are padded with zeros in the log-mel domain, unless a test says otherwise.
-Texts are compared as words, tokens and paths exactly.
+Texts are compared as words; tokens and paths must be equal.
 """
 
 import json
 
 import numpy as np
 import pytest
-from one_window import decode, encode
 
 from maxwhisper.decoding.alignment import alignment_costs, token_probabilities, warp
 from maxwhisper.decoding.language import detect_language
-from maxwhisper.scoring import word_error_rate
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.text.tokenizer import get_tokenizer
+from maxwhisper.text.wer import word_error_rate
+from tests.fakes.one_window import decode, encode
 
 pytestmark = pytest.mark.weights
 
@@ -60,7 +60,7 @@ def test_tiny_is_sure_of_english(official, recording, clip):
 
 
 def test_a_prefix_is_gone_on_from(official, recording):
-    """Even from a word that nobody said; with us it is no part of the result."""
+    """Even from a word that is not spoken; our result does not contain it."""
     engine = official("tiny")
     encoded = encode(engine, recording(CLIPS["jfk"]), silence=False)
     options = {"beam_size": 2, "without_timestamps": True, "prefix": "And thus my"}
@@ -74,7 +74,7 @@ def test_a_prompt_changes_the_no_speech_probability(official, recording):
     encoded = encode(engine, recording(CLIPS["jfk"]), silence=False)
     prompt = get_tokenizer(engine.dims).encode(" And then the President shouted:")
     result = decode(engine, encoded, prompt, beam_size=2)
-    assert result.no_speech_prob == pytest.approx(0.008309835568070412, abs=1e-3)
+    assert result.quality.no_speech_prob == pytest.approx(0.008309835568070412, abs=1e-3)
     assert word_error_rate(SAID["jfk"], result.text).wer == 0.0, result.text
 
 
@@ -87,7 +87,7 @@ def test_what_was_encoded_before_is_decoded(official, recording):
 
 @pytest.mark.parametrize("clips", [("jfk",), ("jfk", "jfk"), ("quilter", "jfk")], ids=str)
 def test_alignment_paths(official, recording, shared_audio, clips):
-    """Every cell of the path; together as alone. Padded with true silence."""
+    """Every cell of the path, in a batch and alone. Padded with true silence."""
     engine = official("tiny.en")
     tokenizer, network = get_tokenizer(engine.dims), engine.network
     names = [CLIPS[clip].replace("_ct2.npy", "_alignments_ct2.json") for clip in clips]
@@ -98,8 +98,8 @@ def test_alignment_paths(official, recording, shared_audio, clips):
     tokens[:, :2] = tokenizer.sot_sequence_including_notimestamps
     for row, want in zip(tokens, wanted, strict=True):
         row[2 : 2 + len(want["text_tokens"])] = want["text_tokens"]
-    encoded, heads = network.encode(np.stack(mels)), engine.checkpoint.alignment_heads
-    logits, scores = network.align(encoded, tokens, range(1, 1 + n_text), heads)
+    encoded = network.encode(np.stack(mels))
+    logits, scores = network.align(encoded, tokens, range(1, 1 + n_text))
     for row, want in enumerate(wanted):
         text = want["text_tokens"]
         probabilities = token_probabilities(logits[row], text, tokenizer.eot)

@@ -1,9 +1,9 @@
-"""What faster-whisper's own tests ask, asked of our API: docs/peers.md names them one by one.
+"""faster-whisper's own tests, applied to our API: docs/peers.md lists them one by one.
 
-Its tests need `tiny`, and a lecture that is not here. What they ask of loops and times is asked of
-a network that hears what the samples spell out; the words are asked of OpenAI's checkpoints where
-they are on disk. Those are compared as words: a comma hangs on rounding, and faster-whisper's own
-two modes set it differently.
+Its tests need `tiny` and a lecture that is not available here. Tests of loops and times use a
+network that transcribes what the samples spell out; tests of words use OpenAI's checkpoints if they
+are on disk. Those are compared as words: a comma depends on rounding, and faster-whisper's own two
+modes place it differently.
 """
 
 import inspect
@@ -14,7 +14,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hearing_network import (
+
+from maxwhisper.audio.load import decode, from_array
+from maxwhisper.audio.vad import speech_spans
+from maxwhisper.checkpoint.random import random_checkpoint
+from maxwhisper.decoding.rules import suppressed_tokens
+from maxwhisper.evaluation.selftest.numpy_network import NumpyNetwork
+from maxwhisper.network.dims import Dims
+from maxwhisper.options import TranscribeOptions, VadOptions
+from maxwhisper.text.wer import normalize, word_error_rate
+from maxwhisper.transcribe import batched, packing
+from maxwhisper.transcribe.word_times import MAX_MEDIAN_S
+from maxwhisper.whisper import Whisper
+from tests.fakes.hearing_network import (
     FREE,
     TOKENIZER,
     WORDS,
@@ -26,18 +38,6 @@ from hearing_network import (
     true_times,
 )
 
-from maxwhisper.audio import decode, from_array
-from maxwhisper.checkpoint.random import random_checkpoint
-from maxwhisper.decoding.rules import suppressed_tokens
-from maxwhisper.dims import Dims
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.scoring import normalize, word_error_rate
-from maxwhisper.selftest.numpy_network import NumpyNetwork
-from maxwhisper.transcribe import batched, packing
-from maxwhisper.transcribe.word_times import MOST_MEDIAN_S
-from maxwhisper.vad import VadOptions, speech_spans
-from maxwhisper.whisper import Whisper
-
 SAMPLE_RATE = 16_000
 MULTILINGUAL = Dims(80, 1500, 64, 1, 1, 51_865, 448, 64, 1, 1)
 JFK_SAYS = (
@@ -48,7 +48,7 @@ MODES = pytest.mark.parametrize("batch_size", [None, 8], ids=["one by one", "in 
 
 
 class Sentences(HearingNetwork):
-    """Writes up to five words to a segment, from the time of the first to that of the last."""
+    """Writes up to five words per segment, from the time of the first to that of the last."""
 
     def heard(self, numbers):
         spoken = super().heard(numbers)
@@ -62,7 +62,7 @@ class Sentences(HearingNetwork):
 
 
 class WithoutTimes(HearingNetwork):
-    """Writes the words alone."""
+    """Writes only the words."""
 
     def heard(self, numbers):
         return [t for t in super().heard(numbers) if t < self.tokenizer.timestamp_begin]
@@ -84,16 +84,16 @@ def assert_says(transcript, text):
 
 
 def assert_times_never_go_back(transcript):
-    """Words within their segments, segments after one another, all within the recording. A last
-    word that reached far beyond its segment keeps a median's length, as in openai-whisper
-    (timing.py:381), and that may end behind the segment."""
+    """Words are within their segments, segments follow each other, all is within the recording. A
+    last word that exceeded its segment by far keeps a median duration, as in openai-whisper
+    (timing.py:381), and may end after the segment."""
     said = [segment for segment in transcript.segments if segment.text]
     assert len(said) > 1
     assert transcript.words
     for segment in said:
         assert 0 <= segment.start <= segment.end <= transcript.duration
         for word in segment.words:
-            assert word.start <= word.end <= segment.end + MOST_MEDIAN_S
+            assert word.start <= word.end <= segment.end + MAX_MEDIAN_S
         for word in segment.words[:-1]:
             assert word.end <= segment.end
     for before, after in pairwise(said):
@@ -206,7 +206,7 @@ def test_times_never_go_back(flawless_vad, batch_size):
 
 @MODES
 def test_clips_become_segments_with_their_bounds(batch_size):
-    """A recording of 11 s twice: each clip is read alone, from its start to its end."""
+    """A recording of 11 s twice: each clip is transcribed alone, from its start to its end."""
     once = speech([60] * 11)
     transcript = facade(WithoutTimes()).transcribe(
         np.concatenate([once, once]),
@@ -225,7 +225,7 @@ def test_clips_become_segments_with_their_bounds(batch_size):
 
 @MODES
 def test_clips_hold_their_own_words_alone(flawless_vad, batch_size):
-    waveform = speech([60] * 20)  # word n is said from n - 0.4 s to n
+    waveform = speech([60] * 20)  # word n lasts from n - 0.4 s to n
     transcript = facade(HearingNetwork()).transcribe(
         waveform, FREE, batch_size=batch_size, clip_timestamps=(0, 5, 6, 15)
     )
@@ -236,7 +236,7 @@ def test_clips_hold_their_own_words_alone(flawless_vad, batch_size):
 
 
 def test_speech_of_the_recording_is_found(recording):
-    """The silence around it is cut, and `VadOptions` do what they say."""
+    """The silence around it is cut, and `VadOptions` take effect."""
     waveform = recording("core/jfk.flac")
     asked = VadOptions(min_silence_duration_ms=500, speech_pad_ms=200)
     spans = speech_spans(waveform, asked)
@@ -250,14 +250,14 @@ def test_speech_of_the_recording_is_found(recording):
 
 
 def channels(path):
-    """The channels of a 16-bit wav file at 16 kHz, each a waveform."""
+    """The channels of a 16-bit wav file at 16 kHz, one waveform each."""
     with wave.open(str(path)) as file:
         frames = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return [from_array(channel) for channel in frames.reshape(-1, file.getnchannels()).T]
 
 
 def test_channels_can_be_heard_alone(shared_audio):
-    """`decode` mixes them; whoever wants one hands over its samples."""
+    """`decode` mixes them; to transcribe one, pass its samples."""
     path = shared_audio / "core/stereo_diarization.wav"
     left, right = channels(path)
     assert np.abs(left - right).max() > 0.1
@@ -281,7 +281,7 @@ def test_tiny_hears_the_speech_in_both_modes(official, recording):
 
 @pytest.mark.weights
 def test_tiny_goes_on_after_a_prefix(official, recording):
-    """As in openai-whisper, and not as in faster-whisper, the prefix is no part of the text."""
+    """As in openai-whisper, and unlike faster-whisper, the prefix is not part of the text."""
     prefix = "And so my fellow Americans"
     transcript = official("tiny").transcribe(
         recording("core/jfk.flac"), language="en", beam_size=5, prefix=prefix
@@ -294,7 +294,7 @@ def test_tiny_goes_on_after_a_prefix(official, recording):
 
 @pytest.mark.weights
 def test_tiny_hears_what_voice_activity_leaves(official, recording):
-    """In batches, which read speech and its pauses in one window, where theirs cuts pauses out."""
+    """In batches, whose windows contain pauses; faster-whisper cuts them out."""
     transcript = official("tiny").transcribe(
         recording("core/jfk.flac"),
         language="en",
@@ -322,7 +322,7 @@ def test_tiny_hears_each_channel(official, shared_audio):
 
 @pytest.mark.weights
 def test_tiny_hears_the_language_of_each_half(official, recording):
-    """English, then German: `multilingual` is not offered, so the caller cuts."""
+    """English, then German: there is no `multilingual` option, so the caller cuts."""
     waveform = recording("core/multilingual.mp3")
     half = 30 * SAMPLE_RATE
     english, german = official("tiny").transcribe_many(
@@ -362,7 +362,7 @@ def test_tiny_hears_clips_of_the_speech_twice(official, recording):
 
 @pytest.fixture(scope="module")
 def readings(recording):
-    """LJ Speech, sentence after sentence: 170 s in place of their lecture."""
+    """LJ Speech, sentence after sentence: 170 s instead of the lecture."""
     return np.concatenate([recording(f"ljspeech/LJ001-{i:04d}.wav") for i in range(1, 25)])
 
 

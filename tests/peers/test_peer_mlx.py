@@ -1,20 +1,20 @@
-"""What mlx-examples' Whisper tests ask; with OpenAI's `tiny` where it is on disk."""
+"""mlx-examples' Whisper tests, with OpenAI's `tiny` if it is on disk."""
 
 from pathlib import Path
 
 import pytest
 
-from maxwhisper.audio import decode
-from maxwhisper.scoring import word_error_rate
+from maxwhisper.audio.load import decode
+from maxwhisper.text.wer import word_error_rate
 
 CLIP = Path(__file__).parents[2] / "examples" / "clips" / "plain.flac"
 LS = "core/ls_test.flac"
-# What openai-whisper with `tiny` makes of it, which is not what was said.
+# The text of openai-whisper with `tiny`; it contains errors.
 TINY_HEARS = (
     "Then the good soul openly sorted the boat and she had buoyed so long in secret and bravely"
     " stretched on alone."
 )
-# Word, end in seconds, probability; a word begins where the one before it ends.
+# Word, end in seconds, probability; a word begins where the previous one ends.
 TINY_WORDS = [
     ("Then", 0.94, 0.8555),
     ("the", 1.12, 0.6500),
@@ -38,7 +38,7 @@ TINY_WORDS = [
 
 
 def test_hardly_any_temperature_is_none(engine):
-    """Dividing logits by 1e-8 leaves one token with any probability: the likeliest."""
+    """Dividing logits by 1e-8 leaves a single token with any probability: the likeliest."""
     waveform = decode(CLIP)
     cold, cool = (engine.transcribe(waveform, temperature=t) for t in (0.0, 1e-8))
     assert cold.segments

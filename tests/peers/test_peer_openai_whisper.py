@@ -1,6 +1,6 @@
-"""What openai-whisper's own tests ask, asked of our API: docs/peers.md names them one by one.
+"""openai-whisper's own tests, applied to our API: docs/peers.md lists them one by one.
 
-On the bundled checkpoint and on numbers made here; on OpenAI's checkpoints where they are on disk.
+On the bundled checkpoint and on numbers made here; on OpenAI's checkpoints if they are on disk.
 """
 
 from pathlib import Path
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from maxwhisper.audio import decode
+from maxwhisper.audio.load import decode
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.decoding.alignment import median_filter, warp
-from maxwhisper.dims import Dims
-from maxwhisper.scoring import normalize
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.network.dims import Dims
+from maxwhisper.text.tokenizer import get_tokenizer
+from maxwhisper.text.wer import normalize
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 ENGLISH = Dims(80, 1500, 64, 1, 1, 51_864, 448, 64, 1, 1)
@@ -134,8 +134,8 @@ def test_contractions_units_and_titles_are_spelled_out(text, normal):
 
 
 def planted(rng, n_rows, n_columns):
-    """A monotonic path from corner to corner, (2, n), and costs (n_rows, n_columns) that are
-    below 0 on it and above 0 elsewhere: no other path is as cheap."""
+    """A monotonic path from corner to corner, (2, n), and costs (n_rows, n_columns) that are below
+    0 on it and above 0 elsewhere, so no other path is as cheap."""
     costs = rng.uniform(0.01, 1.0, (n_rows, n_columns)).astype(np.float32)
     path = [(0, 0)]
     while path[-1] != (n_rows - 1, n_columns - 1):
@@ -182,10 +182,10 @@ def test_a_multilingual_vocabulary_needs_fewer_tokens_for_korean():
 
 
 def test_half_a_character_is_a_word_of_its_own():
-    """Token 246 is a byte that begins no character: written down as broken, and nothing lost.
-    Tokens that make one character together stay together."""
+    """Token 246 is a byte that begins no character: it decodes to a replacement character, and
+    nothing is lost. Tokens that form one character stay together."""
     tokens = [8404, 871, 287, 6, 246, 526, 3210, 20378]
-    tokenizer = get_tokenizer(MULTILINGUAL, language="ja")  # which has no spaces to split at
+    tokenizer = get_tokenizer(MULTILINGUAL, language="ja")  # has no spaces to split at
     words, groups = tokenizer.split_to_word_tokens(tokens)
     assert words == [" elle", " est", " l", "'", "\ufffd", "é", "rit", "oire"]
     assert groups == [[token] for token in tokens]
@@ -195,13 +195,13 @@ def test_half_a_character_is_a_word_of_its_own():
 
 
 def assert_consistent(transcript, tokenizer):
-    """Text, segments and tokens of one transcript say the same, and it begins with a time."""
+    """Text, segments and tokens of one transcript agree, and it begins with a timestamp."""
     assert transcript.language == "en"
     assert transcript.text == "".join(segment.text for segment in transcript.segments) != ""
     tokens = [token for segment in transcript.segments for token in segment.tokens]
     assert tokenizer.decode(tokens) == transcript.text
     first_s = (tokens[0] - tokenizer.timestamp_begin) * 0.02
-    assert 0 <= first_s <= 1.0  # as `max_initial_timestamp` has it
+    assert 0 <= first_s <= 1.0  # as `max_initial_timestamp` requires
 
 
 def test_a_transcript_agrees_with_itself(engine):

@@ -1,4 +1,4 @@
-"""docs/peers.md tells the truth: the tests it names exist, and wait for what it says."""
+"""docs/peers.md is correct: the tests it names exist, and need weights if it says so."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ PAGE = (ROOT / "docs" / "peers.md").read_text()
 
 
 class Row(NamedTuple):
-    """A line of a table: their test, what it asks, names of ours, what became of it."""
+    """A line of a table: the peer's test, what it checks, our tests, and the state."""
 
     theirs: str
     asks: str
@@ -32,7 +32,7 @@ def rows():
 
 
 def functions_of(path):
-    """{name: does it wait for weights?} of the test functions in a file."""
+    """{name: whether it needs weights} of the test functions in a file."""
     module = ast.parse(path.read_text())
     all_wait = any(
         isinstance(node, ast.Assign)
@@ -49,7 +49,7 @@ def functions_of(path):
 
 
 def waits_for_weights(name):
-    """Does the test `tests/…::test_…` wait for weights? An error if there is no such test."""
+    """Whether the test `tests/…::test_…` needs weights. Fails if there is no such test."""
     path, _, function = name.partition("::")
     return functions_of(ROOT / path)[function]
 

@@ -1,20 +1,19 @@
-"""What transformers' Whisper tests ask of features and tokens; its logits and generated tokens with
-OpenAI's checkpoints, where they are on disk. Float32 on a CPU, windows padded with true silence.
-"""
+"""transformers' Whisper tests of features and tokens; its logits and generated tokens with OpenAI's
+checkpoints if they are on disk. Float32 on a CPU, windows padded with true silence."""
 
 import numpy as np
 import pytest
-from one_window import decode, encode
 
-from maxwhisper import reference
-from maxwhisper.decoding.window import WindowResult
-from maxwhisper.dims import N_SAMPLES, Dims
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.decoding.window import WindowQuality, WindowResult
+from maxwhisper.network import reference
+from maxwhisper.network.dims import N_SAMPLES, Dims
+from maxwhisper.text.tokenizer import get_tokenizer
 from maxwhisper.transcribe.segments import Window, window_segments
+from tests.fakes.one_window import decode, encode
 
 ENGLISH = Dims(80, 1500, 64, 1, 1, 51_864, 448, 64, 1, 1)
 MULTILINGUAL = Dims(80, 1500, 64, 1, 1, 51_865, 448, 64, 1, 1)
-QUILTER = "core/mr_quilter_ct2.npy"  # their sample 0 of LibriSpeech
+QUILTER = "core/mr_quilter_ct2.npy"  # sample 0 of LibriSpeech there
 
 # fmt: off
 FIRST_FRAMES = (  # of the lowest mel bin
@@ -70,11 +69,11 @@ def test_tokens_of_a_korean_sentence(dims):
 def test_timestamps_become_the_offsets_of_a_segment():
     tokenizer = get_tokenizer(MULTILINGUAL)
     tokens = (51492, 406, 3163, 1953, 466, 13, 51612, 51612)
-    result = WindowResult(tokens, "", 0.0, 0.0, 1.0, 0.0)
+    result = WindowResult(tokens, "", WindowQuality(0.0, 0.0, 1.0, 0.0))
     (segment,), seek = window_segments(result, Window(0, 3000), tokenizer, 0)
     assert segment.text == " not worth thinking about."
     assert (segment.start, segment.end) == pytest.approx((22.56, 24.96))
-    assert seek == 2496  # frames of 10 ms: what follows is read again from there
+    assert seek == 2496  # frames of 10 ms: the next window begins there
 
 
 @pytest.mark.weights
@@ -107,7 +106,7 @@ def test_logits_of_the_first_position(official, recording, name, text, logits):
     ],
 )
 def test_twenty_tokens(official, recording, name, beam_size, most, said):
-    """Theirs count the prompt: 2 tokens of it for `.en`, 4 otherwise."""
+    """Theirs count the prompt: 2 tokens for `.en`, 4 otherwise."""
     engine = official(name)
     options = {"beam_size": beam_size, "sample_len": most, "without_timestamps": True}
     result = decode(engine, encode(engine, recording(QUILTER)), **options)

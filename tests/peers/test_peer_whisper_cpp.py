@@ -1,13 +1,14 @@
-"""What whisper.cpp's tests ask, where Python can be asked it; with `base.en` if it is on disk."""
+"""whisper.cpp's tests, as far as they apply to Python, with `base.en` if it is on disk."""
 
 from itertools import pairwise
 
 import pytest
-from one_window import decode, encode
 
-from maxwhisper.scoring import word_error_rate
-from maxwhisper.tokenizer import get_tokenizer
-from maxwhisper.vad import VadOptions, speech_probabilities, speech_spans
+from maxwhisper.audio.vad import speech_probabilities, speech_spans
+from maxwhisper.options import VadOptions
+from maxwhisper.text.tokenizer import get_tokenizer
+from maxwhisper.text.wer import word_error_rate
+from tests.fakes.one_window import decode, encode
 
 JFK = "core/jfk_whispercpp.wav"
 JFK_SAYS = (
@@ -47,7 +48,7 @@ def test_base_hears_what_voice_activity_leaves(official, recording):
 
 @pytest.mark.weights
 def test_base_writes_27_tokens(official, recording):
-    """A time, 25 tokens of text, and the time at which the recording ends: 11 s."""
+    """A timestamp, 25 text tokens, and the timestamp at which the recording ends: 11 s."""
     engine = official("base.en")
     tokenizer = get_tokenizer(engine.dims)
     result = decode(engine, encode(engine, recording(JFK)))

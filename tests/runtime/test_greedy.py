@@ -1,5 +1,5 @@
-"""The greedy loop where steps are captured, on a device that is played: a buffer is reached only by
-copies, and a step changes its state."""
+"""The greedy loop with captured steps, on a fake device: buffers are reached only by copies, and a
+step changes their contents."""
 
 import warnings
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ import pytest
 from max.driver import Buffer
 
 from maxwhisper.decoding.protocols import GreedyRules
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
 from maxwhisper.runtime.greedy import NO_CAPTURE, GreedyLoop
 
 DIMS = Dims(80, 1500, 64, 2, 1, 51_864, 448, 64, 2, 1)
@@ -18,7 +18,7 @@ START = np.array([[5, 6], [7, 8]])
 
 
 class DeviceBuffer:
-    """Memory that the host cannot see."""
+    """Memory that the host cannot access."""
 
     def __init__(self, array):
         self.memory = array.copy()
@@ -32,7 +32,7 @@ class DeviceBuffer:
 
 
 class Step:
-    """Counts up the last token of every row. `executes`: does recording it run it too?"""
+    """Increments the last token of every row. `executes`: capturing runs the step too."""
 
     def __init__(self, executes=False, error=None):
         self.executes, self.error = executes, error
@@ -73,12 +73,12 @@ def loop_of(step):
 
 
 def said(loop):
-    """Two goes of three steps, then a window of one."""
+    """Two runs of three steps, then a window with one run."""
     found = []
     for n_goes in (2, 1):
         loop.cache.length = 1
         loop.begin([], START, np.zeros(2, np.float32), RULES)
-        found += [array.tolist() for _ in range(n_goes) for array in loop.go(3)]
+        found += [array.tolist() for _ in range(n_goes) for array in loop.run(3)]
     return found
 
 

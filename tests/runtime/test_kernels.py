@@ -1,5 +1,5 @@
-"""Our own kernels against numpy and against MAX's operations: sizes that fill no tile, both types
-of weights, every state of the timestamp rules."""
+"""Our kernels against numpy and against MAX's operations: sizes that fill no tile, both types of
+weights, every state of the timestamp rules."""
 
 import numpy as np
 import pytest
@@ -14,20 +14,21 @@ from maxwhisper.graphs.layers import (
     MASKED,
     attention,
     decode_attention,
-    few_rows,
     self_attention,
+    skinny_matmul,
 )
 
 DEPTH = 64
 N_OUT = {DType.float16: 51, DType.float32: 8}  # 51: the last tile reaches back by one column
 N_HEAD = 2
-N_SLOTS = 45  # no multiple of the lanes, nor of the tasks
-N_VOCAB, EOT, FIRST_TIME = 157, 90, 101  # neither text nor times fill whole vectors
+N_SLOTS = 45  # not a multiple of the lanes, nor of the tasks
+N_VOCAB, EOT, FIRST_TIME = 157, 90, 101  # neither text nor timestamps fill whole vectors
 INF = float("inf")
 
 
 def _graph(module, name, types, build):
-    """A graph of `module` from inputs of `types`, (dtype, *shape) each, to what `build` returns."""
+    """A graph of `module` with inputs of `types`, (dtype, *shape) each; `build` returns its
+    outputs."""
     device = DeviceRef.CPU()
     inputs = [TensorType(dtype, shape, device) for dtype, *shape in types]
     with Graph(name, input_types=inputs, module=module, custom_extensions=[KERNELS]) as graph:
@@ -36,15 +37,15 @@ def _graph(module, name, types, build):
 
 @pytest.fixture(scope="module")
 def kernels():
-    """kernels(name, *arrays): what that graph makes of them, as arrays."""
+    """kernels(name, *arrays): the outputs of that graph as arrays."""
     f32, i64, module = DType.float32, DType.int64, Module()
     for dtype, n_out in N_OUT.items():
         types = [(f32, "batch", "length", DEPTH), (dtype, n_out, DEPTH), (f32, n_out)]
         _graph(
             module,
-            f"few_rows_{dtype.name}",
+            f"skinny_matmul_{dtype.name}",
             types,
-            lambda x, weight, bias: (few_rows(x, weight, bias), few_rows(x, weight)),
+            lambda x, weight, bias: (skinny_matmul(x, weight, bias), skinny_matmul(x, weight)),
         )
     qkv = (f32, "batch", "length", 3 * N_HEAD * 64)
     _graph(module, "self_attention", [qkv], lambda x: (self_attention(x, N_HEAD),))
@@ -82,14 +83,14 @@ def kernels():
 
 @pytest.mark.parametrize("dtype", list(N_OUT))
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (3, 1), (2, 4), (1, 31)])
-def test_few_rows_equal_numpys(kernels, dtype, shape, figure):
+def test_skinny_matmul_equal_numpys(kernels, dtype, shape, figure):
     rng = np.random.default_rng(sum(shape))
     x = rng.standard_normal((*shape, DEPTH), dtype=np.float32)
     weight = rng.standard_normal((N_OUT[dtype], DEPTH), dtype=np.float32)
     bias = rng.standard_normal(N_OUT[dtype], dtype=np.float32)
     stored = weight.astype(np.float16 if dtype == DType.float16 else np.float32)
     want = x.astype(np.float64) @ stored.astype(np.float64).T
-    with_bias, without = kernels(f"few_rows_{dtype.name}", x, stored, bias)
+    with_bias, without = kernels(f"skinny_matmul_{dtype.name}", x, stored, bias)
     assert without.shape == want.shape
     name = dtype.name
     figure(np.abs(without - want).max(), 1e-5, f"few rows {shape}, {name}, off numpy in float64")
@@ -98,7 +99,7 @@ def test_few_rows_equal_numpys(kernels, dtype, shape, figure):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (2, 6), (3, 16), (1, 25), (2, 48), (1, 203)])
 def test_self_attention_equals_numpys(kernels, shape, figure):
-    """Scores up to some 40, where a softmax that forgets its maximum would lose precision."""
+    """Scores up to about 40: a softmax that does not subtract the maximum would lose precision."""
     rng = np.random.default_rng(sum(shape))
     qkv = 2 * rng.standard_normal((*shape, 3 * N_HEAD * 64), dtype=np.float32)
     heads = qkv.astype(np.float64).reshape(*shape, 3, N_HEAD, 64).transpose(2, 0, 3, 1, 4)
@@ -112,7 +113,7 @@ def test_self_attention_equals_numpys(kernels, shape, figure):
 
 
 def test_self_attention_at_scores_no_exponential_can_hold(kernels):
-    """One key matches by 10,000, all others by less: its value is the answer."""
+    """One key matches by 10,000, all others by less: the result is its value."""
     qkv = np.zeros((1, 20, 3, N_HEAD, 64), np.float32)
     qkv[:, :, 0, :, 0] = 200
     qkv[:, 7, 1, :, 0] = 400
@@ -124,7 +125,7 @@ def test_self_attention_at_scores_no_exponential_can_hold(kernels):
 @pytest.mark.parametrize("seen", [1, 7, 44, N_SLOTS])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_decode_attention_equals_maxs(kernels, seen, batch, figure):
-    """Slots that are not written yet hold anything, even what is no number."""
+    """Slots that are not written yet can hold anything, even NaN."""
     rng = np.random.default_rng(seen)
     q, k, v = (
         2 * rng.standard_normal((batch, N_HEAD, length, 64), dtype=np.float32)

@@ -1,6 +1,12 @@
-"""The cache's bookkeeping: what each new token may see."""
+"""The cache: which positions a new token sees, and that nobody overwrites what it holds."""
 
-from maxwhisper.dims import Dims
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from maxwhisper.network.dims import Dims
 from maxwhisper.runtime.device import choose
 from maxwhisper.runtime.kv_cache import MASKED, KVCache
 
@@ -21,3 +27,25 @@ def test_new_tokens_see_the_past_and_themselves():
     assert (mask[0, 6:] == MASKED).all()
     cache.reset()
     assert (cache.mask(1)[0] == 0).sum() == 1
+
+
+@pytest.mark.faults
+def test_a_busy_machine_does_not_zero_what_was_written(engine, monkeypatch):
+    """MAX zeroes a new buffer while the graph after it already writes keys and values."""
+    monkeypatch.setattr(engine.network, "_cache", None)
+    shape = (12, engine.dims.n_audio_ctx, engine.dims.n_audio_state)
+    encoded = engine.network.from_features(np.ones(shape, np.float32))
+    tokens = np.full((shape[0], 1), 50_257, np.int64)
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(6)]
+    try:
+        for _ in range(40):
+            engine.network._cache = None
+            decoder = engine.network.decoder(encoded)
+            decoder.prefill(tokens, [0])
+            keys, values = (buffer.to_numpy()[:, :, 0] for buffer in decoder._cache.buffers[:2])
+            assert np.abs(keys).max(axis=(1, 2)).all()
+            assert np.abs(values).max(axis=(1, 2)).all()
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()

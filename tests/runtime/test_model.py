@@ -1,16 +1,16 @@
-"""What outlives a decoding: the cache, unless NaN was written into it."""
+"""The cache is reused between decodings, unless NaN was written into it."""
 
 import numpy as np
 import pytest
 from max.driver import Buffer
 
 from maxwhisper.decoding.rules import build_rules, greedy_rules
-from maxwhisper.dims import Dims
 from maxwhisper.graphs import GREEDY_STEP, PREFILL, STEP
+from maxwhisper.network.dims import Dims
 from maxwhisper.options import GREEDY
 from maxwhisper.runtime.device import choose
 from maxwhisper.runtime.model import Encoded, MaxNetwork
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.text.tokenizer import get_tokenizer
 
 DIMS = Dims(80, 1500, 64, 2, 1, 51_864, 448, 64, 2, 1)
 TOKENS = np.array([[50_257], [50_257]])
@@ -18,7 +18,7 @@ RULES = greedy_rules(build_rules(get_tokenizer(DIMS), GREEDY), get_tokenizer(DIM
 
 
 class Logits:
-    """A decoder's graph that knows one number."""
+    """A decoder graph that returns one number everywhere."""
 
     def __init__(self, value):
         self.value = value
@@ -42,9 +42,9 @@ def network():
 
 
 def decoded(network, how, value):
-    """The cache of one decoding of two rows, in which the network says `value`."""
+    """The cache after one decoding of two rows in which the network returns `value`."""
     network.models = {PREFILL: Logits(value), STEP: Logits(value), GREEDY_STEP: Sums(value)}
-    network._greedy = None  # holds the model before
+    network._greedy = None  # it holds the previous model
     decoder = network.decoder(Encoded(None, [], 2))
     if how == "prefill":
         decoder.prefill(TOKENS, [0])
@@ -57,7 +57,7 @@ def decoded(network, how, value):
 
 @pytest.mark.parametrize("how", ["prefill", "step", "greedy"])
 def test_nan_does_not_outlive_its_decoding(network, how):
-    """Masked slots are multiplied by 0, and 0 times NaN is NaN: the cache is made anew."""
+    """Masked slots are multiplied by 0, and 0 times NaN is NaN: a new cache is allocated."""
     cache = decoded(network, how, 0.5)
     assert decoded(network, how, np.nan) is cache
     fresh = decoded(network, how, 0.5)

@@ -1,4 +1,4 @@
-"""Weight layout: every tensor of a checkpoint reaches the graphs, transposed and joined rightly."""
+"""Weight layout: every tensor of a checkpoint reaches the graphs, transposed and fused."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -8,14 +8,14 @@ import pytest
 from max.dtype import DType
 
 from maxwhisper.checkpoint.random import random_checkpoint
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
 from maxwhisper.runtime.buffers import host_buffer, to_float32, weight_buffers
 from maxwhisper.runtime.device import choose
 from maxwhisper.runtime.weights import (
+    feeds_skinny_matmul,
     fits_float16,
     graph_weights,
     is_float32,
-    meets_few_rows,
 )
 
 DIMS = Dims(80, 1500, 64, 2, 1, 51_864, 448, 64, 2, 1)
@@ -43,7 +43,7 @@ def test_on_a_cpu_the_decoders_matrices_lie_the_other_way_round(checkpoint):
     turned = {name for name in here if here[name].shape != elsewhere[name].shape}
     assert {"decoder.blocks.0.attn.qkv.weight", "decoder.blocks.0.mlp.2.weight"} <= turned
     for name, array in here.items():
-        is_turned = meets_few_rows(name) and name != "decoder.token_embedding.weight"
+        is_turned = feeds_skinny_matmul(name) and name != "decoder.token_embedding.weight"
         np.testing.assert_array_equal(array, elsewhere[name].T if is_turned else elsewhere[name])
         assert array.flags.c_contiguous
     assert not any(name.startswith("encoder.") or "cross_attn.kv" in name for name in turned)
@@ -62,14 +62,15 @@ def test_float16_is_taken_only_where_it_is_exact(checkpoint, number, fits):
 
 
 def test_matrices_stored_in_float16_are_not_copied(checkpoint):
-    """Whisper's are; the demo's token embedding alone would be 40 MB more, widened and back."""
+    """As in official checkpoints. For the demo's token embedding alone, a copy as float32 would be
+    40 MB."""
     stored = {name: array.astype(np.float16) for name, array in checkpoint.weights.items()}
     laid_out = graph_weights(DIMS, stored, on_host=True)
     assert fits_float16(laid_out)
     for name in ("decoder.token_embedding.weight", "decoder.blocks.0.mlp.0.weight"):
         assert np.shares_memory(laid_out[name], stored[name])
         assert np.shares_memory(host_buffer(laid_out[name], DType.float16).to_numpy(), stored[name])
-    others = {name: array for name, array in laid_out.items() if not meets_few_rows(name)}
+    others = {name: array for name, array in laid_out.items() if not feeds_skinny_matmul(name)}
     assert {array.dtype for array in others.values()} == {np.dtype(np.float32)}
 
 

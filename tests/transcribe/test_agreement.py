@@ -1,4 +1,4 @@
-"""What two hearings share, on texts where it can be seen."""
+"""What two hypotheses share, on readable texts."""
 
 import random
 
@@ -10,7 +10,7 @@ from maxwhisper.transcript import Word
 
 
 def words(text, start=0.0):
-    """A word a second."""
+    """One word per second."""
     return [Word(f" {w}", start + i, start + i + 1, 0.9) for i, w in enumerate(text.split())]
 
 
@@ -21,7 +21,7 @@ def words(text, start=0.0):
         ("a b", "", 0),
         ("a b", "a b c", 2),
         ("a b c", "a x c", 1),
-        ("a b.", "a b", 1),  # a mark may go away again
+        ("a b.", "a b", 1),  # a mark may disappear again
         ("A b", "a b", 0),
     ],
 )
@@ -35,13 +35,13 @@ def test_hearings_agree_up_to_the_first_difference(before, now, n):
         ("", "a b", 0),
         ("a b", "", 0),
         ("a b", "a b c d", 2),
-        ("a b.", "A b, c", 2),  # marks and case do not count
-        ("a b c", "a x c d", 3),  # heard otherwise
-        ("a b c", "a c d", 2),  # one fewer
-        ("on monday 18", "on monday april 18 at", 4),  # one more, before the last
+        ("a b.", "A b, c", 2),  # punctuation and case do not count
+        ("a b c", "a x c d", 3),  # transcribed differently
+        ("a b c", "a c d", 2),  # one word fewer
+        ("on monday 18", "on monday april 18 at", 4),  # one word more, before the last
         ("no no", "no no no no", 2),
         ("a b c d", "c d e", 2),
-        ("a b", "c d e", 2),  # nothing alike: as long as it took
+        ("a b", "c d e", 2),  # nothing in common: the nearest end time
     ],
 )
 def test_words_said_before_are_found_again(said, heard, n):

@@ -1,10 +1,16 @@
-"""The batched mode on a network that hears what the samples spell out: every word once, on time."""
+"""The batched mode on a network that transcribes what the samples spell out: every word once, on
+time."""
 
 import weakref
 
 import numpy as np
 import pytest
-from hearing_network import (
+
+from maxwhisper.errors import OptionError
+from maxwhisper.options import VadOptions
+from maxwhisper.transcribe import batched
+from maxwhisper.transcribe.batched import transcribe_batch
+from tests.fakes.hearing_network import (
     CUT,
     FREE,
     MULTILINGUAL,
@@ -18,11 +24,6 @@ from hearing_network import (
     true_times,
 )
 
-from maxwhisper.errors import OptionError
-from maxwhisper.transcribe import batched
-from maxwhisper.transcribe.batched import transcribe_batch
-from maxwhisper.vad import VadOptions
-
 
 @pytest.fixture(autouse=True)
 def flawless_vad(monkeypatch):
@@ -30,9 +31,9 @@ def flawless_vad(monkeypatch):
 
 
 def assert_heard_exactly(transcript, waveform):
-    """Every word once, in order, its time true to the 0.02 s of a timestamp; ids in order.
+    """Every word once and in order, with times exact to a timestamp's 0.02 s, and ids in order.
 
-    A segment alone in its window begins with it, as in the reference: up to 0.4 s early.
+    A segment that is alone in its window begins with it, as in the reference: up to 0.4 s early.
     """
     said, truth = heard(transcript), true_times(waveform)
     seeks = [segment.seek for segment in transcript.segments]
@@ -61,7 +62,7 @@ def test_every_word_once_and_on_time(vad, batch_size):
 @pytest.mark.parametrize("ending", ["single", "open"])
 def test_windows_that_end_early_are_read_to_their_end(ending):
     waveform = speech([20] * 200)
-    network = HearingNetwork(most_words=7, ending=ending)
+    network = HearingNetwork(max_words=7, ending=ending)
     (transcript,) = transcribe_batch(network, [waveform], FREE)
     assert_heard_exactly(transcript, waveform)
 
@@ -145,7 +146,7 @@ def test_timestamps_that_do_not_advance_do_not_hold_it_up(distance):
 
     network = Stuck()
     transcribe_batch(network, [speech([14] * 6)], FREE)
-    assert 0 < len(network.batches) <= 3.3 / 0.02 + 1  # 3.3 s in steps of 0.02 s at least
+    assert 0 < len(network.batches) <= 3.3 / 0.02 + 1  # at least 3.3 s in steps of 0.02 s
 
 
 def test_silent_windows_are_skipped():
@@ -157,7 +158,7 @@ def test_silent_windows_are_skipped():
             logits[:, self.tokenizer.no_speech] = 20.0
             return logits
 
-    options = FREE.changed({"suppress_tokens": "-1"})  # `no_speech` itself may not be said
+    options = FREE.changed({"suppress_tokens": "-1"})  # `no_speech` itself is suppressed
     (transcript,) = transcribe_batch(Doubting(), [speech([10] * 5)], options)
     assert transcript.segments == ()
     kept = options.changed({"no_speech_threshold": None})
@@ -214,7 +215,7 @@ def test_every_recording_has_its_own_language():
 )
 def test_what_it_cannot_do_is_refused(option):
     with pytest.raises(OptionError, match=list(option)[-1]):
-        transcribe_batch(HearingNetwork(), [], FREE.changed(option), heads=((0, 0),))
+        transcribe_batch(HearingNetwork(), [], FREE.changed(option))
 
 
 def test_a_batch_has_a_window():
@@ -223,20 +224,21 @@ def test_a_batch_has_a_window():
 
 
 def test_padding_is_not_negative():
-    with pytest.raises(OptionError, match="speech_pad_ms must be 0 or more"):
+    with pytest.raises(OptionError, match="speech_pad_ms must be at least 0"):
         transcribe_batch(HearingNetwork(), [], FREE, vad=VadOptions(speech_pad_ms=-5))
 
 
 def test_word_times_need_alignment_heads():
+    network = HearingNetwork(alignment_heads=())
     with pytest.raises(OptionError, match="alignment heads"):
-        transcribe_batch(HearingNetwork(), [], FREE.changed({"word_timestamps": True}))
+        transcribe_batch(network, [], FREE.changed({"word_timestamps": True}))
 
 
 def test_words_have_their_times_in_batches():
     waveforms = [speech(random_pauses(3, 150)), speech(random_pauses(5, 40), 300)]
     options = FREE.changed({"word_timestamps": True})
-    heads = ((0, 0), (0, 1))
-    transcripts = transcribe_batch(HearingNetwork(), waveforms, options, batch_size=3, heads=heads)
+    network = HearingNetwork(alignment_heads=((0, 0), (0, 1)))
+    transcripts = transcribe_batch(network, waveforms, options, batch_size=3)
     for transcript, waveform in zip(transcripts, waveforms, strict=True):
         truth = true_times(waveform)
         texts = [TOKENIZER.decode([WORDS[number]]) for number, _, _ in truth]
@@ -256,7 +258,7 @@ def test_half_a_word_is_heard_as_such():
 
 
 def test_recordings_are_opened_when_there_is_room_and_let_go_of():
-    """Of many recordings, no more are in memory than make a batch."""
+    """With many recordings, only as many are in memory as make a batch."""
     alive, most = set(), []
 
     class Counting(HearingNetwork):

@@ -1,7 +1,7 @@
-"""The batched mode beside its slow twins: one window at a time, and the sequential mode.
+"""The batched mode against its slow twins: one window at a time, and the sequential mode.
 
-On random weights texts mean nothing, but they have to be the same; on trained ones the batched mode
-must hear the words that the sequential mode hears.
+On random weights the texts mean nothing but must be equal; on trained weights the batched mode must
+transcribe the words that the sequential mode does.
 """
 
 import json
@@ -11,24 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maxwhisper.audio import decode
+from maxwhisper.audio.load import decode
 from maxwhisper.checkpoint.random import random_checkpoint
-from maxwhisper.dims import Dims
 from maxwhisper.errors import NumericError, SomeFailed
+from maxwhisper.evaluation.selftest.numpy_network import NumpyNetwork
+from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.scoring import word_error_rate
-from maxwhisper.selftest.numpy_network import NumpyNetwork
+from maxwhisper.text.wer import word_error_rate
 from maxwhisper.transcribe import sequential
 from maxwhisper.transcribe.batched import transcribe_batch
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 SMALL = random_checkpoint(Dims(80, 1500, 64, 2, 2, 51_864, 448, 64, 2, 2), seed=5)
-# Whatever random weights say is kept, wherever it stops.
+# Any text of random weights is kept, wherever it stops.
 KEPT = TranscribeOptions(temperature=0.0, no_speech_threshold=None, sample_len=6)
-# Of the words that the sequential mode heard right. One that it misheard may be misheard as another
-# where windows are cut elsewhere: that loses nothing.
+# Of the words that the sequential mode got right. A word that it got wrong may come out differently
+# if windows are cut elsewhere: nothing is lost then.
 LEAST_COVERAGE = 0.99
-# Of the sequential mode, the goal for the talk. Above it, what is heard at all differs by chance.
+# Of the sequential mode, the goal for the talk. Above it, differences are chance.
 MOST_WER = 0.1
 
 
@@ -48,7 +48,7 @@ def waveforms():
 
 
 def assert_same(ours, theirs):
-    """Tokens alike, figures to rounding: rows of a batch may be added up in another order."""
+    """Equal tokens; figures equal up to rounding, because a batch may sum in another order."""
     assert [s.tokens for s in ours.segments] == [s.tokens for s in theirs.segments]
     for segment, other in zip(ours.segments, theirs.segments, strict=True):
         assert (segment.start, segment.end) == pytest.approx((other.start, other.end), abs=1e-9)
@@ -71,22 +71,21 @@ def assert_same(ours, theirs):
 )
 def test_batches_say_what_windows_say_alone(network, waveforms, changes):
     options = KEPT.changed(changes)
-    heads = SMALL.alignment_heads
-    together = transcribe_batch(network, waveforms, options, batch_size=5, heads=heads)
+    together = transcribe_batch(network, waveforms, options, batch_size=5)
     assert any(transcript.segments for transcript in together)
     for transcript, waveform in zip(together, waveforms, strict=True):
-        (alone,) = transcribe_batch(network, [waveform], options, batch_size=1, heads=heads)
+        (alone,) = transcribe_batch(network, [waveform], options, batch_size=1)
         assert_same(transcript, alone)
 
 
 @pytest.mark.parametrize("word_timestamps", [False, True])
 def test_one_window_is_what_the_sequential_mode_hears(network, word_timestamps):
     options = KEPT.changed({"word_timestamps": word_timestamps})
-    waveform, heads = clip("plain"), SMALL.alignment_heads
-    one_by_one = sequential.transcribe(network, waveform, options, heads=heads)
+    waveform = clip("plain")
+    one_by_one = sequential.transcribe(network, waveform, options)
     said = [segment for segment in one_by_one.segments if segment.text]
     assert said
-    (batched,) = transcribe_batch(network, [waveform], options, vad=None, heads=heads)
+    (batched,) = transcribe_batch(network, [waveform], options, vad=None)
     assert_same(batched, replace(one_by_one, segments=tuple(said)))
 
 
@@ -122,7 +121,7 @@ def test_nan_in_one_row_costs_no_other_row(engine, monkeypatch):
 
 @pytest.fixture
 def talk():
-    """Samples and what is said in them."""
+    """Samples and transcript of the talk."""
     described = json.loads((CLIPS / "clips.json").read_text())
     (text,) = (each["text"] for each in described if each["file"] == "talk.flac")
     return clip("talk"), text
@@ -130,7 +129,7 @@ def talk():
 
 @pytest.fixture
 def readings(shared_audio):
-    """The LJ Speech recordings one after the other, and what is read."""
+    """The LJ Speech recordings one after the other, and their transcript."""
     described = json.loads((shared_audio / "index.json").read_text())
     chosen = [each for each in described if each["file"].startswith("ljspeech/LJ001-")]
     waveforms = [decode(shared_audio / each["file"]) for each in chosen]

@@ -1,4 +1,4 @@
-"""Clip times to frames: text or numbers, odd counts, ends past the end, what is no time."""
+"""Clip times to frames: text or numbers, odd counts, ends past the end, invalid times."""
 
 import pytest
 

@@ -1,8 +1,8 @@
-"""The failures that Whisper's users report most, one test each, in every mode that could have them.
+"""The failures that users of Whisper report most, one test each, in every mode they can occur in.
 
-On a network that hears what the samples spell out. Elsewhere: the same short recordings against
-openai-whisper (parity/test_transcribe), very long ones (test_long_audio), mel bugs
-(parity/test_log_mel), 80 and 128 mels (parity/test_multilingual), what NaN leaves behind
+They run on a network that transcribes what the samples spell out. Elsewhere: the same short
+recordings against openai-whisper (parity/test_transcribe), very long ones (test_long_audio), mel
+bugs (parity/test_log_mel), 80 and 128 mels (parity/test_multilingual), the effects of NaN
 (runtime/test_model).
 """
 
@@ -10,7 +10,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hearing_network import (
+
+from maxwhisper.clock import StageClock
+from maxwhisper.decoding.window import WindowDecoder
+from maxwhisper.errors import NumericError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.text.tokenizer import get_tokenizer
+from maxwhisper.transcribe import batched, sequential
+from maxwhisper.whisper import Whisper
+from tests.fakes.hearing_network import (
     FREE,
     FULL_SCALE,
     MULTILINGUAL,
@@ -22,26 +30,16 @@ from hearing_network import (
     true_times,
 )
 
-from maxwhisper.clock import StageClock
-from maxwhisper.decoding.window import decode_windows
-from maxwhisper.errors import NumericError
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.tokenizer import get_tokenizer
-from maxwhisper.transcribe import batched, sequential
-from maxwhisper.whisper import Whisper
-
-HEADS = ((0, 0),)
-
 
 @pytest.fixture(params=["sequential", "batched", "batched without VAD"])
 def transcribe(request, monkeypatch):
-    """transcribe(network, waveform, options) in one mode."""
+    """A function transcribe(network, waveform, options) for one mode."""
     monkeypatch.setattr(batched, "speech_spans", runs)
 
     def run(network, waveform, options=FREE):
         if request.param == "sequential":
-            return sequential.transcribe(network, waveform, options, heads=HEADS)
-        model = Whisper(SimpleNamespace(alignment_heads=HEADS), network)
+            return sequential.transcribe(network, waveform, options)
+        model = Whisper(SimpleNamespace(alignment_heads=((0, 0),)), network)
         vad = request.param == "batched"
         return model.transcribe(waveform, options, batch_size=batched.BATCH_SIZE, vad=vad)
 
@@ -49,7 +47,7 @@ def transcribe(request, monkeypatch):
 
 
 def numbers(transcript):
-    """The words heard; the last 10 ms of one, left over by a timestamp's rounding, are none."""
+    """The words of a transcript, without remainders of 10 ms left by a rounded timestamp."""
     return [number for number, start, end in heard(transcript) if end - start > 0.021]
 
 
@@ -58,7 +56,8 @@ def silent(seconds):
 
 
 class Hallucinating(HearingNetwork):
-    """Hears a word everywhere, but says that nobody speaks where nothing does, and is not sure."""
+    """Transcribes a word everywhere, but with a high no-speech probability and low confidence in
+    silence."""
 
     def heard(self, numbers):
         return super().heard(numbers) or [self.tokenizer.timestamp_begin, WORDS[7]]
@@ -70,7 +69,7 @@ class Hallucinating(HearingNetwork):
             found = plain(tokens)
             for row, window in zip(found, encoded, strict=True):
                 if not window.any():
-                    row[:] = np.where(row == 0, -15.0, row)  # hardly likelier than the rest
+                    row[:] = np.where(row == 0, -15.0, row)  # hardly likelier than the others
                     row[self.tokenizer.no_speech] = 10.0
             return found
 
@@ -84,7 +83,8 @@ def test_hallucination_on_silence(transcribe):
 
 
 def test_hallucination_on_noise(transcribe):
-    """Speech detection takes the noise for speech; the network does not, whatever it writes."""
+    """Speech detection takes the noise for speech; the no-speech probability of the network is
+    high."""
     noise = np.full(70 * 16_000, 0.5 / FULL_SCALE, np.float32)  # too quiet to be a word
     assert runs(noise, batched.PAUSES) != []
     options = FREE.changed({"suppress_tokens": "-1", "without_timestamps": True})
@@ -94,7 +94,7 @@ def test_hallucination_on_noise(transcribe):
 
 
 class Looping(HearingNetwork):
-    """Likes one word best whatever it hears; at a high temperature many others come up."""
+    """Always prefers the same word; at a high temperature many others occur."""
 
     def logits(self, tokens):
         logits = super().logits(tokens)
@@ -104,7 +104,8 @@ class Looping(HearingNetwork):
 
 
 def test_repetition_loops(transcribe):
-    """A window that repeats itself is decoded hotter, and does not prompt the next one."""
+    """A window that repeats itself is decoded again at a higher temperature, and does not prompt
+    the next one."""
     network = Looping()
     options = FREE.changed(
         {
@@ -135,9 +136,9 @@ def test_the_end_is_not_missing(transcribe, tail):
 
 
 def test_speech_is_not_dropped_when_decoding_stops_early(transcribe):
-    """The decoder says end of text after a few words of a window: the rest is read again."""
+    """The decoder ends the text after a few words of a window: the rest is decoded again."""
     waveform = speech([20] * 90)
-    network = HearingNetwork(most_words=6, ending="open")
+    network = HearingNetwork(max_words=6, ending="open")
     assert numbers(transcribe(network, waveform)) == list(range(1, 91))
 
 
@@ -150,7 +151,7 @@ def test_short_recordings(transcribe, n_samples):
 
 
 class UnsureOfSilence(HearingNetwork):
-    """Takes silence for English, which is then as likely as every other language, to a hair."""
+    """Takes silence for English, with a probability barely above that of every other language."""
 
     def language_of(self, numbers):
         english = self.tokenizer.to_language_token("en")
@@ -163,7 +164,7 @@ class UnsureOfSilence(HearingNetwork):
 
 
 def test_language_after_silence(transcribe):
-    """The first 30 s are silent: windows that are surer of what they hear decide."""
+    """The first 30 s are silent: windows with a higher probability decide."""
     network = UnsureOfSilence(MULTILINGUAL, languages=(("de", range(1, 100)),))
     waveform = np.concatenate([silent(40), speech([20] * 10)])
     options = {"language_detection_segments": 2, "language_detection_threshold": 0.5}
@@ -178,33 +179,28 @@ def test_a_clip_past_the_end_ends(transcribe):
 
 
 def test_beams_and_batches_do_not_mix():
-    """Two windows with beams: the words of each, and a no-speech probability of at most 1."""
+    """Two windows with beams: each has its own words, and a no-speech probability of at most 1."""
     network = HearingNetwork()
     tokenizer = get_tokenizer(network.dims)
     waveforms = [speech([20] * 5), speech([30] * 5, first_number=50)]
     mels = [network.log_mel(waveform, 480_000)[:3000] for waveform in waveforms]
     encoded, options = network.encode(np.stack(mels)), FREE.changed({"beam_size": 3})
-    random = np.random.default_rng(0)
-    results = decode_windows(network, encoded, 2, tokenizer, options, (), random, StageClock())
+    results = WindowDecoder(network, tokenizer, options, StageClock()).decode(encoded, 2)
     for result, first in zip(results, (1, 50), strict=True):
         words = [WORDS.index(token) for token in result.tokens if token in WORDS[1:]]
         assert words == list(range(first, first + 5))
-        assert 0 <= result.no_speech_prob <= 1
+        assert 0 <= result.quality.no_speech_prob <= 1
 
 
 def test_one_stream_of_random_numbers_for_all_windows(transcribe, monkeypatch):
-    """Begun anew in each window, it would favour the same tokens in all of them."""
-    drawn = []
+    """A generator per window would favour the same tokens in all of them."""
+    drawn, plain = [], WindowDecoder.decode
 
-    def decoding(mode, plain=decode_windows):
-        def decode(*arguments):
-            drawn.append(arguments[-2])
-            return plain(*arguments)
+    def decode(decoder, *arguments):
+        drawn.append(decoder.random)
+        return plain(decoder, *arguments)
 
-        monkeypatch.setattr(mode, "decode_windows", decode)
-
-    for mode in (sequential, batched):
-        decoding(mode)
+    monkeypatch.setattr(WindowDecoder, "decode", decode)
     monkeypatch.setattr(batched, "BATCH_SIZE", 1)
     transcribe(HearingNetwork(), speech([20] * 100))
     assert len(drawn) > 1

@@ -1,7 +1,7 @@
-"""The long-form loop against openai-whisper's, both fed the same scripted windows.
+"""The long-form loop against openai-whisper's, both with the same scripted windows.
 
-No network: what a window says, how sure it is and when its words are said is drawn at random, so
-that hundreds of recordings reach every branch of seeking, clips, prompts, words and silence.
+Without a network: the text, the confidence and the word times of windows are random, so hundreds of
+recordings reach every branch of seeking, clips, prompts, words and silence.
 """
 
 import sys
@@ -12,24 +12,24 @@ import pytest
 import torch
 
 from maxwhisper.decoding.alignment import WordTiming
-from maxwhisper.decoding.window import WindowResult
-from maxwhisper.dims import Dims
+from maxwhisper.decoding.window import WindowDecoder, WindowQuality, WindowResult
+from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.text.tokenizer import get_tokenizer
+from maxwhisper.text.writers import reference_json
 from maxwhisper.transcribe import sequential
-from maxwhisper.writers import reference_json
 
 pytest.importorskip("whisper")
 
 DIMS = Dims(1, 1500, 64, 1, 1, 51_864, 448, 64, 1, 1)
 TOKENIZER = get_tokenizer(DIMS)
 VOCABULARY = TOKENIZER.encode(' one two three. four, five! "six" (seven) ... eight')
-MOST_WINDOWS = 40  # later ones are silent, lest the reference never ends
+MAX_WINDOWS = 40  # later ones are silent, or the reference would never end
 N_RECORDINGS = 300
 
 
 class Script:
-    """Windows in the order they are asked for, the same for every reader of one seed."""
+    """Windows in the order of the calls, the same for every loop with one seed."""
 
     def __init__(self, seed):
         self.seed, self.prompts = seed, []
@@ -41,14 +41,14 @@ class Script:
         """Tokens, average log-probability, no-speech probability, temperature."""
         self.prompts.append(list(prompt))
         rng = self._rng(1)
-        if len(self.prompts) > MOST_WINDOWS:
+        if len(self.prompts) > MAX_WINDOWS:
             return [], -9.0, 1.0, 0.0
         silent = rng.random() < 0.1
         avg_logprob = -float(rng.choice([0.2, 0.9, 1.5]))
         return self._tokens(rng), avg_logprob, 0.9 if silent else 0.1, float(rng.choice([0, 0.8]))
 
     def _tokens(self, rng):
-        """Segments between timestamps, ended in any of the ways the rules allow."""
+        """Segments between timestamps, ended in any way that the rules allow."""
         if rng.random() < 0.1:
             return self._text(rng)
         begin, tokens, at = TOKENIZER.timestamp_begin, [], int(rng.integers(0, 50))
@@ -63,12 +63,12 @@ class Script:
 
     def _text(self, rng):
         if rng.random() < 0.05:
-            return TOKENIZER.encode(" ")  # blank: its segment is emptied
+            return TOKENIZER.encode(" ")  # blank: its segment is blanked
         first = int(rng.integers(0, len(VOCABULARY)))
         return VOCABULARY[first : first + int(rng.integers(1, 9))]
 
     def words(self, text, n_frames):
-        """Words of the text back to back: some instant, some endless, some unlikely."""
+        """Words without gaps: some without duration, some very long, some unlikely."""
         rng = self._rng(2)
         at, found = float(rng.choice([0.0, 0.5, 4.0])), []
         words, groups = TOKENIZER.split_to_word_tokens(text)
@@ -98,7 +98,7 @@ def draw_options(rng, content_s):
 
 
 def theirs(script, content_frames, options, monkeypatch):
-    """openai-whisper's `transcribe` with its mel, its decoding and its alignment replaced."""
+    """openai-whisper's `transcribe` with mel, decoding and alignment replaced."""
     module = sys.modules["whisper.transcribe"]
 
     def decode(mel, decoding_options):
@@ -126,22 +126,24 @@ def theirs(script, content_frames, options, monkeypatch):
 
 
 def ours(script, content_frames, options, monkeypatch):
-    def decode_windows(network, encoded, n_windows, tokenizer, options, prompt, random, clock):
+    def decode(decoder, encoded, n_windows, prompt):
         tokens, avg_logprob, no_speech_prob, temperature = script.decode(prompt)
-        return [WindowResult(tuple(tokens), "", avg_logprob, no_speech_prob, 1.0, temperature)]
+        quality = WindowQuality(avg_logprob, no_speech_prob, 1.0, temperature)
+        return [WindowResult(tuple(tokens), "", quality)]
 
-    def align_words(network, encoded, tokenizer, texts, n_frames, heads):
+    def align(decoder, encoded, texts, n_frames):
         return [[WordTiming(*word) for word in script.words(list(texts[0]), n_frames[0])]]
 
     network = SimpleNamespace(
         dims=DIMS,
         log_mel=lambda waveform, padding: np.zeros((content_frames + 3000, 1), np.float32),
         encode=lambda mel: None,
+        alignment_heads=((0, 0),),
     )
-    monkeypatch.setattr(sequential, "decode_windows", decode_windows)
-    monkeypatch.setattr(sequential, "align_words", align_words)
+    monkeypatch.setattr(WindowDecoder, "decode", decode)
+    monkeypatch.setattr(WindowDecoder, "align", align)
     waveform = np.zeros(0, np.float32)
-    return sequential.transcribe(network, waveform, TranscribeOptions(**options), heads=((0, 0),))
+    return sequential.transcribe(network, waveform, TranscribeOptions(**options))
 
 
 def summary(text, segments, field):

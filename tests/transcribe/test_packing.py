@@ -1,9 +1,11 @@
-"""Where recordings are cut: no speech is lost, none is read twice, and it fits into windows."""
+"""Where recordings are cut: no speech is lost or repeated, and chunks fit into windows."""
 
 import numpy as np
 import pytest
 
-from maxwhisper.dims import N_FRAMES
+from maxwhisper.audio.vad import Span
+from maxwhisper.network.dims import N_FRAMES
+from maxwhisper.options import VadOptions
 from maxwhisper.transcribe import packing
 from maxwhisper.transcribe.packing import (
     QUIET_FRAMES,
@@ -15,11 +17,10 @@ from maxwhisper.transcribe.packing import (
     window_end,
     within,
 )
-from maxwhisper.vad import Span, VadOptions
 
 
 def random_speech(seed):
-    """Sorted spans of 0.05 to 12 s with pauses of 0.01 to 8 s, and the clip they lie in."""
+    """Sorted spans of 0.05 to 12 s with pauses of 0.01 to 8 s, and the clip that contains them."""
     random = np.random.default_rng(seed)
     n = int(random.integers(1, 60))
     lengths = np.exp(random.uniform(np.log(5), np.log(1200), n)).astype(int)
@@ -53,7 +54,7 @@ def test_padding_is_kept_where_the_pause_has_room():
 
 
 def test_stretches_are_as_few_as_can_be():
-    """Filling each to the brim gives the fewest; it only cuts in pauses that are too short."""
+    """Filling each stretch completely gives the fewest, but cuts in pauses that are too short."""
     for seed in range(300):
         speech, clip = random_speech(seed)
         n_greedy, start = 0, -N_FRAMES
@@ -67,7 +68,7 @@ def test_the_longest_pauses_are_cut():
     #         5 s   pause 0.3 s   11 s, 0.9 s        12 s, 0.2 s         24 s
     speech = [(0, 500), (530, 1630), (1720, 2920), (2940, 5340)]
     stretches = pack([Stretch(*part) for part in speech], 0, Stretch(0, 6000))
-    assert stretches == [(0, 2920), (2940, 5340)]  # only so are there two
+    assert stretches == [(0, 2920), (2940, 5340)]  # the only way to have two
     speech[-1] = (2940, 4500)
     stretches = pack([Stretch(*part) for part in speech], 0, Stretch(0, 6000))
     assert stretches == [(0, 1630), (1720, 4500)]
@@ -119,7 +120,7 @@ def test_quiet_stretches_cover_everything(n):
 def test_the_quietest_point_is_cut_not_a_plosive():
     mel = np.ones((9000, 4), np.float32)
     mel[2100:2104] = -1.0  # 40 ms: the closure of a consonant
-    mel[2500 : 2500 + QUIET_FRAMES] = 0.3  # a quiet 0.1 s between words
+    mel[2500 : 2500 + QUIET_FRAMES] = 0.3  # 0.1 s of quiet between words
     assert window_end(mel, 0, 9000) == 2500 + QUIET_FRAMES // 2
     assert window_end(mel, 0, 3000) == 3000
 

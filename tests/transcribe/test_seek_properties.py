@@ -1,8 +1,8 @@
-"""Reading on, whatever a window says: every mode ends, and its segments lie where they should.
+"""Seeking, whatever the windows contain: every mode ends, and its segments are in range.
 
-No network: windows say any tokens, timestamps in any order among them, and words have any times. So
-the loops are held to more than what the rules of decoding let through. Segments are compared with a
-plain twin that splits by hand.
+Without a network: windows contain any tokens, timestamps in any order, and words with any times. So
+the loops are tested beyond what the decoding rules allow. Segments are compared with a simple twin
+that splits by hand.
 """
 
 from itertools import pairwise
@@ -12,30 +12,27 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from properties import properties
 
+from maxwhisper.audio.vad import Span
 from maxwhisper.decoding.alignment import WordTiming
-from maxwhisper.decoding.window import WindowResult
-from maxwhisper.dims import Dims
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.stream_options import StreamOptions
-from maxwhisper.tokenizer import get_tokenizer
-from maxwhisper.transcribe import batched, listening, sequential
+from maxwhisper.decoding.window import WindowDecoder, WindowQuality, WindowResult
+from maxwhisper.network.dims import Dims
+from maxwhisper.options import StreamOptions, TranscribeOptions
+from maxwhisper.text.tokenizer import get_tokenizer
+from maxwhisper.transcribe import batched, live_window, sequential
 from maxwhisper.transcribe.clips import seek_clips
-from maxwhisper.transcribe.listening import NetworkListener
+from maxwhisper.transcribe.live_window import LiveWindowTranscriber
 from maxwhisper.transcribe.segments import Window, window_segments
 from maxwhisper.transcribe.stream import Stream
-from maxwhisper.vad import Span
+from tests.fakes.properties import properties
 
 DIMS = Dims(1, 1500, 64, 1, 1, 51_864, 448, 64, 1, 1)
 TOKENIZER = get_tokenizer(DIMS)
 BEGIN = TOKENIZER.timestamp_begin
 WORDS = TOKENIZER.encode(" one two. three")
-HOP = 160  # samples of a frame
-HEADS = ((0, 0),)
+HOP = 160  # samples per frame
 
-
-# The fixture that replaces `speech_spans` does so for every example anew.
+# The fixture that replaces `speech_spans` does so for every example.
 fixture_stays = settings(
     properties,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -43,13 +40,13 @@ fixture_stays = settings(
 
 positions = st.sampled_from([0, 0, 1, 2, 50, 749, 1499, 1500]) | st.integers(0, 1500)
 tokens = st.sampled_from(WORDS) | positions.map(lambda position: BEGIN + position)
-stuck = st.lists(tokens, max_size=3).map(lambda said: [*said, BEGIN, BEGIN])  # ends as it begins
+stuck = st.lists(tokens, max_size=3).map(lambda said: [*said, BEGIN, BEGIN])  # ends where it begins
 anything = (st.lists(tokens, max_size=8) | stuck).map(tuple)
 
 
 @st.composite
 def well_formed(draw):
-    """What the rules let through: text in pairs of timestamps that rise, ended in any way."""
+    """What the rules allow: text in pairs of increasing timestamps, with any ending."""
     marks = sorted(draw(st.lists(positions, min_size=1, max_size=7, unique=True)))
     said = [BEGIN + marks[0]]
     for start, end in zip(marks[::2], marks[1::2], strict=False):
@@ -60,7 +57,7 @@ def well_formed(draw):
 
 
 def result(said, avg_logprob=-0.2, no_speech_prob=0.1, temperature=0.0):
-    return WindowResult(said, "", avg_logprob, no_speech_prob, 1.0, temperature)
+    return WindowResult(said, "", WindowQuality(avg_logprob, no_speech_prob, 1.0, temperature))
 
 
 def results_of(windows):
@@ -74,19 +71,19 @@ def results_of(windows):
 
 
 class Script:
-    """The same few windows again and again, so many at most; words back to back, each time of other
+    """The same few windows repeatedly, at most `max_windows`; words without gaps, of varying
     lengths."""
 
-    def __init__(self, windows, lengths_s, most):
-        self.windows, self.lengths_s, self.most = windows, lengths_s, most
-        self.seen = []  # windows as they are encoded
+    def __init__(self, windows, lengths_s, max_windows):
+        self.windows, self.lengths_s, self.max_windows = windows, lengths_s, max_windows
+        self.seen = []  # windows that were encoded
 
-    def decode(self, network, encoded, n_windows, tokenizer, options, prompt, random, clock):
+    def decode(self, decoder, encoded, n_windows, prompt):
         n = len(self.seen)
-        assert n <= self.most, "no end in sight"
+        assert n <= self.max_windows, "no end in sight"
         return [self.windows[(n - row) % len(self.windows)] for row in range(n_windows)]
 
-    def align(self, network, encoded, tokenizer, texts, n_frames, heads):
+    def align(self, decoder, encoded, texts, n_frames):
         return [self._words(text, frames) for text, frames in zip(texts, n_frames, strict=True)]
 
     def _words(self, text, n_frames):
@@ -115,17 +112,17 @@ def scripts(windows):
 
 @pytest.fixture(scope="module")
 def play():
-    """play(script): every mode reads from the script from now on; returns a network for them."""
+    """play(script): every mode decodes the script from now on; returns a network for them."""
     patch = pytest.MonkeyPatch()
 
     def install(script):
-        for mode in (sequential, batched, listening):
-            patch.setattr(mode, "decode_windows", script.decode)
-        for mode in (sequential, batched):
-            patch.setattr(mode, "align_words", script.align)
-        for mode in (sequential, listening):
+        patch.setattr(WindowDecoder, "decode", lambda *arguments: script.decode(*arguments))
+        patch.setattr(WindowDecoder, "align", lambda *arguments: script.align(*arguments))
+        for mode in (sequential, live_window):
             patch.setattr(mode, "padded_window", script.padded_window)
-        return SimpleNamespace(dims=DIMS, log_mel=log_mel, encode=lambda mel: None)
+        return SimpleNamespace(
+            dims=DIMS, alignment_heads=((0, 0),), log_mel=log_mel, encode=lambda mel: None
+        )
 
     def log_mel(waveform, padding):
         return np.zeros(((len(waveform) + padding) // HOP, 1), np.float32)
@@ -135,7 +132,7 @@ def play():
 
 
 def split_twin(said, window):
-    """(tokens, start, end) of each segment, and where to read on: by hand, token after token."""
+    """(tokens, start, end) of each segment, and the next seek: by hand, token by token."""
     pieces, piece = [], []
     for before, token in zip((0, *said), said, strict=False):
         if before >= BEGIN and token >= BEGIN:  # a pair: one segment ends, another begins
@@ -151,7 +148,7 @@ def split_twin(said, window):
         end = at(times[-1]) if times and times[-1] > BEGIN else window.end / 100
         return [(piece, window.seek / 100, end)], window.end
     seek = window.seek + 2 * (pieces[-1][-1] - BEGIN)
-    if len(piece) > 1 and piece[-1] >= BEGIN:  # closed, and nothing begun
+    if len(piece) > 1 and piece[-1] >= BEGIN:  # closed, and nothing opened
         pieces.append(piece)
         seek = window.end
     return [(piece, at(piece[0]), at(piece[-1])) for piece in pieces], seek
@@ -197,13 +194,14 @@ def rises(segments):
 
 def sequentially(play, script, n_frames, options):
     network = play(script)
-    return sequential.transcribe(network, silent(n_frames), options, heads=HEADS)
+    return sequential.transcribe(network, silent(n_frames), options)
 
 
 @properties
 @given(scripts(anything), recordings, requests, thresholds)
 def test_the_sequential_mode_ends(play, script, n_frames, options, threshold_s):
-    """Whatever is said. A window begins after the one before it, and lies in its clip."""
+    """Whatever the windows contain. A window begins after the one before it, and is within its
+    clip."""
     if options.word_timestamps:
         options = options.changed({"hallucination_silence_threshold": threshold_s})
     clips = seek_clips(options.clip_timestamps, n_frames)
@@ -222,7 +220,7 @@ def test_the_sequential_mode_ends(play, script, n_frames, options, threshold_s):
 @properties
 @given(scripts(well_formed()), recordings)
 def test_times_of_the_sequential_mode_rise(play, script, n_frames):
-    """Where windows say what the rules of decoding let through."""
+    """If windows contain what the decoding rules allow."""
     transcript = sequentially(play, script, n_frames, TranscribeOptions())
     assert rises(transcript.segments)
     for segment in transcript.segments:
@@ -234,7 +232,7 @@ spans = st.lists(st.integers(0, 40).map((100 * HOP).__mul__), max_size=8).map(so
 
 @pytest.fixture
 def batches(play, monkeypatch):
-    """batches(script, lengths, edges, …): recordings where speech lies between edges, in pairs."""
+    """batches(script, lengths, edges, …): recordings with speech between pairs of edges."""
 
     def run(script, lengths, edges, batch_size, options):
         def speech_spans(waveform, vad):
@@ -251,7 +249,6 @@ def batches(play, monkeypatch):
             options,
             batch_size=batch_size,
             vad=None if edges is None else batched.PAUSES,
-            heads=HEADS,
         )
 
     return run
@@ -264,7 +261,7 @@ batch_sizes = st.integers(1, 4)
 @fixture_stays
 @given(scripts(anything), several, spans | st.none(), batch_sizes, requests)
 def test_the_batched_mode_ends(batches, script, lengths, edges, batch_size, options):
-    """Whatever is said. No segment reaches out of its recording."""
+    """Whatever the windows contain. No segment exceeds its recording."""
     transcripts = batches(script, lengths, edges, batch_size, options)
     for n_frames, transcript in zip(lengths, transcripts, strict=True):
         for segment in transcript.segments:
@@ -280,7 +277,7 @@ def test_times_of_the_batched_mode_rise(batches, script, lengths, edges, batch_s
 
 
 class Voice:
-    """Speech between the edges, in pairs."""
+    """Speech between pairs of edges."""
 
     def __init__(self, edges):
         self.edges, self.n, self.speech_end = edges, 0, 0
@@ -308,13 +305,13 @@ hows = st.builds(
     spans | st.none(),
 )
 def test_a_stream_ends(play, script, chunks, how, edges):
-    """Words are committed in order of time, and every one that was stays in the transcript."""
-    listener = NetworkListener(play(script), TranscribeOptions(), HEADS)
-    stream = Stream(listener, how, None if edges is None else Voice(edges))
+    """Words are committed in order of time, and committed words stay in the transcript."""
+    window = LiveWindowTranscriber(play(script), TranscribeOptions())
+    stream = Stream(window, how, None if edges is None else Voice(edges))
     committed = [word for n in chunks for word in stream.feed(np.zeros(n, np.float32)).committed]
     words = stream.finish().words
     assert words[: len(committed)] == tuple(committed)
     times = [time for word in words for time in (word.start, word.end)]
     assert times == sorted(times)
     assert all(0 < window.size <= 3000 for window in script.seen)
-    assert len(script.seen) <= sum(chunks) // HOP  # a frame on at least
+    assert len(script.seen) <= sum(chunks) // HOP  # each advances by at least a frame

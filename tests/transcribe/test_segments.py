@@ -2,9 +2,9 @@
 
 import pytest
 
-from maxwhisper.decoding.window import WindowResult
-from maxwhisper.dims import Dims
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.decoding.window import WindowQuality, WindowResult
+from maxwhisper.network.dims import Dims
+from maxwhisper.text.tokenizer import get_tokenizer
 from maxwhisper.transcribe.segments import Window, window_segments, without_empty
 
 TOKENIZER = get_tokenizer(Dims(80, 1500, 64, 1, 1, 51_864, 448, 64, 1, 1))
@@ -17,7 +17,7 @@ def at(seconds):
 
 
 def segments_of(tokens, seek=1000, size=3000, first_id=0):
-    result = WindowResult(tuple(tokens), "", -0.5, 0.1, 1.2, 0.0)
+    result = WindowResult(tuple(tokens), "", WindowQuality(-0.5, 0.1, 1.2, 0.0))
     return window_segments(result, Window(seek, size), TOKENIZER, first_id)
 
 
@@ -28,7 +28,7 @@ def spans(segments):
 @pytest.mark.parametrize(
     ("tokens", "expected", "next_seek"),
     [
-        # closed, and a second one left open: read the second again from its start
+        # closed, and a second one left open: decode the second again from its start
         (
             [at(0), HELLO, at(2), at(2), WORLD],
             [(10.0, 12.0, " hello")],
@@ -40,7 +40,7 @@ def spans(segments):
             [(10.0, 12.0, " hello"), (13.0, 15.0, " world")],
             1000 + 500,
         ),
-        # single timestamp at the end: nothing follows, take the next window whole
+        # single timestamp at the end: nothing follows, so the next window begins at the end
         (
             [at(0), HELLO, at(2), at(2), WORLD, at(5)],
             [(10.0, 12.0, " hello"), (12.0, 15.0, " world")],
@@ -54,7 +54,7 @@ def spans(segments):
         ([at(1), HELLO], [(10.0, 11.0, " hello")], 4000),
         # without timestamps
         ([HELLO, WORLD], [(10.0, 40.0, " hello world")], 4000),
-        # nothing at all
+        # no tokens at all
         ([], [(10.0, 40.0, "")], 4000),
     ],
 )

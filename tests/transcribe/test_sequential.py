@@ -1,12 +1,12 @@
-"""The long-form loop on a scripted network: silence, prompts, clips, options it must refuse."""
+"""The long-form loop on a scripted network: silence, prompts, clips, options that it refuses."""
 
 import numpy as np
 import pytest
 
-from maxwhisper.dims import Dims
 from maxwhisper.errors import OptionError
+from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.text.tokenizer import get_tokenizer
 from maxwhisper.transcribe.segments import Window, window_segments
 from maxwhisper.transcribe.sequential import padded_window, transcribe
 
@@ -16,9 +16,11 @@ WORDS = [TOKENIZER.encode(f" {word}")[0] for word in ("one", "two", "three", "fo
 
 
 class ScriptedNetwork:
-    """Says one word a window; window `silent` is probably no speech, and unsure of its word."""
+    """Returns one word per window. Window `silent` has a high no-speech probability and low
+    confidence."""
 
     dims = DIMS
+    alignment_heads = ()
 
     def __init__(self, silent=None):
         self.silent, self.prompts, self.window = silent, [], -1
@@ -140,8 +142,7 @@ def test_a_clip_after_the_end_is_not_read():
 
 
 def test_a_window_that_does_not_move_on_is_left(monkeypatch):
-    """A word may end within half a frame after the window's start: the same window again, for
-    ever."""
+    """A word may end within half a frame after the window's start: the loop would never end."""
     from maxwhisper.transcribe import sequential
 
     def stay(result, window, tokenizer, first_id):

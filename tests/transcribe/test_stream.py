@@ -1,4 +1,4 @@
-"""Live transcription on a scripted listener: every word once, in time, whatever the chunks."""
+"""Live transcription with a scripted transcriber: every word once, in time, for any chunks."""
 
 import json
 import random
@@ -6,19 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripted_listener import RATE, Said, ScriptedListener, ScriptedVoice, ramp, script
 
 from maxwhisper.errors import AudioError, NumericError, OptionError
-from maxwhisper.stream_options import StreamOptions
+from maxwhisper.options import StreamOptions, VadOptions
 from maxwhisper.transcribe.stream import Stream
-from maxwhisper.vad import VadOptions
+from tests.fakes.scripted_transcriber import (
+    RATE,
+    Said,
+    ScriptedTranscriber,
+    ScriptedVoice,
+    ramp,
+    script,
+)
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 SENTENCES = [" ".join(f"w{n}" for n in range(first, first + 9)) for first in range(0, 180, 9)]
 
 
 def clip_script(file):
-    """The words of an example clip; a pause of 0.25 s or more parts utterances."""
+    """The words of an example clip; a pause of 0.25 s or more separates utterances."""
     clips = {clip["file"]: clip for clip in json.loads((CLIPS / "clips.json").read_text())}
     words, utterance = [], 0
     for word in clips[file]["words"]:
@@ -29,19 +35,19 @@ def clip_script(file):
 
 
 def run(words, seconds, chunks=None, options=None, with_voice=True, **errors):
-    """Feed a ramp of so many seconds in `chunks` (samples each): listener, updates, transcript."""
-    listener = ScriptedListener(words, **errors)
-    stream = Stream(listener, options, ScriptedVoice(words) if with_voice else None)
+    """Feed a ramp in `chunks` (samples each); return transcriber, updates, transcript."""
+    transcriber = ScriptedTranscriber(words, **errors)
+    stream = Stream(transcriber, options, ScriptedVoice(words) if with_voice else None)
     samples, updates, at = ramp(seconds), [], 0
     for n in chunks or [RATE // 4] * (round(seconds * 4) + 1):
         updates.append(stream.feed(samples[at : at + n]))
         at += n
     updates.append(stream.feed(samples[at:]))
-    return listener, updates, stream.finish()
+    return transcriber, updates, stream.finish()
 
 
 def random_chunks(seed, seconds):
-    """From 1 sample to 10 s, all sizes about as likely."""
+    """From 1 sample to 10 s, all sizes about equally likely."""
     chance, chunks = random.Random(seed), []
     while sum(chunks) < seconds * RATE:
         chunks.append(round(10 ** chance.uniform(0, np.log10(10 * RATE))))
@@ -88,7 +94,7 @@ def test_no_word_twice_and_none_lost(with_voice, mishears):
 
 @pytest.mark.parametrize("sentence", ["no " * 70, "the cat and " * 25])
 def test_repetitions_are_counted(sentence):
-    """Longer than a window, and all alike: only their number and their times tell them apart."""
+    """Longer than a window, all the same word: only number and times distinguish them."""
     words = script([sentence] * 3)
     _, _, transcript = run(words, words[-1].end + 1, edge_errors=False)
     assert transcript.text.split() == [said.text for said in words]
@@ -98,7 +104,7 @@ def test_times_are_the_streams():
     words, seconds = clip_script("talk.flac")
     _, _, transcript = run(words, seconds)
     for said, word in zip(words, transcript.words, strict=True):
-        assert abs(word.start - said.start) <= 0.13, word  # jitter of two words' ends
+        assert abs(word.start - said.start) <= 0.13, word  # jitter of the ends of two words
         assert abs(word.end - said.end) <= 0.13, word
     times = [time for word in transcript.words for time in (word.start, word.end)]
     assert times == sorted(times)
@@ -112,22 +118,22 @@ def test_times_are_the_streams():
 
 
 def test_silence_decodes_nothing():
-    listener, updates, transcript = run([], 120)
-    assert listener.windows == []
+    transcriber, updates, transcript = run([], 120)
+    assert transcriber.windows == []
     assert (transcript.text, transcript.segments, transcript.duration) == ("", (), 120)
     assert all(update.lag_s == 0 for update in updates)
 
 
 def test_a_pause_commits_and_what_follows_costs_nothing():
     words = script(["one two three", "four five"], pause_s=60.0)
-    listener, updates, transcript = run(words, 70)
+    transcriber, updates, transcript = run(words, 70)
     assert transcript.text == " one two three four five"
     silent = [update for update in updates if 3 <= update.received_s <= 61]
     assert all((update.tentative, update.lag_s) == ("", 0.0) for update in silent)
-    assert not [end for _, end in listener.windows if 3 <= end <= 61]
-    later = [begin for begin, _ in listener.windows if begin > 3]
+    assert not [end for _, end in transcriber.windows if 3 <= end <= 61]
+    later = [begin for begin, _ in transcriber.windows if begin > 3]
     assert min(later) >= words[3].start - StreamOptions().lead_s - 1.0  # a hop
-    remembered = [word.strip(" .") for word in listener.remembered]
+    remembered = [word.strip(" .") for word in transcriber.remembered]
     assert remembered == [said.text for said in words]
 
 
@@ -135,13 +141,13 @@ def test_windows_are_bounded_and_move_to_the_end_of_a_segment():
     words = script(SENTENCES, pause_s=0.3)  # no pause is long enough to commit
     for window_s in (10.0, 30.0):
         options = StreamOptions(window_s=window_s)
-        listener, _, _ = run(words, words[-1].end + 1, options=options)
-        assert max(round(end - begin, 6) for begin, end in listener.windows) == window_s
-        begins = sorted({begin for begin, _ in listener.windows})[1:]
+        transcriber, _, _ = run(words, words[-1].end + 1, options=options)
+        assert max(round(end - begin, 6) for begin, end in transcriber.windows) == window_s
+        begins = sorted({begin for begin, _ in transcriber.windows})[1:]
         ends = [said.end for said in words]
         assert len(begins) > words[-1].end / window_s - 2
         assert all(min(abs(begin - end) for end in ends) < 0.1 for begin in begins)
-        remembered = [word.strip(" .") for word in listener.remembered]
+        remembered = [word.strip(" .") for word in transcriber.remembered]
         assert remembered == [said.text for said in words][: len(remembered)]
 
 
@@ -149,7 +155,7 @@ def test_words_are_committed_before_the_window_is_full():
     words = script([" ".join(f"w{n}" for n in range(80))])
     _, updates, _ = run(words, 25)
     speaking = [update for update in updates if 4 <= update.received_s <= 24]
-    assert max(update.lag_s for update in speaking) < 2.5  # two hops, and a word
+    assert max(update.lag_s for update in speaking) < 2.5  # two hops and a word
     assert all(update.tentative for update in speaking[::4])
     assert all(update.real_time_factor < 1 for update in speaking)
 
@@ -167,36 +173,36 @@ def test_who_falls_behind_may_leave_hops_out():
 
 def test_memory_is_bounded():
     words = script(["one two"])
-    stream = Stream(ScriptedListener(words), None, ScriptedVoice(words))
+    stream = Stream(ScriptedTranscriber(words), None, ScriptedVoice(words))
     samples, sizes = ramp(300), set()
     for n in range(0, len(samples), RATE):
         stream.feed(samples[n : n + RATE])
         sizes.add(stream._buffer.nbytes)
     assert sizes == {30 * RATE * 4}
     assert stream._n_samples <= 2 * RATE
-    assert (stream._said, stream._tentative, stream._hypothesis) == ([], [], None)
+    assert (stream._committed, stream._tentative, stream._hypothesis) == ([], [], None)
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 159, 160, 1600])
 def test_short_streams(n_samples):
-    transcript = Stream(ScriptedListener([])).finish()
+    transcript = Stream(ScriptedTranscriber([])).finish()
     assert (transcript.text, transcript.segments, transcript.duration) == ("", (), 0.0)
-    stream = Stream(ScriptedListener([Said("a", 0.0, n_samples / RATE, 0)]))
+    stream = Stream(ScriptedTranscriber([Said("a", 0.0, n_samples / RATE, 0)]))
     stream.feed(ramp(n_samples / RATE))
     assert len(stream.finish().words) == (n_samples >= 160)  # a whole mel frame
 
 
-class FailingListener(ScriptedListener):
-    """Its network fails now and then, or from `dies_at` windows on."""
+class FailingTranscriber(ScriptedTranscriber):
+    """Fails now and then, or from `dies_at` windows on."""
 
     n_calls = 0
     dies_at = float("inf")
 
-    def hear(self, waveform, seek):
+    def transcribe(self, waveform, seek):
         self.n_calls += 1
         if self.n_calls % 3 == 2 or len(self.windows) >= self.dies_at:
             raise NumericError("no numbers")
-        return super().hear(waveform, seek)
+        return super().transcribe(waveform, seek)
 
 
 class FailingVoice(ScriptedVoice):
@@ -208,7 +214,7 @@ class FailingVoice(ScriptedVoice):
 
 
 def patient(act, samples=None):
-    """Feed, or finish, and go on while something fails: the answer, and how often it failed."""
+    """Feed, or finish, and repeat while it fails: the result, and the number of failures."""
     for n_failures in range(100):
         try:
             return (act() if samples is None else act(samples)), n_failures
@@ -219,12 +225,12 @@ def patient(act, samples=None):
 
 @pytest.mark.parametrize("window_s", [6.0, 30.0])
 def test_a_failing_network_costs_no_word(window_s):
-    """Chunks hold several hops: what follows the failing one is kept, and so is what was said."""
+    """Chunks hold several hops: the samples after a failing hop are kept, and so is the text."""
     words, seconds = script(SENTENCES[:6], pause_s=0.4), 22
     how = StreamOptions(window_s=window_s)
     _, _, expected = run(words, seconds, options=how)
     for seed in range(5):
-        stream = Stream(FailingListener(words), how, FailingVoice(words))
+        stream = Stream(FailingTranscriber(words), how, FailingVoice(words))
         samples, at, updates, n_failures = ramp(seconds), 0, [], 0
         for n in random_chunks(seed, seconds):
             update, n_failed = patient(stream.feed, samples[at : at + n])
@@ -240,13 +246,13 @@ def test_a_failing_network_costs_no_word(window_s):
 
 def test_what_was_committed_outlives_the_network():
     words = script(SENTENCES[:6], pause_s=0.4)
-    listener = FailingListener(words)
-    listener.dies_at, stream = 8, Stream(listener, None, ScriptedVoice(words))
+    transcriber = FailingTranscriber(words)
+    transcriber.dies_at, stream = 8, Stream(transcriber, None, ScriptedVoice(words))
     samples = ramp(22)
     with pytest.raises(NumericError):
         stream.feed(samples)
     buffer = stream._unread.copy()
-    samples[:] = 0  # the caller may use the array again
+    samples[:] = 0  # the caller can reuse the array
     np.testing.assert_array_equal(stream._unread, buffer)
     for act in (stream.finish, lambda: stream.feed(ramp(0)), stream.finish):
         with pytest.raises(NumericError):
@@ -256,21 +262,21 @@ def test_what_was_committed_outlives_the_network():
     heard = [word.word.strip(" .") for word in said.words]
     assert heard == [said.text for said in words][: len(heard)]
     assert said.duration < 22
-    listener.dies_at = float("inf")
+    transcriber.dies_at = float("inf")
     transcript, _ = patient(stream.finish)
     heard = [word.word.strip(" .") for word in transcript.words]
     assert heard == [said.text for said in words]
 
 
 def test_feeding_after_the_end_is_an_error():
-    stream = Stream(ScriptedListener([]))
+    stream = Stream(ScriptedTranscriber([]))
     assert stream.finish() is stream.finish()
     with pytest.raises(AudioError, match="open another stream"):
         stream.feed(ramp(1))
 
 
 def test_samples_are_checked():
-    stream = Stream(ScriptedListener([]))
+    stream = Stream(ScriptedTranscriber([]))
     with pytest.raises(AudioError, match="mono samples"):
         stream.feed(np.zeros((2, 100), np.float32))
     with pytest.raises(AudioError, match=r"-1\.\.1"):
@@ -281,15 +287,15 @@ def test_how_much_is_kept_before_speech_and_when_it_parts():
     words = script(["one two", "three four", "five six"], pause_s=1.2, lead_s=5.0)
     for pad_ms in (0.0, 1000.0):
         how = StreamOptions(hop_s=0.25, vad=VadOptions(speech_pad_ms=pad_ms))
-        listener, _, transcript = run(words, 12, options=how)
-        first, kept_s = listener.windows[0][0], words[0].start - pad_ms / 1000
+        transcriber, _, transcript = run(words, 12, options=how)
+        first, kept_s = transcriber.windows[0][0], words[0].start - pad_ms / 1000
         assert kept_s - how.hop_s - 0.11 < first <= kept_s
         assert transcript.text == " one two three four five six"
-        assert len({begin for begin, _ in listener.windows}) == 1, "shorter pauses than 2 s"
+        assert len({begin for begin, _ in transcriber.windows}) == 1, "shorter pauses than 2 s"
     parting = StreamOptions(hop_s=0.25, vad=VadOptions(min_silence_duration_ms=800))
-    listener, _, transcript = run(words, 12, options=parting)
+    transcriber, _, transcript = run(words, 12, options=parting)
     assert transcript.text == " one two three four five six"
-    assert len({begin for begin, _ in listener.windows}) == 3
+    assert len({begin for begin, _ in transcriber.windows}) == 3
 
 
 @pytest.mark.parametrize(
@@ -321,4 +327,4 @@ def test_impossible_options_are_refused(options):
     if name not in StreamOptions.__dataclass_fields__:
         options = {"vad": VadOptions(**options)}
     with pytest.raises(OptionError, match=name):
-        Stream(ScriptedListener([]), StreamOptions(**options))
+        Stream(ScriptedTranscriber([]), StreamOptions(**options))

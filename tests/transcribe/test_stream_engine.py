@@ -1,4 +1,4 @@
-"""Live transcription on the default model: a real recording, the real voice activity network."""
+"""Live transcription with the default model: a real recording, the real voice network."""
 
 import json
 from pathlib import Path
@@ -6,22 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maxwhisper.audio import decode
-from maxwhisper.options import GREEDY
-from maxwhisper.scoring import word_error_rate
-from maxwhisper.stream_options import StreamOptions
+from maxwhisper.audio.load import decode
+from maxwhisper.options import GREEDY, StreamOptions
+from maxwhisper.text.wer import word_error_rate
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 SPOKEN = [c for c in json.loads((CLIPS / "clips.json").read_text()) if c["text"]]
 RATE = 16_000
 GOAL = 0.98  # of the words of the offline text
-# Word error rate above which a checkpoint's text says nothing about streaming: what is misheard
-# differs by chance where less of it is known.
+# Above this word error rate a checkpoint's text says nothing about streaming: errors differ
+# by chance with less context.
 HEARS = 0.1
 
 
 def live(engine, waveform, chunk, how=None):
-    """Updates of a stream fed in chunks of so many samples, and its transcript."""
+    """The updates of a stream fed in chunks of `chunk` samples, and its transcript."""
     stream = engine.stream(GREEDY.changed({"language": "en"}), how)
     starts = range(0, len(waveform), chunk)
     updates = [stream.feed(waveform[start : start + chunk]) for start in starts]
@@ -53,7 +52,7 @@ def test_silence_decodes_nothing(engine):
 
 @pytest.mark.slow
 def test_live_text_is_offline_text(engine):
-    """The goal of the live mode, where the default checkpoint hears at all."""
+    """The goal of the live mode, if the default checkpoint is good enough."""
     n_words = n_errors = 0
     for clip in SPOKEN:
         waveform = decode(CLIPS / clip["file"])

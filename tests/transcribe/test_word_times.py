@@ -1,4 +1,4 @@
-"""Words in segments: as openai-whisper does on the same random words, and every rule alone."""
+"""Words in segments: equal to openai-whisper on the same random words, and every rule alone."""
 
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from maxwhisper.decoding.alignment import WordTiming
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.tokenizer import get_tokenizer
+from maxwhisper.text.tokenizer import get_tokenizer
 from maxwhisper.transcribe.word_times import (
     add_word_times,
     fit_together,
@@ -41,7 +41,7 @@ def timing(word, start, end):
 
 
 def random_words(rng):
-    """Words back to back, as an alignment gives them: now and then none at all, or a pause."""
+    """Words without gaps, as an alignment returns them: sometimes an empty one, or a pause."""
     n = int(rng.integers(0, 15))
     lengths = rng.choice(
         [0.0, 0.02, 0.1, 0.24, 0.4, 1.0, 3.0], n, p=[0.1, 0.1, 0.2, 0.2, 0.2, 0.1, 0.1]
@@ -61,7 +61,7 @@ def random_words(rng):
 
 
 def random_segments(rng, words, seek):
-    """The words' tokens cut anywhere, timestamps around them, times that may not fit at all."""
+    """The words' tokens cut anywhere, with timestamps around them, and times that may not fit."""
     tokens = [token for word in words for token in word.tokens]
     cuts = sorted(rng.integers(0, len(tokens) + 1, rng.integers(0, 3)).tolist())
     offset = seek / 100

@@ -1,22 +1,24 @@
-"""Word times, from samples to words: openai-whisper on the same small random network agrees."""
+"""Word times, from samples to words: equal to openai-whisper on the same small random network."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from maxwhisper.audio import decode
+from maxwhisper.audio.load import decode
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.random import random_checkpoint
-from maxwhisper.dims import Dims
+from maxwhisper.evaluation.selftest.numpy_network import NumpyNetwork
+from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.selftest.numpy_network import NumpyNetwork
 from maxwhisper.transcribe.sequential import transcribe
 
 pytest.importorskip("whisper")
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
-EN = Dims(80, 1500, 64, 2, 1, 51_864, 448, 64, 4, 2)  # halves of other heads and layers
+EN = Dims(
+    80, 1500, 64, 2, 1, 51_864, 448, 64, 4, 2
+)  # encoder and decoder differ in heads and layers
 MULTILINGUAL = replace(EN, n_vocab=51_865, n_text_head=2)
 WORDS = {"word_timestamps": True}
 CASES = {
@@ -31,25 +33,25 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def networks():
-    """networks(dims): the same weights as a numpy network, in openai-whisper, and their heads."""
+    """networks(dims): the same weights as a numpy network and in openai-whisper."""
     made = {}
 
     def make(dims):
         if dims not in made:
             checkpoint = random_checkpoint(dims, seed=0)
-            made[dims] = NumpyNetwork(checkpoint), to_openai(checkpoint), checkpoint.alignment_heads
+            made[dims] = NumpyNetwork(checkpoint), to_openai(checkpoint)
         return made[dims]
 
     return make
 
 
 def compare(networks, dims, waveform, options):
-    """Assert equal segments and words; return the number of words, the errors of their times (s)
-    and probabilities."""
-    network, openai, heads = networks(dims)
+    """Assert equal segments and words. Returns the number of words, and the largest errors of their
+    times (s) and probabilities."""
+    network, openai = networks(dims)
     options = {"sample_len": 12, "condition_on_previous_text": False, **options}
     want = openai.transcribe(waveform, fp16=False, temperature=0.0, **options)
-    got = transcribe(network, waveform, TranscribeOptions(**options), heads=heads)
+    got = transcribe(network, waveform, TranscribeOptions(**options))
     assert got.text == want["text"]
     assert [(s.seek, list(s.tokens)) for s in got.segments] == [
         (s["seek"], s["tokens"]) for s in want["segments"]
@@ -80,8 +82,8 @@ def test_words(networks, case, figure):
 
 @pytest.mark.parametrize("n_samples", [160, 1600])
 def test_words_of_short_recordings(networks, n_samples):
-    """Shorter than two frames there is no audio position to align with; the reference's result
-    for that, times 0.02 s before the beginning, is ours too."""
+    """Below two frames there is no audio position to align with. The reference then returns times
+    0.02 s before the beginning; so do we."""
     waveform = decode(CLIPS / "plain.flac")[16_000 : 16_000 + n_samples]
     _, time_error, probability_error = compare(networks, EN, waveform, WORDS)
     assert time_error <= 0.02

@@ -1,1 +1,1 @@
-"""All that is claimed of a device, checked and timed in one go. Not in the wheel."""
+"""Check and time everything that is claimed of a device, in one run. Not in the wheel."""

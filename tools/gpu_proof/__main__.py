@@ -1,47 +1,48 @@
-"""All that is claimed of a device, in one go: is it right there, and how fast?
+"""Check and time everything that is claimed of a device, in one run.
 
-In: a device, the bundled clips, the models to time, and graphs compiled for the device before. Out:
-proof.json, one entry for each step, and bench.json, the record of the harness. Nothing is fetched.
-Each step has a process of its own. An earlier record in the folder is gone on with: `--steps` does
-some of them again.
+In: a device, the bundled clips, the models to time, and graphs compiled for the device beforehand.
+Out: proof.json with one entry per step, and bench.json, the record of the harness. Nothing is
+downloaded. Each step has its own process. An earlier record in the folder is continued; `--steps`
+repeats some of the steps.
 
     python -m tools.gpu_proof --device gpu --output results/proof-h100 --minutes 20 --artifacts DIR
 
-What must be in DIR, on a machine without the GPU, a few minutes each:
+Fill DIR on a machine without the GPU, in a few minutes for each command:
 
     for dtype in float32 bfloat16 float16; do
       python -m maxwhisper compile --device cuda:sm_90a --dtype $dtype --out DIR; done
     for model in tiny small large-v3-turbo; do
       python -m maxwhisper compile --device cuda:sm_90a --model $model --out DIR; done
 
-What is not there is compiled where the proof runs, in its time. Needs what requirements.txt and
-requirements-gpu.txt name but for the page's packages; an engine without its own fails alone.
+Missing graphs are compiled during the proof, within its time. It needs the packages of
+requirements.txt without those of the page, and of requirements-gpu.txt. If an engine's packages are
+missing, only that engine fails.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from maxwhisper import audio, checkpoint
-from maxwhisper.bench_cases import EXAMPLES
+from maxwhisper import checkpoint
+from maxwhisper.audio import load as audio
 from maxwhisper.engine import Engine, load_engine
+from maxwhisper.evaluation.bench.cases import EXAMPLES
 from maxwhisper.runtime.artifacts import ARTIFACTS
-from maxwhisper.ui.examples import load_examples
+from maxwhisper.web.ui.examples import load_examples
 from tools.gpu_proof import process
 from tools.gpu_proof.goals import TURBO
-from tools.gpu_proof.proof import Proof, run
+from tools.gpu_proof.proof import Proof, ProofRecord, run
 from tools.gpu_proof.steps import STEPS
 
 MODELS = ("demo", "random:tiny", "random:small", TURBO)
 
 
-def summary(record: Mapping[str, Any]) -> Iterator[str]:
+def summary(record: ProofRecord) -> Iterator[str]:
     """A line for each step, and for each goal."""
-    for name, entry in record["steps"].items():
+    for name, entry in record.steps.items():
         yield f"{entry['status']:8} {name:12} {entry['seconds']:8.1f} s  {entry.get('why', '')}"
         for goal in entry.get("goals", ()):
             word = {None: "not measured", True: "met", False: "MISSED"}[goal["met"]]
@@ -94,7 +95,7 @@ def main() -> None:
         lambda name, limit_s: process.do([*again, name], limit_s),
     )
     print("\n".join(summary(record)))
-    sys.exit(any(entry["status"] != "passed" for entry in record["steps"].values()))
+    sys.exit(any(entry["status"] != "passed" for entry in record.steps.values()))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
-"""What our runs on a GPU should reach, judged from a benchmark record. Knows no engine."""
+"""Goals for maxwhisper on a GPU, judged from a benchmark record. Knows no engine."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from maxwhisper.bench_cases import TALK
-from maxwhisper.bench_report import has_numbers
 from maxwhisper.engine import OURS
+from maxwhisper.evaluation.bench.cases import TALK
+from maxwhisper.evaluation.bench.record import BenchRecord
 
 TURBO = "random:large-v3-turbo"
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on one figure of our runs of `model` in `mode` on the talk."""
+    """A bound on one figure of maxwhisper's runs of `model` in `mode` on the talk."""
 
     what: str
     model: str
@@ -22,28 +21,26 @@ class Goal:
     bound: float
     at_least: bool = False
 
-    def judge(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """`met` is None where the record has no such figure."""
+    def judge(self, record: BenchRecord) -> dict[str, Any]:
+        """Return the verdict of each goal. `met` is None if the record has no such figure."""
         value = self._value(record)
         is_met = None if value is None else (value >= self.bound) is self.at_least
         sign = "≥" if self.at_least else "≤"
         return {"goal": f"{self.what} {sign} {self.bound:g}", "value": value, "met": is_met}
 
-    def _value(self, record: Mapping[str, Any]) -> float | None:
+    def _value(self, record: BenchRecord) -> float | None:
         runs = {
-            run["label"]: run
-            for run in record["runs"]
-            if (run["model"], run["clip"]) == (self.model, TALK.name)
-            and self.mode in run["mode"]
-            and has_numbers(run)
+            run.label: run
+            for run in record.measured
+            if (run.model, run.clip) == (self.model, TALK.name) and self.mode in run.mode
         }
         if OURS not in runs:
             return None
         if self.figure != "speed-up":
-            value = runs[OURS][self.figure]
-            return None if value is None else float(value)
+            value: float | None = getattr(runs[OURS], self.figure)
+            return value
         rival = runs.get("faster-whisper")
-        return None if rival is None else float(rival["median_s"] / runs[OURS]["median_s"])
+        return None if rival is None else rival.median_s / runs[OURS].median_s
 
 
 GOALS = (

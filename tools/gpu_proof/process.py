@@ -1,8 +1,7 @@
-"""A step in a process of its own: one that crashes or hangs costs no other step, nor what it had
-found itself.
+"""Run a step in its own process, so a crash or a hang costs no other step and no result of its own.
 
-In: a command, and the seconds it may take. Out: the step's entry, which the command writes to the
-file that it is told, again and again. Knows no step.
+In: a command, and its time limit in seconds. Out: the step's entry, which the command writes
+repeatedly to the given file. Knows no step.
 """
 
 import json
@@ -22,7 +21,7 @@ ENTRY_FLAG = "--entry"
 
 
 def do(command: Sequence[str], limit_s: float) -> dict[str, Any]:
-    """Run `command`, with the file for its entry, and end it, and all that it started, after
+    """Run `command` with the file for its entry, and end it with all its children after
     `limit_s`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "entry.json")
@@ -42,7 +41,7 @@ def do(command: Sequence[str], limit_s: float) -> dict[str, Any]:
 
 
 def keep(path: Path, entry: Mapping[str, Any]) -> None:
-    """Write what a step has found so far; it is there whole or as it was."""
+    """Write the results of a step so far, atomically."""
     replace_file(path, json_text({"status": UNFINISHED, **entry}))
 
 

@@ -1,26 +1,26 @@
-"""The record of a proof: its steps one after the other, on disk after each.
+"""The record of a proof: run the steps in order, and write the record after each.
 
-In: steps by name, how one is done, and what each of them is given. Out: proof.json. A step that
-fails says why and the next one runs; none is left out in silence, and what an earlier run found is
-kept until it is found again. Knows no step.
+In: steps by name, the function that runs one, and the inputs of each. Out: proof.json. A failed
+step records its reason, and the next one runs. No step is skipped silently. Results of an earlier
+run stay until they are replaced. Knows no step.
 """
 
 import functools
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from maxwhisper import machine
 from maxwhisper.cli.output import json_text, progress, write_file
 from maxwhisper.engine import Engine
+from maxwhisper.errors import RecordError
+from maxwhisper.evaluation.records import Record
 
-SCHEMA = 2
 RECORD = "proof.json"
-MOST = 2  # a step may take so many times its equal share of the time that is left
+MAX_SHARES = 2  # of the remaining time per step: a step may take this many equal shares
 
 Entry = dict[str, Any]
 Load = Callable[[str, str, str], Engine]  # engine, device, precision
@@ -31,8 +31,8 @@ Do = Callable[[str, float], Entry]  # a step's name and the seconds it may take
 
 @dataclass(frozen=True)
 class Proof:
-    """What every step is given. `report` takes what a step has found so far, which is then not lost
-    with it."""
+    """The inputs of every step. `report` stores the results of a step so far, so a crash does not
+    lose them."""
 
     device: str
     load: Load
@@ -55,39 +55,52 @@ class Proof:
         return found | attempt(functools.partial(step, replace(self, report=report)))
 
 
-def run(device: str, folder: Path, names: Iterable[str], minutes: float, do: Do) -> dict[str, Any]:
+class ProofRecord(Record, kw_only=True):
+    """The steps, each with its status and what it found; what that is depends on the step."""
+
+    KIND: ClassVar[str] = "proof"
+    REMEDY: ClassVar[str] = "run the proof again"
+
+    schema: int = 2
+    when: str  # ISO 8601, UTC
+    device: str
+    machine: dict[str, Any]
+    steps: dict[str, dict[str, Any]]
+
+
+def run(device: str, folder: Path, names: Iterable[str], minutes: float, do: Do) -> ProofRecord:
     """Do the steps in order within `minutes`, and write the record into `folder` after each."""
     end_s = time.monotonic() + 60 * minutes
-    record: dict[str, Any] = {
-        "schema": SCHEMA,
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": device,
-        "machine": machine.describe(),
-    }
-    steps = record["steps"] = _earlier(folder, record)
+    record = ProofRecord(
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        device=device,
+        machine=machine.describe(),
+        steps={},
+    )
+    record.steps = _earlier(folder, record)
     todo = list(names)
     for number, name in enumerate(todo):
         begun_s = time.monotonic()
         left_s = end_s - begun_s
         if left_s <= 0:
             missed = {"status": "not run", "why": f"{minutes:g} minutes are over", "seconds": 0.0}
-            steps.setdefault(name, missed)
+            record.steps.setdefault(name, missed)
         else:
             progress(name)
-            entry = do(name, min(left_s, MOST * left_s / (len(todo) - number)))
-            steps[name] = entry | {"seconds": round(time.monotonic() - begun_s, 3)}
-        write_file(folder / RECORD, json_text(record))
+            entry = do(name, min(left_s, MAX_SHARES * left_s / (len(todo) - number)))
+            record.steps[name] = entry | {"seconds": round(time.monotonic() - begun_s, 3)}
+        write_file(folder / RECORD, json_text(record.to_dict()))
     return record
 
 
-def _earlier(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The steps of a record that lies in the folder, if it is of the same device and commit."""
+def _earlier(folder: Path, record: ProofRecord) -> dict[str, Entry]:
+    """The steps of an earlier record in the folder, if it is of the same device and commit."""
     try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        same = [(r["schema"], r["device"], r["machine"]["commit"]) for r in (found, record)]
-        return dict(found["steps"]) if same[0] == same[1] else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        found = ProofRecord.load(folder / RECORD)
+    except RecordError:
         return {}
+    ran_on = [(each.device, each.machine.get("commit")) for each in (found, record)]
+    return found.steps if ran_on[0] == ran_on[1] else {}
 
 
 def attempt(step: Callable[[], Mapping[str, Any]]) -> Entry:
@@ -103,6 +116,6 @@ def status(is_right: bool) -> str:
 
 
 def status_of(entries: Iterable[Mapping[str, Any]]) -> str:
-    """All of them passed, and there are some."""
+    """Return "passed" only if there are entries and all of them passed."""
     found = [entry["status"] == "passed" for entry in entries]
     return status(bool(found) and all(found))

@@ -1,8 +1,8 @@
-"""What is asked of a device: is it right there, and how fast?
+"""The steps: is the device correct, and how fast is it?
 
-In: a `Proof`, which loads engines. Out: the entry of each step, with a `status`; what it has found
-so far is reported after each part, and a part that raises costs no other. Engines are known through
-their protocol, but for ours, whose graphs and captured step are looked at.
+In: a `Proof`, which loads engines. Out: the entry of each step, with a `status`. Results are
+reported after each part, and a part that raises does not affect the others. Engines are used
+through their protocol, except maxwhisper, whose graphs and captured step are inspected.
 """
 
 import functools
@@ -15,20 +15,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from maxwhisper import bench, bench_cases, bench_report, checkpoint
-from maxwhisper.bench_lane import Entrant
+from maxwhisper import checkpoint
 from maxwhisper.cli.bench import BATCH_SIZE, TOKENS
 from maxwhisper.cli.output import json_text, progress, write_file
-from maxwhisper.cublas import open_cublas
 from maxwhisper.engine import ENGINES, OURS, load_engine
+from maxwhisper.evaluation.bench import cases, harness
+from maxwhisper.evaluation.bench.entry import Entrant
+from maxwhisper.evaluation.bench.record import BenchRecord
+from maxwhisper.evaluation.parity.compare import TOLERANCES
+from maxwhisper.evaluation.profiling.breakdown import against_ceilings, profile
+from maxwhisper.evaluation.records import to_dict
+from maxwhisper.evaluation.selftest.checks import run_checks
 from maxwhisper.options import GREEDY
-from maxwhisper.parity.compare import TOLERANCES
-from maxwhisper.profile import against_ceilings, profile
 from maxwhisper.runtime.compiled import is_ready
+from maxwhisper.runtime.cublas import open_cublas
 from maxwhisper.runtime.device import CUBLAS, choose
 from maxwhisper.runtime.greedy import NO_CAPTURE
 from maxwhisper.runtime.model import load_network
-from maxwhisper.selftest.checks import run_checks
 from maxwhisper.transcript import Transcript
 from tools.gpu_proof.goals import GOALS
 from tools.gpu_proof.proof import Proof, Step, attempt, status, status_of
@@ -38,13 +41,13 @@ OPTIONS = GREEDY.changed({"language": "en"})
 
 
 def environment(proof: Proof) -> Mapping[str, Any]:
-    """What the other steps will need: the device as MAX sees it, cuBLAS, the engines' packages, and
-    compiled graphs. What is missing is said before it costs time."""
+    """Check what the other steps need: the device in MAX, cuBLAS, the engines' packages, and
+    compiled graphs. This finds missing parts before they cost time."""
     placement = choose(proof.device)
     engines = {name: attempt(functools.partial(_import, name)) for name in ENGINES}
     graphs = {}
     for name in proof.models if proof.device != "cpu" else ():
-        dims = bench_cases.find_model(name, TOKENS).dims or checkpoint.load(name).dims
+        dims = cases.find_model(name, TOKENS).dims or checkpoint.load(name).dims
         for dtype in DTYPES if name == checkpoint.DEFAULT_MODEL else ("auto",):
             chosen = choose(proof.device, dtype)
             graphs[f"{name}, {chosen.dtype_name}"] = is_ready(dims, chosen, proof.cache_dir)
@@ -67,7 +70,7 @@ def _import(name: str) -> Mapping[str, Any]:
 
 
 def components(proof: Proof) -> Mapping[str, Any]:
-    """Every component check, in every precision of the device."""
+    """Run every component check in every precision of the device."""
     by_dtype: dict[str, Any] = {}
     for dtype in DTYPES:
         by_dtype[dtype] = attempt(functools.partial(_components, proof, dtype))
@@ -81,11 +84,12 @@ def _components(proof: Proof, dtype: str) -> Mapping[str, Any]:
 
 
 def texts(proof: Proof) -> Mapping[str, Any]:
-    """The clips on the device in every precision, on the CPU, and through the other engines.
+    """Transcribe the clips on the device in every precision, on the CPU, and with the other
+    engines.
 
-    In float32 our text must be that of our CPU and of openai-whisper, token by token, and that of
-    faster-whisper, word by word; a lower precision may say something else, which is recorded. No
-    text where somebody speaks is a failure, whoever produced it.
+    In float32 the text must equal that of our CPU and of openai-whisper token by token, and that of
+    faster-whisper word by word. A lower precision may give another text, which is recorded. An
+    empty text for speech is a failure of any engine.
     """
     lanes = [(OURS, "cpu", "float32"), *((OURS, proof.device, dtype) for dtype in DTYPES)]
     lanes += [(name, proof.device, "float32") for name in ENGINES if name != OURS]
@@ -114,7 +118,7 @@ def _heard(proof: Proof, name: str, device: str, dtype: str) -> list[Transcript]
 def _compared(
     lane: tuple[str, str, str], title: str, said: str, mine: Transcript, transcript: Transcript
 ) -> dict[str, Any]:
-    """What a lane heard in a clip, beside what we heard."""
+    """Compare an engine's text of a clip with ours."""
     name, _, dtype = lane
     same_tokens = tokens(mine) == tokens(transcript)
     same_words = mine.text.split() == transcript.text.split()
@@ -142,14 +146,15 @@ def tokens(transcript: Transcript) -> list[tuple[int, ...]]:
 
 
 def logprobs_apart(one: Transcript, other: Transcript) -> float:
-    """Largest difference of two segments' mean log-probabilities; the segments are the same."""
+    """Return the largest difference of two segments' mean log-probabilities, if the segments are
+    equal."""
     pairs = zip(one.segments, other.segments, strict=True)
     return max((abs(a.avg_logprob - b.avg_logprob) for a, b in pairs), default=0.0)
 
 
 def capture(proof: Proof) -> Mapping[str, Any]:
-    """The captured step against the executed one, in every precision: its launches, the tokens, and
-    the time."""
+    """Compare the captured step with the executed one in every precision: launches, tokens, and
+    time."""
     if proof.device == "cpu":
         return {"status": "not run", "why": "on a CPU no step is captured"}
     title, samples, _ = max(proof.clips, key=lambda clip: len(clip[1]))
@@ -182,7 +187,8 @@ def _capture(proof: Proof, dtype: str, samples: Any) -> Mapping[str, Any]:
 
 
 def _timed(proof: Proof, dtype: str, samples: Any) -> tuple[Any, tuple[Transcript, float]]:
-    """A fresh engine, and its second reading of the samples with the seconds of its steps."""
+    """Return a fresh engine, and the second transcription of the samples with the seconds of its
+    steps."""
     engine = proof.load(OURS, proof.device, dtype)
     engine.transcribe(samples, OPTIONS)
     transcript = engine.transcribe(samples, OPTIONS)
@@ -190,52 +196,51 @@ def _timed(proof: Proof, dtype: str, samples: Any) -> tuple[Any, tuple[Transcrip
 
 
 @functools.cache
-def talk() -> bench_cases.Clip:
-    """The project's standard clip; it is there, nothing is made in the folder."""
+def talk() -> cases.Clip:
+    """Return the project's standard clip from the repository."""
     with tempfile.TemporaryDirectory() as folder:
-        return bench_cases.find_clip("talk", Path(folder))
+        return cases.find_clip("talk", Path(folder))
 
 
 def timings(proof: Proof) -> Mapping[str, Any]:
-    """The harness, all engines, sequential and batched; the goals judged from its record."""
-    plan = bench.Plan(
-        [bench_cases.find_model(name, TOKENS) for name in proof.models],
-        [bench_cases.find_mode(key, "en", BATCH_SIZE) for key in ("greedy", "batched")],
+    """Run the benchmark harness with all engines, sequential and batched, and judge the goals from
+    its record."""
+    plan = harness.Plan(
+        [cases.find_model(name, TOKENS) for name in proof.models],
+        [cases.find_mode(key, "en", BATCH_SIZE) for key in ("greedy", "batched")],
         [talk()],
         proof.rounds,
     )
     entrants = [Entrant(name, "auto") for name in ENGINES]
 
-    def kept(record: Mapping[str, Any]) -> None:
-        bench_report.validate(record)
-        write_file(proof.folder / "bench.json", json_text(record))
+    def keep(record: BenchRecord) -> None:
+        write_file(proof.folder / "bench.json", json_text(record.to_dict()))
         proof.report(_judged(record))
 
-    record = bench.run(
+    record = harness.run(
         plan,
-        lambda model: bench.load_contestants(entrants, model, proof.device, proof.cache_dir),
+        lambda model: harness.load_contestants(entrants, model, proof.device, proof.cache_dir),
         progress=progress,
-        on_model=kept,
+        on_model=keep,
     )
-    return {"status": status(not bench_report.failed(record)), **_judged(record)}
+    return {"status": status(not record.failed), **_judged(record)}
 
 
-def _judged(record: Mapping[str, Any]) -> dict[str, Any]:
+def _judged(record: BenchRecord) -> dict[str, Any]:
     return {
-        "models": list(record["models"]),
-        "noise": record["aa"]["verdict"],
+        "models": list(record.models),
+        "noise": record.aa.verdict,
         "errors": {
-            f"{run['label']}, {run['model']}, {run['mode']}": run["error"]
-            for run in record["runs"]
-            if run["error"] is not None
+            f"{run.label}, {run.model}, {run.mode}": run.error
+            for run in record.runs
+            if run.error is not None
         },
         "goals": [goal.judge(record) for goal in GOALS],
     }
 
 
 def profiles(proof: Proof) -> Mapping[str, Any]:
-    """Where our time goes, model by model, sequential and batched; and how near that is to what the
-    device can do."""
+    """Profile every model, sequential and batched, and compare with what the device can do."""
     found: dict[str, Any] = {}
     for name in proof.models:
         for key, part in _profiles_of(proof, name).items():
@@ -245,7 +250,7 @@ def profiles(proof: Proof) -> Mapping[str, Any]:
 
 
 def _profiles_of(proof: Proof, name: str) -> dict[str, Callable[[], Mapping[str, Any]]]:
-    model = bench_cases.find_model(name, TOKENS)
+    model = cases.find_model(name, TOKENS)
 
     @functools.cache
     def engine() -> Any:
@@ -253,19 +258,19 @@ def _profiles_of(proof: Proof, name: str) -> dict[str, Callable[[], Mapping[str,
         return load_engine(OURS, weights, device=proof.device, cache_dir=proof.cache_dir)
 
     def in_mode(key: str) -> Mapping[str, Any]:
-        job = bench_cases.make_job(bench_cases.find_mode(key, "en", BATCH_SIZE), model, talk())
-        return {"status": "passed", **profile(engine(), job)}
+        job = cases.make_job(cases.find_mode(key, "en", BATCH_SIZE), model, talk())
+        return {"status": "passed", **profile(engine(), job).to_dict()}
 
     return {
         "greedy": functools.partial(in_mode, "greedy"),
         "batched": functools.partial(in_mode, "batched"),
-        "ceilings": lambda: {"status": "passed", **against_ceilings(engine())},
+        "ceilings": lambda: {"status": "passed", **to_dict(against_ceilings(engine()))},
     }
 
 
 def cold_start(proof: Proof) -> Mapping[str, Any]:
-    """Seconds from weights in memory to an engine: with graphs that are there, and compiled, into
-    an empty cache."""
+    """Measure the seconds from weights in memory to an engine, with existing graphs and with
+    compilation into an empty cache."""
     weights = checkpoint.load(checkpoint.DEFAULT_MODEL)
     begun_s = time.perf_counter()
     proof.load(OURS, proof.device, "auto")

@@ -1,1 +1,1 @@
-"""docs/options.md: which option may be given where, found out by asking."""
+"""docs/options.md: which options each entry point honours, found by calling it."""

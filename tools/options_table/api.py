@@ -1,67 +1,85 @@
-"""The page's `compare`, which a program calls over HTTP, with an engine that is never started."""
+"""Calls the page's HTTP endpoint `compare`, with an engine that is never started."""
 
 import functools
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from app import EXAMPLES
-from maxwhisper.engine import OURS, OnSegment, Waveform
+from maxwhisper.audio.waveform import Waveform
+from maxwhisper.engine import OURS
+from maxwhisper.engines.pool import Device, EnginePool
+from maxwhisper.engines.status import Cancelled
+from maxwhisper.engines.timing import TimedTranscript
 from maxwhisper.errors import EngineUnavailable
 from maxwhisper.machine import describe
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.serving.fair_use import FairUse, Limits
-from maxwhisper.serving.live import LiveDesk
-from maxwhisper.serving.pool import EnginePool
-from maxwhisper.serving.runs import RunStore
-from maxwhisper.serving.status import Cancelled, TimedTranscript
-from maxwhisper.serving.uploads import Uploads
-from maxwhisper.ui.race_api import COMPARE, OPTIONS
+from maxwhisper.transcript import OnSegment
+from maxwhisper.web.server.fair_use import FairUse, Limits
+from maxwhisper.web.server.live_session import LiveDesk
+from maxwhisper.web.server.run_store import RunStore
+from maxwhisper.web.server.uploads import Uploads
+from maxwhisper.web.ui.race.api import COMPARE
+from maxwhisper.web.ui.race.request import RACE_OPTIONS
 from tools.options_table.entries import Absent, Settings
 
 
 class RecordingPool(EnginePool):
-    """`asked` is what its engine would be given."""
+    """Records in `received` the options that its engine would receive."""
 
-    asked: TranscribeOptions
+    received: TranscribeOptions
 
     def use_model(self, model: str, cancelled: Cancelled) -> None:
         pass
 
+    @contextmanager
+    def device(self, cancelled: Cancelled) -> Iterator[Device]:
+        yield RecordingDevice(self)
+
+
+class RecordingDevice(Device):
+    def __init__(self, pool: RecordingPool) -> None:
+        self._pool = pool
+
     def transcribe(
-        self,
-        name: str,
-        waveform: Waveform,
-        options: TranscribeOptions,
-        on_segment: OnSegment,
-        cancelled: Cancelled,
+        self, name: str, waveform: Waveform, options: TranscribeOptions, on_segment: OnSegment
     ) -> TimedTranscript:
-        self.asked = options
-        raise EngineUnavailable("nothing is transcribed here")
+        self._pool.received = options
+        raise EngineUnavailable("this engine transcribes nothing")
 
 
 class Endpoint:
-    """`always` is what an engine is given if nothing is asked for."""
+    """The endpoint; `always` has the options that an engine receives by default."""
 
     def __init__(self, folder: Path) -> None:
-        from maxwhisper.ui.page import build_page
+        from maxwhisper.web.ui.page import PageParts, build_page
 
         self._folder, self._pool = folder, RecordingPool([OURS], ["demo"])
-        runs, desk = RunStore(folder / "runs", 1, 1), LiveDesk(self._pool)
-        fair = FairUse(Limits())
-        page = build_page(self._pool, [], [], Uploads(folder), describe(), runs, desk, fair)
+        parts = PageParts(
+            pool=self._pool,
+            examples=[],
+            catalogue=[],
+            uploads=Uploads(folder),
+            machine=describe(),
+            runs=RunStore(folder / "runs", 1, 1),
+            desk=LiveDesk(self._pool),
+            fair=FairUse(Limits()),
+        )
+        page = build_page(parts)
         self._compare: Any = next(f.fn for f in page.fns.values() if f.api_name == COMPARE)
         self.always = self.ask().to_dict()
 
     def ask(self, language: str = "en", **options: Any) -> TranscribeOptions:
-        """The options that an engine is given."""
+        """The options that an engine receives."""
         upload = shutil.copy(EXAMPLES / "plain.flac", self._folder)
-        asker = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"))
-        for _ in self._compare({"path": str(upload)}, asker, language=language, options=options):
-            pass  # how far it is, and what came of it
-        return self._pool.asked
+        asker = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), session_hash="table")
+        for _ in self._compare(asker, {"path": str(upload)}, language=language, options=options):
+            pass  # progress and the answer
+        return self._pool.received
 
 
 @functools.cache
@@ -70,12 +88,12 @@ def endpoint() -> Endpoint:
 
 
 def api(settings: Settings, seed: int) -> TranscribeOptions:
-    """What an engine is given. What is always so need not be asked for."""
-    door, taken = endpoint(), {"language", *OPTIONS}
+    """The options that an engine receives. A setting that always holds needs no option."""
+    server, taken = endpoint(), {"language", *RACE_OPTIONS}
     values = {name: value for name, value in settings.items() if name in taken}
-    for name in reversed(list(settings)):  # the option in question comes last
-        if name not in values and name not in door.always:
+    for name in reversed(list(settings)):  # the option of the row comes last
+        if name not in values and name not in server.always:
             raise Absent
-        if name not in values and settings[name] != door.always[name]:
-            raise Absent(f"always `{door.always[name]!r}`")
-    return door.ask(**values)
+        if name not in values and settings[name] != server.always[name]:
+            raise Absent(f"always `{server.always[name]!r}`")
+    return server.ask(**values)

@@ -1,8 +1,8 @@
-"""Our own entry points in Python and on the command line, asked through their own doors.
+"""Calls our own entry points in Python and on the command line.
 
-In: settings by name. Out: what the network was asked and what came of it, or what is handed on to
-an engine; two such answers differ where an option has an effect. Raises `OptionError` where the
-entry point refuses, `Absent` where it has no place for an option.
+In: settings by name. Out: what the network received and the transcript, or what an engine receives;
+two such answers differ if an option has an effect. Raises `OptionError` if the entry point refuses
+an option, `Absent` if it has no such option.
 """
 
 import contextlib
@@ -14,27 +14,26 @@ from typing import Any, cast
 import numpy as np
 
 from app import EXAMPLES
-from maxwhisper.audio import decode
+from maxwhisper.audio.load import decode
+from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.cli import build_parser
 from maxwhisper.cli.flags import options_from, stream_options_from
 from maxwhisper.cli.transcribe import mode_of
-from maxwhisper.dims import SAMPLE_RATE
-from maxwhisper.engine import Waveform
+from maxwhisper.network.dims import SAMPLE_RATE
+from maxwhisper.options import StreamOptions, VadOptions
 from maxwhisper.runtime.model import MaxNetwork
-from maxwhisper.stream_options import StreamOptions
 from maxwhisper.transcript import Transcript
-from maxwhisper.vad import VadOptions
 from maxwhisper.whisper import Whisper
-from tools.options_table.network import DIMS, Babbler
+from tools.options_table.network import DIMS, RandomNetwork
 
 Settings = Mapping[str, Any]
 LIVE_S = 42  # of the recording
 
 
 class Absent(Exception):
-    """The entry point has no place for the option; the text may say what it does instead."""
+    """The entry point has no such option; the text may say what it does instead."""
 
 
 @functools.cache
@@ -50,8 +49,8 @@ def checkpoint() -> Checkpoint:
     return random_checkpoint(DIMS)
 
 
-def whisper(seed: int) -> tuple[Whisper, Babbler]:
-    network = Babbler(seed)
+def whisper(seed: int) -> tuple[Whisper, RandomNetwork]:
+    network = RandomNetwork(seed)
     return Whisper(checkpoint(), cast(MaxNetwork, network)), network
 
 
@@ -70,7 +69,7 @@ def voice(settings: Settings) -> VadOptions | bool | None:
 
 
 def others(settings: Settings, *known: str) -> dict[str, Any]:
-    """What is left for `**changes` once the `known` are taken."""
+    """The settings for `**changes`: all but those of the `known` groups."""
     return {
         name.rpartition(".")[2]: value
         for name, value in settings.items()
@@ -78,7 +77,7 @@ def others(settings: Settings, *known: str) -> dict[str, Any]:
     }
 
 
-def heard(transcript: Transcript) -> dict[str, Any]:
+def without_timings(transcript: Transcript) -> dict[str, Any]:
     return transcript.to_dict() | {"timings": None}
 
 
@@ -87,21 +86,23 @@ def sequential(settings: Settings, seed: int) -> Any:
         raise Absent
     model, network = whisper(seed)
     transcript = model.transcribe(recording(), vad=voice(settings), **others(settings, "vad"))
-    return network.asked, heard(transcript)
+    return network.calls, without_timings(transcript)
 
 
 def batched(settings: Settings, seed: int) -> Any:
-    """Without speech detection unless asked for: it takes longer than all the rest."""
+    """Without speech detection by default: it takes longer than everything else."""
     model, network = whisper(seed)
     vad = voice({"vad": False, **settings})
     size = settings.get("batch_size", 2)
     changes = others(settings, "vad", "batch_size")
-    return network.asked, heard(model.transcribe(recording(), batch_size=size, vad=vad, **changes))
+    return network.calls, without_timings(
+        model.transcribe(recording(), batch_size=size, vad=vad, **changes)
+    )
 
 
 def stream(settings: Settings, seed: int) -> Any:
-    """Without speech detection unless asked for, as above. All of the sound comes at once. How
-    speech is looked for shows in silence, which takes shorter hops."""
+    """Without speech detection by default, as above. All of the audio arrives at once. Options of
+    speech detection show in silence, which needs shorter hops."""
     model, network = whisper(seed)
     vad = voice({"vad": False, **settings})
     hop_s = 1.0 if isinstance(vad, VadOptions) else 5.0
@@ -111,11 +112,11 @@ def stream(settings: Settings, seed: int) -> Any:
     changes = others(settings, "vad", "stream")
     live = model.stream(how=how, **changes)
     update = live.feed(recording()[: LIVE_S * SAMPLE_RATE])
-    return network.asked, update.committed, update.tentative, heard(live.finish())
+    return network.calls, update.committed, update.tentative, without_timings(live.finish())
 
 
 def command_line(settings: Settings, seed: int) -> Any:
-    """Options and mode as `transcribe` gives them to an engine, and as `live` does."""
+    """The options and the mode that the command `transcribe` or `live` gives to an engine."""
     command = "live" if part(settings, "stream") else "transcribe"
     flags = ["--vad"] if part(settings, "vad") else []
     for name, value in settings.items():

@@ -1,7 +1,7 @@
-"""The engines it is compared with, up to the call of their own `transcribe`.
+"""Calls the two other engines, up to the call of their own `transcribe`.
 
-Out: the arguments of that call, which is not made. What the libraries do with them is theirs; what
-they are known to ignore, `baselines` refuses.
+Out: the arguments of that call, which is not made. `baselines` refuses options that the libraries
+are known to ignore.
 """
 
 from typing import Any, cast
@@ -26,32 +26,32 @@ _INFO = EngineInfo("", "", "", "", "", dtype="float32")
 
 
 class RecordingModel:
-    """Stands for `whisper.model.Whisper`; `asked` is what it was called with."""
+    """Takes the place of `whisper.model.Whisper` and records its arguments in `received`."""
 
-    asked: Any = None
+    received: Any = None
 
     def transcribe(self, waveform: object, **arguments: Any) -> dict[str, Any]:
-        self.asked = arguments, torch.initial_seed()
+        self.received = arguments, torch.initial_seed()
         return {"text": "", "language": "en", "segments": []}
 
 
 def openai(settings: Settings, seed: int) -> Any:
-    options, mode = _asked(settings)
+    options, mode = _call(settings)
     model = RecordingModel()
     OpenAIEngine(cast(Any, model), _INFO, checkpoint()).transcribe(recording(), options, **mode)
-    return model.asked
+    return model.received
 
 
 def faster(settings: Settings, seed: int) -> Any:
-    options, mode = _asked(settings)
+    options, mode = _call(settings)
     arguments = sequential_arguments(options, checkpoint().dims, mode["vad"])
     if mode["batch_size"] is not None:
         arguments |= batch_arguments(options, audio_s=1.0, **mode)
     return arguments
 
 
-def _asked(settings: Settings) -> tuple[TranscribeOptions, dict[str, Any]]:
-    """Options and mode as `Engine.transcribe` takes them. No other engine has a live mode."""
+def _call(settings: Settings) -> tuple[TranscribeOptions, dict[str, Any]]:
+    """Options and mode for `Engine.transcribe`. The other engines have no live mode."""
     if part(settings, "stream"):
         raise Absent
     mode = {"batch_size": settings.get("batch_size"), "vad": voice(settings)}

@@ -1,18 +1,30 @@
 """The rows of the table: each option, a value that is not its default, and what it needs beside it.
 
-Then the words that no code has: why an entry point refuses an option, or has no place for one. A
-reason is asked for only where the answer was no, and a test holds that none is left over.
+Also the reasons why an entry point refuses an option or has no place for it. The options' own
+descriptions hold most of them; here are those of conditions and of entry points. A reason is used
+only where the answer was no, and a test holds that none is left over.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from maxwhisper.options import (
+    BATCHES,
+    FASTER,
+    LIVE,
+    OPENAI,
+    StreamOptions,
+    TranscribeOptions,
+    VadOptions,
+)
+from maxwhisper.options.info import options_of
+
 
 @dataclass(frozen=True)
 class Row:
-    """`name` is a field of `TranscribeOptions`, or "vad.…", "stream.…" for those of `VadOptions`
-    and `StreamOptions`. Asked for with and without `name`: `beside`, and `value`."""
+    """`name` is a field of `TranscribeOptions`, "vad.…" one of `VadOptions` and "stream.…" one of
+    `StreamOptions`. An entry point is called with `beside`, and again with `value` as well."""
 
     name: str
     value: Any
@@ -20,18 +32,18 @@ class Row:
 
     @property
     def group(self) -> str:
-        """What its reasons may be given under, for all of its kind at once."""
+        """The part of the name that `WHY_ALL` gives reasons for."""
         return self.name.partition(".")[0]
 
     def settings(self, changed: bool) -> dict[str, Any]:
-        """By name. Greedy unless it says otherwise: one decoding a window is enough to see."""
+        """Settings by name. Greedy by default: one decoding of each window is enough."""
         return {"temperature": 0.0, **self.beside, **({self.name: self.value} if changed else {})}
 
 
 _HOT = {"temperature": 0.7}
 _FALLBACK = {"temperature": (0.0, 0.7)}
 _WORDS = {"word_timestamps": True}
-_SPEECH = {"vad.speech_pad_ms": 400.0}  # the default, said aloud: batches have others of their own
+_SPEECH = {"vad.speech_pad_ms": 400.0}  # the default, given because batches have another
 
 OPTIONS = (
     Row("language", "de"),
@@ -88,33 +100,17 @@ READING = (
 
 SEQUENTIAL, BATCHED, STREAM = "sequential", "batched", "stream"
 COMMAND_LINE, API = "command line", "HTTP API"
-OPENAI, FASTER = "openai-whisper", "faster-whisper"
+# The columns of engines and modes that do not honour every option, by their names in the options'
+# descriptions, which hold the reasons.
+DESCRIBED = {BATCHED: BATCHES, STREAM: LIVE, OPENAI: OPENAI, FASTER: FASTER}
 
-# Accepted, and rightly without effect: there is nothing else.
+# Accepted, and correct without an effect: the entry point always works that way.
 ALWAYS_SO = {("condition_on_previous_text", BATCHED), ("word_timestamps", STREAM)}
-# (row or group, column) -> why not, in five words.
+# (row, column) -> reason that no description holds, in at most five words.
 WHY = {
     ("condition_on_previous_text", BATCHED): "no window follows another",
-    ("prompt_reset_on_temperature", BATCHED): "no window follows another",
-    ("hallucination_silence_threshold", BATCHED): "silences are not read",
-    ("clip_timestamps", STREAM): "there is no recording yet",
-    ("hallucination_silence_threshold", STREAM): "what follows is not known",
-    ("language_detection_segments", STREAM): "one window at a time",
-    ("language_detection_threshold", STREAM): "one window at a time",
     ("word_timestamps", STREAM): "words always have times",
-    ("prompt_reset_on_temperature", OPENAI): "always 0.5",
-    ("hotwords", OPENAI): "it has none",
-    ("repetition_penalty", OPENAI): "it has none",
-    ("no_repeat_ngram_size", OPENAI): "it has none",
-    ("language_detection_segments", OPENAI): "always the first 30 s",
-    ("language_detection_threshold", OPENAI): "always the first 30 s",
-    ("length_penalty", FASTER): "another formula",
-    ("sample_len", FASTER): "counts what prompts the window",
-    ("prefix", FASTER): "in the first window only",
-    ("carry_initial_prompt", FASTER): "it has none",
-    ("seed", FASTER): "seeds each thread once",
-    ("hallucination_silence_threshold", FASTER): "leaves out a rule",
-    ("vad.max_speech_duration_s", STREAM): "window_s bounds it",
+    ("sample_len", FASTER): "counts the prompt's tokens",
     ("batch_size", SEQUENTIAL): "makes it the batched mode",
     ("batch_size", STREAM): "one window at a time",
     ("batch_size", API): "one window at a time",
@@ -125,12 +121,25 @@ WHY = {
     },
     ("temperature_increment_on_fallback", API): "never falls back",
 }
-# The same for all rows of a group that have no reason of their own.
+# (group, column) -> reason for all rows of the group that have no reason of their own.
 WHY_ALL = {
     ("vad", API): "everything is read",
     ("vad", OPENAI): "it has none",
     **{
-        ("stream", column): "for live audio alone"
+        ("stream", column): "for live audio only"
         for column in (SEQUENTIAL, BATCHED, API, OPENAI, FASTER)
     },
 }
+_GROUPS = {"vad": VadOptions, "stream": StreamOptions}
+
+
+def reason(row: Row, column: str) -> str:
+    """Why the entry point does not honour the option; empty if nothing says so."""
+    options = options_of(_GROUPS.get(row.group, TranscribeOptions))
+    option = options.get(row.name.rpartition(".")[2])
+    described = option.info.unsupported if option else {}
+    return (
+        described.get(DESCRIBED.get(column, ""))
+        or WHY.get((row.name, column))
+        or WHY_ALL.get((row.group, column), "")
+    )

@@ -1,1 +1,1 @@
-"""The slides: one self-contained HTML file, made of benchmark records. Not in the wheel."""
+"""The slides: one self-contained HTML file made from benchmark records. Not in the wheel."""

@@ -1,58 +1,44 @@
-"""Bars of a benchmark record as plain HTML and CSS: they print, and grow with the projector.
+"""Bars of a benchmark record as plain HTML and CSS, which print and scale with the projector.
 
-In: runs of one model on one clip. Out: HTML. Bars are drawn from the numbers beside them.
+Input: runs of one model on one clip. Output: HTML. Bars are drawn from the numbers beside them.
 """
 
 from collections.abc import Sequence
 
-from maxwhisper.bench_summary import UNTOLD, Run, stages
-from maxwhisper.palette import colour, stage_colour
-from maxwhisper.scoring import Unit
-from tools.slides.markup import percent, seconds, text, times
+from markupsafe import Markup
+
+from maxwhisper.evaluation.bench.record import MeasuredRun
+from maxwhisper.evaluation.bench.summary import UNTOLD, stages
+from maxwhisper.text.wer import Unit
+from tools.slides.markup import render
 
 
-def lane(run: Run) -> str:
-    return f"{text(run['label'])} <small>{text(run['mode'])}</small>"
-
-
-def speed_bars(runs: Sequence[Run], unit: Unit) -> str:
-    """Times real time, the fastest first, with the range of the rounds; the rate of errors, of
-    words or characters, beside it."""
-    ranked = sorted(runs, key=lambda run: -run["rtfx"])
-    rates = [[run["audio_s"] / s for s in run["seconds"]] for run in ranked]
+def speed_bars(runs: Sequence[MeasuredRun], unit: Unit) -> Markup:
+    """Times real time, the fastest first, with the range of the rounds and the error rate, of
+    words or characters."""
+    ranked = sorted(runs, key=lambda run: -run.rtfx)
+    rates = [[run.audio_s / s for s in run.seconds] for run in ranked]
     longest = max(map(max, rates))
-    rows = []
-    for run, rate in zip(ranked, rates, strict=True):
-        low, high = min(rate) / longest, max(rate) / longest
-        heard = "no reference" if run["wer"] is None else f"{percent(run['wer'])} {unit} errors"
-        rows.append(
-            f'<li><span class="lane">{lane(run)}</span>'
-            f'<span class="track"><i class="bar" style="width:{run["rtfx"] / longest:.2%};'
-            f'background:{colour(run["engine"])}"></i>'
-            f'<i class="range" style="left:{low:.2%};width:{high - low:.2%}"></i></span>'
-            f'<span class="figure">{times(run["rtfx"])}</span>'
-            f'<span class="side">{heard}</span></li>'
-        )
-    return f'<ol class="bars">{"".join(rows)}</ol>'
+    rows = [
+        {
+            "run": run,
+            "length": run.rtfx / longest,
+            "low": min(rate) / longest,
+            "high": max(rate) / longest,
+        }
+        for run, rate in zip(ranked, rates, strict=True)
+    ]
+    return render("speed_bars.html", rows=rows, unit=unit)
 
 
-def stage_bars(runs: Sequence[Run]) -> str:
+def stage_bars(runs: Sequence[MeasuredRun]) -> Markup:
     """Seconds by stage, the fastest first."""
-    ranked = sorted(runs, key=lambda run: run["median_s"])
-    longest = ranked[-1]["median_s"]
+    ranked = sorted(runs, key=lambda run: run.median_s)
+    longest = ranked[-1].median_s
     parts = [stages(run) for run in ranked]
     names = [*dict.fromkeys(name for part in parts for name in part if name != UNTOLD), UNTOLD]
     rows = [
-        f'<li><span class="lane">{lane(run)}</span><span class="track">'
-        + "".join(
-            f'<i class="bar" style="width:{part.get(name, 0.0) / longest:.2%};'
-            f'background:{stage_colour(name)}"></i>'
-            for name in names
-        )
-        + f'</span><span class="figure">{seconds(run["median_s"])}</span></li>'
+        {"run": run, "lengths": {name: part.get(name, 0.0) / longest for name in names}}
         for run, part in zip(ranked, parts, strict=True)
     ]
-    key = "".join(
-        f'<li><i style="background:{stage_colour(name)}"></i>{text(name)}</li>' for name in names
-    )
-    return f'<ol class="bars stages">{"".join(rows)}</ol><ul class="key">{key}</ul>'
+    return render("stage_bars.html", rows=rows, names=names)

@@ -1,29 +1,19 @@
 """All slides in one HTML document that loads nothing: styles, script and figures are inside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from markupsafe import Markup
+
+from maxwhisper.evaluation.bench.record import BenchRecord
 from tools.slides import results, story
+from tools.slides.markup import document
+from tools.train_demo.record import Evaluation
 
 _HERE = Path(__file__).parent
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>maxwhisper</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-{css}</style></head><body><main>
-{slides}
-</main>
-<nav aria-label="Slides"><button type="button" data-by="-1" aria-label="Back">‹</button>
-<output></output>
-<button type="button" data-by="1" aria-label="On">›</button>
-<span>← → to turn · F full screen · T light or dark · print for a PDF</span></nav>
-<script>
-{script}</script></body></html>
-"""
 
 
-def deck(records: Sequence[dict[str, Any]], evaluation: Mapping[str, Any]) -> str:
+def deck(records: Sequence[BenchRecord], evaluation: Evaluation) -> str:
     """The document: problem, architecture, method, results, what we lost, what next."""
     slides = [
         story.title(records),
@@ -35,8 +25,9 @@ def deck(records: Sequence[dict[str, Any]], evaluation: Mapping[str, Any]) -> st
         results.lost(records, evaluation),
         results.after(records, evaluation),
     ]
-    return _PAGE.format(
-        css=(_HERE / "deck.css").read_text(encoding="utf-8"),
-        script=(_HERE / "deck.js").read_text(encoding="utf-8"),
-        slides="\n".join(slides),
+    return document(
+        "deck.html",
+        css=Markup((_HERE / "deck.css").read_text(encoding="utf-8")),
+        script=Markup((_HERE / "deck.js").read_text(encoding="utf-8")),
+        slides=slides,
     )

@@ -1,55 +1,71 @@
-"""Pieces of a slide as HTML. Everything that is not ours is escaped here, and every number is made
-here: it keeps its exact value beside what is shown, so that a test can find it in the record.
+"""Slides as HTML: Jinja2 templates, and numbers from records.
+
+Every number keeps its exact value beside the text that is shown, so that a test can find it in the
+record.
 """
 
-import html
-from collections.abc import Iterable, Sequence
+import re
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from maxwhisper.engine import OURS
+from maxwhisper.evaluation.bench.record import NOISY
+from maxwhisper.evaluation.html import environment
+from maxwhisper.evaluation.records import machine_line
 
 
-def text(words: object) -> str:
-    return html.escape(str(words))
+def render(template: str, **values: Any) -> Markup:
+    """HTML of a template, on one line. Raises `UndefinedError` for a missing value."""
+    html = _TEMPLATES.get_template(template).render(values).strip()
+    # A line break between tags is indentation, any other one a space.
+    return Markup(re.sub(r"\s*\n\s*", " ", re.sub(r">\s*\n\s*<", "><", html)))
 
 
-def number(value: float, shown: str) -> str:
+def document(template: str, **values: Any) -> str:
+    """HTML of a whole document, line by line as in its template."""
+    return _TEMPLATES.get_template(template).render(values) + "\n"
+
+
+def number(value: float, shown: str) -> Markup:
     """A number from a record: `value` as it is there, `shown` as people read it."""
-    return f'<data value="{value!r}">{text(shown)}</data>'
+    return render("number.html", value=repr(value), shown=shown)
 
 
-def times(value: float) -> str:
+def times(value: float) -> Markup:
     return number(value, f"{value:.2f}×" if value < 10 else f"{value:.0f}×")
 
 
-def percent(share: float, digits: int = 1) -> str:
-    return number(share, f"{100 * share:.{digits}f} %")
+def percent(share: float) -> Markup:
+    return number(share, f"{100 * share:.1f} %")
 
 
-def seconds(value: float) -> str:
+def seconds(value: float) -> Markup:
     return number(value, f"{value:.3g} s" if value < 100 else f"{value:.0f} s")
 
 
-def count(value: int) -> str:
+def milliseconds(value: float) -> Markup:
+    return number(value, f"{value:.1f} ms")
+
+
+def count(value: int) -> Markup:
     return number(value, str(value))
 
 
-def slide(title: str, *parts: str, kind: str = "") -> str:
-    """One slide. `title` is a sentence, and HTML like `parts`."""
-    return f'<section class="{kind}"><h2>{title}</h2>{"".join(parts)}</section>'
+def css_percent(share: float) -> str:
+    """A length in CSS."""
+    return f"{share:.2%}"
 
 
-def points(items: Iterable[str], kind: str = "") -> str:
-    return f'<ul class="{kind}">{"".join(f"<li>{item}</li>" for item in items)}</ul>'
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML; the first of a row is its heading."""
-    heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:])
-        for row in rows
-    )
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def command(line: str, why: str) -> str:
-    """What to type to get what a slide has not got."""
-    return f'<p class="missing">{text(why)}</p><pre><code>{text(line)}</code></pre>'
+_TEMPLATES = environment(Path(__file__).parent / "templates")
+_TEMPLATES.globals |= {"OURS": OURS, "NOISY": NOISY}
+_TEMPLATES.filters |= {
+    "count": count,
+    "css_percent": css_percent,
+    "machine_line": machine_line,
+    "milliseconds": milliseconds,
+    "percent": percent,
+    "seconds": seconds,
+    "times": times,
+}

@@ -1,7 +1,7 @@
-"""Which cross-attention heads follow the speech: chosen by measurement, for word times.
+"""Choose the cross-attention heads that follow the speech, for word times, by measurement.
 
-In: a checkpoint and utterances whose word times the synthesiser gave. Out: (layer, head) pairs and
-the mean error of word starts. From attention to times as in openai-whisper, timing.py:164-246.
+In: a checkpoint, and utterances with the word times of the synthesiser. Out: (layer, head) pairs
+and the mean error of word starts. Attention becomes times as in openai-whisper, timing.py:164-246.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,20 @@ from whisper.timing import dtw, median_filter
 
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.schema import Checkpoint, Heads
-from maxwhisper.dims import N_FRAMES, SAMPLE_RATE, TIME_PRECISION_S
-from maxwhisper.tokenizer import Tokenizer, get_tokenizer
+from maxwhisper.network.dims import N_FRAMES, SAMPLE_RATE, TIME_PRECISION_S
+from maxwhisper.text.tokenizer import Tokenizer, get_tokenizer
 from tools.train_demo.corpus import Utterance
 from tools.train_demo.placing import POSITION, as_float
 
 MEDIAN_WIDTH = 7  # positions, as in timing.py
-MOST_HEADS = 6  # of 16; more only dilute
+MAX_HEADS = 6  # of 16; more heads reduce the accuracy
 
 
 def alignment_heads(checkpoint: Checkpoint, utterances: Sequence[Utterance]) -> tuple[Heads, float]:
-    """The heads whose mean attention places word starts best, and their mean error in seconds.
+    """Return the heads whose mean attention places word starts best, and their mean error in
+    seconds.
 
-    Every head is measured alone; then the best one, the best two, ... together.
+    Every head is measured alone; then the best one, the best two, and so on, together.
     """
     model, tokenizer = to_openai(checkpoint), get_tokenizer(checkpoint.dims)
     timed = [utterance for utterance in utterances if len(utterance.words)]
@@ -44,7 +45,7 @@ def alignment_heads(checkpoint: Checkpoint, utterances: Sequence[Utterance]) -> 
         return float(np.concatenate(errors).mean())
 
     ranked = sorted(pairs, key=lambda pair: error([pair]))
-    prefixes = [tuple(ranked[: n + 1]) for n in range(MOST_HEADS)]
+    prefixes = [tuple(ranked[: n + 1]) for n in range(MAX_HEADS)]
     best = min(prefixes, key=error)
     return tuple(sorted(best)), error(best)
 
@@ -53,7 +54,7 @@ def alignment_heads(checkpoint: Checkpoint, utterances: Sequence[Utterance]) -> 
 def _attention(
     model: Whisper, tokenizer: Tokenizer, utterance: Utterance
 ) -> npt.NDArray[np.float32]:
-    """Normalised cross-attention (layers, heads, tokens, positions of the utterance)."""
+    """Return normalised cross-attention (layers, heads, tokens, positions of the utterance)."""
     tokens = [tokenizer.sot, tokenizer.no_timestamps, *tokenizer.encode(" " + utterance.text)]
     mel = log_mel_spectrogram(torch.from_numpy(as_float(utterance.samples)))
     scores: list[torch.Tensor] = []
@@ -74,7 +75,8 @@ def _attention(
 def _start_errors(
     weights: npt.NDArray[np.float32], tokenizer: Tokenizer, utterance: Utterance
 ) -> npt.NDArray[np.float64]:
-    """Seconds between where attention (tokens, positions) puts each word's start and the truth."""
+    """Return the distance in seconds between each word's start by attention (tokens, positions) and
+    its true start."""
     text_indices, time_indices = dtw(-torch.from_numpy(weights))
     jumps = np.pad(np.diff(text_indices), (1, 0), constant_values=1).astype(bool)
     starts_s = time_indices[jumps] * TIME_PRECISION_S

@@ -1,8 +1,7 @@
-"""What a room, a microphone and a line do to speech, and the sounds of a world without speech.
+"""Simulate rooms, microphones and transmission, and generate sounds without speech.
 
 Pure functions of samples (n,) float32 at 16 kHz and a `numpy.random.Generator`: the same generator
-gives the same sound. Nothing here moves speech in time except `change_speed`, which says by how
-much. Knows nothing of texts or windows.
+gives the same sound. Only `change_speed` moves speech in time. Knows nothing of texts or windows.
 """
 
 from collections.abc import Callable
@@ -14,24 +13,25 @@ import soxr
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.signal import oaconvolve
 
-from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.network.dims import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
-SILENCE_DB = -45.0  # below the loudest 20 ms: not counted as speech when its power is measured
+SILENCE_DB = -45.0  # below the loudest 20 ms: such frames do not count as speech
 
 
 def change_speed(samples: Samples, factor: float) -> Samples:
-    """Play faster (> 1) or slower: length / factor, pitch and formants times factor, as of another
-    speaker. Together with the synthesiser's own rate and pitch this varies all three."""
+    """Play faster (> 1) or slower. The length is divided by factor; pitch and formants are
+    multiplied by it, as for another speaker. The synthesiser varies rate and pitch
+    independently."""
     if factor == 1 or not len(samples):
         return samples
     return soxr.resample(samples, round(SAMPLE_RATE * factor), SAMPLE_RATE, quality="LQ")
 
 
 def speech_power(samples: Samples) -> float:
-    """Mean square of the 20 ms frames that are not silent; 0 for silence alone."""
+    """Return the mean square of the 20 ms frames that are not silent; 0 if all are silent."""
     n = len(samples) // 320 * 320
     powers = np.square(samples[:n].reshape(-1, 320), dtype=np.float64).mean(axis=1)
     if not n or powers.max() == 0:
@@ -40,7 +40,8 @@ def speech_power(samples: Samples) -> float:
 
 
 def add_noise(samples: Samples, noise: Samples, snr_db: float) -> Samples:
-    """`noise` (n,) added so that speech is `snr_db` above it; silent speech stays as it is."""
+    """Add `noise` (n,) so that speech is `snr_db` above it. Silent samples are returned
+    unchanged."""
     noise_power = float(np.mean(np.square(noise, dtype=np.float64)))
     power = speech_power(samples)
     if noise_power == 0 or power == 0:
@@ -50,10 +51,10 @@ def add_noise(samples: Samples, noise: Samples, snr_db: float) -> Samples:
 
 
 def reverberate(samples: Samples, rng: Rng) -> Samples:
-    """A room: the direct sound, then a tail of decaying noise. The direct sound stays in place.
+    """Add a room: a tail of decaying noise after the direct sound, which stays in place.
 
-    60 dB decay in 0.15 to 0.7 s, direct sound 0 to 15 dB above the tail, first echo after 2 to
-    15 ms: from a furnished study to a classroom.
+    60 dB decay in 0.15 to 0.7 s, direct sound 0 to 15 dB above the tail, first echo after 2 to 15
+    ms: from a furnished study to a classroom.
     """
     decay_s = rng.uniform(0.15, 0.7)
     n = int(decay_s * SAMPLE_RATE)
@@ -66,7 +67,7 @@ def reverberate(samples: Samples, rng: Rng) -> Samples:
 
 
 def band_pass(samples: Samples, low_hz: float, high_hz: float) -> Samples:
-    """Nothing outside the band; edges a quarter octave wide."""
+    """Remove everything outside the band; the edges are a quarter octave wide."""
     edge = 0.25  # octaves
 
     def gain(hz: Samples) -> npt.NDArray[Any]:
@@ -80,7 +81,7 @@ def band_pass(samples: Samples, low_hz: float, high_hz: float) -> Samples:
 def _filtered(samples: Samples, gain: Callable[[Samples], npt.NDArray[Any]]) -> Samples:
     """Multiply the spectrum by `gain` of the frequency in Hz (1 Hz at least).
 
-    In float32 and at a length that transforms fast: four times as fast as numpy's on 30 s.
+    Uses float32 and a length that transforms fast: four times as fast as numpy on 30 s.
     """
     n = next_fast_len(len(samples), real=True)
     hz = np.maximum(rfftfreq(n, 1 / SAMPLE_RATE), 1).astype(np.float32)
@@ -89,7 +90,7 @@ def _filtered(samples: Samples, gain: Callable[[Samples], npt.NDArray[Any]]) -> 
 
 
 def telephone(samples: Samples, rng: Rng) -> Samples:
-    """300 to 3400 Hz and the 8-bit μ-law steps of G.711."""
+    """Limit to 300 to 3400 Hz and quantise by the 8-bit μ-law of G.711."""
     narrow = band_pass(samples, 300, 3400)
     peak = float(np.abs(narrow).max()) or 1.0
     mu = 255.0
@@ -101,12 +102,12 @@ def telephone(samples: Samples, rng: Rng) -> Samples:
 
 
 def codec(samples: Samples, rng: Rng) -> Samples:
-    """The band limit of a lossy codec at a low rate: nothing above 3.4 to 7.5 kHz."""
+    """Limit the band like a lossy codec at a low rate: remove everything above 3.4 to 7.5 kHz."""
     return band_pass(samples, 20, rng.uniform(3400, 7500))
 
 
 def microphone(samples: Samples, rng: Rng) -> Samples:
-    """A coloured frequency response: a tilt of up to 1.5 dB per octave, and a high-pass."""
+    """Apply a coloured frequency response: a tilt of up to 1.5 dB per octave, and a high-pass."""
     tilt_db = rng.uniform(-1.5, 1.5)
 
     def gain(hz: Samples) -> npt.NDArray[Any]:
@@ -116,20 +117,20 @@ def microphone(samples: Samples, rng: Rng) -> Samples:
 
 
 def clip(samples: Samples, rng: Rng) -> Samples:
-    """Overdriven: the loudest 0.1 to 2 % of the samples are cut flat."""
+    """Overdrive: clip the loudest 0.1 to 2 % of the samples."""
     limit = float(np.quantile(np.abs(samples), 1 - rng.uniform(0.001, 0.02)))
     return np.clip(samples, -limit, limit) if limit > 0 else samples
 
 
 def coloured_noise(n: int, rng: Rng) -> Samples:
-    """White to brown: power falls with frequency, to the power 0 to 2, above 20 Hz."""
+    """Return white to brown noise: power falls with frequency, to the power 0 to 2, above 20 Hz."""
     exponent = rng.uniform(0, 2) / 2
     white = rng.standard_normal(n, dtype=np.float32)
     return _filtered(white, lambda hz: np.maximum(hz, 20) ** -exponent)
 
 
 def hum(n: int, rng: Rng) -> Samples:
-    """Mains and fans: harmonics of 40 to 200 Hz over a little noise."""
+    """Return the hum of mains and fans: harmonics of 40 to 200 Hz with a little noise."""
     t = np.arange(n, dtype=np.float32) / SAMPLE_RATE
     base = rng.choice((50.0, 60.0, 100.0, 120.0, rng.uniform(40, 200)))
     sound = 0.05 * rng.standard_normal(n, dtype=np.float32)
@@ -140,7 +141,7 @@ def hum(n: int, rng: Rng) -> Samples:
 
 
 def knocks(n: int, rng: Rng) -> Samples:
-    """Keys, steps, cups: decaying bursts at random times."""
+    """Return the sound of keys, steps and cups: decaying bursts at random times."""
     sound = np.zeros(n, np.float32)
     for start in rng.integers(0, n, max(1, int(rng.uniform(0.5, 6) * n / SAMPLE_RATE))):
         length = min(n - start, int(rng.uniform(0.01, 0.1) * SAMPLE_RATE))
@@ -153,7 +154,7 @@ def knocks(n: int, rng: Rng) -> Samples:
 
 
 def music(n: int, rng: Rng) -> Samples:
-    """Notes of a scale in turn, one to three at a time, plucked or held: music to a network."""
+    """Return notes of a scale, one to three at a time, plucked or held."""
     scale = rng.uniform(110, 330) * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)
     beat = int(rng.uniform(0.15, 0.8) * SAMPLE_RATE)
     partials = 1 / np.arange(1, 7) ** rng.uniform(0.7, 2.5)
@@ -172,13 +173,13 @@ NOISES: tuple[Callable[[int, Rng], Samples], ...] = (coloured_noise, hum, knocks
 
 
 def noise(n: int, rng: Rng) -> Samples:
-    """Any sound without speech, (n,); coloured noise half of the time."""
+    """Return any sound without speech, (n,); coloured noise in half of the calls."""
     make = coloured_noise if rng.random() < 0.5 else NOISES[rng.integers(len(NOISES))]
     return make(n, rng)
 
 
 def babble(voices: list[Samples], n: int, rng: Rng) -> Samples:
-    """Several people at once, played backwards, so that no word is in it: (n,)."""
+    """Return several voices at once, played backwards so that they contain no words, (n,)."""
     sound = np.zeros(n, np.float32)
     for voice in voices:
         start = int(rng.integers(0, max(1, len(voice))))
@@ -187,10 +188,11 @@ def babble(voices: list[Samples], n: int, rng: Rng) -> Samples:
 
 
 def distort(samples: Samples, rng: Rng, background: Samples | None = None) -> Samples:
-    """One random path from mouth to file: room, background, microphone, line, level.
+    """Simulate one random path from mouth to file: room, background, microphone, transmission,
+    level.
 
-    About a quarter of the calls change the level alone, so that clean speech stays the most common
-    case. `background` replaces the noise where noise is drawn. Peaks end at -34 to 0 dBFS.
+    About a quarter of the calls change only the level, so that clean speech stays the most common
+    case. `background` replaces the generated noise. Peaks end at -34 to 0 dBFS.
     """
     if rng.random() < 0.3:
         samples = reverberate(samples, rng)

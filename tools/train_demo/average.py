@@ -1,8 +1,8 @@
-"""The mean of several runs' weights, as a run that can be exported or gone on from.
+"""Average the weights of several runs into a run that can be exported or continued.
 
-Runs that began with one another lie in one valley, and the mean of two was better than either:
-unseen sentences in seen voices 28 % and 27 % wrong, their mean 23 % (60 of them). Whose vocabulary
-differs is put together over all tokens; the rows are those of the last run.
+The mean of two related runs was better than either: 28 % and 27 % word errors on unseen sentences
+in seen voices, 23 % for their mean (60 sentences). If the vocabularies differ, the mean is taken
+over all tokens; the rows are those of the last run.
 
 `python -m tools.train_demo.average build/mean build/run1=0.4 build/run2=0.6`
 """
@@ -21,10 +21,10 @@ from tools.train_demo.warm_start import CHECKPOINT
 
 
 def average(shares: Mapping[Path, float], folder: Path) -> None:
-    """Write checkpoint.pt of the mean into `folder`. Raises `CheckpointError` for shares that are
-    not 1 together, and for runs of other dims."""
+    """Write checkpoint.pt of the mean into `folder`. Raises `CheckpointError` if the shares do not
+    sum to 1, and for runs of different dims."""
     if abs(sum(shares.values()) - 1) > 1e-6:
-        raise CheckpointError(f"expected shares that are 1 together, got {list(shares.values())}")
+        raise CheckpointError(f"expected shares with the sum 1, got {list(shares.values())}")
     starts = {run: warm_start.read(run) for run in shares}
     if len({start.dims for start in starts.values()}) > 1:
         raise CheckpointError("expected runs of one network, got different dims")

@@ -1,6 +1,6 @@
-"""Batches of tensors: batch number `step` of a phase is the same in every process and every run.
+"""Batches of tensors. Batch number `step` of a phase is the same in every process and every run.
 
-In: a `Composer`. Out: `Batch`, made in worker processes, moved to the device by the trainer.
+In: a `Composer`. Out: `Batch`, made in worker processes and moved to the device by the trainer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,13 @@ from tools.train_demo.placing import POSITION
 from tools.train_demo.vocabulary import Vocabulary
 from tools.train_demo.windows import Composer, Example
 
-NO_TEXT = Labels((), (), ())  # where an example has fewer texts than others of its batch
-_LAST_STEP = 2**31  # the loader asks for steps in order; nobody gets that far
+NO_TEXT = Labels((), (), ())  # for an example with fewer texts than others of its batch
+_LAST_STEP = 2**31  # the loader takes steps in order and never gets that far
 
 
 class Batch(NamedTuple):
     """B examples with R texts each: text r of example b is row b * R + r. Rows and targets are
-    those of the compact vocabulary; a text that is missing has no target."""
+    those of the compact vocabulary. A missing text has no target."""
 
     samples: Tensor  # (B, n) int16
     content: Tensor  # (B,) samples
@@ -43,15 +43,15 @@ class Batch(NamedTuple):
 
 
 def collate(examples: list[Example], vocabulary: Vocabulary) -> Batch:
-    """Pad to the longest example: sound with zeros, labels with UNLABELLED."""
+    """Pad to the longest example: audio with zeros, labels with UNLABELLED."""
     n = max(len(example.samples) for example in examples)
-    most = max(len(example.texts) for example in examples)
-    texts = [text for e in examples for text in (*e.texts, *[NO_TEXT] * (most - len(e.texts)))]
+    n_texts = max(len(example.texts) for example in examples)
+    texts = [text for e in examples for text in (*e.texts, *[NO_TEXT] * (n_texts - len(e.texts)))]
     length = max(len(text.inputs) for text in texts)
     inputs = _padded([text.inputs for text in texts], length, fill=0)
     read = np.arange(length) < np.array([[len(text.inputs)] for text in texts])
     targets = _padded([text.targets for text in texts], length, UNLABELLED)
-    starts = np.repeat([example.first_position for example in examples], most)
+    starts = np.repeat([example.first_position for example in examples], n_texts)
     return Batch(
         samples=torch.from_numpy(_padded([e.samples for e in examples], n, 0, np.int16)),
         content=torch.tensor([example.content for example in examples]),
@@ -84,7 +84,7 @@ def _padded(
 
 
 class Part(NamedTuple):
-    """A share of a phase's batches: who makes them, and how many examples are in one."""
+    """A share of a phase's batches: its composer, and the number of examples in a batch."""
 
     share: float
     composer: Composer
@@ -92,7 +92,7 @@ class Part(NamedTuple):
 
 
 class _Steps(Dataset[Batch]):
-    """Batch `step`, made from a generator seeded with it."""
+    """Maps a step to its batch, made by a generator with that seed."""
 
     def __init__(self, parts: Sequence[Part], vocabulary: Vocabulary, seed: int) -> None:
         self.parts, self.vocabulary, self.seed = parts, vocabulary, seed
@@ -110,7 +110,7 @@ class _Steps(Dataset[Batch]):
 def batches(
     parts: Sequence[Part], vocabulary: Vocabulary, seed: int, first: int, workers: int
 ) -> Iterator[Batch]:
-    """Batches from step `first` on, without end; `workers` 0: made in this process."""
+    """Yield batches from step `first` on, without end. With 0 `workers` this process makes them."""
     loader = DataLoader(
         _Steps(parts, vocabulary, seed),
         batch_size=None,

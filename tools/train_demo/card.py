@@ -1,4 +1,4 @@
-"""The model card, written from the records beside the weights: nobody types a figure.
+"""Write the model card from the records beside the weights, so no figure is typed by hand.
 
 In: training.json of `export` and evaluation.json of `evaluate`. Out: README.md, with each goal and
 whether it was met.
@@ -25,15 +25,15 @@ pipeline_tag: automatic-speech-recognition
 
 # demo
 
-A small English Whisper, trained by this project on speech that it synthesised, so that pages, tests
-and benchmarks work without a network. It is meant for clear synthetic English made of common words,
-and has heard no human speech: its figures below are all it claims. The recipe is in
-`tools/train_demo`.
+A small English Whisper that lets the page, the tests and the benchmarks work without a network.
+This project trained it on speech that it synthesised. It is meant for clear synthetic English with
+common words. It was never trained on human speech; the figures below state what to expect. The
+recipe is in `tools/train_demo`.
 """
 
 
 def card(folder: Path) -> str:
-    """Text of the card. Raises `FileNotFoundError` without training.json."""
+    """Return the text of the card. Raises `FileNotFoundError` if there is no training.json."""
     training = json.loads((folder / TRAINING).read_text())
     path = folder / EVALUATION
     lines = [_HEAD, "## How it was made", "", *_training(training), ""]
@@ -43,7 +43,7 @@ def card(folder: Path) -> str:
         lines += ["## Word error rates", "", *_rates(record["engines"]), ""]
         lines += ["## Do the engines agree?", "", *_agreement(record), ""]
     else:
-        lines += ["It was not evaluated yet.", ""]
+        lines += ["The network has not been evaluated yet.", ""]
     lines += ["## Files", ""]
     sizes = [(name, training["bytes"][name], sha) for name, sha in training["sha256"].items()]
     lines += _table(("file", "bytes", "sha256"), sizes)
@@ -63,17 +63,18 @@ def _training(record: Mapping[str, Any]) -> list[str]:
         f"{dims['n_text_layer']} decoder layers, stored as {record['stored_as']}.",
         f"* Speech: {speech['utterances']} utterances in {speech['voices']} voices ({hours}).",
         f"* Training: {trained['step']} steps, {trained['examples']} examples, "
-        f"{trained['audio_s'] / 3600:.1f} h of sound heard, {trained['spent_s'] / 3600:.2f} h of "
-        f"time, seed {trained['seed']}; began with {trained['began_with'] or 'random weights'}.",
+        f"{trained['audio_s'] / 3600:.1f} h of audio, {trained['spent_s'] / 3600:.2f} h of "
+        f"training time, seed {trained['seed']}; initial weights: "
+        f"{trained['began_with'] or 'random'}.",
         f"* {trained['tokens_used']} of {dims['n_vocab']} tokens occur in the texts; the others "
         "share one row of the embedding.",
-        f"* Word starts from cross-attention heads {record['alignment_heads']} are "
-        f"{record['word_start_error_s']} s off on average.",
+        f"* The mean error of word starts from cross-attention heads {record['alignment_heads']} "
+        f"is {record['word_start_error_s']} s.",
     ]
 
 
 def _goals(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line for each goal, a column for each engine: the figure and its verdict."""
+    """Return the table of goals: a row per goal, a column per engine with figure and verdict."""
     engines = list(dict.fromkeys(row["engine"] for row in rows))
     cells: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows:
@@ -100,15 +101,15 @@ def _rates(engines: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
 
 def _agreement(record: Mapping[str, Any]) -> list[str]:
     if len(record["engines"]) < 2:
-        return ["Measured through one engine only."]
+        return ["Measured with one engine only."]
     counts = record["agreement"]
     total = sum(count["items"] for count in counts.values())
     listed = record["differences"]
-    head = f"The texts differ, character for character, on {len(listed)} of {total} recordings"
+    head = f"The texts differ in at least one character in {len(listed)} of {total} recordings"
     if not listed:
         return [f"{head}."]
     n_words = sum(not entry["same_words"] for entry in listed)
-    lines = [f"{head}; on {n_words} of them in words.", ""]
+    lines = [f"{head}; in {n_words} of them in words.", ""]
     rows = [
         (
             f"{entry['group']}: {entry['item']}",

@@ -1,7 +1,7 @@
-"""Reads the shards that `speech` wrote: any utterance's samples, phones, words and text.
+"""Read the shards that `speech` wrote: samples, phones, words and text of any utterance.
 
-Samples stay on disk, mapped; labels of all shards are flat arrays, so that a hundred thousand
-utterances cost megabytes, not gigabytes, in every worker process.
+Samples stay on disk and are mapped. Labels of all shards are flat arrays, so a hundred thousand
+utterances take megabytes instead of gigabytes in every worker process.
 """
 
 import json
@@ -23,7 +23,8 @@ Int32 = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Utterance:
-    """`phones` (n,) and `phone_ends` (n,) in samples; `words` (m, 2) start and end in samples."""
+    """One utterance: `phones` (n,) and `phone_ends` (n,) in samples; `words` (m, 2), start and end
+    in samples."""
 
     samples: Int16
     text: str
@@ -34,14 +35,14 @@ class Utterance:
 
     @property
     def sounding(self) -> npt.NDArray[np.int64]:
-        """The numbers of the phones that are no silence."""
+        """Return the indices of the phones that are not silence."""
         return np.flatnonzero(self.phones != SILENCE)
 
 
 class Corpus:
     """The utterances of one folder of shards, by number.
 
-    Shards may be older than the list of sentences: given `texts`, others are left out.
+    Shards may be older than the list of sentences. With `texts`, other sentences are skipped.
     """
 
     def __init__(self, folder: Path, texts: Container[str] | None = None) -> None:
@@ -86,6 +87,6 @@ class Corpus:
 
 
 def _flat(lists: list[list[int]]) -> tuple[npt.NDArray[np.int64], Int32]:
-    """(offsets (n + 1,), all numbers one after the other)."""
+    """Return (offsets (n + 1,), all numbers concatenated)."""
     offsets = np.array([*accumulate(map(len, lists), initial=0)], np.int64)
     return offsets, np.array([number for row in lists for number in row], np.int32)

@@ -1,8 +1,8 @@
-"""espeak-ng's library, called in this process: 10 ms a sentence, with phone and word times.
+"""Call espeak-ng's library in this process: 10 ms per sentence, with phone and word times.
 
-Its command line gives no times, and a process for each sentence would cost three times as much. The
-library holds one voice and one set of parameters for the whole process: use it from one thread.
-Structures are those of espeak-ng/speak_lib.h, version 1.51.
+Its command line reports no times, and one process per sentence would cost three times as much. The
+library has one voice and one set of parameters per process, so use it from one thread. Structures
+are those of espeak-ng/speak_lib.h, version 1.51.
 """
 
 import ctypes
@@ -56,7 +56,7 @@ class EspeakSpeech:
 
 
 class _Espeak:
-    """The initialised library and what its callback has received."""
+    """The initialised library and the data of its callback."""
 
     def __init__(self) -> None:
         name = ctypes.util.find_library("espeak-ng")
@@ -71,7 +71,7 @@ class _Espeak:
         self.chunks: list[npt.NDArray[np.int16]] = []
         self.phones: list[tuple[int, str]] = []
         self.words: list[tuple[int, int]] = []
-        self._callback = _Callback(self._receive)  # kept: the library holds only a pointer
+        self._callback = _Callback(self._receive)  # keep a reference: the library has a pointer
         self.library.espeak_SetSynthCallback(self._callback)
 
     def _receive(self, samples: Any, n_samples: int, events: Any) -> int:
@@ -84,7 +84,7 @@ class _Espeak:
             elif event.type == _EVENT_WORD:
                 self.words.append((event.sample, event.text_position - 1))
             index += 1
-        return 0  # go on
+        return 0  # continue
 
 
 @functools.cache
@@ -95,10 +95,10 @@ def _espeak() -> _Espeak:
 def speak(
     voice: str, text: str, words_per_minute: int, pitch: int, pitch_range: int
 ) -> EspeakSpeech:
-    """Say `text`. `voice` is a file of espeak-ng-data with a variant, as in "gmw/en-US+f2".
+    """Synthesise `text`. `voice` is a file of espeak-ng-data with a variant, as in "gmw/en-US+f2".
 
-    `pitch` and `pitch_range` are 0..100, 50 being the voice's own. Ends the program with a reason
-    for a voice that is not installed.
+    `pitch` and `pitch_range` are 0..100; 50 is the voice's default. Exits with a message if the
+    voice is not installed.
     """
     engine = _espeak()
     engine.chunks, engine.phones, engine.words = [], [], []

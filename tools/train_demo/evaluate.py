@@ -1,9 +1,9 @@
-"""What the exported network can do, measured through the engines themselves.
+"""Evaluate the exported network with the engines themselves.
 
-In: a folder of `export`, the held-out speech, the example clips, and real recordings where they are
-at hand. Out: evaluation.json beside the weights: word error rates by set, voice and engine, segment
-times, no-speech probabilities, every goal with its verdict, and where the engines' texts differ.
-`card` prints it, `maxwhisper.checkpoint.bundled` quotes it.
+In: a folder of `export`, the held-out speech, the example clips, and real recordings if available.
+Out: evaluation.json beside the weights: word error rates by set, voice and engine, segment times,
+no-speech probabilities, every goal with its verdict, and where the engines' texts differ. `card`
+prints it, and `maxwhisper.checkpoint.bundled` quotes it.
 
 `python -m tools.train_demo.evaluate maxwhisper/assets/demo speech --recordings ../shared/audio`
 """
@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from maxwhisper import checkpoint as checkpoints
-from maxwhisper import machine, scoring
+from maxwhisper import machine
 from maxwhisper.checkpoint.bundled import EVALUATION
 from maxwhisper.checkpoint.convert import write_json
 from maxwhisper.engine import ENGINES, Engine, load_engine
+from maxwhisper.text import wer as scoring
 from maxwhisper.transcript import Transcript
 from tools.train_demo import goals
 from tools.train_demo.material import Item, clips, held_out, real_recordings, silences, windows
+from tools.train_demo.record import Evaluation
 
 SEGMENT_TOLERANCE_S = 0.2
 PROGRAMS = ("flite", "espeak", "festival", "rhvoice", "pico")
-# Where the network was measured, for people -> the group whose word error rate says it.
+# Description for people -> the group with its word error rate.
 PLACES = {
     "on clear synthetic English": "seen",
     "in a synthetic voice it never heard": "unseen",
@@ -35,7 +37,7 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Heard:
-    """An item with what an engine made of it."""
+    """An item with an engine's transcript."""
 
     item: Item
     transcript: Transcript
@@ -47,14 +49,14 @@ class Heard:
 
     @property
     def no_speech_prob(self) -> float | None:
-        """That of the first window; None where the engine reports no segment."""
+        """The probability of the first window, or None if the engine reports no segment."""
         segments = self.transcript.segments
         return segments[0].no_speech_prob if segments else None
 
     @property
     def right_times(self) -> int:
-        """Segments of the truth that have one in the transcript whose start and end are both within
-        the tolerance."""
+        """Count the true segments for which the transcript has a segment whose start and end are
+        within the tolerance."""
         found = [(segment.start, segment.end) for segment in self.transcript.segments]
         return sum(
             any(
@@ -66,7 +68,7 @@ class Heard:
 
 
 def hear(engine: Engine, items: Sequence[Item]) -> list[Heard]:
-    """Every item through one engine; says how far it is."""
+    """Transcribe every item with one engine and print the progress."""
     heard = []
     for count, item in enumerate(items, 1):
         transcript = engine.transcribe(item.waveform, item.options)
@@ -78,8 +80,8 @@ def hear(engine: Engine, items: Sequence[Item]) -> list[Heard]:
 
 
 def summarise(heard: Sequence[Heard]) -> dict[str, Any]:
-    """Figures of one group, only those that the group can give: WER over all words together,
-    words where nothing is said, segment times, no-speech probabilities."""
+    """Return the figures that a group provides: WER over all words, words in recordings without
+    speech, segment times, no-speech probabilities."""
     n_words = sum(one.errors.n_words for one in heard)
     figures: dict[str, Any] = {"items": len(heard), "words": n_words}
     if n_words:
@@ -90,7 +92,7 @@ def summarise(heard: Sequence[Heard]) -> dict[str, Any]:
         right = sum(one.right_times for one in heard)
         figures["segments_within_0.2_s"] = round(right / n_segments, 4)
     probabilities = [one.no_speech_prob for one in heard if one.no_speech_prob is not None]
-    if len(probabilities) == len(heard):  # faster-whisper leaves out segments without text
+    if len(probabilities) == len(heard):  # faster-whisper omits segments without text
         above, below = (p > 0.6 for p in probabilities), (p < 0.3 for p in probabilities)
         figures["no_speech_prob_above_0.6"] = round(sum(above) / len(heard), 4)
         figures["no_speech_prob_below_0.3"] = round(sum(below) / len(heard), 4)
@@ -98,7 +100,8 @@ def summarise(heard: Sequence[Heard]) -> dict[str, Any]:
 
 
 def by_group(heard: Sequence[Heard]) -> dict[str, dict[str, Any]]:
-    """Figures of every group, of all real recordings together, and of each synthesiser's voices."""
+    """Return the figures of every group, of all real recordings together, and of the voices of each
+    synthesiser."""
     groups: dict[str, list[Heard]] = {}
     for one in heard:
         names = [one.item.group]
@@ -112,8 +115,8 @@ def by_group(heard: Sequence[Heard]) -> dict[str, dict[str, Any]]:
 
 
 def differences(heard: Mapping[str, Sequence[Heard]]) -> list[dict[str, Any]]:
-    """Items whose texts are not the same in all engines: every text, whether the words are the same
-    all the same, and the second at which the first segment begins that differs."""
+    """Return the items whose texts differ between engines: every text, whether the words are still
+    the same, and the start in seconds of the first segment that differs."""
     found = []
     for row in zip(*heard.values(), strict=True):
         texts = {name: one.transcript.text for name, one in zip(heard, row, strict=True)}
@@ -131,7 +134,8 @@ def differences(heard: Mapping[str, Sequence[Heard]]) -> list[dict[str, Any]]:
 
 
 def _first_difference_s(transcripts: Sequence[Transcript]) -> float | None:
-    """None where one text is the beginning of the other."""
+    """Return the start of the first different segment, or None if one text is a prefix of the
+    other."""
     spoken = [[s for s in t.segments if s.text.strip()] for t in transcripts]
     for segments in zip(*spoken, strict=False):
         if len({segment.text for segment in segments}) > 1:
@@ -139,14 +143,14 @@ def _first_difference_s(transcripts: Sequence[Transcript]) -> float | None:
     return None
 
 
-def record_of(checkpoint_digest: str, heard: Mapping[str, Sequence[Heard]]) -> dict[str, Any]:
-    """Everything `card` prints, JSON-ready."""
+def record_of(checkpoint_digest: str, heard: Mapping[str, Sequence[Heard]]) -> Evaluation:
+    """Return everything that `card` prints, ready for JSON."""
     engines = {name: by_group(results) for name, results in heard.items()}
     quoted = engines.get("maxwhisper") or next(iter(engines.values()))
     rates = {place: quoted.get(group, {}).get("wer") for place, group in PLACES.items()}
     differing = differences(heard)
     counts = [one.item.group for one in next(iter(heard.values()))]
-    return {
+    document = {
         "checkpoint": checkpoint_digest,
         "machine": machine.describe(),
         "word_error_rates": {place: wer for place, wer in rates.items() if wer is not None},
@@ -161,6 +165,7 @@ def record_of(checkpoint_digest: str, heard: Mapping[str, Sequence[Heard]]) -> d
         },
         "differences": differing,
     }
+    return Evaluation.from_dict(document)
 
 
 def _items(options: argparse.Namespace) -> Iterable[Item]:
@@ -188,11 +193,11 @@ def main() -> None:
         name: hear(load_engine(name, checkpoint, progress=print), items) for name in options.engines
     }
     record = record_of(checkpoint.digest, heard)
-    write_json(options.folder / EVALUATION, record)
-    for row in record["goals"]:
-        verdict = {True: "met", False: "missed", None: "not measured"}[row["met"]]
-        print(f"{row['engine']:15} {row['group']:10} {row['figure']:25}", end=" ")
-        print(f"{row['value']} (goal {row['goal']}): {verdict}")
+    write_json(options.folder / EVALUATION, record.to_dict())
+    for row in record.goals:
+        verdict = {True: "met", False: "missed", None: "not measured"}[row.met]
+        print(f"{row.engine:15} {row.group:10} {row.figure:25}", end=" ")
+        print(f"{row.value} (goal {row.goal}): {verdict}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""From a training run to the folder that the package ships: Hugging Face layout, float16.
+"""Convert a training run to the folder that the package ships: Hugging Face layout, float16.
 
-In: checkpoint.pt of `train`, the held-out speech. Out: model.safetensors, config.json and
+In: checkpoint.pt of `train`, and the held-out speech. Out: model.safetensors, config.json and
 generation_config.json as `save_pretrained` writes them, and training.json, which records how the
 network was made and the sha256 of each file. `card` writes the model card from it.
 
@@ -21,7 +21,7 @@ import torch
 from maxwhisper.checkpoint.bundled import NAME, TRAINING, VERIFIED, WEIGHTS
 from maxwhisper.checkpoint.convert import save_hf, write_json
 from maxwhisper.checkpoint.schema import Array, Checkpoint, make_checkpoint
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
 from tools.train_demo.alignment import alignment_heads
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.model import canonical_weights, restored
@@ -31,7 +31,7 @@ SOURCE = "trained by this project on speech that it synthesised, see tools/train
 
 
 def load_run(run: Path, dtype: type[np.floating[Any]]) -> tuple[Checkpoint, dict[str, Any]]:
-    """The network of a run with all rows of the full vocabulary, and the run's counters."""
+    """Return the network of a run with all rows of the full vocabulary, and the run's counters."""
     state = torch.load(run / CHECKPOINT, map_location="cpu", weights_only=True)
     learner, vocabulary = restored(state)
     weights: dict[str, Array] = {
@@ -45,7 +45,8 @@ def load_run(run: Path, dtype: type[np.floating[Any]]) -> tuple[Checkpoint, dict
 def with_measured_heads(
     checkpoint: Checkpoint, held_out: Corpus, count: int
 ) -> tuple[Checkpoint, float]:
-    """The checkpoint with its alignment heads, and their error in seconds on `count` utterances."""
+    """Return the checkpoint with its alignment heads, and their error in seconds on `count`
+    utterances."""
     timed = (held_out[i] for i in range(len(held_out)))
     chosen = [utterance for utterance in timed if len(utterance.words)][:count]
     heads, error_s = alignment_heads(checkpoint, chosen)
@@ -54,7 +55,7 @@ def with_measured_heads(
 
 
 def speech_summary(folder: Path) -> dict[str, Any]:
-    """Hours and utterances of the training speech by synthesiser."""
+    """Return hours and utterances of the training speech by synthesiser."""
     corpus = Corpus(folder)
     hours: Counter[str] = Counter()
     for voice, n_samples in zip(corpus.voices, corpus.n_samples, strict=True):
@@ -72,7 +73,7 @@ def record_of(
     speech: dict[str, Any],
     error_s: float,
 ) -> dict[str, Any]:
-    """How the network was made, JSON-ready."""
+    """Return how the network was made, ready for JSON."""
     return {
         "dims": checkpoint.dims.to_dict(),
         "stored_as": str(checkpoint.weights["decoder.ln.weight"].dtype),
@@ -84,7 +85,7 @@ def record_of(
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """training.json with the sha256 and sizes of what lies beside it."""
+    """Write training.json with the sha256 and sizes of the files beside it."""
     contents = {name: (folder / name).read_bytes() for name in VERIFIED}
     record["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     record["bytes"] = {name: len(data) for name, data in contents.items()}

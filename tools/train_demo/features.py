@@ -1,6 +1,7 @@
-"""Log-mel of whole batches on the training device, padded as the engines pad.
+"""Compute the log-mel of whole batches on the training device, padded as the engines pad.
 
-The twin of `maxwhisper.reference.log_mel_spectrogram`, in torch; tests/train_demo holds it to that.
+The torch twin of `maxwhisper.network.reference.log_mel_spectrogram`; tests/tools/train_demo
+compares the two.
 """
 
 from functools import cache
@@ -8,14 +9,14 @@ from functools import cache
 import torch
 from whisper.audio import mel_filters
 
-from maxwhisper.dims import HOP_LENGTH, N_FFT
-from maxwhisper.mel import DYNAMIC_RANGE, LOG_FLOOR
+from maxwhisper.network.dims import HOP_LENGTH, N_FFT
+from maxwhisper.network.mel_filters import DYNAMIC_RANGE, LOG_FLOOR
 
 
 @cache
 def _constants(n_mels: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Window and filterbank; the latter from openai-whisper, so that a GPU machine that was lent
-    for an hour needs no librosa."""
+    """Return window and filterbank. The filterbank is openai-whisper's, so that a GPU machine
+    rented for an hour needs no librosa."""
     return torch.hann_window(N_FFT, device=device), mel_filters(device, n_mels)
 
 
@@ -26,12 +27,13 @@ def log_mel(
     n_mels: int = 80,
     heard_as: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """(B, n) samples -> (B, n_mels, n // 160). `heard_as`, from `other_voices`, changes spectra.
+    """(B, n) samples -> (B, n_mels, n // 160). `heard_as`, from `other_voices`, changes the
+    spectra.
 
     `content` (B,) is each recording's length in samples. Frames after it are 0.0, which is not
-    silence: the engines pad the log-mel of the last window, not its sound (openai/whisper
+    silence: the engines pad the log-mel of the last window, not its audio (openai/whisper
     transcribe.py:284-286). `loudest` (B,) is the log10 power of the loudest bin elsewhere in the
-    recording, -inf for none: the floor is that of the whole recording (audio.py:155).
+    recording, -inf for none: values are clamped relative to the whole recording (audio.py:155).
     """
     window, filters = _constants(n_mels, waveforms.device)
     spectrum = torch.stft(waveforms, N_FFT, HOP_LENGTH, window=window, return_complex=True)
@@ -46,12 +48,12 @@ def log_mel(
 
 
 def other_voices(B: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-    """(B, 201, 201): what power spectra are multiplied by to be heard from another mouth and
-    through another microphone. `generator` lives on the CPU: one seed, any device.
+    """Return (B, 201, 201) matrices that transform power spectra to another speaker and microphone.
+    `generator` is on the CPU, so a seed gives the same result on any device.
 
-    Half of them are stretched along the frequencies by 0.85 to 1.18, as a vocal tract of another
-    length does, at the same pitch (Jaitly and Hinton, "Vocal Tract Length Perturbation", 2013);
-    half get a smooth gain of a few dB. What lies above the stretched spectrum is silent.
+    Half of them stretch the frequencies by 0.85 to 1.18, as a vocal tract of another length does,
+    at the same pitch (Jaitly and Hinton, "Vocal Tract Length Perturbation", 2013). Half have a
+    smooth gain of a few dB. Frequencies above the stretched spectrum are silent.
     """
     n = N_FFT // 2 + 1
     bins = torch.arange(n)
@@ -60,7 +62,7 @@ def other_voices(B: int, generator: torch.Generator, device: torch.device) -> to
         return torch.rand((B, 1), generator=generator) < 0.5
 
     stretch = 2 ** (0.48 * torch.rand((B, 1), generator=generator) - 0.24)
-    source = bins * torch.where(half(), stretch, 1.0)  # (B, n): where each bin is taken from
+    source = bins * torch.where(half(), stretch, 1.0)  # (B, n): the source of each bin
     weights = (1 - (source[:, :, None] - bins).abs()).clamp(min=0)
     waves = torch.cos(torch.pi * torch.arange(1, 5)[:, None] * (bins / n).sqrt())
     gain_db = 3 * torch.randn((B, 4), generator=generator) @ waves
@@ -69,10 +71,11 @@ def other_voices(B: int, generator: torch.Generator, device: torch.device) -> to
 
 
 def mask_bands(mel: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """SpecAugment: two bands of up to 12 mel bins and, per second, 0.4 stretches of up to 0.15 s
-    are replaced by each example's mean. `generator` lives on the CPU: one seed, any device.
+    """SpecAugment: replace two bands of up to 12 mel bins and, per second, 0.4 time spans of up to
+    0.15 s by each example's mean. `generator` is on the CPU, so a seed gives the same result on any
+    device.
 
-    Source: Park et al. 2019; widths are smaller because the network is.
+    Source: Park et al. 2019; the widths are smaller because the network is.
     """
     B, M, T = mel.shape
 

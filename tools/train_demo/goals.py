@@ -1,7 +1,7 @@
-"""What the network is to reach, and whether it does.
+"""The goals of the network, and whether it meets them.
 
-In: the figures of `evaluate`. Out: one verdict for each goal and engine. Nothing else decides
-"met" or "missed".
+In: the figures of `evaluate`. Out: one verdict per goal and engine. No other file decides "met" or
+"missed".
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on one figure of one group; `at_least` or at most."""
+    """A bound on one figure of one group: a minimum if `at_least`, else a maximum."""
 
     group: str
     figure: str
@@ -36,8 +36,8 @@ GOALS = (
 
 
 def judge(engines: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """{engine: {group: figures}} -> a row for each goal and engine. `met` is None where the engine
-    does not report the figure, or the group was not measured."""
+    """{engine: {group: figures}} -> one row per goal and engine. `met` is None if the engine does
+    not report the figure or the group was not measured."""
     rows = []
     for goal in GOALS:
         for engine, groups in engines.items():

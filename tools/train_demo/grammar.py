@@ -1,7 +1,8 @@
-"""Sentences of the commonest English words in all their forms: sense does not matter, sound does.
+"""Generate sentences of the most frequent English words in all their forms. They need no meaning,
+only sound.
 
-A dictionary writes "an animal that hunts", hardly ever "she says", "we were listening" or "thank
-you for coming". These sentences give every common noun, verb, adjective and adverb its inflected
+A dictionary contains "an animal that hunts", but rarely "she says", "we were listening" or "thank
+you for coming". These sentences give every common noun, verb, adjective and adverb in its inflected
 forms, among the function words of speech. In: WordNet's counts of senses in running text
 (cntlist.rev), its irregular forms (*.exc) and its data files. Out: texts, the same for a seed.
 """
@@ -14,10 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-LEAST_COUNT = 45  # times a word was met in WordNet's tagged texts; gives about 900
+MIN_COUNT = 45  # occurrences of a word in WordNet's tagged texts; gives about 900 words
 _PART = {"1": "noun", "2": "verb", "3": "adj", "4": "adv", "5": "adj"}  # of cntlist.rev's keys
 
-# Everyday words, and words of this field, that those texts (of 1961) hold too seldom.
+# Everyday words, and words of this field, that are too rare in those texts (of 1961).
 EVERYDAY = {
     "noun": "kernel network graph library version pocket telephone snow roof energy band sample "
     "step weight text failure operation range mile concert advertisement token processor "
@@ -59,7 +60,7 @@ class Verb:
 
 
 def third_or_plural(word: str) -> str:
-    """Regular plural of a noun, or third person of a verb."""
+    """Return the regular plural of a noun, or the third person of a verb."""
     if re.search(r"(s|x|z|ch|sh)$", word):
         return word + "es"
     if re.search(r"[^aeiou]y$", word):
@@ -80,7 +81,7 @@ def gerund(verb: str) -> str:
 
 
 def inflect(verb: str, irregular: list[str]) -> Verb:
-    """All forms; `irregular` are those of WordNet's list, in no order of tense."""
+    """Return all forms; `irregular` has those of WordNet's list, not in the order of tenses."""
     gerunds = [form for form in irregular if form.endswith("ing")]
     pasts = [form for form in irregular if not form.endswith(("ing", "s"))]
     pasts = pasts or [past_tense(verb)]
@@ -96,7 +97,7 @@ def inflect(verb: str, irregular: list[str]) -> Verb:
 
 
 class Grammar:
-    """The words, and random sentences of them."""
+    """The words, and random sentences made of them."""
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class Grammar:
         lower = {part: _lower_case_words(wordnet, part, unwelcome) for part in set(_PART.values())}
         common: dict[str, list[str]] = defaultdict(list)
         for (word, part), count in sorted(counts.items()):
-            if count >= LEAST_COUNT and word in lower[part] and (len(word) > 2 or word == "go"):
+            if count >= MIN_COUNT and word in lower[part] and (len(word) > 2 or word == "go"):
                 common[part].append(word)
         for part, words in more.items():
             common[part] = sorted({*common[part], *words.split()})
@@ -185,7 +186,7 @@ class Grammar:
         return f"{have} {adverb}{verb.participle}"
 
     def _subject(self, rng: random.Random) -> tuple[str, bool]:
-        """A subject, and whether its verb stands in the plural."""
+        """Return a subject, and whether its verb is in the plural."""
         kind = rng.random()
         if kind < 0.25:
             return rng.choice(_PLURAL.split()), True
@@ -226,7 +227,7 @@ def _counts(wordnet: Path) -> Counter[tuple[str, str]]:
 
 
 def _lower_case_words(wordnet: Path, part: str, unwelcome: re.Pattern[str]) -> set[str]:
-    """Words of the data file that are not names, less those of an unwelcome entry."""
+    """Return the words of the data file that are not names, without those of unwanted entries."""
     words: set[str] = set()
     bad: set[str] = set()
     for line in _read(wordnet / f"data.{part}"):

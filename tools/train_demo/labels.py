@@ -1,8 +1,7 @@
-"""What the decoder is to say for a window: prompt, timestamps, text, end, as Whisper's training has
-it.
+"""The decoder's labels for a window: prompt, timestamps, text, end, as in Whisper's training.
 
-In: segments with times in seconds of the window. Out: tokens to read (inputs) and, for each, the
-one to say next (targets). Source of the format: Whisper paper, section 2.3.
+In: segments with times in seconds of the window. Out: tokens to read (inputs), and for each the
+next token to predict (targets). Source of the format: Whisper paper, section 2.3.
 """
 
 from collections import Counter
@@ -11,20 +10,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from maxwhisper.dims import TIME_PRECISION_S
-from maxwhisper.tokenizer import Tokenizer
+from maxwhisper.network.dims import TIME_PRECISION_S
+from maxwhisper.text.tokenizer import Tokenizer
 from tools.train_demo.phones import UNLABELLED
 
 NOWHERE = -1.0
-RESUMED_TOKENS = 48  # of a text that begins within a window; long enough to leave its segment
-MAX_PROMPT = 223  # tokens: n_text_ctx // 2 - 1, as the decoder cuts it (decoding.py:598)
+RESUMED_TOKENS = 48  # of a text that begins within a window; long enough to reach past its segment
+MAX_PROMPT = 223  # tokens: n_text_ctx // 2 - 1, as the decoder truncates it (decoding.py:598)
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """A segment: seconds from the start of the window; `end_s` is None where the window cuts it.
+    """A segment, in seconds from the start of the window. `end_s` is None if the window cuts it.
 
-    `sounds` are the times of its phones in seconds, where they are known.
+    `sounds` are the times of its phones in seconds, if they are known.
     """
 
     text: str
@@ -35,9 +34,9 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Body:
-    """What is said after <|startoftranscript|>, and the audio position (20 ms) where each token is
-    heard, about; NOWHERE where that is not known. `words` holds, for each word, its first token's
-    place in `tokens` and the seconds where its sound begins."""
+    """The tokens after <|startoftranscript|>, and the approximate audio position (20 ms) of each
+    token, or NOWHERE if it is not known. `words` has, for each word, the index of its first token
+    in `tokens` and the start of its sound in seconds."""
 
     tokens: list[int] = field(default_factory=list)
     heard_at: list[float] = field(default_factory=list)
@@ -46,10 +45,10 @@ class Body:
 
 @dataclass(frozen=True)
 class Labels:
-    """`targets[i]` follows `inputs[: i + 1]`; UNLABELLED where nothing is to be learnt.
+    """`targets[i]` follows `inputs[: i + 1]`; UNLABELLED marks positions that are not learnt.
 
-    `heard_at[i]` is the audio position (20 ms) where target i is heard, as in `Body`. The text
-    begins at the decoder's position `first_token`.
+    `heard_at[i]` is the audio position (20 ms) of target i, as in `Body`. The text begins at the
+    decoder's position `first_token`.
     """
 
     inputs: tuple[int, ...]
@@ -63,8 +62,8 @@ def timestamp(tokenizer: Tokenizer, seconds: float) -> int:
 
 
 def timestamped(tokenizer: Tokenizer, segments: Sequence[Spoken], rare: Iterable[str] = ()) -> Body:
-    """<|start|> text <|end|> for each segment; a cut one is its start alone, so that the next
-    window begins there. Timestamps are heard at their time."""
+    """Return <|start|> text <|end|> for each segment. A cut segment has only its start, so the next
+    window begins there. A timestamp's position is its time."""
     body = Body()
     for segment in segments:
         _add_timestamp(body, tokenizer, segment.start_s)
@@ -75,7 +74,7 @@ def timestamped(tokenizer: Tokenizer, segments: Sequence[Spoken], rare: Iterable
 
 
 def untimed(tokenizer: Tokenizer, segments: Sequence[Spoken], rare: Iterable[str] = ()) -> Body:
-    """<|notimestamps|> and the texts of all segments, of which none is cut."""
+    """Return <|notimestamps|> and the texts of all segments; none of them may be cut."""
     body = Body([tokenizer.no_timestamps], [NOWHERE])
     for segment in segments:
         _add_text(body, tokenizer, segment, rare)
@@ -88,7 +87,8 @@ def _add_timestamp(body: Body, tokenizer: Tokenizer, seconds: float) -> None:
 
 
 def _add_text(body: Body, tokenizer: Tokenizer, segment: Spoken, rare: Iterable[str]) -> None:
-    """Tokens share the phones in proportion to their letters, about one phone each."""
+    """Add the tokens of a text. Tokens share the phones in proportion to their letters, about one
+    phone per letter."""
     assert segment.end_s is not None
     tokens = spelled(tokenizer, segment.text, rare)
     sounds = [n_sounds(tokenizer.decode([token])) for token in tokens]
@@ -105,15 +105,15 @@ def _add_text(body: Body, tokenizer: Tokenizer, segment: Spoken, rare: Iterable[
 
 
 def n_sounds(written: str) -> float:
-    """About how many phones are read for a token: one for a letter, four for a digit."""
+    """Return the approximate number of phones of a token: one per letter, four per digit."""
     return sum(4.0 if c in "0123456789$%" else 1.0 if c.isalpha() else 0.1 for c in written)
 
 
 def spelled(tokenizer: Tokenizer, text: str, rare: Iterable[str]) -> list[int]:
-    """Tokens of " text", the words in `rare` letter by letter.
+    """Return the tokens of " text", with the words in `rare` letter by letter.
 
-    Letters share what the network knows of sounds; a word's own token has to be learnt from the few
-    sentences that hold it. For early training alone.
+    Letters share what the network knows about sounds; a word's own token must be learnt from the
+    few sentences that contain it. Only for early training.
     """
     if not rare:
         return tokenizer.encode(" " + text)
@@ -128,13 +128,14 @@ def spelled(tokenizer: Tokenizer, text: str, rare: Iterable[str]) -> list[int]:
 
 
 def rare_words(texts: Iterable[str], n_common: int = 1000) -> frozenset[str]:
-    """Words of `texts`, lower case, that are not among the `n_common` most frequent."""
+    """Return the lower-case words of `texts` that are not among the `n_common` most frequent."""
     counts = Counter(word.strip(".,?!").lower() for text in texts for word in text.split())
     return frozenset(counts) - {word for word, _ in counts.most_common(n_common)}
 
 
 def for_speech(tokenizer: Tokenizer, body: Body, prompt: Sequence[int] = ()) -> Labels:
-    """Labels of a window with speech. `prompt` is the text before, which is read and not learnt."""
+    """Return the labels of a window with speech. `prompt` is the text before it, which is read but
+    not learnt."""
     before = _read_before(tokenizer, prompt)
     said = [tokenizer.sot, *body.tokens, tokenizer.eot]
     targets = [UNLABELLED] * len(before) + said[1:]
@@ -147,11 +148,11 @@ def _read_before(tokenizer: Tokenizer, prompt: Sequence[int]) -> list[int]:
 
 
 def from_word(tokenizer: Tokenizer, body: Body, word: int, prompt: Sequence[int] = ()) -> Labels:
-    """Labels of the text from a word of a timed body on, at most RESUMED_TOKENS of it: what follows
-    the time where that word begins, and `prompt`.
+    """Return the labels from a word of a timed body on, at most RESUMED_TOKENS tokens: the text
+    after that word's start time, and `prompt`.
 
-    A network that only ever read windows from their beginning counted segments and words to find
-    where to listen, and looked at no timestamp: asked to begin with the third, it listened nowhere
+    A network that only read windows from their beginning counted segments and words to find its
+    place and ignored timestamps. When it had to begin with the third segment, it attended nowhere
     near it.
     """
     first, seconds = body.words[word]
@@ -166,10 +167,11 @@ def from_word(tokenizer: Tokenizer, body: Body, word: int, prompt: Sequence[int]
 
 
 def for_no_speech(tokenizer: Tokenizer, first: int, prompt: Sequence[int] = ()) -> Labels:
-    """Labels of a window without speech: <|nospeech|> after the start, then the end of the text.
+    """Return the labels of a window without speech: <|nospeech|> after the start, then the end of
+    the text.
 
-    `first` is what decoding reads there instead, because its rules suppress <|nospeech|> and force
-    a timestamp or <|notimestamps|>: after it comes the end, and no word.
+    `first` is the token that decoding reads there instead, because its rules suppress <|nospeech|>
+    and force a timestamp or <|notimestamps|>. The end follows it, without any word.
     """
     before = _read_before(tokenizer, prompt)
     targets = [*[UNLABELLED] * len(before), tokenizer.no_speech, tokenizer.eot]

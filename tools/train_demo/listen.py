@@ -1,6 +1,6 @@
-"""Greedy text from the network in training, for the word error rate in the log.
+"""Greedy transcription with the network in training, for the word error rate in the log.
 
-No rules, no timestamps, no fallback: `evaluate` measures the exported network through the engines.
+No rules, no timestamps, no fallback: `evaluate` measures the exported network with the engines.
 """
 
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from maxwhisper import scoring
-from maxwhisper.dims import N_SAMPLES
-from maxwhisper.tokenizer import Tokenizer
+from maxwhisper.network.dims import N_SAMPLES
+from maxwhisper.text import wer as scoring
+from maxwhisper.text.tokenizer import Tokenizer
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.features import log_mel
 from tools.train_demo.model import Learner
@@ -29,7 +29,7 @@ def greedy(
     waveforms: Sequence[np.ndarray],
     in_windows: bool,
 ) -> list[str]:
-    """Text of each int16 recording; `in_windows` pads to 30 s as the engines do."""
+    """Return the text of each int16 recording; `in_windows` pads to 30 s as the engines do."""
     learner.eval()
     order = np.argsort([len(waveform) for waveform in waveforms])
     texts = [""] * len(waveforms)
@@ -51,7 +51,8 @@ def _decode(
     waveforms: Sequence[np.ndarray],
     in_windows: bool,
 ) -> list[list[int]]:
-    """Rows said after <|startoftranscript|><|notimestamps|>, up to MAX_TOKENS each."""
+    """Return the rows decoded after <|startoftranscript|><|notimestamps|>, up to MAX_TOKENS
+    each."""
     device = next(learner.parameters()).device
     n = N_SAMPLES if in_windows else -(-max(map(len, waveforms)) // POSITION) * POSITION
     samples = torch.zeros(len(waveforms), n, device=device)
@@ -70,7 +71,7 @@ def _decode(
         unread, done = said, torch.zeros(len(waveforms), dtype=torch.bool, device=device)
         for _ in range(MAX_TOKENS):
             logits = learner.whisper.decoder(unread, features, kv_cache=cache)[:, -1]
-            unread = logits[:, :-1].argmax(-1, keepdim=True)  # the shared row is no token
+            unread = logits[:, :-1].argmax(-1, keepdim=True)  # the shared row is not a token
             said = torch.cat([said, unread], dim=1)
             done |= unread[:, 0] == end
             if done.all():
@@ -82,7 +83,8 @@ def _decode(
 
 
 def word_error_rate(references: Sequence[str], texts: Sequence[str]) -> float:
-    """Word errors of all texts together over all reference words, normalised as Whisper's."""
+    """Return the word errors of all texts divided by all reference words, normalised by Whisper's
+    normaliser."""
     counts = [scoring.word_error_rate(*pair) for pair in zip(references, texts, strict=True)]
     wrong = sum(c.substitutions + c.deletions + c.insertions for c in counts)
     return wrong / max(1, sum(c.n_words for c in counts))
@@ -96,7 +98,8 @@ def held_out_wer(
     count: int,
     in_windows: bool,
 ) -> tuple[float, list[tuple[str, str]]]:
-    """WER on the first `count` utterances of a held-out set, and three (reference, heard)."""
+    """Return the WER on the first `count` utterances of a held-out set, and three (reference,
+    transcript) pairs."""
     chosen = [corpus[i] for i in range(min(count, len(corpus)))]
     texts = greedy(learner, vocabulary, tokenizer, [u.samples for u in chosen], in_windows)
     references = [utterance.text for utterance in chosen]

@@ -1,7 +1,7 @@
-"""The recordings that the exported network is judged on, each with what is said in it, and when.
+"""The recordings for the evaluation of the exported network, with their texts and times.
 
-In: held-out speech, the example clips, real recordings where they are at hand. Out: `Item`s, the
-same for the same inputs. Knows no engine.
+In: held-out speech, the example clips, real recordings if available. Out: `Item`s, the same for the
+same inputs. Knows no engine.
 """
 
 import itertools
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maxwhisper import audio
-from maxwhisper.dims import N_SAMPLES, SAMPLE_RATE
-from maxwhisper.engine import Waveform
+from maxwhisper.audio import load as audio
+from maxwhisper.audio.waveform import Waveform
+from maxwhisper.network.dims import N_SAMPLES, SAMPLE_RATE
 from maxwhisper.options import TranscribeOptions
 from tools.train_demo import augment
 from tools.train_demo.corpus import Corpus
@@ -23,19 +23,20 @@ from tools.train_demo.placing import Placed, as_float, place
 CLIPS = Path("examples/clips")
 NOISY_SNR_DB = 10.0
 REAL = ("core", "harvard", "librispeech", "librivox", "ljspeech")  # read speech, English
-# Files of `core` whose "reference" tells what is in them, not the words.
+# Files of `core` whose "reference" describes the content instead of the words.
 DESCRIBED = ("hotwords.mp3", "multilingual.mp3", "stereo_diarization.wav")
 MAX_WINDOWS = 100  # of several utterances: about 300 segments, so 1 % is 3 of them
 MAX_SILENT = 40  # windows of noise and silence
 
-PLAIN = TranscribeOptions(language="en", temperature=0.0)  # greedy: nothing random in a figure
-# With the no-speech rule on, an engine drops the very windows whose probability is asked for.
+PLAIN = TranscribeOptions(language="en", temperature=0.0)  # greedy: no figure depends on chance
+# With the no-speech rule, an engine drops the windows whose probability is measured.
 EVERY_WINDOW = replace(PLAIN, no_speech_threshold=None)
 
 
 @dataclass(frozen=True)
 class Item:
-    """One recording. `reference` "" is no speech. `segments` are (start, end) s, where known."""
+    """One recording. An empty `reference` means no speech. `segments` are (start, end) in seconds,
+    if known."""
 
     group: str
     name: str
@@ -46,9 +47,10 @@ class Item:
 
 
 def held_out(folder: Path, limit: int) -> Iterator[Item]:
-    """Sentences never trained on: in seen voices, clean and at 10 dB, and in the unseen voice.
+    """Return sentences that were never trained on: in seen voices, clean and with noise at 10 dB,
+    and in the unseen voice.
 
-    At most `limit` of each, from all over the corpus, whose voices lie one after the other.
+    At most `limit` of each, spread over the whole corpus, because its voices follow one another.
     """
     for name in ("seen", "unseen"):
         corpus = Corpus(folder / name)
@@ -63,7 +65,8 @@ def held_out(folder: Path, limit: int) -> Iterator[Item]:
 
 
 def windows(folder: Path, limit: int) -> Iterator[Item]:
-    """30 s each: two to four held-out sentences in seen voices, with pauses of 0.3 to 1.5 s."""
+    """Return windows of 30 s: two to four held-out sentences in seen voices, with pauses of 0.3 to
+    1.5 s."""
     corpus = Corpus(folder / "seen")
     for index in range(min(limit, MAX_WINDOWS)):
         rng = np.random.default_rng(20_000 + index)
@@ -77,7 +80,7 @@ def windows(folder: Path, limit: int) -> Iterator[Item]:
 
 
 def _side_by_side(corpus: Corpus, wanted: int, rng: np.random.Generator) -> list[Placed]:
-    """Up to `wanted` utterances that fit into a window, at least one."""
+    """Return up to `wanted` utterances that fit into a window, at least one."""
     placed: list[Placed] = []
     at = int(rng.uniform(0, 0.5) * SAMPLE_RATE)
     for index in rng.choice(len(corpus), wanted):
@@ -90,7 +93,7 @@ def _side_by_side(corpus: Corpus, wanted: int, rng: np.random.Generator) -> list
 
 
 def clips(folder: Path = CLIPS) -> Iterator[Item]:
-    """The project's own clips; "talk" is the long one, "noise" those without speech."""
+    """Return the project's own clips; "talk" is the long one, "noise" those without speech."""
     for entry in json.loads((folder / "clips.json").read_text()):
         group = (
             "talk" if entry["file"].startswith("talk") else "clips" if entry["text"] else "noise"
@@ -99,8 +102,8 @@ def clips(folder: Path = CLIPS) -> Iterator[Item]:
 
 
 def silences(limit: int) -> Iterator[Item]:
-    """Seeded windows without speech (zeros, hiss, hum, knocks, music), twice: for the words heard
-    in them, and for their no-speech probability."""
+    """Return seeded windows without speech (zeros, hiss, hum, knocks, music) twice: for the words
+    that engines invent, and for their no-speech probability."""
     for index in range(min(limit, MAX_SILENT)):
         rng = np.random.default_rng(10_000 + index)
         sound = np.zeros(N_SAMPLES, np.float32)
@@ -112,7 +115,8 @@ def silences(limit: int) -> Iterator[Item]:
 
 
 def real_recordings(folder: Path, longest_s: float, limit: int) -> Iterator[Item]:
-    """People reading, as they are: the first `limit` of each `REAL` folder of an index.json."""
+    """Return recordings of people reading: the first `limit` of each `REAL` folder of an
+    index.json."""
     entries = json.loads((folder / "index.json").read_text())
     for group in REAL:
         usable = (

@@ -1,7 +1,7 @@
-"""The network while it is trained: openai-whisper's own module, a compact vocabulary, a phone head.
+"""The network in training: openai-whisper's own module, a compact vocabulary, a phone head.
 
-Owns the losses, and how weights become those of all tokens afterwards. Knows nothing of data or
-optimisers. Axis letters as in `maxwhisper.reference`.
+Owns the losses, and the conversion of weights back to the full vocabulary. Knows nothing of data or
+optimisers. Axis letters as in `maxwhisper.network.reference`.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization
 from whisper.model import ModelDimensions, MultiHeadAttention, ResidualAttentionBlock, Whisper
 
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
 from tools.train_demo.labels import NOWHERE
 from tools.train_demo.phones import PHONES, UNLABELLED
 from tools.train_demo.vocabulary import N_TIMESTAMPS, Vocabulary
@@ -25,24 +25,23 @@ from tools.train_demo.vocabulary import N_TIMESTAMPS, Vocabulary
 EMBEDDING = "decoder.token_embedding.weight"
 RAW_EMBEDDING = "decoder.token_embedding.parametrizations.weight.original"
 
-# How near is near: a token's place is guessed from its letters and the phones' times. Of 6,207 last
-# tokens of words, the mean error was 0.06 s, the 90th percentile 0.13 s.
-NEAR_POSITIONS = 10.0  # of 20 ms; the standard deviation of a bell curve
+# The position of a token is estimated from its letters and the phones' times. Over 6,207 last
+# tokens of words, the mean error was 0.06 s and the 90th percentile 0.13 s.
+NEAR_POSITIONS = 10.0  # of 20 ms; the standard deviation of a Gaussian
 
-# Where a word follows, the likeliest word shall be so much likelier than all ends together, as a
-# difference of logarithms; at 0 decoding closes the segment. Who is further off has yet to learn
-# what is a word, and nothing else.
+# Where a word follows, the most probable word should exceed all ends together by this margin of
+# logarithms; at 0 decoding closes the segment. Beyond the reach, the word has to be learnt first.
 CLOSING_MARGIN = 2.0
 CLOSING_REACH = 4.0
 
-# A timestamp's row is a mean over its neighbours, weighted by a bell curve of so many of them. Rows
-# that each learnt alone were no more than guessed after 100 sights of each: loss 5.2 to 8.0.
+# A timestamp's row is a mean over its neighbours with Gaussian weights of this width. Rows learnt
+# independently were still guesses after 100 examples of each: loss 5.2 to 8.0.
 TIMESTAMP_SPREAD = 4.0
 
 
 class SmoothTimestamps(nn.Module):
-    """Rows of an embedding as they are used: those of timestamps are means over their neighbours.
-    Beyond the first and the last one lie copies of them."""
+    """Effective rows of an embedding: those of timestamps are means over their neighbours. Beyond
+    the first and the last one are copies of them."""
 
     def __init__(self, first: int) -> None:
         super().__init__()
@@ -52,7 +51,7 @@ class SmoothTimestamps(nn.Module):
         self.register_buffer("bell", bell / bell.sum(), persistent=False)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """(rows, C) -> the same."""
+        """(rows, C) -> the same shape."""
         bell = cast(Tensor, self.bell)
         beyond = len(bell) // 2
         timestamps = weight[self.rows].T[:, None]
@@ -61,27 +60,27 @@ class SmoothTimestamps(nn.Module):
         return torch.cat([weight[: self.rows.start], smooth, weight[self.rows.stop :]])
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """Where rows are given, they are smoothed once more."""
+        """Called when rows are assigned; they are then smoothed once more."""
         return weight
 
 
 class Heard(NamedTuple):
-    """Where guided heads listen, attention (B * R, L, S) each: those to the token that is to be
-    said next, and those to the one that was just read."""
+    """Attention of the guided heads, (B * R, L, S) each: heads that attend to the next token, and
+    heads that attend to the previous one."""
 
     next: list[Tensor]
     last: list[Tensor]
 
 
 class TextLosses(NamedTuple):
-    """What the decoder has to learn, each a mean over tokens.
+    """The decoder's losses, each a mean over tokens.
 
-    `text`: cross entropy. `early`: -log of the chance that is left for words where a word follows,
-    and for timestamps where one does. Decoding closes a segment as soon as all timestamps together
-    are likelier than the likeliest word (decoding.py:492-503), so a network that is unsure of the
-    word, and only of that, stops there; what is missing of `CLOSING_MARGIN` is added.
-    `next` and `last`: -log of how much the guided heads listen to where the token to be said is
-    heard, and where the one just read was.
+    `text`: cross entropy. `early`: -log of the probability left for words where a word follows, and
+    for timestamps where one does. Decoding closes a segment as soon as all timestamps together are
+    more probable than the most probable word (decoding.py:492-503), so a network that is unsure
+    only about the word stops there. What is missing to `CLOSING_MARGIN` is added.
+    `next` and `last`: -log of the attention of the guided heads near the position of the next token
+    and of the previous one.
     """
 
     text: Tensor
@@ -91,7 +90,7 @@ class TextLosses(NamedTuple):
 
 
 class Learner(nn.Module):
-    """`whisper.model.Whisper` over the compact vocabulary, and a phone for every audio position."""
+    """`whisper.model.Whisper` with the compact vocabulary, and a phone for every audio position."""
 
     def __init__(self, dims: Dims, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -104,23 +103,23 @@ class Learner(nn.Module):
             if isinstance(module, MultiHeadAttention):
                 module.qkv_attention = partial(_attended, module.n_head)
         decoder = self.whisper.decoder
-        # nn.Embedding's own scale of 1 makes tied logits of standard deviation 16 at width 256.
+        # nn.Embedding's default scale of 1 makes tied logits of standard deviation 16 at width 256.
         nn.init.normal_(decoder.token_embedding.weight, std=0.05)
         smooth = SmoothTimestamps(vocabulary.first_timestamp)
         register_parametrization(decoder.token_embedding, "weight", smooth)
         nn.init.normal_(decoder.positional_embedding, std=0.02)
 
     def load(self, weights: Mapping[str, npt.NDArray[np.floating[Any]]], rows: Vocabulary) -> None:
-        """Take weights under the package's names, with a row for every token."""
+        """Load weights with the package's names and a row for every token."""
         tensors = {name: torch.tensor(array).float() for name, array in weights.items()}
         tensors[RAW_EMBEDDING] = rows.compact(tensors.pop(EMBEDDING))
         self.whisper.load_state_dict(tensors)
 
     def encode(self, mel: Tensor, first_position: Tensor) -> Tensor:
-        """(B, M, T) -> (B, T / 2, C), any even T: example b begins at `first_position[b]`.
+        """(B, M, T) -> (B, T / 2, C), for any even T: example b begins at `first_position[b]`.
 
-        The module's own forward takes 30 s alone. A short stretch with the right positions costs
-        less and is what a full window looks like from inside.
+        The module's own forward accepts only 30 s. A short stretch at the right positions costs
+        less and looks like part of a full window.
         """
         encoder = self.whisper.encoder
         x = functional.gelu(encoder.conv1(mel))
@@ -133,12 +132,13 @@ class Learner(nn.Module):
         return encoder.ln_post(x)
 
     def states(self, rows: Tensor, features: Tensor, first_token: Tensor) -> tuple[Tensor, Heard]:
-        """Decoder states (B * R, L, C) before the output layer, and where guided heads listen.
+        """Return decoder states (B * R, L, C) before the output layer, and the attention of the
+        guided heads.
 
-        The first head of every layer but the first quarter is guided to the next token; the second
-        one of the first half of the layers, before them, to the last.
-        `rows` (B * R, L): R texts of each of the B examples in `features`, one after the other, so
-        that keys and values of an example are made once. Text i begins at `first_token[i]`.
+        The first head of every layer except the first quarter is guided to the next token; the
+        second head of the first half of those layers to the previous one. `rows` (B * R, L): R
+        consecutive texts for each of the B examples in `features`, so keys and values of an example
+        are computed once. Text i begins at `first_token[i]`.
         """
         decoder = self.whisper.decoder
         places = first_token[:, None] + torch.arange(rows.shape[1], device=rows.device)
@@ -161,14 +161,14 @@ class Learner(nn.Module):
         return decoder.ln(x), heard
 
     def logits(self, states: Tensor) -> Tensor:
-        """(..., C) -> (..., rows) logits; the shared row counts for all unused tokens."""
+        """(..., C) -> (..., rows) logits; the shared row stands for all unused tokens."""
         weight = self.whisper.decoder.token_embedding.weight
         logits = (states @ weight.to(states.dtype).T).float()
         logits[..., -1] += self.shared_log_count
         return logits
 
     def phone_loss(self, features: Tensor, phones: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross entropy per labelled position, and the share of positions that are right."""
+        """Return the cross entropy per labelled position, and the share of correct positions."""
         logits = self.phone_head(features).float()
         loss = functional.cross_entropy(
             logits.flatten(0, 1), phones.flatten(), ignore_index=UNLABELLED
@@ -185,8 +185,8 @@ class Learner(nn.Module):
         heard_at: Tensor,
         first_token: Tensor,
     ) -> TextLosses:
-        """Losses of texts as in `Batch`. Only positions with a target meet the output layer, which
-        would cost more than the rest of the decoder."""
+        """Return the losses of the texts of a `Batch`. Only positions with a target reach the
+        output layer, which would otherwise cost more than the rest of the decoder."""
         said = targets != UNLABELLED
         states, heard = self.states(rows, features, first_token)
         log_p = self.logits(states[said]).log_softmax(-1)
@@ -200,7 +200,7 @@ class Learner(nn.Module):
         )
 
     def _early(self, log_p: Tensor, targets: Tensor) -> Tensor:
-        """See `TextLosses`; `log_p` (n, rows), `targets` (n,)."""
+        """Return the loss `early` of `TextLosses`; `log_p` (n, rows), `targets` (n,)."""
         end, first = self.end_of_text, self.first_timestamp
         text_ends = log_p[:, end].exp()
         log_word_ends = log_p[:, end : first + N_TIMESTAMPS].logsumexp(-1)
@@ -214,7 +214,8 @@ class Learner(nn.Module):
 
 
 def _far(attention: Sequence[Tensor], heard_at: Tensor) -> Tensor:
-    """-log of the attention near the positions `heard_at` (B * R, L), where these are known."""
+    """Return -log of the attention near the positions `heard_at` (B * R, L), where these are
+    known."""
     known = heard_at >= 0
     if not known.any():
         return heard_at.new_zeros(())
@@ -227,9 +228,11 @@ def _far(attention: Sequence[Tensor], heard_at: Tensor) -> Tensor:
 def _attended(
     n_head: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """What `MultiHeadAttention.qkv_attention` computes, in the precision of its inputs throughout.
-    On a CPU the fused attention takes twice as long in bfloat16; and a softmax in float32, as
-    autocast would have it, a quarter more. The scores (B, H, L, S) keep their gradients."""
+    """Compute `MultiHeadAttention.qkv_attention` in the precision of its inputs.
+
+    On a CPU the fused attention takes twice as long in bfloat16, and a softmax in float32, as in
+    autocast, a quarter more. The scores (B, H, L, S) keep their gradients.
+    """
     q, k, v = (x.reshape(*x.shape[:2], n_head, -1).transpose(1, 2) for x in (q, k, v))
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
     if mask is not None:
@@ -243,7 +246,7 @@ def _attended(
 def canonical_weights(
     learner: Learner, vocabulary: Vocabulary
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """Weights under the package's names, float32, with a row for every token."""
+    """Return weights with the package's names, float32, with a row for every token."""
     weights = {name: tensor.detach().cpu() for name, tensor in learner.whisper.state_dict().items()}
     del weights[RAW_EMBEDDING]
     embedding = learner.whisper.decoder.token_embedding.weight.detach().cpu()
@@ -252,7 +255,7 @@ def canonical_weights(
 
 
 def restored(state: Mapping[str, Any]) -> tuple[Learner, Vocabulary]:
-    """The network that a run saved, with the rows it was trained with."""
+    """Return the network that a run saved, with the rows of its training."""
     dims = Dims(**state["dims"])
     vocabulary = Vocabulary(dims.n_vocab, state["tokens"].tolist())
     learner = Learner(dims, vocabulary)

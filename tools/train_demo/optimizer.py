@@ -1,12 +1,12 @@
 """The optimiser: Muon for the matrices of the blocks, AdamW for rows, biases and convolutions.
 
-Muon (K. Jordan, 2024) moves a matrix by its momentum made orthogonal: every direction that the
-gradient has counts alike, however weak. Scaled so that an update is as large as one of AdamW (Liu
-et al., "Muon is scalable for LLM training", 2025, section 2.2), both take the same rates. Here,
-from the same weights over the same 175 batches, the loss on texts fell to 2.12 instead of 2.51, and
-that on places to 0.59 instead of 0.82, for a fifth more time a step.
+Muon (K. Jordan, 2024) updates a matrix by its orthogonalised momentum: every direction of the
+gradient has the same weight, however weak. The update is scaled to the size of AdamW's (Liu et al.,
+"Muon is scalable for LLM training", 2025, section 2.2), so both use the same rates. From the same
+weights over the same 175 batches, the loss on texts fell to 2.12 instead of 2.51, and that on
+positions to 0.59 instead of 0.82, for a fifth more time per step.
 
-torch.optim.Muon is not it: it works in bfloat16 even where that is slow, and on one matrix at a
+torch.optim.Muon does not fit: it works in bfloat16 even where that is slow, and on one matrix at a
 time.
 """
 
@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.95
-N_STEPS = 5  # of Newton-Schulz, which bring singular values to 0.7..1.2 (Jordan)
+N_STEPS = 5  # of Newton-Schulz; singular values become 0.7..1.2 (Jordan)
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _RMS = 0.2  # of an update of AdamW, per unit of its rate (Liu et al.)
 
 
 @dataclass(frozen=True)
 class _Stack:
-    """Matrices of one tower and size, which move together; `momentum` is (n, low, high)."""
+    """Matrices of one tower and size, which are updated together; `momentum` is (n, low, high)."""
 
     matrices: list[nn.Parameter]
     momentum: Tensor
@@ -52,7 +52,7 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Move every parameter that has a gradient. A tower that was left out stays."""
+        """Update every parameter that has a gradient. A tower without gradients stays as it is."""
         for group in self._adam.param_groups:
             group["lr"] = rate
         self._adam.step()
@@ -70,26 +70,26 @@ class Optimizer:
             _lying(matrix).sub_(move)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` continues from."""
+        """Return the state for `load_state_dict`."""
         momenta = [stack.momentum for stack in self._stacks]
         return {"adam": self._adam.state_dict(), "momenta": momenta}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the state of the same network."""
+        """Load the state of the same network."""
         self._adam.load_state_dict(state["adam"])
         for stack, momentum in zip(self._stacks, state["momenta"], strict=True):
             stack.momentum.copy_(momentum)
 
 
 def is_bfloat16_fast(device: torch.device) -> bool:
-    """On a GPU, and on a CPU that multiplies it: 4 times as fast as float32 there, and 20 times
-    slower on one that does not."""
+    """Return True on a GPU and on a CPU that multiplies bfloat16. It is 4 times as fast as float32
+    there, and 20 times slower on other CPUs."""
     return device.type == "cuda" or bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """(n, low, high) -> the same, about the nearest with orthonormal rows: singular values become
-    0.7 to 1.2, and their vectors stay."""
+    """(n, low, high) -> the same shape, close to the nearest matrix with orthonormal rows: singular
+    values become 0.7 to 1.2, singular vectors stay."""
     a, b, c = _QUINTIC
     x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
     if is_bfloat16_fast(x.device):
@@ -101,5 +101,5 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 def _lying(matrix: Tensor) -> Tensor:
-    """A view, no higher than it is wide."""
+    """Return a view that is at least as wide as high."""
     return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT

@@ -1,8 +1,8 @@
-"""The phones that the encoder learns to tell apart, frame by frame, and each synthesiser's names.
+"""The phones that the encoder learns to distinguish, frame by frame, and each synthesiser's names.
 
-One inventory for all, so that one head sees one sound under one label: flite and festival share the
-names of CMU's US English phone set, espeak-ng's mnemonics are mapped to them. A vowel of another
-accent gets the nearest label; its spelling, which the decoder learns, is the same anyway.
+All synthesisers share one inventory, so one sound has one label: flite and festival use the names
+of CMU's US English phone set, and espeak-ng's mnemonics are mapped to them. A vowel of another
+accent gets the nearest label; its spelling, which the decoder learns, is the same.
 """
 
 SILENCE = 0
@@ -15,7 +15,7 @@ _NAMES = (
 PHONES = tuple(_NAMES.split())
 _INDEX = {phone: index for index, phone in enumerate(PHONES)}
 
-# espeak-ng 1.51's English mnemonics (all eight accents of its package); "" prolongs the one before.
+# espeak-ng 1.51's English mnemonics (all eight accents); "" prolongs the previous phone.
 _ESPEAK = {
     **{"_": "pau", "_:": "pau", "_|": "pau", ";": "", "?": "t"},
     **{"0": "aa", "A:": "aa", "A@": "aa", "a": "ae", "aa": "ae", "a2": "ae", "V": "ah"},
@@ -29,7 +29,7 @@ _ESPEAK = {
     **{"h": "hh", "j": "y", "w#": "w", "r-": "r", "t#": "t", "t2": "t", "t[": "t", "d[": "d"},
 }
 
-# festival's British English, which has no "r" before consonants.
+# festival's British English, without "r" before consonants.
 _BRITISH = {
     **{"#": "pau", "aa": "aa", "o": "aa", "a": "ae", "uh": "ah", "oo": "ao", "au": "aw", "@": "ax"},
     **{"ai": "ay", "e": "eh", "e@": "eh", "@@": "er", "ei": "ey", "h": "hh", "i": "ih", "i@": "ih"},
@@ -38,16 +38,17 @@ _BRITISH = {
 
 
 def flite_phone(name: str) -> int:
-    """Index of a name of flite or of festival's American voices; `UNLABELLED` for another one."""
+    """Return the index of a phone name of flite or festival's American voices, else
+    `UNLABELLED`."""
     return _INDEX.get(name, UNLABELLED)
 
 
 def british_phone(name: str) -> int:
-    """Index of a name of festival's British voices; `UNLABELLED` for another one."""
+    """Return the index of a phone name of festival's British voices, else `UNLABELLED`."""
     return flite_phone(_BRITISH.get(name, name))
 
 
 def espeak_phone(name: str) -> int | None:
-    """Index of an espeak-ng mnemonic; None if it prolongs the phone before it."""
+    """Return the index of an espeak-ng mnemonic, or None if it prolongs the previous phone."""
     phone = _ESPEAK.get(name, name)
     return _INDEX.get(phone, UNLABELLED) if phone else None

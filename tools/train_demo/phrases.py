@@ -1,8 +1,8 @@
 """Sentences that a dictionary lacks: everyday talk, numbers, dates, times, letters, this field.
 
-Owns templates, their words, and how each is said. A slot gives (written, spoken). Numbers from 10
-to 99 and years are written in digits, as Whisper writes them; larger ones in words, because a small
-network sees each of the 900 three-digit tokens too seldom to learn it.
+Owns templates, their words, and their pronunciation. A slot gives (written, spoken). Numbers from
+10 to 99 and years are written in digits, as Whisper writes them; larger ones in words, because a
+small network sees each of the 900 three-digit tokens too rarely to learn it.
 """
 
 import random
@@ -60,7 +60,7 @@ _PEOPLE = ["my sister", "his brother", "the teacher", "the driver", "her mother"
 _PEOPLE += ["the children", "the doctor", *_WORDS["pronoun"]]
 _WHEN = ["yesterday", "this morning", "last night", "a week ago", "before lunch", "after dinner"]
 _WHEN += ["in the end", "too late", "again", "once more", "on the way home", "in the afternoon"]
-# What is written -> what is said, for the vocabulary of this field.
+# Written form -> spoken form, for the vocabulary of this field.
 _TERMS = {term: term for term in _WORDS["term"]}
 _TERMS |= {f"the {component}": f"the {component}" for component in _WORDS["component"]}
 _TERMS |= {
@@ -120,7 +120,7 @@ _TEMPLATES = (
 
 
 def number_words(n: int, joiner: str = "") -> str:
-    """0 to 999,999 in words; `joiner` is "" or "and " ("two hundred and six")."""
+    """Return 0 to 999,999 in words; `joiner` is "" or "and " ("two hundred and six")."""
     if n < 20:
         return _ONES[n]
     if n < 100:
@@ -139,7 +139,8 @@ def ordinal_words(n: int) -> str:
 
 
 def year_words(year: int) -> str:
-    """As years from 1600 to 2099 are said: nineteen oh five, two thousand six, twenty ten."""
+    """Return a year from 1600 to 2099 as it is spoken: nineteen oh five, two thousand six, twenty
+    ten."""
     century, rest = divmod(year, 100)
     if year < 2000 and rest == 0:
         return f"{number_words(century)} hundred"
@@ -181,7 +182,7 @@ def _date(rng: random.Random) -> Slot:
 
 
 def _time(rng: random.Random) -> Slot:
-    """In words: ":" is among the symbols that Whisper's rules suppress."""
+    """Return a time in words: Whisper's rules suppress the symbol ":"."""
     hour, minute = number_words(rng.randint(1, 12)), number_words(rng.randint(10, 59))
     past = f"{rng.choice(('a quarter', 'half', 'twenty', 'ten'))} past {hour}"
     words = rng.choice((past, f"a quarter to {hour}", f"{hour} o'clock", f"{hour} {minute}"))
@@ -246,13 +247,13 @@ _SLOTS: dict[str, Callable[[random.Random], Slot]] = {
 
 
 def phrases(rng: random.Random, n: int) -> Iterator[tuple[str, str]]:
-    """`n` pairs (text, spoken); a few may be the same."""
+    """Return `n` pairs (text, spoken); some may be equal."""
     for _ in range(n):
         yield fill(rng.choice(_TEMPLATES), rng)
 
 
 def fill(template: str, rng: random.Random) -> tuple[str, str]:
-    """Fill every slot of a template; one named with a capital opens the sentence."""
+    """Fill every slot of a template; a slot with a capitalised name begins the sentence."""
     text, spoken = "", ""
     for piece in template.replace("}", "{").split("{"):
         slot = _SLOTS.get(piece.lower())

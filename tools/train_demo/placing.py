@@ -1,6 +1,6 @@
-"""One utterance, placed in a window: its sound, its phone for every encoder position, its times.
+"""Place one utterance in a window: its samples, its phone for every encoder position, its times.
 
-Everything is in samples of the window. Knows nothing of what else is in the window.
+Everything is in samples of the window. Knows nothing of the window's other content.
 """
 
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from maxwhisper.dims import HOP_LENGTH, INPUT_STRIDE, SAMPLE_RATE
+from maxwhisper.network.dims import HOP_LENGTH, INPUT_STRIDE, SAMPLE_RATE
 from tools.train_demo import augment
 from tools.train_demo.corpus import Utterance
 from tools.train_demo.labels import n_sounds
@@ -17,7 +17,7 @@ from tools.train_demo.phones import SILENCE
 POSITION = HOP_LENGTH * INPUT_STRIDE  # samples per audio position: 20 ms
 
 
-# Capitals that only a sentence's beginning gives.
+# Words that are capitalised only at the beginning of a sentence.
 OPENINGS = (
     "A An And As At Before But By Each Every He Her His How I If In It Its My No Not On One Our"
     " She So Some That The Their Then There These They This Those To Two We What When Where Which"
@@ -27,9 +27,9 @@ OPENINGS = (
 
 @dataclass(frozen=True)
 class Placed:
-    """`phones` are those of the positions from `start` on; `speech_start` and `speech_end` are
-    without the synthesiser's silence; `speech_end` may lie beyond the window. `sounds` are
-    the middles of the phones that are no silence."""
+    """A placed utterance. `phones` are those of the positions from `start` on. `speech_start` and
+    `speech_end` exclude the synthesiser's silence; `speech_end` may be beyond the window. `sounds`
+    are the middles of the phones that are not silence."""
 
     text: str
     samples: augment.Samples
@@ -41,7 +41,7 @@ class Placed:
 
 
 def place(utterance: Utterance, start: int, speed: float) -> Placed:
-    """Put an utterance at `start`, rounded down to a position, played at `speed`."""
+    """Place an utterance at `start`, rounded down to a position, played at `speed`."""
     start = start // POSITION * POSITION
     samples = augment.change_speed(as_float(utterance.samples), speed)
     ends = utterance.phone_ends / speed
@@ -61,9 +61,9 @@ def place(utterance: Utterance, start: int, speed: float) -> Placed:
 
 
 def without_beginning(utterance: Utterance, rng: np.random.Generator) -> tuple[str, Utterance]:
-    """The words before one of its words, and the utterance from that word on, with up to 0.15 s of
-    the one before: what a window has that begins at a time within a sentence. Of the last word
-    only the end may be left, which is no word."""
+    """Return the words before a word of the utterance, and the utterance from that word on, with up
+    to 0.15 s of the previous word: the content of a window that begins within a sentence. Of the
+    last word only the end may be left, which is not a word."""
     words = utterance.text.split()
     first = int(rng.integers(1, len(words) + 1))
     sounding = utterance.sounding
@@ -85,8 +85,8 @@ def without_beginning(utterance: Utterance, rng: np.random.Generator) -> tuple[s
 
 
 def joined(first: Utterance, second: Utterance, pause: int) -> Utterance | None:
-    """Two sentences as one long one, with up to `pause` samples of what followed the first between
-    them; None where the second opens with a word whose capital may be its own."""
+    """Join two sentences into one long one, with up to `pause` samples of silence after the first
+    between them. Returns None if the capital of the second sentence's first word may be its own."""
     opening, _, rest = second.text.partition(" ")
     if not first.text.endswith(".") or opening not in OPENINGS.split():
         return None

@@ -1,8 +1,8 @@
-"""Sentences as people say and tell them: at home, outside, of days and machines.
+"""Sentences as people say and tell them: at home, outside, about days and machines.
 
-Owns how the rules of `scenes.txt` and `lecture.txt` become sentences. They hold whole phrases, so
-that most sentences make sense: the words of `grammar` stand in any order, and a network that had
-met nothing else wrote words of its own for "when she opened the kitchen door".
+Owns how the rules of `scenes.txt` and `lecture.txt` become sentences. They contain whole phrases,
+so most sentences make sense. The words of `grammar` are in any order, and a network trained only on
+those invented words for "when she opened the kitchen door".
 """
 
 import random
@@ -19,7 +19,7 @@ _NAME = re.compile(r"\{(\w+)\}")
 
 
 def scenes(rng: random.Random, n: int, rules: Path = SCENES) -> Iterator[tuple[str, str]]:
-    """`n` pairs (text, spoken); a few may be the same, and some too long."""
+    """Return `n` pairs (text, spoken); some may be equal, and some too long."""
     for _ in range(n):
         yield fill(_as_written(_expand("sentence", read_rules(rules), rng)), rng)
 
@@ -32,7 +32,7 @@ def _expand(name: str, rules: dict[str, list[str]], rng: random.Random) -> str:
 
 @cache
 def read_rules(path: Path) -> dict[str, list[str]]:
-    """Alternatives of each rule, by its name."""
+    """Return the alternatives of each rule, by its name."""
     lines = path.read_text("utf-8").splitlines()
     text = "\n".join(line for line in lines if line and not line.startswith("#"))
     named = (rule.partition(":") for rule in text.replace("\n    ", " ").split("\n"))
@@ -40,6 +40,6 @@ def read_rules(path: Path) -> dict[str, list[str]]:
 
 
 def _as_written(words: str) -> str:
-    """Capitals where sentences begin; "an" before a vowel."""
+    """Capitalise the beginnings of sentences, and write "an" before a vowel."""
     words = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", words)
     return re.sub(r"(^|[.?!] )([a-z])", lambda match: match[1] + match[2].upper(), words)

@@ -1,27 +1,27 @@
-"""Every number of a training run: the network, the phases, the pace; one preset for each machine.
+"""Every number of a training run: the network, the phases, the pace; one preset per machine.
 
-Why these phases, in this order: a Whisper trained on text alone learnt nothing in half an hour on
-two cores (WER 102 %), because a sentence says nearly nothing about 150 frames. A synthesiser knows
-every phone's time, and with a phone for each frame the encoder heard in minutes (82 % of frames
-after 6, WER 46.7 % after 40). So the encoder learns phones first, and the decoder then learns to
+Why these phases in this order: a Whisper trained only on text learnt nothing in half an hour on two
+cores (WER 102 %), because a sentence says little about 150 frames. A synthesiser knows the time of
+every phone, and with a phone label per frame the encoder learnt in minutes (82 % of frames after 6
+minutes, WER 46.7 % after 40). So the encoder learns phones first, and the decoder then learns to
 read it on single utterances.
 
-The step from there to windows is the hard one. A network that read about 60 % of the words of
-single utterances heard nothing in them padded to 30 s: it had never met long silence. So it meets
-every length in turns, and a text may begin at any of the decoder's positions from the start. A
-second of sound costs the same in every length: windows full of speech are no dearer.
+The step to full windows is the hard one. A network that read about 60 % of the words of single
+utterances recognised nothing in them padded to 30 s, because it had never met long silence. So
+training alternates between all lengths, and a text may begin at any of the decoder's positions from
+the start. A second of audio costs the same at every length.
 """
 
 from dataclasses import dataclass, replace
 
 from maxwhisper.checkpoint.bundled import DIMS
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
 from tools.train_demo.windows import Style
 
 
 @dataclass(frozen=True)
 class Mix:
-    """A style, how many examples make a batch, and its share of the batches."""
+    """A style, its number of examples per batch, and its share of the batches."""
 
     style: Style
     batch: int
@@ -30,7 +30,8 @@ class Mix:
 
 @dataclass(frozen=True)
 class Phase:
-    """`share` of the run; losses are weighted and added; a weight of 0 skips that loss's work."""
+    """One phase: its `share` of the run, and the weights of the losses, which are added. A weight
+    of 0 skips the work of that loss."""
 
     name: str
     share: float
@@ -39,10 +40,10 @@ class Phase:
     text_weight: float
     peak_rate: float  # learning rate after warm-up, which falls over the phase by a cosine
     final_rate: float
-    place_weight: float = 0.1  # of where the decoder listens
-    plain: bool = False  # no band is hidden, voices and microphones are as they were recorded
-    for_beginners: bool = False  # left out where the network hears already
-    end_weight: float = 4.0  # of ends too soon, times text_weight
+    place_weight: float = 0.1  # of the loss of the decoder's attention
+    plain: bool = False  # no masked bands; voices and microphones unchanged
+    for_beginners: bool = False  # skipped for a network that is already trained
+    end_weight: float = 4.0  # of early ends, times text_weight
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Settings:
     evaluate_utterances: int = 40  # of each held-out set
 
     def only(self, phase: str, rate: float, plain: bool = False) -> "Settings":
-        """One phase, at `rate` times its rates: to settle what a run before it has learnt."""
+        """Return settings with one phase at `rate` times its rates, to refine an earlier run."""
         chosen = tuple(
             replace(one, peak_rate=rate * one.peak_rate, plain=plain or one.plain)
             for one in self.phases
@@ -70,8 +71,8 @@ class Settings:
         return replace(self, phases=chosen)
 
     def warm(self) -> "Settings":
-        """For a network that hears already: half the rates (at full rates it forgot much of what
-        it knew), and not what is for beginners."""
+        """Return settings for a trained network: half the rates (at full rates it forgot much of
+        what it knew), without the phases for beginners."""
         halved = tuple(
             replace(phase, peak_rate=phase.peak_rate / 2, final_rate=phase.final_rate / 2)
             for phase in self.phases
@@ -81,10 +82,10 @@ class Settings:
 
 
 def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
-    """hear: phones alone. read: text of single utterances. mix: all lengths in turns. window: as
-    at work, 30 s mostly.
+    """Return the phases. hear: only phones. read: text of single utterances. mix: all lengths in
+    turn. window: mostly 30 s, as in use.
 
-    Every batch has about as much sound as `batch_window` windows.
+    Every batch has about as much audio as `batch_window` windows.
     """
     hear = Mix(Style(None, 6, distorted=0.15), batch_window * 8)
     read = Mix(Style(None, 6, spell, distorted=0.15), batch_window * 8)
@@ -108,7 +109,7 @@ def phases(batch_window: int, spell: float, rate: float) -> tuple[Phase, ...]:
 # 0.44 s, in float32 0.97 s; one core 0.65 s and 1.52 s. gpu: not run yet; a core makes a window in
 # 22 ms and an utterance in 1.7 ms, so 15 of them feed about ten steps of 64 windows a second.
 PRESETS = {
-    # Proves that everything runs end to end, in a minute; learns next to nothing.
+    # Shows in a minute that everything runs end to end; learns almost nothing.
     "toy": Settings(
         Dims(80, 1500, 64, 2, 2, 51_864, 448, 64, 2, 2),
         phases(1, spell=0.5, rate=2e-3),

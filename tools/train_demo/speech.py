@@ -1,12 +1,13 @@
-"""Synthesises the speech: shards of utterances on disk, on all cores, resumable.
+"""Synthesise the speech: shards of utterances on disk, on all cores, resumable.
 
-In: sentences of `text`, voices of `voices`. Out: for each shard `00012.npy`, all samples one after
-the other, and `00012.json`, which is written last, so that a shard with both is whole. What a shard
-says, and how fast and high, depends on the seed and its number alone; espeak-ng's samples differ a
-little with what it said before. `corpus` reads them. Three sets:
+In: sentences of `text`, voices of `voices`. Out: for each shard `00012.npy`, all samples
+concatenated, and `00012.json`, which is written last, so a shard with both files is complete. The
+content, speed and pitch of a shard depend only on the seed and its number; espeak-ng's samples also
+depend a little on its earlier sentences. `corpus` reads the shards. Three sets:
 
 * train: training sentences, seen voices;
-* seen: the held-out sentences in seen voices; unseen: the same in the voice never trained on.
+* seen: the held-out sentences in seen voices; unseen: the same in the voice that is never trained
+on.
 
 `python -m tools.train_demo.speech sentences.jsonl speech --hours 200`
 """
@@ -26,11 +27,11 @@ from typing import Any
 
 import numpy as np
 
-from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.network.dims import SAMPLE_RATE
 from tools.train_demo.text import Sentence, read
 from tools.train_demo.voices import SEEN, UNSEEN, Speech, Voice, require_synthesisers, speak
 
-SHARD_UTTERANCES = 250  # a minute's loss at most when interrupted
+SHARD_UTTERANCES = 250  # an interruption loses at most a minute
 MEAN_UTTERANCE_S = 3.0  # of 1,750 utterances; turns hours into shards
 
 
@@ -55,7 +56,8 @@ class Job:
 
 
 def plan(sentences: Sequence[Sentence], folder: Path, n_train: int, seed: int) -> list[Job]:
-    """The two held-out sets first, then `n_train` training shards, which go round the sentences."""
+    """Return the two held-out sets first, then `n_train` training shards, which cycle through the
+    sentences."""
     held_out = [sentence for sentence in sentences if sentence.held_out]
     train = [sentence for sentence in sentences if not sentence.held_out]
     random.Random(seed).shuffle(train)
@@ -72,7 +74,8 @@ def plan(sentences: Sequence[Sentence], folder: Path, n_train: int, seed: int) -
 
 
 def make(job: Job) -> tuple[float, int]:
-    """Synthesise and write one shard; hours of speech in it, and sentences that were lost."""
+    """Synthesise and write one shard. Returns the hours of speech in it, and the failed
+    sentences."""
     rng = random.Random(f"{job.seed} {job.folder.name} {job.number}")
     chosen = rng.choices(job.voices, [voice.share for voice in job.voices], k=len(job.sentences))
     of_voice: dict[Voice, list[Sentence]] = defaultdict(list)
@@ -86,7 +89,7 @@ def make(job: Job) -> tuple[float, int]:
 
 
 def write_shard(job: Job, spoken: Sequence[tuple[Voice, Sentence, Speech]]) -> float:
-    """Samples first, labels last, each put in its place whole; hours of speech written."""
+    """Write samples first and labels last, each atomically. Returns the hours of speech."""
     samples = np.concatenate([speech.samples for _, _, speech in spoken])
     entries: list[dict[str, Any]] = [
         {
@@ -95,7 +98,7 @@ def write_shard(job: Job, spoken: Sequence[tuple[Voice, Sentence, Speech]]) -> f
             "n_samples": len(speech.samples),
             "phones": [phone for phone, _ in speech.phones],
             "phone_ends": [end for _, end in speech.phones],
-            # Times belong to spoken words; they serve where those are the written ones.
+            # Times belong to spoken words; they are used if those equal the written ones.
             "words": speech.words if sentence.text == sentence.spoken else (),
         }
         for voice, sentence, speech in spoken
@@ -137,7 +140,7 @@ def main() -> None:
                 flush=True,
             )
             if elapsed_s > 60 * options.minutes:
-                break  # leaving the block ends the workers; half-made shards have no .json
+                break  # leaving the block ends the workers; incomplete shards have no .json
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What the synthesisers are to say: sentences as Whisper writes them, and as they are read aloud.
+"""The sentences to synthesise, as Whisper writes them and as they are read aloud.
 
-Owns what a usable sentence is and which 640 or so are never trained on. In: WordNet's data files
-(Debian package wordnet-base, licence WordNet3.0: use for any purpose), the sentences of `phrases`,
-`grammar` and `scenes`, and the texts of the example clips, to leave them out. Out: one JSON line
-per sentence. Knows nothing of sound.
+Owns the definition of a usable sentence, and which 640 or so are never trained on. In: WordNet's
+data files (Debian package wordnet-base, licence WordNet3.0: use for any purpose), the sentences of
+`phrases`, `grammar` and `scenes`, and the texts of the example clips, to exclude them. Out: one
+JSON line per sentence. Knows nothing of audio.
 
 `python -m tools.train_demo.text sentences.jsonl`
 """
@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from maxwhisper.checkpoint.bundled import DIMS
-from maxwhisper.tokenizer import Tokenizer, get_tokenizer
+from maxwhisper.text.tokenizer import Tokenizer, get_tokenizer
 from tools.train_demo.grammar import Grammar
 from tools.train_demo.phrases import phrases
 from tools.train_demo.scenes import LECTURE, scenes
@@ -32,16 +32,16 @@ N_PHRASES = 80_000
 N_GRAMMAR = 120_000
 N_SCENES = 60_000
 N_LECTURE = 30_000
-LEAST_COUNT = 8  # of a token, to be worth a row
-QUOTED = 5  # words in a row that no sentence shares with an example clip
-LEAST_WORD_COUNT = 12  # of a word, in what we generate: the stated domain is common words
-SHORTEST, LONGEST = 12, 140  # letters: about 1 s to 10 s of speech
+MIN_COUNT = 8  # occurrences of a token that justify a row
+QUOTED = 5  # consecutive words that no sentence shares with an example clip
+MIN_WORD_COUNT = 12  # occurrences of a word in generated texts: the domain is common words
+MIN_LETTERS, MAX_LETTERS = 12, 140  # letters: about 1 s to 10 s of speech
 
-_TITLES = {"Mr.", "Mrs.", "Dr."}  # the only points inside a sentence
+_TITLES = {"Mr.", "Mrs.", "Dr."}  # the only full stops inside a sentence
 _WORD = re.compile(r"[A-Za-z]?[a-z]+('[a-z]+)?(-[A-Za-z]?[a-z]+('[a-z]+)?)*|[AI]|I'[a-z]+")
 _LETTERS = re.compile(r"[a-z']+")
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
-# WordNet marks most of what nobody wants to read on a stage; the whole entry goes.
+# WordNet marks most entries that are unsuitable for a stage; the whole entry is dropped.
 _UNWELCOME = re.compile(
     r"offensive|profan|obscen|slur\b|vulgar|disparag|sexual|genital|prostitut|\brap(e|ist)"
 )
@@ -49,8 +49,8 @@ _UNWELCOME = re.compile(
 
 @dataclass(frozen=True)
 class Sentence:
-    """`text` in Whisper's casing and punctuation; `spoken` is the same with all numbers, letters
-    and names written as they sound. `held_out`: for evaluation alone."""
+    """A sentence: `text` in Whisper's casing and punctuation; `spoken` with all numbers, letters
+    and names as they sound. `held_out` sentences are only for evaluation."""
 
     text: str
     spoken: str
@@ -58,13 +58,13 @@ class Sentence:
 
 
 def clean(raw: str) -> str | None:
-    """`raw` as Whisper would write it, or None where speech and writing might differ.
+    """Return `raw` as Whisper would write it, or None if speech and writing might differ.
 
     Digits, abbreviations, brackets and quotes are refused: a synthesiser may read them in several
     ways, and Whisper's rules suppress most of these symbols (tokenizer.non_speech_tokens).
     """
     text = " ".join(raw.split()).strip(" ,-")
-    if not SHORTEST <= len(text) <= LONGEST or len(text.split()) < 3:
+    if not MIN_LETTERS <= len(text) <= MAX_LETTERS or len(text.split()) < 3:
         return None
     if text[-1] not in ".?!":
         text += "."
@@ -75,7 +75,7 @@ def clean(raw: str) -> str | None:
 
 
 def _is_plain(word: str, closing: str) -> bool:
-    """A pronounceable word with at most one closing punctuation mark."""
+    """Return True for a pronounceable word with at most one closing punctuation mark."""
     if word in _TITLES:
         return True
     letters = word[:-1] if word[-1] in closing else word
@@ -83,7 +83,7 @@ def _is_plain(word: str, closing: str) -> bool:
 
 
 def wordnet_sentences(folder: Path = WORDNET) -> Iterator[str]:
-    """Examples and glosses of WordNet, cleaned, in the order of its files."""
+    """Return examples and glosses of WordNet, cleaned, in the order of its files."""
     for part in ("noun", "verb", "adj", "adv"):
         path = folder / f"data.{part}"
         if not path.is_file():
@@ -95,7 +95,8 @@ def wordnet_sentences(folder: Path = WORDNET) -> Iterator[str]:
 
 
 def _parts(gloss: str) -> Iterator[str]:
-    """Definitions (outside quotes, without brackets) and examples (inside quotes) of one entry."""
+    """Return definitions (outside quotes, without brackets) and examples (inside quotes) of one
+    entry."""
     examples = re.findall(r'"([^"]+)"', gloss)
     definitions = re.sub(r'"[^"]*"|\([^)]*\)', "", gloss).split(";")
     for raw in (*examples, *definitions):
@@ -104,12 +105,12 @@ def _parts(gloss: str) -> Iterator[str]:
 
 
 def familiar(
-    pairs: Iterable[tuple[str, str]], tokenizer: Tokenizer, least: int = LEAST_COUNT
+    pairs: Iterable[tuple[str, str]], tokenizer: Tokenizer, min_count: int = MIN_COUNT
 ) -> list[tuple[str, str]]:
-    """Pairs whose texts hold only tokens that occur `least` times or more in all texts.
+    """Return the pairs whose tokens all occur at least `min_count` times in all texts.
 
-    A small network cannot learn a token from three examples, and each one costs a row of the output
-    layer: this keeps three quarters of the sentences with half of the tokens.
+    A small network cannot learn a token from three examples, and each token costs a row of the
+    output layer. This keeps three quarters of the sentences with half of the tokens.
     """
     pairs = list(pairs)
     encoded = tokenizer.encoding.encode_ordinary_batch([f" {text}" for text, _ in pairs])
@@ -117,14 +118,15 @@ def familiar(
     return [
         pair
         for pair, tokens in zip(pairs, encoded, strict=True)
-        if all(counts[token] >= least for token in tokens)
+        if all(counts[token] >= min_count for token in tokens)
     ]
 
 
-def common_words(pairs: Iterable[tuple[str, str]], least: int) -> list[tuple[str, str]]:
-    """Pairs whose words each occur `least` times or more in all texts.
+def common_words(pairs: Iterable[tuple[str, str]], min_count: int) -> list[tuple[str, str]]:
+    """Return the pairs whose words all occur at least `min_count` times in all texts.
 
-    A word met once is learnt by no small network, and a sentence of such words teaches it to guess.
+    A small network does not learn a word that occurs once, and sentences of such words teach it to
+    guess.
     """
     pairs = list(pairs)
     words = [_LETTERS.findall(text.lower()) for text, _ in pairs]
@@ -132,21 +134,21 @@ def common_words(pairs: Iterable[tuple[str, str]], least: int) -> list[tuple[str
     return [
         pair
         for pair, row in zip(pairs, words, strict=True)
-        if all(counts[word] >= least for word in row)
+        if all(counts[word] >= min_count for word in row)
     ]
 
 
 def known_words(
     pairs: Iterable[tuple[str, str]], known: Iterable[tuple[str, str]]
 ) -> list[tuple[str, str]]:
-    """Pairs all of whose words occur in `known`."""
+    """Return the pairs whose words are all in `known`."""
     words = {word for text, _ in known for word in _LETTERS.findall(text.lower())}
     return [pair for pair in pairs if words.issuperset(_LETTERS.findall(pair[0].lower()))]
 
 
 def not_quoting(pairs: Iterable[tuple[str, str]], quoted: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs that share no five words in a row with the texts of `quoted`: what the example clips
-    say shall be heard, not known."""
+    """Return the pairs that share no five consecutive words with the texts of `quoted`, so the
+    example clips are recognised and not memorised."""
     there = {words for text in quoted for words in _in_a_row(text)}
     return [pair for pair in pairs if there.isdisjoint(_in_a_row(pair[0]))]
 
@@ -157,25 +159,25 @@ def _in_a_row(text: str) -> set[tuple[str, ...]]:
 
 
 def split_key(text: str) -> str:
-    """sha256 of the letters and digits alone: casing and punctuation make no new sentence."""
+    """Return the sha256 of letters and digits only: casing and punctuation make no new sentence."""
     letters = re.sub(r"[^a-z0-9]", "", text.lower())
     return hashlib.sha256(letters.encode()).hexdigest()
 
 
 def is_held_out(key: str, share: float = HELD_OUT) -> bool:
-    """By the sentence's hash alone: it falls on the same side whatever other sentences there are,
-    so that speech made of an earlier list can be trained on."""
+    """Decide by the sentence's hash alone, so a sentence is always on the same side, and speech
+    made from an earlier list can be used for training."""
     return int(key[:12], 16) < share * 16**12
 
 
 def split(pairs: Iterable[tuple[str, str]], share: float = HELD_OUT) -> list[Sentence]:
-    """Drop repetitions, hold out the `share` of smallest hash; sorted by hash."""
+    """Drop repetitions and hold out the `share` with the smallest hashes; sorted by hash."""
     by_key = {split_key(text): (text, spoken) for text, spoken in pairs}
     return [Sentence(*by_key[key], is_held_out(key, share)) for key in sorted(by_key)]
 
 
 def clip_texts(folder: Path = CLIPS) -> list[str]:
-    """What is said in the example clips."""
+    """Return the texts of the example clips."""
     clips = json.loads((folder / "clips.json").read_text("utf-8"))
     return [clip["text"] for clip in clips]
 
@@ -202,8 +204,8 @@ def main() -> None:
     told = scenes(random.Random(0), N_SCENES)
     taught = scenes(random.Random(0), N_LECTURE, LECTURE)
     made_up = (*((text, text) for text in grammar), *told, *taught)
-    formed = (pair for pair in made_up if LONGEST >= len(pair[0]) >= SHORTEST)
-    pairs = common_words((*made, *formed), LEAST_WORD_COUNT)
+    formed = (pair for pair in made_up if MAX_LETTERS >= len(pair[0]) >= MIN_LETTERS)
+    pairs = common_words((*made, *formed), MIN_WORD_COUNT)
     pairs += known_words(dictionary, pairs)
     pairs = not_quoting(pairs, clip_texts())
     sentences = split(familiar(pairs, get_tokenizer(DIMS)))

@@ -1,8 +1,8 @@
-"""Trains the network: phases, pace, log, checkpoints that a run resumes from.
+"""Train the network: phases, pace, log, checkpoints for resuming.
 
 In: the shards of `speech` and the sentences of `text`. Out, in the run's folder: checkpoint.pt,
-replaced whole every few minutes, and log.jsonl. With --steps a run and its resumption give the same
-numbers; with --minutes the schedule follows the clock, so that it ends on time on any machine.
+replaced atomically every few minutes, and log.jsonl. With --steps a resumed run gives the same
+numbers; with --minutes the schedule follows the clock, so the run ends on time on any machine.
 
 `python -m tools.train_demo.train sentences.jsonl speech run --minutes 600`
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from maxwhisper.tokenizer import Tokenizer, get_tokenizer
+from maxwhisper.text.tokenizer import Tokenizer, get_tokenizer
 from tools.train_demo import text
 from tools.train_demo.batches import Batch, Part, batches
 from tools.train_demo.corpus import Corpus
@@ -35,19 +35,19 @@ LOG = "log.jsonl"
 
 @dataclass(frozen=True)
 class Budget:
-    """How much training there is: a number of steps, or minutes over all sessions."""
+    """The amount of training: a number of steps, or minutes over all sessions."""
 
     steps: int | None
     minutes: float
 
     def progress(self, step: int, spent_s: float) -> float:
-        """0 at the start, 1 at the end."""
+        """Return 0 at the start and 1 at the end."""
         done = step / self.steps if self.steps else spent_s / 60 / self.minutes
         return min(1.0, done)
 
 
 def phase_at(phases: tuple[Phase, ...], progress: float) -> tuple[int, float]:
-    """Number of the phase at `progress` of the run, and how far it has come, 0..1."""
+    """Return the phase's number at `progress` of the run, and the progress within it, 0..1."""
     before = 0.0
     total = sum(phase.share for phase in phases)
     for number, phase in enumerate(phases):
@@ -59,7 +59,8 @@ def phase_at(phases: tuple[Phase, ...], progress: float) -> tuple[int, float]:
 
 
 def learning_rate(phase: Phase, progress: float, phase_step: int, warm_up_steps: int) -> float:
-    """Linear warm-up, then half a cosine from the phase's peak to its final rate."""
+    """Return the rate: linear warm-up, then half a cosine from the phase's peak to its final
+    rate."""
     warm = min(1.0, (phase_step + 1) / warm_up_steps)
     fall = 0.5 * (1 + math.cos(math.pi * progress))
     return warm * (phase.final_rate + (phase.peak_rate - phase.final_rate) * fall)
@@ -78,7 +79,8 @@ class Run:
     evaluate_utterances: int
 
     def go(self, session_minutes: float) -> None:
-        """Train to the end of the budget or of the session; leaves a checkpoint either way."""
+        """Train to the end of the budget or of the session, and write a checkpoint in both
+        cases."""
         trainer, settings = self.trainer, self.trainer.settings
         started, spent_before = time.monotonic(), trainer.spent_s
         saved = evaluated = started
@@ -129,7 +131,7 @@ class Run:
         self._write({"phase": phase.name, "progress": round(progress, 4), "rate": rate, **means})
 
     def _evaluate(self, phase: Phase) -> None:
-        """Log the word error rates, once the decoder has begun to learn."""
+        """Log the word error rates once the decoder has started to learn."""
         if not phase.text_weight:
             return
         trainer = self.trainer

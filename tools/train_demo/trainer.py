@@ -1,7 +1,7 @@
-"""The network in training with its optimiser: one step, saving, resuming, beginning with weights.
+"""The network in training with its optimiser: one step, saving, resuming, initial weights.
 
-In: `Settings`, a `Vocabulary`, batches on the CPU. Out: losses, and checkpoint.pt, the whole state.
-Knows neither schedule nor data; those are in `train`.
+In: `Settings`, a `Vocabulary`, batches on the CPU. Out: losses, and checkpoint.pt with the whole
+state. Knows neither schedule nor data; those are in `train`.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.network.dims import SAMPLE_RATE
 from tools.train_demo import warm_start
 from tools.train_demo.batches import Batch
 from tools.train_demo.features import log_mel, mask_bands, other_voices
@@ -23,7 +23,7 @@ COUNTERS = ("step", "first_batch", "phase", "phase_step", "spent_s", "examples",
 
 
 class Trainer:
-    """The network, its optimiser, and how far they have come."""
+    """The network, its optimiser, and their progress."""
 
     def __init__(self, settings: Settings, vocabulary: Vocabulary, device: torch.device) -> None:
         torch.manual_seed(settings.seed)
@@ -32,11 +32,11 @@ class Trainer:
         self.optimizer = Optimizer(self.learner, settings.betas, settings.weight_decay)
         self.step, self.phase, self.phase_step = 0, 0, 0
         self.spent_s, self.examples, self.audio_s = 0.0, 0, 0.0
-        self.first_batch = 0  # after those of the run that this one began with
-        self.began_with: str | None = None  # what `begin_from` took; None: random weights
+        self.first_batch = 0  # after the batches of the run that provided the initial weights
+        self.began_with: str | None = None  # source of the initial weights; None: random
 
     def train_on(self, batch: Batch, phase: Phase, rate: float) -> dict[str, torch.Tensor]:
-        """One step; its losses, still on the device."""
+        """Run one step. Returns its losses, still on the device."""
         batch = batch.to(self.device)
         is_fast = is_bfloat16_fast(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=is_fast):
@@ -81,7 +81,7 @@ class Trainer:
         return self.learner.encode(mel, batch.first_position)
 
     def save(self, path: Path) -> None:
-        """Write the whole state beside `path`, then put it in its place."""
+        """Write the whole state beside `path`, then rename it."""
         partial = path.with_suffix(".partial")
         torch.save(
             {
@@ -98,7 +98,7 @@ class Trainer:
         os.replace(partial, path)
 
     def resume(self, path: Path) -> None:
-        """Continue where `save` stopped. Ends the program for another network or seed."""
+        """Continue from a state that `save` wrote. Exits for another network or seed."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         here = (self.settings.dims.to_dict(), self.settings.seed, self.vocabulary.tokens.tolist())
         there = (state["dims"], state["seed"], state["tokens"].tolist())
@@ -115,9 +115,8 @@ class Trainer:
             self._go_on_warm(state["began_with"])
 
     def begin_from(self, folder: Path) -> None:
-        """Take the weights of an exported folder or of an earlier run, whose sentences may have
-        been others; optimiser, counters and schedule begin anew. Ends the program for another
-        network."""
+        """Take the weights of an exported folder or an earlier run, possibly with other sentences.
+        Optimiser, counters and schedule start anew. Exits for another network."""
         start = warm_start.read(folder)
         if start.dims != self.settings.dims:
             sys.exit(

@@ -1,6 +1,7 @@
 """The tokens that training texts use, as rows of a smaller embedding.
 
-In: texts. Out: which row is which token, and embeddings from one to the other. Knows no network.
+In: texts. Out: the map between rows and tokens, and embeddings converted both ways. Knows no
+network.
 """
 
 from collections.abc import Iterable
@@ -10,19 +11,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from maxwhisper.tokenizer import Tokenizer
+from maxwhisper.text.tokenizer import Tokenizer
 
 N_TIMESTAMPS = 1501
-N_CONTROLS = 5  # rows between the last text token's and the first timestamp's: `used_tokens`
+N_CONTROLS = 5  # rows between the last text token and the first timestamp, see `used_tokens`
 
 
 class Vocabulary:
-    """The tokens that training texts use, as rows 0.. of a smaller embedding.
+    """The tokens that training texts use, as rows from 0 of a smaller embedding.
 
-    One more row, the last, stands for all other tokens of the full vocabulary, which share it. It
-    counts as many times in the softmax as there are such tokens, so that the exported network gives
-    the very probabilities that were trained, and it learns to be unlikely. A tenth of the rows is
-    used, so the output layer costs a tenth.
+    One more row, the last, stands for all other tokens of the full vocabulary. It counts as many
+    times in the softmax as there are such tokens, so the exported network has exactly the trained
+    probabilities, and the row learns to be improbable. A tenth of the rows is used, so the output
+    layer costs a tenth.
     """
 
     def __init__(self, n_vocab: int, used: Iterable[int]) -> None:
@@ -42,7 +43,7 @@ class Vocabulary:
         return len(self.tokens) + 1
 
     def rows(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Rows of tokens; UNLABELLED stays. Raises `ValueError` for a token that is not used."""
+        """Return the rows of tokens; UNLABELLED stays. Raises `ValueError` for an unused token."""
         rows = np.where(tokens >= 0, self._row_of[np.maximum(tokens, 0)], tokens)
         if np.any(rows == self.shared_row):
             unknown = sorted(set(tokens[rows == self.shared_row].tolist()))
@@ -54,8 +55,8 @@ class Vocabulary:
         return embedding[torch.from_numpy(self._row_of)]
 
     def compact(self, embedding: Tensor) -> Tensor:
-        """(n_vocab, C) -> (n_rows, C), back from `full`: the shared row is the mean of those of all
-        tokens that are not used."""
+        """(n_vocab, C) -> (n_rows, C), the inverse of `full`: the shared row is the mean over all
+        unused tokens."""
         is_used = torch.zeros(self.n_vocab, dtype=torch.bool)
         is_used[torch.from_numpy(self.tokens)] = True
         shared = embedding[~is_used].mean(0, keepdim=True)
@@ -63,8 +64,8 @@ class Vocabulary:
 
 
 def used_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> set[int]:
-    """Tokens of the texts, letters alone and after a space (for spelling), and all specials that
-    the labels use."""
+    """Return the tokens of the texts, single letters with and without a space (for spelling), and
+    all special tokens that the labels use."""
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'-.,?!$%"
     used = {token for letter in letters for token in tokenizer.encode(letter)}
     used |= {token for letter in letters for token in tokenizer.encode(" " + letter)}

@@ -1,9 +1,10 @@
-"""The voices, and one sentence in any of them: 16 kHz samples with phone and word times.
+"""The voices, and the synthesis of a sentence in any of them: 16 kHz samples with phone and word
+times.
 
-Owns which voices there are, how often each speaks, and which one training never hears. In: text as
-it is spoken. Out: `Speech`. Debian packages: flite, espeak-ng, festival, festlex-cmu,
-festlex-poslex, festvox-us-slt-hts, festvox-kallpc16k, festvox-kdlpc16k, and what README.md says of
-festvox-rablpc16k and festvox-don, rhvoice-english and libttspico-utils.
+Owns the list of voices, their shares, and which one training never hears. In: text as it is spoken.
+Out: `Speech`. Debian packages: flite, espeak-ng, festival, festlex-cmu, festlex-poslex,
+festvox-us-slt-hts, festvox-kallpc16k, festvox-kdlpc16k, rhvoice-english and libttspico-utils;
+README.md explains festvox-rablpc16k and festvox-don.
 """
 
 import os
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.network.dims import SAMPLE_RATE
 from tools.train_demo import espeak
 from tools.train_demo.phones import SILENCE, british_phone, espeak_phone, flite_phone
 from tools.train_demo.warping import carried_over
@@ -38,12 +39,12 @@ PACKAGES = {
     "RHVoice-test": "rhvoice rhvoice-english",
     "pico2wave": "libttspico-utils",
 }
-LONGEST_PHONE_S = 0.6  # beyond that, times carried over from another voice went astray
+MAX_PHONE_S = 0.6  # longer phones mean that times transferred from another voice are wrong
 
 
 @dataclass(frozen=True)
 class Voice:
-    """`share`: of all utterances, before normalisation. `name` is the program's own."""
+    """One voice. `share`: of all utterances, before normalisation. `name` is the program's own."""
 
     program: str  # "flite", "espeak", "festival", "rhvoice", "pico"
     name: str
@@ -56,18 +57,18 @@ class Voice:
 
 @dataclass(frozen=True)
 class Speech:
-    """`phones` are (index, end sample) without gaps; `words` are (start, end) samples, one for each
-    word as it is spoken, or none where the synthesiser does not say."""
+    """Synthesised speech. `phones` are (index, end sample) without gaps; `words` are (start, end)
+    samples, one per spoken word, or empty if the synthesiser does not report them."""
 
     samples: Int16
     phones: tuple[tuple[int, int], ...]
     words: tuple[tuple[int, int], ...]
 
 
-# espeak-ng-data/lang/gmw file -> share. Fewer accents are learnt sooner: 208 formant voices kept a
-# network that two cores train at 62 % of phones after 26,000 utterances.
+# espeak-ng-data/lang/gmw file -> share. Fewer accents are learnt sooner: with 208 formant voices, a
+# network trained on two cores stayed at 62 % of phones after 26,000 utterances.
 _ACCENTS = {"en-US": 0.06, "en": 0.03, "en-GB-x-rp": 0.01}
-# Glottal sources and formants that differ in sex and age; rough ones, robots and jokes left out.
+# Glottal sources and formants of different sex and age; without rough, robotic and joke variants.
 _VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5")
 
 KAL, RAB, DON = (
@@ -96,20 +97,21 @@ SEEN: tuple[Voice, ...] = (
         for variant in _VARIANTS
     ),
 )
-# Another speaker, recorded elsewhere, through another synthesiser's diphones; never trained on.
+# Another speaker, recorded elsewhere, with another synthesiser's diphones; never trained on.
 UNSEEN = Voice("festival", "ked_diphone", 1.0)
 
 _BRITISH = (RAB, DON)  # in festival's British phones
 _ANY_PITCH = (KAL, RAB, DON)  # the statistical one has its own
 
-# Who of flite's is nearest in sex and accent to a voice that does not say when its phones are.
+# flite's voice nearest in sex and accent to a voice that does not report its phone times.
 _TIMED_BY = {"bdl": "rms", "clb": "slt", "alan": "awb", "en-US": "slt", "en-GB": "slt"}
 
 
 def require_synthesisers() -> None:
-    """Let every voice say a word; end this program with what to install if one cannot.
+    """Synthesise a word with every voice; exit with the packages to install if one fails.
 
-    Before worker processes start: one that ended there would leave its parent waiting.
+    This runs before worker processes start: a worker that exited there would leave its parent
+    waiting.
     """
     for voice in (*SEEN, UNSEEN):
         if speak(voice, ["Hello there."], random.Random(0)) == [None]:
@@ -117,9 +119,10 @@ def require_synthesisers() -> None:
 
 
 def speak(voice: Voice, texts: Sequence[str], rng: random.Random) -> list[Speech | None]:
-    """Every text in one voice, at a random rate and pitch; None where nothing usable came back.
+    """Synthesise every text in one voice, at a random rate and pitch; None for a text without a
+    usable result.
 
-    Ends the program with the packages to install when the synthesiser is missing.
+    Exits with the packages to install if the synthesiser is missing.
     """
     said: Sequence[Speech | None]
     if voice.program == "festival":
@@ -134,8 +137,8 @@ def speak(voice: Voice, texts: Sequence[str], rng: random.Random) -> list[Speech
 
 
 def _tried(synthesise: Callable[[], Result]) -> Result | None:
-    """A program that fails on a sentence loses that sentence (festival: its batch), not the run;
-    `speech` counts and prints them."""
+    """Run a program. If it fails on a sentence, only that sentence is lost (with festival its
+    batch), not the run; `speech` counts and prints them."""
     try:
         return synthesise()
     except (subprocess.CalledProcessError, FileNotFoundError, wave.Error):
@@ -143,7 +146,7 @@ def _tried(synthesise: Callable[[], Result]) -> Result | None:
 
 
 def _usable(speech: Speech, text: str) -> bool:
-    """Not silent, some phone in it, and neither faster nor slower than anybody speaks."""
+    """Return True if the speech is not silent, has some phone, and has a plausible speed."""
     seconds = len(speech.samples) / SAMPLE_RATE
     sounds = any(phone != SILENCE for phone, _ in speech.phones) and bool(np.any(speech.samples))
     return sounds and 0.03 * len(text) < seconds < 0.3 * len(text) + 2
@@ -170,14 +173,15 @@ def _at_16_khz(samples: Int16, rate: int) -> Int16:
 
 
 def _scratch() -> "tempfile.TemporaryDirectory[str]":
-    """In memory where there is such a place: 25 files a second and core would wear a disk."""
+    """Return a folder in memory if there is one: 25 files per second and core would wear a disk."""
     memory = Path("/dev/shm")
     usable = memory.is_dir() and os.access(memory, os.W_OK)
     return tempfile.TemporaryDirectory(dir=memory if usable else None)
 
 
 def _flite(voice: Voice, text: str, rng: random.Random) -> Speech:
-    """flite prints "phone:end_s" for each phone. rms ignores the pitch, as was measured."""
+    """Synthesise with flite, which prints "phone:end_s" for each phone. rms ignores the pitch
+    (measured)."""
     stretch, pitch = rng.uniform(0.8, 1.25), rng.uniform(85, 220)
     settings = ["--setf", f"duration_stretch={stretch:.3f}"]
     if rng.random() < 0.5:
@@ -208,7 +212,7 @@ def _espeak(voice: Voice, text: str, rng: random.Random) -> Speech:
 def _espeak_words(
     said: espeak.EspeakSpeech, text: str, scale: float, n: int
 ) -> tuple[tuple[int, int], ...]:
-    """Word events to (start, end); none unless there is exactly one for each written word."""
+    """Convert word events to (start, end); empty unless there is exactly one per written word."""
     positions = [i for i, c in enumerate(text) if c != " " and (i == 0 or text[i - 1] == " ")]
     if [position for _, position in said.words] != positions:
         return ()
@@ -245,7 +249,7 @@ def _pico(voice: Voice, text: str, rng: random.Random) -> Speech | None:
 def _as_flite_times_it(
     voice: Voice, text: str, samples: Int16, rng: random.Random
 ) -> Speech | None:
-    """With the phones of one of flite's voices for the same text, at the times that fit."""
+    """Add the phones of a flite voice for the same text, at times transferred by warping."""
     model = _flite(Voice("flite", _TIMED_BY[voice.name], 1.0), text, rng)
     ends = carried_over([end for _, end in model.phones], model.samples, samples)
     phones = tuple((phone, end) for (phone, _), end in zip(model.phones, ends, strict=True))
@@ -253,7 +257,7 @@ def _as_flite_times_it(
         (end - start for (_, start), (phone, end) in pairwise(((0, 0), *phones)) if phone),
         default=0,
     )
-    return Speech(samples, phones, ()) if longest < LONGEST_PHONE_S * SAMPLE_RATE else None
+    return Speech(samples, phones, ()) if longest < MAX_PHONE_S * SAMPLE_RATE else None
 
 
 _PROGRAMS: dict[str, Callable[[Voice, str, random.Random], Speech | None]] = {
@@ -267,7 +271,8 @@ _FESTIVAL = Path(__file__).with_name("festival.scm")
 
 
 def _festival(voice: Voice, texts: Sequence[str], rng: random.Random) -> list[Speech]:
-    """All texts in one process, which takes half a second to start; diphones at any pitch."""
+    """Synthesise all texts in one process, which takes half a second to start; diphones at any
+    pitch."""
     lines = [_FESTIVAL.read_text(), f"(voice_{voice.name})"]
     for n, text in enumerate(texts):
         if voice in _ANY_PITCH:

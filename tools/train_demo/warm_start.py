@@ -1,7 +1,7 @@
-"""Weights that a run begins with: of a folder as `export` writes it, or of an earlier run.
+"""Initial weights of a run, from an exported folder or an earlier run.
 
 In: such a folder. Out: `Start`, with a row for every token, whatever sentences it was trained on.
-So a later session goes on from the weights in the tree, with more speech or other sentences.
+This lets a later session continue from the weights in the tree with more speech or other sentences.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from maxwhisper.checkpoint.hf_safetensors import read_hf_folder
-from maxwhisper.dims import Dims
+from maxwhisper.network.dims import Dims
 from tools.train_demo.model import canonical_weights, restored
 
 CHECKPOINT = "checkpoint.pt"
@@ -22,9 +22,9 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class Start:
-    """`phone_head` is None for an exported folder, which has none: it is learnt again, within some
-    dozens of steps. `name` goes into the record of the run. `n_batches` have been seen: the same
-    seed gives the same ones again, and a loss on what is known by heart says nothing."""
+    """Initial weights. `phone_head` is None for an exported folder, which has none; it is learnt
+    again within some dozens of steps. `name` goes into the record of the run. `n_batches` were
+    already used: the same seed would repeat them, and a loss on memorised batches says nothing."""
 
     name: str
     dims: Dims
@@ -34,7 +34,7 @@ class Start:
 
 
 def read(folder: Path) -> Start:
-    """Raises `CheckpointError` where there is neither a run nor a network in `folder`."""
+    """Read a folder. Raises `CheckpointError` if it contains neither a run nor a network."""
     run = folder / CHECKPOINT
     if not run.is_file():
         checkpoint = read_hf_folder(folder)

@@ -1,8 +1,8 @@
-"""Phone times for a synthesiser that does not say them: from another voice that said the same text.
+"""Phone times for a synthesiser that does not report them, from another voice with the same text.
 
-Knows sound alone: two recordings of the same words are laid on each other by dynamic time warping,
-and times in one become times in the other. Held to synthesisers that do say them, half of the ends
-are within 10 to 20 ms, nine in ten within 50 to 90 ms; a label is 20 ms long.
+Uses audio only: two recordings of the same words are aligned by dynamic time warping, and times in
+one become times in the other. Compared with synthesisers that report times, half of the ends are
+within 10 to 20 ms, and nine in ten within 50 to 90 ms; a label is 20 ms long.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import librosa
 import numpy as np
 import numpy.typing as npt
 
-from maxwhisper.dims import SAMPLE_RATE
+from maxwhisper.network.dims import SAMPLE_RATE
 
 HOP = 160  # samples: 10 ms
 
@@ -19,7 +19,7 @@ HOP = 160  # samples: 10 ms
 def carried_over(
     times: Sequence[int], model: npt.NDArray[np.int16], samples: npt.NDArray[np.int16]
 ) -> list[int]:
-    """Where `times`, in samples of `model` (n,), are in `samples` (m,): rising, at most m."""
+    """Transfer `times`, in samples of `model` (n,), to `samples` (m,): increasing, at most m."""
     _, path = librosa.sequence.dtw(_heard(model), _heard(samples))
     last = dict(sorted(path.tolist()))  # of the frames that one of the model's is laid on
     frames = np.interp(np.asarray(times) / HOP, list(last), list(last.values()))
@@ -27,8 +27,8 @@ def carried_over(
 
 
 def _heard(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
-    """Cepstra and their changes, each of mean 0 and deviation 1, so that who speaks counts for
-    little: (26, frames)."""
+    """Return cepstra and their changes with mean 0 and deviation 1, which reduces the influence of
+    the speaker: (26, frames)."""
     cepstra = librosa.feature.mfcc(
         y=samples / np.float32(32768),
         sr=SAMPLE_RATE,

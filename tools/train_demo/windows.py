@@ -1,8 +1,8 @@
-"""Training examples: utterances placed in a window of sound, with what encoder and decoder should
-make of it.
+"""Training examples: utterances placed in a window of audio, with the labels for encoder and
+decoder.
 
 In: a `Corpus`, a `Style`, a generator. Out: `Example`, the same for the same generator. Owns how
-often anything happens in a window; how it sounds is in `augment`, what is written in `labels`.
+often anything occurs in a window; `augment` owns the sound, `labels` the text.
 """
 
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from maxwhisper.dims import N_SAMPLES, SAMPLE_RATE
-from maxwhisper.tokenizer import Tokenizer
+from maxwhisper.network.dims import N_SAMPLES, SAMPLE_RATE
+from maxwhisper.text.tokenizer import Tokenizer
 from tools.train_demo import augment, labels
 from tools.train_demo.corpus import Corpus, Utterance
 from tools.train_demo.labels import MAX_PROMPT, Labels, Spoken
@@ -27,27 +27,27 @@ N_POSITIONS = N_SAMPLES // POSITION  # 1500
 # How often a window has each property.
 NO_SPEECH = 0.10
 WITHOUT_TIMESTAMPS = 0.15
-PROMPTED = 0.5  # all of a batch or none: its texts are padded to the longest
-PROMPT_TEXTS = 16  # at most, of 10 tokens each: as many as decoding passes on
-PROMPT_WINDOW = 6  # texts of a prompt at most whose times follow each other
-BEGUN = 0.5  # begin within a sentence, whose first words are the prompt's last
-JOINED = 0.3  # of the sentences: the next one is said in the same breath, and is a part of it
+PROMPTED = 0.5  # whole batches, because texts are padded to the longest
+PROMPT_TEXTS = 16  # at most, of 10 tokens each: as many as decoding uses
+PROMPT_WINDOW = 6  # at most, texts of a prompt with consecutive times
+BEGUN = 0.5  # begin within a sentence, whose first words end the prompt
+JOINED = 0.3  # of the sentences: the next one follows without a pause and is part of it
 ONE_VOICE = 0.7
 CUT = 0.6  # of the full ones: the last utterance is cut by the end
 RESUMED = 2  # texts of each example with speech that begin at a random word of it
-MISREAD = 0.5  # of the texts: the decoder reads in them what was not said,
-MISREAD_TOKENS = 0.1  # in so many places, as it will have to after its own mistakes
-SILENT_PADDING = 0.25  # zeros in the sound where it ends early; else zeros in the log-mel
-ELSEWHERE_LOUDER = 0.3  # part of a longer recording that has a louder place
+MISREAD = 0.5  # of the texts: the decoder reads wrong tokens in them,
+MISREAD_TOKENS = 0.1  # in this share of places, as after its own mistakes
+SILENT_PADDING = 0.25  # zeros in the audio if it ends early; else zeros in the log-mel
+ELSEWHERE_LOUDER = 0.3  # part of a longer recording that is louder elsewhere
 
 
 @dataclass(frozen=True)
 class Style:
-    """What a phase of training is shown.
+    """The kind of examples in a phase of training.
 
-    `window_s` None: one utterance and little else, which costs a tenth of a window of 30 s. What is
-    shorter than 30 s lies anywhere among the encoder's positions and, half of the time, of the
-    decoder's, so that all are learnt before long windows and texts come.
+    `window_s` None: one utterance and little else, which costs a tenth of a window of 30 s.
+    Examples shorter than 30 s begin anywhere among the encoder's positions and, half of the time,
+    of the decoder's, so all positions are learnt before long windows and texts follow.
     """
 
     window_s: float | None
@@ -59,11 +59,12 @@ class Style:
 
 @dataclass(frozen=True)
 class Example:
-    """`samples` (n,) int16, as a file holds them; `phones` (n // 320,) int16, one per position.
+    """One example. `samples` (n,) int16, as in a file; `phones` (n // 320,) int16, one per
+    position.
 
-    `content` samples are sound, the rest is padding; `loudest` is the log10 power of the loudest
-    bin elsewhere in the recording; `first_position` is where in the encoder the example begins.
-    `texts` are several of the same sound: the whole one, and what follows a later word.
+    `content` samples are audio, the rest is padding. `loudest` is the log10 power of the loudest
+    bin elsewhere in the recording. `first_position` is the example's start in the encoder. `texts`
+    are several texts of the same audio: the whole one, and the text after a later word.
     """
 
     samples: npt.NDArray[np.int16]
@@ -92,7 +93,7 @@ class Composer:
         return {voice: self.by_length[voices == voice] for voice in np.unique(voices)}
 
     def batch(self, size: int, rng: Rng) -> list[Example]:
-        """`size` examples. Single utterances are of similar length: padding costs little."""
+        """Return `size` examples. Single utterances have similar lengths, to reduce padding."""
         if self.style.window_s is not None:
             n = int(self.style.window_s * SAMPLE_RATE)
             prompted = bool(rng.random() < PROMPTED)
@@ -103,7 +104,7 @@ class Composer:
         return [self.utterance(int(index), rng) for index in chosen]
 
     def utterance(self, index: int, rng: Rng) -> Example:
-        """One utterance, with up to 0.3 s of silence around it, anywhere in the encoder."""
+        """Return one utterance with up to 0.3 s of silence around it, anywhere in the encoder."""
         placed = place(self.corpus[index], int(rng.uniform(0, 0.3) * SAMPLE_RATE), self._speed(rng))
         tail = int(rng.uniform(0, 0.3) * SAMPLE_RATE)
         n = -(-(placed.start + len(placed.samples) + tail) // POSITION) * POSITION
@@ -114,8 +115,8 @@ class Composer:
         return self._example([placed], n, n, rng, position, prompt=[])
 
     def window(self, n: int, rng: Rng, prompted: bool = False) -> Example:
-        """Up to `n` samples of utterances and pauses, or of no speech at all. Less than 30 s lie
-        anywhere in the encoder: what is learnt in them holds for every place of a full window."""
+        """Return up to `n` samples of utterances and pauses, or of no speech. Less than 30 s begins
+        anywhere in the encoder, so it is learnt for every position of a full window."""
         position = int(rng.integers(0, N_POSITIONS - n // POSITION + 1))
         if rng.random() < NO_SPEECH:
             return self._no_speech(n, rng, position, self._prompt(rng) if prompted else [])
@@ -169,7 +170,7 @@ class Composer:
     def _texts(
         self, placed: list[Placed], n: int, position: int, prompt: list[int], rng: Rng
     ) -> tuple[Labels, ...]:
-        """The whole text, and RESUMED times what follows a word of it."""
+        """Return the whole text, and RESUMED times the text after a random word."""
         is_cut = placed[-1].speech_end > n
         rare = self.rare if rng.random() < self.style.spelled else frozenset()
         without = not is_cut and rng.random() < WITHOUT_TIMESTAMPS
@@ -187,7 +188,7 @@ class Composer:
         return tuple(_shifted(text, rng) for text in (whole, *resumed))
 
     def _misread(self, text: Labels, rng: Rng) -> Labels:
-        """Other words and times up to 0.2 s off among what is read; what is to be said stays."""
+        """Replace some words and shift times by up to 0.2 s in the inputs; the targets stay."""
         if rng.random() > MISREAD:
             return text
         inputs = np.array(text.inputs)
@@ -217,7 +218,8 @@ class Composer:
         ]
 
     def _no_speech(self, n: int, rng: Rng, position: int, prompt: list[int]) -> Example:
-        """Digital silence, faint hiss, or any noise at any level; half as part of a recording."""
+        """Return digital silence, faint hiss, or any noise at any level; half of it as part of a
+        recording."""
         kind = rng.random()
         if kind < 0.2:
             samples = np.zeros(n, np.float32)
@@ -234,7 +236,7 @@ class Composer:
         return Example(_int16(samples), phones, (said,), content, _elsewhere(rng, 0.5), position)
 
     def _sentence(self, voices: npt.NDArray[np.int64], rng: Rng) -> Utterance:
-        """One of the utterances to choose from, or some of one voice as one long sentence."""
+        """Return one of the utterances, or several of one voice as one long sentence."""
         sentence = self.corpus[int(rng.choice(voices))]
         while rng.random() < JOINED:
             other = self.corpus[int(rng.choice(self._of_voice[sentence.voice]))]
@@ -243,29 +245,31 @@ class Composer:
         return sentence
 
     def _voices(self, rng: Rng) -> npt.NDArray[np.int64]:
-        """Utterances to choose from: those of one voice, or all."""
+        """Return the utterances to choose from: those of one voice, or all."""
         if rng.random() > ONE_VOICE:
             return self.by_length
         voice = self.corpus.voices[int(rng.choice(self.by_length))]
         return self._of_voice[voice]
 
     def _speed(self, rng: Rng) -> float:
-        """0.85 to 1.18: a voice moves by up to 2.8 semitones, formants included."""
+        """Return 0.85 to 1.18: a voice shifts by up to 2.8 semitones, formants included."""
         return float(2 ** rng.uniform(-0.24, 0.24)) if rng.random() < 0.4 else 1.0
 
     def _opening(self, rng: Rng) -> int:
-        """Samples before the first utterance: at most 1 s mostly, as decoding's rules assume."""
+        """Return samples before the first utterance: mostly at most 1 s, as decoding's rules
+        assume."""
         longest_s = rng.choice((0.2, 1.0, 6.0), p=(0.6, 0.3, 0.1))
         return int(rng.uniform(0, longest_s) * SAMPLE_RATE)
 
     def _pause(self, rng: Rng) -> int:
-        """Samples between utterances, besides the 0.1 to 0.4 s that synthesisers leave."""
+        """Return samples between utterances, in addition to the synthesisers' 0.1 to 0.4 s."""
         longest_s = 0.6 if rng.random() < 0.8 else 4.0
         return int(rng.uniform(0, longest_s) * SAMPLE_RATE)
 
     def _prompt(self, rng: Rng, begun: str = "") -> list[int]:
-        """Tokens of the text before: with timestamps, as decoding passes them on, those of several
-        windows one after the other, or without. The last one may be a sentence just `begun`."""
+        """Return the tokens of the text before: with timestamps, as decoding passes them on, or
+        without. Texts of several windows follow one another. The last one may be a sentence that
+        has just `begun`."""
         chosen = rng.choice(self.by_length, int(rng.integers(1, PROMPT_TEXTS + 1)))
         texts = [self.corpus.texts[i] for i in chosen] + ([begun] if begun else [])
         if rng.random() < 0.2:
@@ -287,16 +291,16 @@ class Composer:
 
 
 def _shifted(text: Labels, rng: Rng) -> Labels:
-    """Half of the time, the text begins anywhere in the decoder."""
+    """Move the text to any of the decoder's positions, half of the time."""
     if rng.random() < 0.5:
         return text
     return replace(text, first_token=int(rng.integers(0, MAX_PROMPT)))
 
 
 def _elsewhere(rng: Rng, share: float) -> float:
-    """log10 power of the loudest bin elsewhere, -inf for none.
+    """Return the log10 power of the loudest bin elsewhere, -inf for none.
 
-    -1.4 to 2.2: speech whose peaks are 0.02 to 1 (measured: 0.78 and 1.84 for two recordings).
+    -1.4 to 2.2: speech with peaks of 0.02 to 1 (measured: 0.78 and 1.84 for two recordings).
     """
     return float(rng.uniform(-1.4, 2.2)) if rng.random() < share else -np.inf
 

@@ -1,6 +1,6 @@
-"""Kernels of our own, for what MAX's are slow at on a CPU. The graphs that use one say why."""
+"""Our CPU kernels, for operations where MAX's own are slow. Each graph that uses one says why."""
 
 from .choose import Choose
 from .decode_attention import DecodeAttention
-from .few_rows import FewRows
 from .self_attention import SelfAttention
+from .skinny_matmul import SkinnyMatmul

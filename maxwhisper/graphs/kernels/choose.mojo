@@ -1,8 +1,9 @@
-"""The likeliest token that the timestamp rules allow, on a CPU: one pass over the logits for the
-greatest, one for the probabilities. `greedy.choose_by_operations` is the same in MAX's operations.
+"""Choose the likeliest token that the timestamp rules allow, on a CPU: one pass over the logits for
+the maximum, one for the probabilities. `greedy.choose_by_operations` does the same with MAX's
+operations.
 
-The rules bar stretches of the vocabulary: text is what lies before the first timestamp, and of
-text or of timestamps only what lies from some token on is left. So there is no mask.
+Text tokens come before the first timestamp token. The rules only exclude ranges of the vocabulary:
+they move the first allowed text token and the first allowed timestamp. So no mask is needed.
 
 Source: openai/whisper decoding.py:452-505, on probabilities relative to the likeliest token.
 """
@@ -21,7 +22,7 @@ comptime NEVER = neg_inf[DType.float32]()
 
 @fieldwise_init
 struct Row[logits_origin: Origin, forbidden_origin: Origin](TrivialRegisterPassable):
-    """A row's logits, each with 0 or -inf added."""
+    """The logits of one row, with 0 or -inf added to each."""
 
     var logits: Pointer[Float32, Self.logits_origin]
     var forbidden: Pointer[Float32, Self.forbidden_origin]
@@ -31,14 +32,14 @@ struct Row[logits_origin: Origin, forbidden_origin: Origin](TrivialRegisterPassa
         var allowed = self.forbidden.unsafe_load[width=width](token)
         return self.logits.unsafe_load[width=width](token) + allowed
 
-    def greatest(self, first: Int, stop: Int) -> Float32:
-        """The greatest of tokens first..stop, -inf for none."""
-        var most = SIMD[DType.float32, LANES](NEVER)
+    def maximum(self, first: Int, stop: Int) -> Float32:
+        """The largest logit of tokens first..stop; -inf if the range is empty."""
+        var largest = SIMD[DType.float32, LANES](NEVER)
         var token = first
         while token + LANES <= stop:
-            most = max(most, self.at[LANES](token))
+            largest = max(largest, self.at[LANES](token))
             token += LANES
-        var found = most.reduce_max()
+        var found = largest.reduce_max()
         while token < stop:
             found = max(found, self.at[1](token))
             token += 1
@@ -58,7 +59,7 @@ struct Row[logits_origin: Origin, forbidden_origin: Origin](TrivialRegisterPassa
         return total
 
     def find(self, value: Float32, first: Int, stop: Int) -> Int:
-        """The first of tokens first..stop with that logit; `first` where there is none."""
+        """The first of tokens first..stop whose logit is `value`; `first` if there is none."""
         for token in range(first, stop):
             if self.at[1](token) == value:
                 return token
@@ -97,7 +98,7 @@ struct Choose:
             var was_time = token >= begin
             var was_pair = Int(last_ptr.unsafe_load(3 * b + 1)) >= begin
             var latest = Int(last_ptr.unsafe_load(3 * b + 2))
-            var closed = was_time and not was_pair  # text was closed: another time, or the end
+            var closed = was_time and not was_pair  # text was closed: a second timestamp or the end follows
             var end_of_text = min(begin, n_vocab)
             var text = eot if closed else 0
             var time = max(begin, latest if closed else latest + 1)
@@ -105,8 +106,8 @@ struct Choose:
                 time = n_vocab
 
             var row = Row(logits_ptr.unsafe_offset(b * n_vocab), forbidden_ptr)
-            var best_text = row.greatest(text, end_of_text)
-            var best_time = row.greatest(time, n_vocab)
+            var best_text = row.maximum(text, end_of_text)
+            var best_time = row.maximum(time, n_vocab)
             var peak = max(best_text, best_time)
             var of_times = row.probability(time, n_vocab, peak)
             var prefers_time = of_times > exp(best_text - peak)

@@ -1,11 +1,12 @@
-"""Attention of a decoder's one query to many keys, on a CPU: q (B, H, 1, D), k and v (B, H, S, D),
+"""Attention of one decoder query to many keys, on a CPU: q (B, H, 1, D), k and v (B, H, S, D),
 mask (1, S) -> (B, H, 1, D).
 
-It takes as long as it takes to read keys and values, each once and in order. Heads are few, so the
-keys of each are split among tasks, whose results are put together by their greatest scores.
+Keys and values are read once and in order, which takes nearly all of the time. There are few heads,
+so the keys of each head are split among tasks. Their partial results are combined by their maximum
+scores, as in a streaming softmax.
 
-In and out: float32, row-major; a head is a multiple of the lanes wide. The mask is added to the
-scores, and a key that it hides is not read.
+Input and output: float32, row-major; a head is a multiple of LANES wide. The mask is added to the
+scores, and a masked key is not read.
 """
 
 import extensibility
@@ -18,8 +19,8 @@ from std.sys.info import simd_width_of
 
 comptime LANES = simd_width_of[DType.float32]()
 comptime Lanes = SIMD[DType.float32, LANES]
-comptime HIDDEN = Float32(-1e29)  # a mask below this leaves nothing of a key
-comptime TASKS_A_THREAD = 2
+comptime HIDDEN = Float32(-1e29)  # a key whose mask is below this has weight 0
+comptime TASKS_PER_THREAD = 2
 
 
 @always_inline
@@ -39,8 +40,8 @@ def attend[
     length: Int,
     found: Pointer[Float32, found_origin],
 ):
-    """Into `found`: the sum of values, each times exp(score - the greatest), (D,); the sum of those
-    weights; the greatest score."""
+    """Write to `found`: the weighted sum of the values (D,), where a weight is exp(score - maximum
+    score); the sum of the weights; the maximum score."""
     comptime parts = width // LANES
     var query = Array[Lanes, parts](fill=0)
     comptime for d in range(parts):
@@ -48,7 +49,7 @@ def attend[
     var padded = ceildiv(length, LANES) * LANES
     var score_row = List[Float32](length=padded, fill=Float32.MIN_FINITE)
     var scores = score_row.unsafe_ptr()
-    var most = Float32.MIN_FINITE
+    var largest = Float32.MIN_FINITE
     for s in range(length):
         var hidden = mask.unsafe_load(s)
         if hidden > HIDDEN:
@@ -57,11 +58,11 @@ def attend[
                 sums = query[d].fma(keys.unsafe_load[width=LANES](s * width + d * LANES), sums)
             var score = sums.reduce_add() + hidden
             scores.unsafe_store(s, score)
-            most = max(most, score)
+            largest = max(largest, score)
 
     var total = Lanes(0)
     for s in range(0, padded, LANES):
-        var weights = exp(scores.unsafe_load[width=LANES](s) - most)
+        var weights = exp(scores.unsafe_load[width=LANES](s) - largest)
         scores.unsafe_store(s, weights)
         total += weights
     var sums = Array[Lanes, parts](fill=0)
@@ -74,7 +75,7 @@ def attend[
     comptime for d in range(parts):
         found.unsafe_store(d * LANES, sums[d])
     found.unsafe_store(width, total.reduce_add())
-    found.unsafe_store(width + 1, most)
+    found.unsafe_store(width + 1, largest)
 
 
 @extensibility.register("maxwhisper_decode_attention")
@@ -91,14 +92,14 @@ struct DecodeAttention:
         mask: InputTensor[dtype=DType.float32, rank=2, ...],
         ctx: DeviceContext,
     ) raises:
-        comptime assert width % LANES == 0, "a head must be a multiple of a vector wide"
+        comptime assert width % LANES == 0, "a head's width must be a multiple of the vector width"
         var n_heads = k.dim_size(0) * k.dim_size(1)
         var length = k.dim_size(2)
         var q_ptr = q.unsafe_ptr()
         var k_ptr = k.unsafe_ptr()
         var v_ptr = v.unsafe_ptr()
         var mask_ptr = mask.unsafe_ptr()
-        var splits = ceildiv(TASKS_A_THREAD * parallelism_level(None), n_heads)
+        var splits = ceildiv(TASKS_PER_THREAD * parallelism_level(None), n_heads)
         var share = ceildiv(length, splits)
         comptime size = width + 2
         var parts = List[Float32](length=n_heads * splits * size, fill=0)
@@ -120,14 +121,14 @@ struct DecodeAttention:
 
         for head in range(n_heads):
             var of_head = found.unsafe_offset(head * splits * size)
-            var most = Float32.MIN_FINITE
+            var largest = Float32.MIN_FINITE
             for part in range(splits):
-                most = max(most, of_head.unsafe_load(part * size + width + 1))
+                largest = max(largest, of_head.unsafe_load(part * size + width + 1))
             var total = Float32(0)
             var sums = SIMD[DType.float32, width](0)
             for part in range(splits):
                 var here = of_head.unsafe_offset(part * size)
-                var weight = exp(here.unsafe_load(width + 1) - most)
+                var weight = exp(here.unsafe_load(width + 1) - largest)
                 total += weight * here.unsafe_load(width)
                 sums += weight * here.unsafe_load[width=width]()
             output.unsafe_ptr().unsafe_store(head * width, sums / total)

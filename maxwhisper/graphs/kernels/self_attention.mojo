@@ -1,12 +1,13 @@
-"""Self-attention of a whole window, on a CPU: qkv (B, S, 3 C) -> (B, S, C), without a mask.
+"""Self-attention over a whole window, on a CPU: qkv (B, S, 3 C) -> (B, S, C), without a mask.
 
-Queries, keys and values lie side by side, each with its heads side by side: nothing is permuted
-before or after. MAX holds all S x S scores of all heads, more than a cache does; here those of
-QUERIES rows are made, used and overwritten, in both products a tile of ROWS x COLUMNS sums that
-stay in registers while panels of COLUMNS keys, or of COLUMNS elements of each value, stream by.
+Queries, keys and values are stored side by side, each with its heads side by side, so nothing is
+permuted before or after. MAX keeps all S x S scores of all heads, which do not fit into the cache.
+This kernel computes the scores of QUERIES rows at a time and overwrites them with the next ones.
+Both products keep a tile of ROWS x COLUMNS sums in registers and stream panels of COLUMNS keys, or
+of COLUMNS elements of each value, past it.
 
-In and out: float32, row-major; a head is a multiple of COLUMNS wide. Scores and probabilities are
-float32, and a row's greatest score is taken away before exp().
+Input and output: float32, row-major; a head is a multiple of COLUMNS wide. Scores and probabilities
+are float32. The maximum score of a row is subtracted before exp().
 """
 
 import extensibility
@@ -19,11 +20,11 @@ from std.sys.info import simd_width_of
 
 comptime LANES = simd_width_of[DType.float32]()
 comptime Lanes = SIMD[DType.float32, LANES]
-# Sums, a panel's two vectors and a broadcast: 15 of AVX2's 16 registers, 27 of AVX-512's 32.
+# The sums, a panel's two vectors and a broadcast use 15 of AVX2's 16 registers, 27 of AVX-512's 32.
 comptime ROWS = 12 if LANES >= 16 else 6
 comptime COLUMNS = 2 * LANES
 comptime QUERIES = 24  # rows of scores at once: 144 KB for 1500 positions
-comptime TASKS_A_THREAD = 2  # each packs a head's keys and values for itself
+comptime TASKS_PER_THREAD = 2  # each task packs its own copy of a head's keys and values
 
 
 @always_inline
@@ -41,7 +42,7 @@ def product[
     output: Pointer[Float32, out_origin],
     out_stride: Int,
 ):
-    """Product of `a` (n_rows, depth) and `panel` (depth, COLUMNS) into (n_rows, COLUMNS)."""
+    """Write `a` (n_rows, depth) @ `panel` (depth, COLUMNS) to `output` (n_rows, COLUMNS)."""
     var first = 0
     comptime for rows in [ROWS, 1]:
         while first + rows <= n_rows:
@@ -65,16 +66,17 @@ def product[
 def exponentials[
     origin: MutOrigin, //
 ](scores: Pointer[Float32, origin], length: Int, padded: Int, scale: Float32) -> Float32:
-    """In place, exp(scale * (score - the greatest)); 0 beyond `length`. Their sum."""
+    """Replace each score by exp(scale * (score - maximum)), and by 0 beyond `length`. Return the
+    sum."""
     for s in range(length, padded):
         scores.unsafe_store(s, Float32.MIN_FINITE)
-    var most = Lanes(Float32.MIN_FINITE)
+    var largest = Lanes(Float32.MIN_FINITE)
     for s in range(0, padded, LANES):
-        most = max(most, scores.unsafe_load[width=LANES](s))
-    var greatest = Lanes(most.reduce_max())
+        largest = max(largest, scores.unsafe_load[width=LANES](s))
+    var maximum = Lanes(largest.reduce_max())
     var total = Lanes(0)
     for s in range(0, padded, LANES):
-        var weight = exp((scores.unsafe_load[width=LANES](s) - greatest) * scale)
+        var weight = exp((scores.unsafe_load[width=LANES](s) - maximum) * scale)
         scores.unsafe_store(s, weight)
         total += weight
     return total.reduce_add()
@@ -91,7 +93,7 @@ struct SelfAttention:
         qkv: InputTensor[dtype=DType.float32, rank=3, ...],
         ctx: DeviceContext,
     ) raises:
-        comptime assert width % COLUMNS == 0, "a head must be a multiple of two vectors wide"
+        comptime assert width % COLUMNS == 0, "a head's width must be a multiple of two vectors"
         var batch = qkv.dim_size(0)
         var length = qkv.dim_size(1)
         var stride = qkv.dim_size(2)
@@ -101,12 +103,12 @@ struct SelfAttention:
         var output_ptr = output.unsafe_ptr()
         var padded = ceildiv(length, COLUMNS) * COLUMNS
         var scale = Float32(width) ** -0.5
-        var n_tasks = TASKS_A_THREAD * parallelism_level(None)
+        var n_tasks = TASKS_PER_THREAD * parallelism_level(None)
         var splits = ceildiv(n_tasks, batch * n_head)
         var share = ceildiv(ceildiv(length, splits), QUERIES) * QUERIES
 
         def work(task: Int) {imm}:
-            """A share of the queries of one head of one window."""
+            """Compute a share of the queries of one head of one window."""
             var window = task // splits // n_head
             var head = task // splits % n_head
             var first = task % splits * share

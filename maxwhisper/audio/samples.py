@@ -1,0 +1,87 @@
+"""Store the samples of a recording: in memory if it is short, in a temporary file if it is long.
+
+Owns where samples are stored and how they are read block by block. In: chunks of samples, in order.
+Out: a `Waveform`, an ordinary array in both cases. Ten hours take 2.3 GB on disk and almost nothing
+in memory. Knows no audio format.
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+import tempfile
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from maxwhisper.audio.waveform import Waveform
+from maxwhisper.errors import AudioError
+from maxwhisper.network.dims import SAMPLE_RATE
+
+IN_MEMORY_SAMPLES = 30 * 60 * SAMPLE_RATE  # 30 min: 115 MB as float32
+_INT16_SCALE = np.float32(1 / 32768)  # a power of two: exact, as in openai/whisper audio.py:62
+
+
+class _Mapping(mmap.mmap):
+    """A mapped file of `SampleStore`. It is shared with the file, so released pages keep their
+    content."""
+
+
+class SampleStore:
+    """Collect float32 samples: `append` chunks, then call `finish` once.
+
+    The file is in the system's temporary folder, which `TMPDIR` overrides. If that folder is itself
+    in memory, so are the samples. The file has no name, so nothing is left behind after a crash.
+    """
+
+    def __init__(self) -> None:
+        self._n_samples = 0
+        self._chunks: list[npt.NDArray[np.float32]] = []
+        self._file: IO[bytes] | None = None
+
+    def append(self, chunk: npt.NDArray[np.float32]) -> None:
+        """Add samples (n,). Raises `AudioError` too_long if no file for them can be written."""
+        self._n_samples += len(chunk)
+        self._chunks.append(np.ascontiguousarray(chunk))
+        if self._n_samples <= IN_MEMORY_SAMPLES:
+            return
+        try:
+            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 (finish maps it)
+            for samples in self._chunks:
+                self._file.write(samples.data)
+            self._file.flush()  # a full disk raises here
+        except OSError as error:
+            minutes = IN_MEMORY_SAMPLES // SAMPLE_RATE // 60
+            raise AudioError(
+                "too_long",
+                f"More than {minutes} min of audio needs a temporary file, which cannot be written "
+                f"({error}). Split the recording, or set TMPDIR to a folder with free space.",
+            ) from error
+        self._chunks.clear()
+
+    def finish(self, n_samples: int) -> Waveform:
+        """Return the first `n_samples`, (n_samples,), padded with zeros if there are fewer."""
+        self.append(np.zeros(max(0, n_samples - self._n_samples), np.float32))
+        if self._file is None:
+            return np.concatenate(self._chunks)[:n_samples]
+        mapping = _Mapping(self._file.fileno(), 0)
+        return np.ndarray((n_samples,), np.float32, buffer=mapping)
+
+
+def read_samples(waveform: npt.NDArray[np.generic], start: int, stop: int) -> Waveform:
+    """Return a float32 copy of samples start..stop; int16 is divided by 32768.
+
+    Reading a mapped file leaves its pages in memory. This function releases them, so reading a long
+    recording block by block takes no more memory than one block.
+    """
+    samples = waveform[start:stop]
+    block = samples.astype(np.float32)
+    if samples.dtype == np.int16:
+        block *= _INT16_SCALE
+    owner: object = waveform
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, _Mapping) and sys.platform == "linux":
+        owner.madvise(mmap.MADV_DONTNEED)
+    return block

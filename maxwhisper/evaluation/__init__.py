@@ -1,0 +1,1 @@
+"""What the project claims, and how each claim is measured."""

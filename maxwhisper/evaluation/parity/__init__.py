@@ -1,0 +1,1 @@
+"""Compare every option on every clip with openai-whisper, on the same weights."""

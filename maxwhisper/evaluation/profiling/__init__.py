@@ -1,0 +1,1 @@
+"""Where the time goes, and how close that is to what the device can do."""

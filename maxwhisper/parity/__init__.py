@@ -1,1 +1,0 @@
-"""Is it Whisper, exactly? Every option on every clip, against openai-whisper, same weights."""

@@ -1,0 +1,1 @@
+"""Text: tokenizer, languages, transcript files, word error rate. Knows no audio and no network."""

@@ -1,0 +1,1 @@
+"""The Components tab: every part of maxwhisper checked against a reference."""

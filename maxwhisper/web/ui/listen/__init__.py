@@ -1,0 +1,1 @@
+"""The Listen & diff tab: hear the recording and compare the transcripts."""

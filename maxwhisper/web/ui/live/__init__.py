@@ -1,0 +1,1 @@
+"""The Live tab: transcription while you speak."""

@@ -1,0 +1,196 @@
+/* Presentation: a guided tour (?judge=1), keyboard shortcuts, a stage mode, dialogs.
+   One function, which Gradio runs when the page has loaded. It reads the page and clicks its
+   controls; it knows no engine and sends nothing. All text is set as text. */
+() => {
+  const find = selector => document.querySelector(selector);
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  // Browsers allow microphones only on https and local pages; elsewhere the page shows a note.
+  document.documentElement.style.setProperty('--insecure-only', isSecureContext ? 'none' : 'block');
+
+  function make(name, properties = {}, ...children) {
+    const element = Object.assign(document.createElement(name), properties);
+    element.append(...children);
+    return element;
+  }
+
+  function tabs() {
+    return [...document.querySelectorAll('[role=tab]')].filter(tab => tab.checkVisibility());
+  }
+
+  function openTab(name) {
+    tabs().find(tab => tab.textContent.trim() === name)?.click();
+  }
+
+  function press(selector) {
+    const button = find(selector);
+    if (button && !button.disabled) button.click();
+  }
+
+  // ---- Stage mode: large type, fewer details, full screen if the browser allows it.
+
+  function setStage(on) {
+    document.documentElement.classList.toggle('stage', on);
+    find('[data-do=stage]')?.setAttribute('aria-pressed', String(on));
+    if (on) document.documentElement.requestFullscreen?.().catch(() => {});
+    else if (document.fullscreenElement) document.exitFullscreen();
+    dispatchEvent(new Event('resize')); // figures adapt to the new size
+  }
+
+  const isStage = () => document.documentElement.classList.contains('stage');
+  document.addEventListener('fullscreenchange', () => {
+    if (!document.fullscreenElement && isStage()) setStage(false);
+  });
+
+  // ---- The tour: 90 seconds through the real page.
+
+  const STEPS = [
+    {s: 10, tab: 'Race', at: '.masthead', title: 'Three engines, one clip, one clock',
+      text: 'openai-whisper, faster-whisper and maxwhisper, this project’s Whisper in MAX, get the same samples, weights and settings.'},
+    {s: 10, tab: 'Race', at: '.clips', title: 'Choose a recording',
+      text: 'A bundled clip, an audio or video file, or your own voice.', act: ['Choose the first clip', '.clips button']},
+    {s: 18, tab: 'Race', at: '.engine-panels', title: 'Race', waits: true,
+      text: 'The engines run one at a time, alone on the machine. Watch the text arrive; times and word errors are measured as it does.', act: ['Run all three', '#run']},
+    {s: 10, tab: 'Listen & diff', at: '[role=tablist]', title: 'Listen and compare',
+      text: 'Click a word to hear it. Differences between the transcripts are marked word by word.'},
+    {s: 10, tab: 'Where the time goes', at: '[role=tablist]', title: 'Where the time goes',
+      text: 'The stages of each engine in this race, and recorded benchmarks.'},
+    {s: 14, tab: 'Components', at: '#run-checks', title: 'Check every component',
+      text: 'Each part of the network is compared with an independent reference, here and now. Grey: not run yet. Green: passed.', act: ['Run all checks', '#run-checks']},
+    {s: 10, tab: 'Live', at: '#live', title: 'Live',
+      text: 'Speak and read along. Solid words are final. Dotted words may still change.'},
+    {s: 8, tab: 'Use it', at: '[data-do=share]', title: 'Use it yourself',
+      text: 'Scan the address with a phone, or copy a snippet from this tab.', act: ['Show the address', '[data-do=share]']},
+  ];
+  const TICK_S = 0.25;
+  const LOOK_S = 5; // to look at the result, when the tour has waited for a race
+  const MAX_WAIT_S = 120; // for a race: the next steps show its result
+  const WAITING = 'The race is still running. The tour waits for its end; “Next” continues now.';
+  const tour = {index: -1, left: 0, waited: 0, paused: calm, timer: 0, from: null};
+  const title = make('h2', {id: 'tour-title'}), words = make('p'), count = make('span', {className: 'count'});
+  const clock = make('i'), act = make('button', {type: 'button', className: 'act'});
+  const back = make('button', {type: 'button', textContent: '← Back', onclick: () => show(tour.index - 1)});
+  const pause = make('button', {type: 'button', onclick: () => setPaused(!tour.paused)});
+  const next = make('button', {type: 'button', textContent: 'Next →', onclick: () => show(tour.index + 1)});
+  const end = make('button', {type: 'button', textContent: 'End tour', onclick: endTour});
+  const card = make('section', {id: 'tour', hidden: true},
+    make('div', {className: 'clock'}, clock), count, title, words, act,
+    make('div', {className: 'row'}, back, pause, next, end));
+  card.setAttribute('role', 'dialog');
+  card.setAttribute('aria-labelledby', 'tour-title');
+  words.setAttribute('aria-live', 'polite');
+  act.onclick = () => press(STEPS[tour.index].act[1]);
+
+  function setPaused(paused) {
+    tour.paused = paused;
+    pause.textContent = paused ? 'Continue' : 'Pause';
+  }
+
+  function show(index) {
+    find('.toured')?.classList.remove('toured');
+    if (index >= STEPS.length) return endTour();
+    const step = STEPS[tour.index = Math.max(index, 0)];
+    tour.left = step.s;
+    tour.waited = 0;
+    openTab(step.tab);
+    title.textContent = step.title;
+    words.textContent = step.text;
+    count.textContent = `${tour.index + 1} of ${STEPS.length}`;
+    act.hidden = !step.act;
+    act.textContent = step.act?.[0] ?? '';
+    back.disabled = tour.index === 0;
+    next.textContent = tour.index === STEPS.length - 1 ? 'Done' : 'Next →';
+    setTimeout(() => { // a tab is drawn when it is opened
+      const target = tour.index === index && find(step.at);
+      if (!target) return;
+      target.classList.add('toured');
+      target.scrollIntoView({block: 'center', behavior: calm ? 'auto' : 'smooth'});
+    }, 150);
+  }
+
+  function tick() {
+    const step = STEPS[tour.index];
+    const isRacing = step.waits && find('.engine-panel.running, .engine-panel.waiting');
+    const isHeld = isRacing && !tour.paused && tour.left <= LOOK_S && tour.waited < MAX_WAIT_S;
+    const text = isHeld ? WAITING : step.text;
+    if (words.textContent !== text) words.textContent = text;
+    if (isHeld) tour.waited += TICK_S;
+    else if (!tour.paused) tour.left -= TICK_S;
+    clock.style.width = `${100 * (1 - tour.left / step.s)}%`;
+    if (tour.left <= 0) show(tour.index + 1);
+  }
+
+  function startTour() {
+    if (tour.index >= 0) return endTour();
+    tour.from = document.activeElement;
+    card.hidden = false;
+    setPaused(calm);
+    show(0);
+    tour.timer = setInterval(tick, 1000 * TICK_S);
+    next.focus({preventScroll: true});
+  }
+
+  function endTour() {
+    clearInterval(tour.timer);
+    tour.index = -1;
+    card.hidden = true;
+    find('.toured')?.classList.remove('toured');
+    tour.from?.focus?.({preventScroll: true});
+  }
+
+  // ---- Keys, and the dialog that lists them.
+
+  const KEYS = [
+    ['?', 'These shortcuts', () => keys.showModal()],
+    ['T', 'Guided tour, 90 seconds', startTour],
+    ['F', 'Stage mode: large type, full screen', () => setStage(!isStage())],
+    ['Q', 'Address of this page as a QR code', () => find('#share')?.showModal()],
+    ['R', 'Run the race', () => { openTab('Race'); press('#run'); }],
+    ['S', 'Stop the race', () => press('#stop')],
+  ];
+  const rows = KEYS.map(([key, what]) => make('tr', {},
+    make('td', {}, make('kbd', {textContent: key})), make('td', {textContent: what})));
+  rows.push(make('tr', {}, make('td', {}, make('kbd', {textContent: '1'}), ' … ', make('kbd', {textContent: '6'})),
+    make('td', {textContent: 'Open a tab'})));
+  rows.push(make('tr', {}, make('td', {}, make('kbd', {textContent: 'Esc'})),
+    make('td', {textContent: 'Close, or leave the tour or stage mode'})));
+  const keys = make('dialog', {id: 'keys', className: 'sheet'}, make('h2', {id: 'keys-title', textContent: 'Keyboard'}),
+    make('table', {}, ...rows), make('button', {type: 'button', textContent: 'Close', onclick: () => keys.close()}));
+  keys.setAttribute('aria-labelledby', 'keys-title');
+
+  function onKey(event) {
+    const typing = event.target.closest?.('input, textarea, select, [contenteditable], [role=listbox], [role=option]');
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || find('dialog[open]')) return;
+    if (event.key === 'Escape') {
+      if (tour.index >= 0) endTour();
+      else if (isStage()) setStage(false);
+    } else if (tour.index >= 0 && event.key === 'ArrowRight') show(tour.index + 1);
+    else if (tour.index >= 0 && event.key === 'ArrowLeft') show(tour.index - 1);
+    else if (/^[1-9]$/.test(event.key)) tabs()[event.key - 1]?.click();
+    else KEYS.find(([key]) => key === event.key.toUpperCase())?.[2]();
+  }
+
+  const DO = {tour: startTour, stage: () => setStage(!isStage()), keys: () => keys.showModal(),
+    share: () => find('#share')?.showModal(), close: button => button.closest('dialog').close()};
+  document.addEventListener('click', event => {
+    const button = event.target.closest?.('[data-do]');
+    if (button) DO[button.dataset.do]?.(button);
+  });
+  // Bring a race and its Stop button into view, wherever it was started.
+  document.addEventListener('click', event => {
+    if (!event.target.closest?.('#run')) return;
+    tour.left = Math.max(tour.left, LOOK_S); // until the server has started it
+    setTimeout(() => {
+      if (find('.engine-panels').getBoundingClientRect().top > 0.6 * innerHeight)
+        find('.actions').scrollIntoView({behavior: calm ? 'auto' : 'smooth'});
+    }, 150);
+  });
+  document.addEventListener('keydown', onKey);
+  find('.gradio-container').append(card, keys);
+  if (new URLSearchParams(location.search).get('judge') === '1') {
+    const waiting = setInterval(() => {
+      if (!find('#run')) return;
+      clearInterval(waiting);
+      startTour();
+    }, 100);
+  }
+}

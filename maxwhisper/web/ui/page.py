@@ -1,0 +1,163 @@
+"""The page: header, tabs, and the server that serves them.
+
+Input: `PageParts`, made by `app.py`. Output: a running server.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from maxwhisper.engines.pool import EnginePool
+from maxwhisper.web.server.connections import ConnectionLimits
+from maxwhisper.web.server.fair_use import FairUse
+from maxwhisper.web.server.headers import SHARE_SCRIPTS, SPACE_FRAMES, Scripts, page_policy
+from maxwhisper.web.server.live_routes import live_route
+from maxwhisper.web.server.live_session import LiveDesk
+from maxwhisper.web.server.open_requests import OpenRequests
+from maxwhisper.web.server.origins import OwnHosts
+from maxwhisper.web.server.perimeter import Perimeter
+from maxwhisper.web.server.queue import MAX_WAITING
+from maxwhisper.web.server.readiness import ready_route
+from maxwhisper.web.server.run_routes import run_routes
+from maxwhisper.web.server.run_store import RunStore
+from maxwhisper.web.server.upload_names import UploadNames
+from maxwhisper.web.server.uploads import MAX_FILE_MB, Uploads
+from maxwhisper.web.ui.components.layers import layers_section
+from maxwhisper.web.ui.components.tab import Catalogue, components_tab
+from maxwhisper.web.ui.examples import Example
+from maxwhisper.web.ui.guarded_server import guarded_server
+from maxwhisper.web.ui.header import header
+from maxwhisper.web.ui.listen.tab import listen_tab
+from maxwhisper.web.ui.live.tab import live_tab
+from maxwhisper.web.ui.race.api import race_api
+from maxwhisper.web.ui.race.runner import Runner
+from maxwhisper.web.ui.race.tab import race_tab
+from maxwhisper.web.ui.theme import CSS, theme
+from maxwhisper.web.ui.timings.tab import timings_tab
+from maxwhisper.web.ui.upload_route import upload_routes
+from maxwhisper.web.ui.use_it.tab import About, use_it_tab
+
+# Threads for handlers. Everyone in the queue of the device, or of a download, has one of their own;
+# the rest are for clicks and page loads, which take milliseconds.
+MAX_THREADS = 2 * (MAX_WAITING + 1) + 54
+SAME_CLICK = 8  # handlers of one event at a time, unless the event says otherwise
+MAX_SESSIONS = 500  # sessions whose state Gradio keeps
+_SCRIPTS = [
+    (Path(__file__).parent / name).read_text(encoding="utf-8").strip()
+    for name in ("page.js", "recorder.js")
+]
+
+
+@dataclass(frozen=True)
+class PageParts:
+    """Everything the page shows or uses."""
+
+    pool: EnginePool
+    examples: Sequence[Example]  # bundled clips
+    catalogue: Catalogue  # checks of the Components tab
+    uploads: Uploads
+    machine: Mapping[str, Any]  # `maxwhisper.machine.describe()`
+    runs: RunStore  # finished races
+    desk: LiveDesk  # the live session
+    fair: FairUse  # limits per visitor
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+
+
+def build_page(parts: PageParts) -> gr.Blocks:
+    """Describe the page; nothing runs yet."""
+    pool, machine, runs, examples = parts.pool, parts.machine, parts.runs, parts.examples
+    with gr.Blocks(title="maxwhisper", analytics_enabled=False, fill_width=True) as page:
+        run_id = gr.State("")  # the race that every tab shows; "" before the first race
+        runner = Runner(pool, parts.uploads, runs, machine, parts.fair)
+        header(page, pool, runner.queue, machine)
+        with gr.Tabs(overflow_behavior="wrap"):
+            with gr.Tab("Race"):
+                race_tab(runner, examples, run_id)
+                race_api(runner, lambda session: _forget(page, session))
+            with gr.Tab("Listen & diff") as tab:
+                listen_tab(tab, runs, run_id)
+            with gr.Tab("Where the time goes") as tab:
+                timings_tab(tab, pool, runs, run_id)
+            with gr.Tab("Components"):
+                components_tab(pool, runner.queue, parts.catalogue, machine)
+                layers_section(pool, runner.queue, parts.uploads, examples)
+            with gr.Tab("Live"):
+                live_tab(parts.desk, parts.uploads, examples)
+            with gr.Tab("Use it") as tab:
+                kept = (runs.keep_days, runs.keep_runs)
+                about = About(pool.models, machine, examples, *kept, parts.fair.limits)
+                use_it_tab(tab, about, runs, run_id)
+
+        def leave(request: gr.Request) -> None:
+            runner.leave(str(request.session_hash))
+
+        page.unload(leave)
+    # No bound here: this queue is for every event of every visitor, page loads too. The perimeter
+    # bounds the events of each visitor, and the queue of the device those that take long.
+    return page.queue(api_open=False, max_size=None, default_concurrency_limit=SAME_CLICK)
+
+
+def _forget(page: gr.Blocks, session: str) -> None:
+    """Delete the state that gradio keeps of a session: 250 kB, for an hour after it was closed."""
+    page.state_holder.session_data.pop(session, None)
+    page.state_holder.time_last_used.pop(session, None)
+
+
+def serve_page(
+    page: gr.Blocks, parts: PageParts, *, host: str, port: int, share: bool = False
+) -> str:
+    """Start the server in the background and return its address. With `share`, return the address
+    of a tunnel through gradio.live if Gradio could open one.
+
+    Uses `launch` and not a mount, because only `launch` turns on Gradio's check that a file in a
+    payload was uploaded. Raises `OSError` if the port is taken.
+    """
+    own = OwnHosts.from_environment(host, os.environ)
+    frames = SPACE_FRAMES if "SPACE_ID" in os.environ else ()
+    policy = page_policy(frames, scripts=(SHARE_SCRIPTS,) if share else ())
+
+    middleware = [
+        Middleware(GZipMiddleware, compresslevel=4),  # neither sound nor streams of events
+        Middleware(Scripts, policy=policy),
+        Middleware(OpenRequests, per_visitor=parts.connections.per_visitor),
+        Middleware(Perimeter, uploads=parts.uploads.root, fair=parts.fair),
+        Middleware(UploadNames, root=parts.uploads.root),
+    ]
+    routes = [
+        *run_routes(parts.runs),
+        ready_route(parts.pool),
+        live_route(parts.desk),
+        *upload_routes(parts.uploads, lambda path: page.upload_file_set.add(path)),
+    ]
+    with guarded_server(own, policy, parts.connections):
+        _, address, public_address = page.launch(
+            server_name=host,
+            server_port=port,
+            prevent_thread_lock=True,
+            quiet=True,
+            share=share,
+            show_error=False,
+            ssr_mode=False,
+            enable_monitoring=False,
+            run_history=False,
+            footer_links=[],
+            mcp_server=False,
+            max_threads=MAX_THREADS,
+            max_file_size=f"{MAX_FILE_MB}mb",
+            state_session_capacity=MAX_SESSIONS,
+            allowed_paths=sorted({str(example.path.parent) for example in parts.examples}),
+            app_kwargs={"middleware": middleware, "routes": routes},
+            theme=theme(),
+            css=CSS,
+            js=f"() => {{ {' '.join(f'({script})();' for script in _SCRIPTS)} }}",
+        )
+    if public_address:
+        own.add(str(urlsplit(public_address).hostname))
+    return public_address or address

@@ -1,0 +1,1 @@
+"""The Race tab: run three engines on one recording and compare them."""

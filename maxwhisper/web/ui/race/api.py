@@ -1,0 +1,144 @@
+"""The endpoint `compare`: one recording in; every engine's transcript, times and scores out, as
+JSON.
+
+Input: a `Runner`, so that the same queue, limits and checks apply as to the page's Run button.
+Reports progress on the way. If the client disconnects, its race stops.
+"""
+
+import inspect
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from maxwhisper.errors import AudioError, OptionError, quoted
+from maxwhisper.options import GREEDY
+from maxwhisper.options.info import check_value
+from maxwhisper.web.ui.errors import shown_errors
+from maxwhisper.web.ui.race.request import RACE_OPTIONS, Request, Source
+from maxwhisper.web.ui.race.result_view import View, scores_of
+from maxwhisper.web.ui.race.runner import Runner
+
+COMPARE = "compare"  # the endpoint's name in its address
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The inputs of the endpoint, in order. Gradio passes on whatever a client sends."""
+
+    recording: gr.FileData
+    model: str = ""
+    language: str = "en"
+    reference: str = ""
+    rounds: int = 1
+    keep: bool = True
+    options: dict[str, Any] | None = None
+
+    def request(self, runner: Runner, visitor: str) -> Request:
+        """The race to run, its recording decoded. Raises `OptionError` for a value that is not
+        allowed, and `AudioError` if the recording was not uploaded or is none; then its file is
+        gone."""
+        for name in ("model", "language", "reference"):
+            check_value(name, getattr(self, name), str)
+        recording: Any = self.recording
+        if not isinstance(recording, dict) or not isinstance(recording.get("path"), str):
+            raise AudioError("not_an_upload", "Upload the recording first.")
+        own = runner.uploads.adopt(recording["path"])
+        try:
+            request = Request(
+                Source(own, is_upload=True, name=own.name),
+                self.model or runner.pool.models[0],
+                GREEDY.changed({"language": self.language or None, **_checked(self.options or {})}),
+                self.reference,
+                self.rounds,
+                self.keep,
+                visitor,
+            )
+            request.validate()
+            runner.pool.check_model(request.model)
+        except OptionError:
+            runner.uploads.delete(own)
+            raise
+        runner.uploads.check(own)
+        return request
+
+
+def race_api(runner: Runner, forget: Callable[[str], None]) -> None:
+    """Add the endpoint to the current `gr.Blocks`. `forget` deletes what gradio keeps of the page
+    with this session; every call has a page of its own."""
+
+    @shown_errors
+    def compare(asker: gr.Request, *values: Any, **named: Any) -> Iterator[dict[str, Any]]:
+        """Run every engine on an uploaded recording. An empty `model` is the page's default; an
+        empty `language` is detected. `reference` is the correct transcript, or "[nobody speaks]";
+        it adds word error rates, or character error rates (`cer`) where a language has no spaces
+        between words. `rounds` is 1 to 5. Without `keep`, the server deletes recording and result.
+        `options` has the page's settings by openai-whisper's names: task, beam_size (1 to 10),
+        temperature (one number, 0 to 1), without_timestamps, word_timestamps,
+        condition_on_previous_text, initial_prompt. Progress comes first: the number of races ahead
+        and the state of each engine. The last answer has the run, its scores by engine, the verdict
+        in sentences, and the query that opens the run on the page."""
+        request = Comparison(*values, **named).request(runner, asker.client.host)
+        session = secrets.token_hex(8)
+        try:
+            for view in runner.run(session, request):
+                if not view.is_over:
+                    yield progress(view)
+            yield answer(view, has_link=request.is_kept and not view.problem)
+        finally:
+            runner.leave(session)
+            forget(str(asker.session_hash))
+
+    # Gradio reads names and types of the inputs from the signature: one parameter for each.
+    asker, *_ = inspect.signature(compare).parameters.values()
+    inputs = [asker, *inspect.signature(Comparison).parameters.values()]
+    compare.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        inputs, return_annotation=dict[str, Any]
+    )
+    compare.__annotations__ = {each.name: each.annotation for each in inputs}
+    # type checkers do not see that gradio exports `api`
+    gr.api(compare, api_name=COMPARE, concurrency_limit=None)  # type: ignore[attr-defined]
+
+
+def _checked(options: Any) -> dict[str, Any]:
+    """The options that a client sent; `Request.validate` checks their values. Raises `OptionError`
+    for an option that a race does not have."""
+    if not isinstance(options, dict):
+        raise OptionError(f"options must be an object, got {quoted(options)}")
+    for name in options:
+        if name not in RACE_OPTIONS:
+            raise OptionError(
+                f"a race has no option {quoted(name)}, only {', '.join(RACE_OPTIONS)}"
+            )
+    return options
+
+
+def progress(view: View) -> dict[str, Any]:
+    """The progress of a race, ready for JSON."""
+    engines = {n: {"phase": panel.phase, "note": panel.note} for n, panel in view.panels.items()}
+    return {"races_ahead": view.n_ahead, "engines": engines}
+
+
+def answer(view: View, *, has_link: bool) -> dict[str, Any]:
+    """A finished race, ready for JSON, with a link if `has_link`."""
+    assert view.run is not None, "the last view of a race has its run"
+    scores = {
+        score.engine: {
+            "median_s": score.result.median_s,
+            "rtfx": score.result.rtfx,
+            "tokens_per_s": score.result.tokens_per_s,
+            "first_text_s": score.result.first_text_s,
+            "word_errors": score.errors.to_dict() if score.errors else None,
+            "agreement": score.agreement,
+        }
+        for score in scores_of(view.run)
+    }
+    link = f"?run={view.run.id}" if has_link and view.run.results else None
+    return {
+        "run": view.run.to_dict(),
+        "scores": scores,
+        "verdict": [*view.sentences, *([view.problem] if view.problem else [])],
+        "link": link,
+    }

@@ -1,0 +1,213 @@
+"""The form of a race: a recording, its correct transcript, model and settings.
+
+Input: the clips, the checkpoint names, the folder of uploads. Output: components, wired so that an
+upload, a recording or a clip becomes the source.
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from maxwhisper.checkpoint import available
+from maxwhisper.options import FALLBACK, TranscribeOptions
+from maxwhisper.options.info import Option
+from maxwhisper.text.languages import LANGUAGES
+from maxwhisper.web.server.uploads import MAX_AUDIO_S, MAX_FILE_MB, Uploads
+from maxwhisper.web.ui.errors import shown_errors
+from maxwhisper.web.ui.events import QUIET
+from maxwhisper.web.ui.examples import Example
+from maxwhisper.web.ui.race.request import MAX_BEAM_SIZE, MAX_ROUNDS, RACE_OPTIONS, Request, Source
+from maxwhisper.web.ui.recorder import recorder, taken
+from maxwhisper.web.ui.templates import render
+
+# Choices of options that are numbers. A beam size of 1 stands for greedy decoding.
+_CHOICES: dict[str, list[tuple[str, float]]] = {
+    "beam_size": [("1: greedy", 1), *((str(n), n) for n in range(2, MAX_BEAM_SIZE + 1))],
+    "temperature": [("0: deterministic", 0.0), *((str(t), t) for t in FALLBACK[1:])],
+}
+_OFF_JS = "() => ({__type__: 'update', interactive: false})"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The components that a race reads."""
+
+    source: gr.State
+    reference: gr.Textbox
+    rounds: gr.Radio
+    keep: gr.Checkbox
+    settings: list[gr.components.Component]
+    run: gr.Button
+    stop: gr.Button
+    chosen: list[Any]  # events: the recording changed
+
+    @property
+    def values(self) -> list[gr.components.Component]:
+        """The components whose values `request_from` takes, in its order."""
+        return [self.source, self.reference, self.rounds, self.keep, *self.settings]
+
+
+def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Example]) -> Inputs:
+    """Build the inputs inside the current `gr.Blocks`."""
+    source = gr.State(None)
+    with gr.Row(elem_classes="inputs"):
+        with gr.Column(scale=5, min_width=300):
+            given = recorder(
+                f"Sound or video, up to {MAX_AUDIO_S / 60:.0f} min, {MAX_FILE_MB} MB", "recording"
+            )
+        with gr.Column(scale=5, min_width=300):
+            clips = _clip_buttons(examples)
+    reference = gr.Textbox(
+        label="Correct transcript (optional, adds word error rate)",
+        placeholder="Paste the exact words, before or after the race",
+        lines=1,
+        max_lines=4,
+        elem_id="reference",
+    )
+    settings = _settings(models)
+    with gr.Row(elem_classes="actions"):
+        run = gr.Button("Run all three", variant="primary", interactive=False, elem_id="run")
+        stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
+        rounds = gr.Radio(
+            list(range(1, MAX_ROUNDS + 1)), value=1, label="Rounds", elem_id="rounds", min_width=220
+        )
+        keep = gr.Checkbox(
+            True,
+            label="Save with a share link",
+            info="Otherwise deleted when you close this page.",
+            elem_id="keep",
+            min_width=220,
+        )
+    outputs = [source, reference, run, given.refused]
+    chosen = _wire(uploads, given.audio, list(zip(clips, examples, strict=True)), outputs)
+    return Inputs(source, reference, rounds, keep, settings, run, stop, chosen)
+
+
+def request_from(
+    source: Source | None,
+    reference: str | None,  # gradio sends None for a text box nobody touched
+    rounds: int,
+    keep: bool,
+    model: str,
+    *settings: Any,
+) -> Request:
+    """The values of `Inputs.values` as a request. `settings`: language, then `RACE_OPTIONS`. A
+    browser sends what it likes: a value of another type stays as it is, and `validate` refuses
+    it."""
+    language, *values = settings
+    chosen = dict(zip(RACE_OPTIONS, values, strict=True))
+    temperature, prompt = chosen["temperature"], chosen["initial_prompt"]
+    chosen |= {
+        "beam_size": None if chosen["beam_size"] == 1 else chosen["beam_size"],
+        # the browser sends 0.0 as 0
+        "temperature": 0.0 if type(temperature) is int and temperature == 0 else temperature,
+        "initial_prompt": prompt.strip() or None if isinstance(prompt, str) else prompt,
+    }
+    options = TranscribeOptions(language=None if language == "" else language, **chosen)
+    return Request(source, model, options, "" if reference is None else reference, rounds, keep)
+
+
+def run_button(source: Source | None) -> gr.Button:
+    """The Run button, enabled if there is a recording."""
+    return gr.Button(interactive=source is not None)
+
+
+def _clip_buttons(examples: Sequence[Example]) -> list[gr.Button]:
+    gr.HTML(render("race/clips.html"), elem_id="intro")
+    with gr.Row(elem_classes="clips"):
+        return [
+            gr.Button(f"{clip.title}\n{clip.duration_s:.0f} s · {clip.description}", min_width=140)
+            for clip in examples
+        ]
+
+
+def _settings(models: Sequence[str]) -> list[gr.components.Component]:
+    """Controls of the model, the language and every one of `RACE_OPTIONS`, in that order."""
+    languages = [(name.title(), code) for code, name in LANGUAGES.items()]
+    with gr.Accordion("Model and settings, the same for every engine", open=False):
+        with gr.Row():
+            model = gr.Dropdown(
+                _model_choices(models), value=models[0], label="Model", elem_id="model"
+            )
+            language = gr.Dropdown(
+                [("Detect", ""), *languages], value="en", label="Language", elem_id="language"
+            )
+        controls = []
+        for _, options in itertools.groupby(RACE_OPTIONS.values(), lambda each: each.kind is bool):
+            with gr.Row():  # check boxes have a row of their own
+                controls += [_control(option) for option in options]
+    return [model, language, *controls]
+
+
+def _control(option: Option) -> gr.components.Component:
+    """The control that fits the option's type."""
+    described: dict[str, Any] = {
+        "label": option.name.replace("_", " ").capitalize(),
+        "info": option.info.help[0].upper() + option.info.help[1:],  # "English" keeps its capital
+        "elem_id": option.name.replace("_", "-"),
+    }
+    if option.name in _CHOICES:
+        choices = _CHOICES[option.name]
+        return gr.Dropdown(choices, value=choices[0][1], **described)
+    if option.info.allowed.choices:
+        return gr.Dropdown(list(option.info.allowed.choices), value=option.default, **described)
+    if option.kind is bool:
+        return gr.Checkbox(option.default, **described)
+    return gr.Textbox(**described)
+
+
+def _model_choices(models: Sequence[str]) -> list[tuple[str, str]]:
+    """(label, name) of each model; the label has its size and whether it is downloaded first."""
+    known = {row.name: row for row in available()}
+    choices = []
+    for name in models:
+        label = name
+        if name in known:
+            label += f" · {known[name].parameters / 1e6:.0f} M parameters"
+            label += "" if known[name].on_disk else ", downloaded on first use"
+        choices.append((label, name))
+    return choices
+
+
+def _wire(
+    uploads: Uploads,
+    audio: gr.Audio,
+    clips: Sequence[tuple[gr.Button, Example]],
+    outputs: list[Any],
+) -> list[Any]:
+    """Make an upload, a recording or a clip the source; returns the events that change it. Outputs:
+    source, reference, Run, and the reason why a file is refused."""
+    *_, run, _ = outputs
+
+    def accept(path: str | None, name: str) -> tuple[Any, Source | None, str, Any, str]:
+        player, own, problem = taken(uploads, path)
+        chosen = Source(own, is_upload=True, name=name or own.name) if own else None
+        return player, chosen, "", run_button(chosen), problem
+
+    @shown_errors
+    def receive(path: str | None) -> tuple[Any, ...]:
+        return accept(path, "")
+
+    @shown_errors
+    def hear(path: str | None) -> tuple[Any, ...]:
+        return accept(path, "Microphone recording")
+
+    def choose(clip: Example) -> tuple[Any, ...]:
+        chosen = Source(Path(clip.path), is_upload=False, name=clip.title)
+        return str(clip.path), chosen, clip.reference, run_button(chosen), ""
+
+    # The next recording may start, and even arrive, before the server has answered that the last
+    # one is gone. `always_last` asks once more then, instead of ignoring the event.
+    gr.on([audio.clear, audio.start_recording], None, None, [run], js=_OFF_JS, **QUIET)
+    given, shown = [audio.upload, audio.clear], [audio, *outputs]
+    gr.on(given, receive, [audio], shown, trigger_mode="always_last", **QUIET)
+    audio.stop_recording(hear, [audio], shown, **QUIET)
+    for button, clip in clips:
+        button.click(functools.partial(choose, clip), None, shown, **QUIET)
+    own = [audio.upload, audio.clear, audio.start_recording, audio.stop_recording]
+    return [*own, *(button.click for button, _ in clips)]

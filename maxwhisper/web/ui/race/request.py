@@ -1,0 +1,90 @@
+"""What a visitor or a program asks of a race: its options and the page's limits on them.
+
+Everything else about an option is in `maxwhisper.options`. No gradio.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from maxwhisper.errors import OptionError
+from maxwhisper.options import TranscribeOptions
+from maxwhisper.options.info import Allowed, Option, check_value, options_of
+from maxwhisper.text.languages import language_code
+from maxwhisper.web.server.visitor import LOCALHOST
+
+MAX_ROUNDS = 5
+MAX_BEAM_SIZE = 10  # each beam has its own decoder cache, in every engine
+MAX_TEMPERATURE = 1.0  # the highest that Whisper samples at
+MAX_TEXT_CHARACTERS = 20_000  # of a reference or a prompt
+
+_ALL = options_of(TranscribeOptions)
+
+
+def _on_page(name: str, **changes: Any) -> Option:
+    """The option with the page's limits in place of its own."""
+    return replace(_ALL[name], info=replace(_ALL[name].info, **changes))
+
+
+# Beside the language: the options that every engine honours. One temperature, never a fallback:
+# every engine decodes each window once.
+RACE_OPTIONS: dict[str, Option] = {
+    "task": _ALL["task"],
+    "beam_size": _on_page("beam_size", allowed=Allowed(minimum=1, maximum=MAX_BEAM_SIZE)),
+    "temperature": replace(
+        _on_page(
+            "temperature",
+            help="0 is deterministic; above 0, words are sampled",
+            allowed=Allowed(minimum=0, maximum=MAX_TEMPERATURE),
+        ),
+        kind=float,
+        default=0.0,
+    ),
+    "without_timestamps": _ALL["without_timestamps"],
+    "word_timestamps": _ALL["word_timestamps"],
+    "condition_on_previous_text": _ALL["condition_on_previous_text"],
+    "initial_prompt": replace(_ALL["initial_prompt"], kind=str | None),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The chosen recording: an upload, whose path was checked, or a bundled clip."""
+
+    path: Path
+    is_upload: bool
+    name: str = "recording"  # shown to people; a file name may contain anything
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that a race needs to know."""
+
+    source: Source | None
+    model: str
+    options: TranscribeOptions
+    reference: str = ""  # the correct transcript, "" if unknown
+    rounds: int = 1
+    is_kept: bool = True  # saved under a link; else deleted when the page is closed
+    visitor: str = LOCALHOST  # a name
+
+    def validate(self) -> Source:
+        """The recording to run. Raises `OptionError` for a value out of range: a request may come
+        from a program that sends anything."""
+        if self.source is None:
+            raise OptionError("Choose a recording first: upload one, record one, or choose a clip.")
+        check_value("rounds", self.rounds, int, Allowed(minimum=1, maximum=MAX_ROUNDS))
+        check_value("keep", self.is_kept, bool)
+        for name, text in (("model", self.model), ("reference", self.reference)):
+            check_value(name, text, str)
+        for name, option in RACE_OPTIONS.items():
+            option.check(getattr(self.options, name))
+        self.options.validate()
+        if self.options.language is not None:
+            language_code(self.options.language)  # once, and not by every engine
+        longest = max(len(self.reference), len(self.options.initial_prompt or ""))
+        if longest > MAX_TEXT_CHARACTERS:
+            raise OptionError(
+                f"This text has {longest} characters, at most {MAX_TEXT_CHARACTERS} are allowed."
+            )
+        return self.source

@@ -1,0 +1,101 @@
+"""A finished race as the Race tab shows it, whether it just ended or was opened by its link.
+
+Input: a `Run`. Output: a `View` of plain data, and the chart as a page of its own for the ZIP.
+Imports no Gradio.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import plotly.graph_objects as go
+from markupsafe import Markup
+
+from maxwhisper.checkpoint import about, available
+from maxwhisper.text.words import text_language
+from maxwhisper.web.server.run import Run
+from maxwhisper.web.ui.race.engine_panel import EnginePanel
+from maxwhisper.web.ui.race.speed_chart import speed_chart
+from maxwhisper.web.ui.race.verdict import Score, score, verdict
+from maxwhisper.web.ui.templates import render
+
+
+@dataclass
+class View:
+    """The changing part of the tab at one moment."""
+
+    panels: dict[str, EnginePanel]  # by engine
+    chart: go.Figure | None = None
+    sentences: list[str] = field(default_factory=list)
+    run: Run | None = None  # None until the race is over
+    problem: str = ""  # what went wrong; with a `run`, why it could not be saved
+    n_ahead: int = 0  # runs before this one in the queue
+    is_stopping: bool = False
+    is_over: bool = False
+    is_recorded: bool = False  # opened by a link or a button, not measured just now
+
+
+def view_of(run: Run, names: Sequence[str], *, is_recorded: bool = False) -> View:
+    """`run` in the panels of the engines `names`. Raises `EngineUnavailable` if the normalizer that
+    scoring needs is not installed."""
+    scores = scores_of(run)
+    panels = {name: _panel(run, name) for name in names}
+    for engine_score in scores:
+        if engine_score.engine in panels:
+            panels[engine_score.engine].score = engine_score
+    return View(
+        panels=panels,
+        chart=speed_chart(scores) if scores else None,
+        sentences=sentences_of(run, scores),
+        run=run,
+        is_over=True,
+        is_recorded=is_recorded,
+    )
+
+
+def scores_of(run: Run) -> list[Score]:
+    """Word errors and agreement of every engine, in the language of the first transcript."""
+    language = text_language(run.results[0].transcript, run.options) if run.results else "en"
+    return score(run.results, run.reference, language)
+
+
+def sentences_of(run: Run, scores: Sequence[Score]) -> list[str]:
+    """The verdict, with the limits of the model if this version knows it."""
+    devices = {name: f"{info.device} {info.dtype}" for name, info in run.engines.items()}
+    is_known = run.model in {row.name for row in available()}
+    sentences = verdict(scores, devices, about(run.model) if is_known else "")
+    if any(len(s.result.seconds) < run.rounds for s in scores) or _stopped(run):
+        sentences.append("The race ended early: some rounds are missing.")
+    if run.audio_warning:
+        sentences.append(
+            f"{run.audio_warning} The recording is damaged: no engine heard that part."
+        )
+    return sentences
+
+
+def chart_page(run: Run) -> str:
+    """The chart below the verdict, as one HTML file that needs no network."""
+    scores = scores_of(run)
+    lead, *rest = sentences_of(run, scores)
+    chart = speed_chart(scores).to_html(full_html=False, include_plotlyjs=True) if scores else ""
+    return render("race/chart_page.html", lead=lead, rest=rest, run=run, chart=Markup(chart))
+
+
+def _stopped(run: Run) -> set[str]:
+    """Engines that were ready and neither returned a result nor refused."""
+    return set(run.engines) - {r.engine for r in run.results} - set(run.refused)
+
+
+def _panel(run: Run, name: str) -> EnginePanel:
+    result = next((r for r in run.results if r.engine == name), None)
+    if name in run.refused:
+        panel = EnginePanel(name, "refused", run.refused[name])
+    elif result is not None:
+        panel = EnginePanel(name, "done", "done")
+    elif name in run.engines:
+        panel = EnginePanel(name, "stopped", "stopped")
+    else:
+        panel = EnginePanel(name, "idle", "not part of this race")
+    if result is not None:
+        panel.texts = [(segment.start, segment.text) for segment in result.transcript.segments]
+        panel.seconds = result.seconds
+    return panel

@@ -1,0 +1,243 @@
+"""What happens between Run and the verdict: a request in, a stream of views out.
+
+One `Runner` per page. It owns the races that can be stopped, turns race events into panels, and
+saves finished races. Imports no Gradio.
+"""
+
+import contextlib
+import datetime
+import itertools
+import logging
+import os
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import UNSET
+
+from maxwhisper.audio.container import Recording
+from maxwhisper.engine import EngineInfo
+from maxwhisper.engines import race
+from maxwhisper.engines.pool import EnginePool
+from maxwhisper.engines.status import RunCancelled
+from maxwhisper.errors import OutputError
+from maxwhisper.network.dims import SAMPLE_RATE
+from maxwhisper.web.server.downloads import Downloads
+from maxwhisper.web.server.fair_use import RACES, FairUse
+from maxwhisper.web.server.queue import Place, VisitorQueue
+from maxwhisper.web.server.run import Run
+from maxwhisper.web.server.run_store import RunNotFound, RunStore, new_run_id
+from maxwhisper.web.server.uploads import Uploads
+from maxwhisper.web.ui.race.engine_panel import EnginePanel
+from maxwhisper.web.ui.race.request import Request, Source
+from maxwhisper.web.ui.race.result_view import View, view_of
+from maxwhisper.web.ui.wording import status_note
+
+log = logging.getLogger(__name__)
+
+REDRAW_S = 0.12  # every redraw goes over the network
+
+
+class Runner:
+    """Runs races on `pool`. Each session can run, and stop, one race at a time."""
+
+    def __init__(
+        self,
+        pool: EnginePool,
+        uploads: Uploads,
+        runs: RunStore,
+        machine: Mapping[str, Any],
+        fair: FairUse,
+    ) -> None:
+        self.queue = VisitorQueue(fair)
+        self._downloads = Downloads(fair)
+        self.pool = pool
+        self.uploads = uploads
+        self.runs = runs
+        self._machine = machine
+        self._running: dict[str, threading.Event] = {}
+        self._temporary: dict[str, list[tuple[str, Path]]] = {}  # by session: run id, recording
+        self._offset = itertools.count()  # rotates the order of engines from race to race
+
+    def stop(self, session: str) -> bool:
+        """Stop the race of `session`. False if it has none."""
+        cancelled = self._running.get(session)
+        if cancelled is not None:
+            cancelled.set()
+        return cancelled is not None
+
+    def leave(self, session: str) -> None:
+        """Stop the race of a closed page and delete its temporary runs."""
+        self.stop(session)
+        for run_id, path in self._temporary.pop(session, []):
+            self.uploads.forget(path)
+            with contextlib.suppress(RunNotFound):  # already deleted, by hand or by age
+                self.runs.delete(run_id)
+
+    def run(self, session: str, request: Request) -> Iterator[View]:
+        """Download missing weights, wait in the queue, decode, race, score, save. The last view
+        `is_over`. Raises `MaxWhisperError`. Closing the iterator stops the race."""
+        source = request.validate()
+        self.pool.check_model(request.model)
+        self.stop(session)
+        cancelled = self._running[session] = threading.Event()
+        view = View({n: EnginePanel(n, "waiting", "waiting") for n in self.pool.names})
+        try:
+            for note in self._downloads.download(request.model, request.visitor, cancelled):
+                yield _noted(view, note)
+            with self.queue.join(request.visitor, RACES) as place:
+                yield from self._wait(place, source, view, cancelled)
+                with place.turn():
+                    finished = yield from self._race(session, request, source, view, cancelled)
+            yield finished  # the next turn does not wait for its drawing
+        except RunCancelled:  # before the race started
+            stopped = {n: EnginePanel(n, "stopped", "stopped") for n in self.pool.names}
+            yield View(stopped, is_over=True)
+        finally:
+            cancelled.set()
+            if self._running.get(session) is cancelled:
+                del self._running[session]
+
+    def _wait(
+        self, place: Place, source: Source, view: View, cancelled: threading.Event
+    ) -> Iterator[View]:
+        """Yield the number of visitors ahead and the progress of engines that are still loading.
+        Raises `RunCancelled`."""
+        for view.n_ahead in place.wait(cancelled.is_set):
+            if source.is_upload:  # or it would be deleted as one that nobody races
+                with contextlib.suppress(OSError):  # decoded before
+                    os.utime(source.path)
+            self._note_waiting(view, 0.0)
+            yield view
+        view.n_ahead = 0
+        yield _noted(view, "reading the recording")
+
+    def _race(
+        self,
+        session: str,
+        request: Request,
+        source: Source,
+        view: View,
+        cancelled: threading.Event,
+    ) -> Generator[View, None, View]:
+        """Decode, race, score and save. Returns the last view."""
+        recording = self.uploads.recording(
+            source.path, is_upload=source.is_upload, cancelled=cancelled.is_set
+        )
+        waveform = recording.waveform
+        work = race.Race(
+            waveform, request.options, request.model, request.rounds, next(self._offset)
+        )
+        results, engines = yield from self._watch(work, view, cancelled)
+        run = self._describe(view, results, engines, request, recording)
+        finished = view_of(run, self.pool.names)
+        if results:  # a race without results gets no link
+            try:
+                self.runs.save(
+                    run, waveform, visitor=request.visitor, is_temporary=not request.is_kept
+                )
+            except OutputError as error:  # show the results anyway
+                log.warning("race not saved: %s", error)
+                finished.problem = str(error)
+            else:
+                if not request.is_kept:  # deleted when the page is closed
+                    self._temporary.setdefault(session, []).append((run.id, source.path))
+        return finished
+
+    def _watch(
+        self, work: race.Race, view: View, cancelled: threading.Event
+    ) -> Generator[View, None, tuple[dict[str, race.EngineResult], dict[str, EngineInfo]]]:
+        """Apply events to the panels and yield the view, at most every `REDRAW_S` while text comes.
+        Returns the results by engine, and the description of each engine that gave one, even if it
+        crashed in a later round."""
+        results: dict[str, race.EngineResult] = {}
+        engines: dict[str, EngineInfo] = {}
+        drawn_s = started_s = time.monotonic()
+        for event in race.run_race(self.pool, work, cancelled):
+            if isinstance(event, race.Started):
+                started_s = time.monotonic()
+            if isinstance(event, race.Finished):
+                results[event.result.engine] = event.result
+                engines |= self._ready_engines()
+            self._apply(event, view, work.rounds, time.monotonic() - started_s)
+            view.is_stopping = cancelled.is_set()
+            if isinstance(event, race.Spoke) and time.monotonic() - drawn_s < REDRAW_S:
+                continue
+            drawn_s = time.monotonic()
+            yield view
+        return results, engines | self._ready_engines()
+
+    def _apply(self, event: race.Event, view: View, rounds: int, elapsed_s: float) -> None:
+        """Change the panels by one event."""
+        if isinstance(event, race.Started):
+            panel = view.panels[event.engine]
+            panel.phase = "running"
+            for other in view.panels.values():
+                if other.phase == "waiting":
+                    other.note = "waiting"
+            panel.note = f"round {event.round + 1} of {rounds}" if rounds > 1 else "running"
+        elif isinstance(event, race.Spoke):
+            view.panels[event.engine].texts.append((event.segment.start, event.segment.text))
+        elif isinstance(event, race.Finished):
+            panel = view.panels[event.result.engine]
+            panel.seconds = event.result.seconds
+            panel.texts = [(s.start, s.text) for s in event.result.transcript.segments]
+            panel.phase, panel.note = "done", "done"
+        elif isinstance(event, race.Refused):
+            panel = view.panels[event.engine]
+            panel.phase, panel.note = "refused", event.reason
+        elif isinstance(event, race.Stopped):
+            for panel in view.panels.values():
+                if panel.phase in ("waiting", "running"):
+                    panel.phase, panel.note = "stopped", "stopped"
+        else:
+            self._note_waiting(view, elapsed_s)
+
+    def _note_waiting(self, view: View, elapsed_s: float) -> None:
+        statuses = self.pool.statuses()
+        for panel in view.panels.values():
+            if panel.phase == "running":
+                panel.note = f"{panel.note.partition(' · ')[0]} · {elapsed_s:.0f} s"
+            elif panel.phase == "waiting":
+                status = statuses[panel.engine]
+                panel.note = "waiting" if status.phase == "ready" else status_note(status)
+
+    def _ready_engines(self) -> dict[str, EngineInfo]:
+        statuses = self.pool.statuses()
+        return {name: s.info for name, s in statuses.items() if s.info is not None}
+
+    def _describe(
+        self,
+        view: View,
+        results: dict[str, race.EngineResult],
+        engines: dict[str, EngineInfo],
+        request: Request,
+        recording: Recording,
+    ) -> Run:
+        """The race as it is saved."""
+        source = request.source
+        assert source is not None, "a race has a recording"
+        return Run(
+            id=new_run_id(),
+            when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            model=request.model,
+            machine=self._machine,
+            options=request.options,
+            rounds=request.rounds,
+            audio_name=source.name,
+            audio_s=recording.waveform.size / SAMPLE_RATE,
+            audio_warning=recording.warning or UNSET,
+            reference=request.reference,
+            results=tuple(results[name] for name in self.pool.names if name in results),
+            refused={n: panel.note for n, panel in view.panels.items() if panel.phase == "refused"},
+            engines=engines,
+        )
+
+
+def _noted(view: View, note: str) -> View:
+    """`view` with the same note in every panel."""
+    for panel in view.panels.values():
+        panel.note = note
+    return view

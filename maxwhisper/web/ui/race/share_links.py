@@ -1,0 +1,53 @@
+"""Below a finished race its link and its ZIP, and how long both work; above a recorded race its
+origin.
+
+Input: a `Run`. Output: HTML; `share_links.js` completes the address and copies it. Imports no
+Gradio.
+"""
+
+from pathlib import Path
+
+from maxwhisper.evaluation.records import device_name, machine_line
+from maxwhisper.web.server.run import Run
+from maxwhisper.web.server.run_store import TEMPORARY_S, ZIP_NAME, RunStore
+from maxwhisper.web.ui.dates import day
+from maxwhisper.web.ui.templates import render
+
+JS = (Path(__file__).parent / "share_links.js").read_text(encoding="utf-8")
+
+# Show the race to a visitor who opens its link, not the form above it.
+SCROLL_JS = "watch('value', () => element.querySelector('.recorded, .problem')?.scrollIntoView())"
+
+# Drop the problem of one recording when the next one is chosen.
+CLEAR_JS = """banner => banner?.includes('class="problem"') ? '' : banner"""
+
+
+def share_links_html(run: Run | None, store: RunStore) -> str:
+    """Link and download; empty without a run or without results."""
+    if run is None or not run.results:
+        return ""
+    lifetime = (
+        f"The link works for {store.keep_days} days; the server keeps the last {store.keep_runs} "
+        "races. Anyone with the link can read the transcripts and hear the recording."
+    )
+    if store.is_recorded(run.id):
+        lifetime = "This race comes with the page: its link does not expire."
+    return render(
+        "race/share_links.html",
+        run=run,
+        zip_name=ZIP_NAME,
+        lifetime=lifetime,
+        delete_after_min=TEMPORARY_S // 60 if store.is_temporary(run.id) else 0,
+    )
+
+
+def recorded_html(run: Run) -> str:
+    """When, on what and with which settings a recorded race was measured."""
+    rounds = f"{run.rounds} rounds" if run.rounds > 1 else "one round"
+    settings = f"{run.audio_s:.1f} s · model {run.model} · {rounds} · {machine_line(run.machine)}"
+    return render("race/recorded.html", run=run, settings=settings)
+
+
+def recorded_name(run: Run) -> str:
+    """The text of a recorded race's button: recording, hardware, day."""
+    return f"{run.audio_name} · {run.audio_s:.0f} s · {device_name(run.machine)}, {day(run.when)}"

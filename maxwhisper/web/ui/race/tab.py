@@ -1,0 +1,216 @@
+"""The Race tab: choose a recording, run all engines on it, read, replay, share.
+
+Builds components and connects them. The form is `inputs`, the race itself `runner`; results are
+drawn by `engine_panel`, `speed_chart`, `replay` and `share_links`.
+"""
+
+import dataclasses
+import functools
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+import msgspec
+
+from maxwhisper.checkpoint import DEFAULT_MODEL, about
+from maxwhisper.engine import ENGINES
+from maxwhisper.errors import MaxWhisperError
+from maxwhisper.web.server.run import Run
+from maxwhisper.web.server.run_store import RunNotFound
+from maxwhisper.web.ui.errors import problem_html, public_message, shown_errors
+from maxwhisper.web.ui.events import QUIET
+from maxwhisper.web.ui.examples import Example
+from maxwhisper.web.ui.race import replay, share_links
+from maxwhisper.web.ui.race.engine_panel import EnginePanel, panel_html
+from maxwhisper.web.ui.race.inputs import Inputs, race_inputs, request_from, run_button
+from maxwhisper.web.ui.race.request import Source
+from maxwhisper.web.ui.race.result_view import View, view_of
+from maxwhisper.web.ui.race.runner import Runner
+from maxwhisper.web.ui.stop_button import run_and_stop
+from maxwhisper.web.ui.templates import render
+
+log = logging.getLogger(__name__)
+
+_OTHER_MODELS = "For other speech, choose an official model in the settings below."
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The components that show a race, in the order in which `_draw` fills them."""
+
+    banner: gr.HTML
+    panels: list[gr.HTML]
+    verdict: gr.HTML
+    chart: gr.Plot
+    replay: gr.HTML
+    share_links: gr.HTML
+    delete: gr.Button
+    run_id: gr.State
+    raced: gr.State  # the source of a race that was run here; None for one opened by its link
+
+    @property
+    def all(self) -> list[Any]:
+        shown = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return [c for item in shown for c in (item if isinstance(item, list) else [item])]
+
+
+def race_tab(runner: Runner, examples: Sequence[Example], run_id: gr.State) -> None:
+    """Build the tab inside the current `gr.Blocks`. `run_id` is set when a race ends or is opened
+    by its link."""
+    models = runner.pool.models
+    if models[0] == DEFAULT_MODEL:
+        note = f"{about(DEFAULT_MODEL)} {_OTHER_MODELS if len(models) > 1 else ''}"
+        gr.HTML(render("race/weights.html", note=note))
+    inputs = race_inputs(runner.uploads, models, examples)
+    recorded = _recorded_buttons(runner)
+    results = _results(runner, run_id)
+    _wire_run(runner, inputs, results)
+    for button, run in recorded:
+        button.click(functools.partial(_opened, runner, run.id), None, results.all, **QUIET)
+    _wire_finished(runner, inputs, results)
+
+
+def _recorded_buttons(runner: Runner) -> list[tuple[gr.Button, Run]]:
+    """One button for each race that comes with the page: they need no time, GPU or network."""
+    runs = runner.runs.recorded()
+    if not runs:
+        return []
+    with gr.Row(elem_classes="recorded-races", elem_id="recorded-races"):
+        gr.HTML(render("race/recorded_races.html"))
+        return [
+            (gr.Button(share_links.recorded_name(run), size="sm", min_width=240), run)
+            for run in runs
+        ]
+
+
+def _results(runner: Runner, run_id: gr.State) -> Results:
+    banner = gr.HTML("", js_on_load=share_links.SCROLL_JS, elem_id="banner")
+    with gr.Row(elem_classes="engine-panels"):
+        panels = [
+            gr.HTML(panel_html(EnginePanel(name)), elem_id=f"panel-{name}")
+            for name in runner.pool.names
+        ]
+    verdict = gr.HTML(_verdict_html([]), elem_id="verdict")
+    chart = gr.Plot(show_label=False, container=False, visible=False, elem_id="chart")
+    shown = gr.HTML("", js_on_load=replay.JS, elem_id="replay")
+    links = gr.HTML("", js_on_load=share_links.JS, elem_id="share-links")
+    delete = gr.Button(
+        "Delete this race and its recording", size="sm", visible=False, elem_id="delete"
+    )
+    return Results(banner, panels, verdict, chart, shown, links, delete, run_id, gr.State(None))
+
+
+def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
+    """Connect Run and Stop. After a race, Run is enabled only if there is a recording: it may have
+    been cleared meanwhile, and the next one may still be uploading."""
+
+    @shown_errors
+    def start(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        try:
+            wanted = dataclasses.replace(request_from(*values), visitor=request.client.host)
+            for view in runner.run(str(request.session_hash), wanted):
+                _, stop = run_and_stop(is_over=view.is_over, is_stopping=view.is_stopping)
+                yield (*_draw(runner, view, wanted.source), run_button(None), stop)
+        except Exception as error:  # said once, in the banner, which stays
+            if not isinstance(error, MaxWhisperError):
+                log.exception("internal error")
+            view = _empty_view(runner, problem=public_message(error))
+            yield (*_draw(runner, view, None), run_button(None), run_and_stop(is_over=True)[1])
+
+    def halt(request: gr.Request) -> Any:
+        is_stopping = runner.stop(str(request.session_hash))
+        return run_and_stop(is_over=not is_stopping, is_stopping=is_stopping)[1]
+
+    def again(source: Source | None) -> gr.Button:
+        """A recording that could not be decoded was deleted."""
+        is_there = source is not None and runner.uploads.is_available(source.path)
+        return run_button(source if is_there else None)
+
+    # No limit here: races wait in their own queue, which shows each its place and lets it stop.
+    shown = [*results.all, inputs.run, inputs.stop]
+    raced = inputs.run.click(start, inputs.values, shown, concurrency_limit=None, **QUIET)
+    raced.then(again, [inputs.source], [inputs.run], **QUIET)
+    inputs.stop.click(halt, None, [inputs.stop], **QUIET)
+    banner = [results.banner]
+    gr.on(inputs.chosen, None, banner, banner, js=share_links.CLEAR_JS, **QUIET)
+
+
+@shown_errors
+def _opened(runner: Runner, wanted: str) -> tuple[Any, ...]:
+    """A stored race as values for `Results.all`, or the reason why there is none."""
+    try:
+        view = view_of(runner.runs.load(wanted), runner.pool.names, is_recorded=True)
+    except RunNotFound as error:
+        view = _empty_view(runner, problem=str(error))
+    return _draw(runner, view, None)
+
+
+def _wire_finished(runner: Runner, inputs: Inputs, results: Results) -> None:
+    """Connect what a finished race offers: open it by its link, score it against a correct
+    transcript, delete it."""
+
+    def open_link(request: gr.Request) -> tuple[Any, ...]:
+        wanted = request.query_params.get("run", "")
+        return _opened(runner, wanted) if wanted else (gr.skip(),) * len(results.all)
+
+    @shown_errors
+    def rescore(
+        run_id: str, raced: Source | None, source: Source | None, reference: str | None
+    ) -> tuple[Any, ...]:
+        if not run_id or raced != source:  # no race, or the text belongs to the next recording
+            return (gr.skip(),) * len(results.all)
+        run = msgspec.structs.replace(runner.runs.load(run_id), reference=reference or "")
+        if raced is not None:  # a visitor who opened a link changes nothing for others
+            runner.runs.update(run)
+        view = view_of(run, runner.pool.names, is_recorded=raced is None)
+        return _draw(runner, view, raced)
+
+    @shown_errors
+    def delete(run_id: str, raced: Source | None) -> tuple[Any, ...]:
+        if raced is None:  # a forged request: a race opened by its link shows no such button
+            return (gr.skip(),) * len(results.all)
+        runner.runs.delete(run_id)
+        return _draw(runner, _empty_view(runner), None)
+
+    gr.on(None, open_link, None, results.all, **QUIET)
+    scored = [results.run_id, results.raced, inputs.source, inputs.reference]
+    inputs.reference.blur(rescore, scored, results.all, **QUIET)
+    results.delete.click(delete, [results.run_id, results.raced], results.all, **QUIET)
+
+
+def _empty_view(runner: Runner, problem: str = "") -> View:
+    return View({name: EnginePanel(name) for name in runner.pool.names}, problem=problem)
+
+
+def _draw(runner: Runner, view: View, raced: Source | None) -> tuple[Any, ...]:
+    """A view as values for `Results.all`."""
+    chart = gr.Plot(view.chart, visible=True) if view.chart is not None else gr.Plot(visible=False)
+    saved = view.run if view.run and view.run.results and not view.problem else None
+    return (
+        _banner(view),
+        *[panel_html(panel) for panel in view.panels.values()],
+        _verdict_html(view.sentences),
+        chart,
+        replay.replay_html(view.run),
+        share_links.share_links_html(saved, runner.runs),
+        gr.Button(visible=saved is not None and not view.is_recorded),
+        saved.id if saved else "",
+        raced if view.run is not None else None,
+    )
+
+
+def _banner(view: View) -> str:
+    if view.problem:
+        return problem_html(view.problem)
+    if view.run is not None and view.is_recorded:
+        return share_links.recorded_html(view.run)
+    return render("race/queue.html", n_ahead=view.n_ahead) if view.n_ahead else ""
+
+
+def _verdict_html(sentences: Sequence[str]) -> str:
+    """The first sentence large, the rest as a list."""
+    lead, *rest = sentences or [""]
+    parts = [part for part in re.split(f"({'|'.join(ENGINES)})", lead) if part]
+    return render("race/verdict.html", lead=parts, rest=rest, engines=ENGINES)

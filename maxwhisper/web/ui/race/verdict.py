@@ -1,0 +1,172 @@
+"""The verdict of a race: error rates, agreement, and sentences.
+
+Input: results and, where known, the correct transcript. Output: numbers and plain text. Imports no
+Gradio.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from maxwhisper.engines.race import EngineResult
+from maxwhisper.engines.verdict import verdict_of
+from maxwhisper.text import wer as scoring
+
+REFERENCE_ENGINE = "openai-whisper"  # agreement and speed factors refer to it
+
+
+@dataclass(frozen=True)
+class Score:
+    """An engine's result with its accuracy."""
+
+    result: EngineResult
+    errors: scoring.WordErrors | None  # None without a reference
+    agreement: float | None  # with openai-whisper's text; None for that engine or without its text
+    unit: scoring.Unit = "word"  # of errors and agreement
+
+    @property
+    def wer(self) -> float | None:
+        """None without a reference, and for a reference without words."""
+        return self.errors.wer if self.errors else None
+
+    @property
+    def invented(self) -> int | None:
+        """Words of the transcript if nobody speaks in the recording, else None."""
+        return self.errors.insertions if self.errors and self.errors.wer is None else None
+
+    @property
+    def engine(self) -> str:
+        return self.result.engine
+
+
+def score(results: Sequence[EngineResult], reference: str, language: str) -> list[Score]:
+    """Score every result. `reference` is the correct transcript, "" if unknown."""
+    texts = {result.engine: result.transcript.text for result in results}
+    return [
+        Score(
+            result,
+            scoring.word_error_rate(reference, result.transcript.text, language)
+            if reference.strip()
+            else None,
+            scoring.agreement(texts[REFERENCE_ENGINE], result.transcript.text, language)
+            if REFERENCE_ENGINE in texts and result.engine != REFERENCE_ENGINE
+            else None,
+            scoring.unit_of(language),
+        )
+        for result in results
+    ]
+
+
+def unit_of_scores(scores: Sequence[Score]) -> scoring.Unit:
+    """The unit of all rates of a race."""
+    return scores[0].unit if scores else "word"
+
+
+def baseline_of(scores: Sequence[Score]) -> Score:
+    """The result that speed factors refer to: openai-whisper's, or the slowest without it."""
+    for candidate in scores:
+        if candidate.engine == REFERENCE_ENGINE:
+            return candidate
+    return max(scores, key=lambda s: s.result.median_s)
+
+
+def verdict(scores: Sequence[Score], devices: dict[str, str], model: str) -> list[str]:
+    """The race in sentences, by the same rules whichever engine wins. `devices`: each engine's
+    device and dtype; `model`: the limits of the weights, in one sentence."""
+    if not scores:
+        return ["No engine returned a result."]
+    sentences = [_speed(scores), *_texts(scores), model, *_caveats(scores, devices)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _speed(scores: Sequence[Score]) -> str:
+    ranked = sorted(scores, key=lambda s: s.result.median_s)
+    first, *others = ranked
+    if not others:
+        return f"Only {first.engine} returned a result, in {first.result.median_s:.2f} s."
+    level = [s for s in others if verdict_of(first.result.seconds, s.result.seconds) == "even"]
+    why = _why_level([first, *level])
+    if len(level) == len(others):
+        return f"Level: {' and '.join(s.engine for s in ranked)} ({why})."
+    times = ", ".join(
+        f"{_times(_factor(other, first))} as fast as {other.engine}"
+        for other in others
+        if other not in level
+    )
+    lead = f"{first.engine} was fastest: {times}"
+    if level:
+        lead += f"; level with {' and '.join(s.engine for s in level)} ({why})"
+    return lead + "."
+
+
+def _why_level(scores: Sequence[Score]) -> str:
+    """Why `verdict_of` calls these engines even."""
+    has_range = {len(s.result.seconds) > 1 for s in scores}
+    if has_range == {True}:
+        return "their rounds overlap"
+    return "less than 3 % apart" if has_range == {False} else "too close to call"
+
+
+def _times(factor: float) -> str:
+    """A factor; with two decimals where one would show a difference as "1.0×"."""
+    return f"{factor:.2f}×" if factor < 1.1 else f"{factor:.1f}×"
+
+
+def _factor(slower: Score, faster: Score) -> float:
+    return slower.result.median_s / faster.result.median_s
+
+
+def _texts(scores: Sequence[Score]) -> list[str]:
+    sentences = []
+    texts = [s.result.transcript.text.strip() for s in scores]
+    invented = [s for s in scores if s.invented is not None]
+    unit = unit_of_scores(scores)
+    if len(scores) > 1 and len(set(texts)) == 1 and texts[0]:
+        sentences.append(f"All {len(scores)} transcripts are identical, character for character.")
+    elif not any(texts):
+        sentences.append("No engine found speech.")
+    elif not invented:  # without speech there is nothing to agree on
+        sentences += [
+            f"{s.engine} agrees with {REFERENCE_ENGINE} on {s.agreement:.0%} of the {unit}s."
+            for s in scores
+            if s.agreement is not None
+        ]
+    if invented:
+        counts = ", ".join(f"{s.engine} {s.invented}" for s in invented)
+        sentences.append(f"Nobody speaks in this recording. Invented {unit}s: {counts}.")
+    if any(s.wer is not None for s in scores):
+        rates = ", ".join(f"{s.engine} {s.wer:.1%}" for s in scores if s.wer is not None)
+        sentences.append(f"{unit.title()} error rate: {rates}.")
+    return sentences
+
+
+def _caveats(scores: Sequence[Score], devices: dict[str, str]) -> list[str]:
+    """Every known reason not to trust the figures."""
+    sentences = []
+    silent = [s.engine for s in scores if not s.result.transcript.text.strip()]
+    is_speech_known = any(s.invented is None for s in scores)
+    if is_speech_known and 0 < len(silent) < len(scores):
+        sentences.append(
+            f"{' and '.join(silent)} returned no text although another engine did: "
+            "this is a failure, not a fast result."
+        )
+    disturbers = sorted({name for s in scores for name in s.result.disturbed_by})
+    if disturbers:
+        sentences.append(
+            f"{' and '.join(disturbers)} was still loading during the race, which makes the times "
+            "unfair. Run the race again."
+        )
+    used = {devices.get(s.engine, "") for s in scores}
+    if len(used) > 1:
+        sentences.append(
+            "The engines used different devices or precisions: "
+            + ", ".join(f"{s.engine} on {devices.get(s.engine, 'unknown')}" for s in scores)
+            + "."
+        )
+    if any(segment.temperature for s in scores for segment in s.result.transcript.segments):
+        sentences.append(
+            "The temperature was above 0: each engine sampled its own words, so texts and times "
+            "differ by chance."
+        )
+    if min(len(s.result.seconds) for s in scores) == 1:
+        sentences.append("Measured once. Use 3 or more rounds for a reliable result.")
+    return sentences

@@ -1,0 +1,30 @@
+"""The look of the page: system fonts, quiet surfaces, light and dark. Needs no network."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from maxwhisper.palette import THEME
+
+# page.css and header.css, and the files of the tabs.
+CSS = "\n".join(
+    path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.rglob("*.css"))
+)
+
+_SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
+_MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace")
+
+
+def theme() -> gr.themes.Base:
+    """Dark text on paper by day, light text on black by night, one accent colour."""
+    colours = {name: light for name, (light, _) in THEME.items()}
+    colours |= {f"{name}_dark": dark for name, (_, dark) in THEME.items()}
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.stone,
+        text_size=gr.themes.sizes.text_lg,
+        spacing_size=gr.themes.sizes.spacing_md,
+        radius_size=gr.themes.sizes.radius_md,
+        font=_SANS,
+        font_mono=_MONO,
+    ).set(color_accent=THEME["button_primary_background_fill"][0], block_shadow="none", **colours)

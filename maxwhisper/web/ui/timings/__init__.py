@@ -1,0 +1,1 @@
+"""The timings tab: where each engine spends its time, and recorded benchmarks."""

@@ -1,0 +1,104 @@
+"""The Where the time goes tab: stages of the race, cold and warm starts, recorded benchmarks.
+
+In: the pool, the run store, the committed benchmark records. Out: HTML and figures, drawn when the
+tab is opened. Everything shows when and where it was measured.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+from markupsafe import Markup
+
+from maxwhisper.engines.pool import EnginePool
+from maxwhisper.engines.status import Status
+from maxwhisper.evaluation.records import machine_line
+from maxwhisper.text.wer import Unit
+from maxwhisper.web.server.run import Run
+from maxwhisper.web.server.run_store import RunStore
+from maxwhisper.web.ui.dates import day
+from maxwhisper.web.ui.events import QUIET
+from maxwhisper.web.ui.lazy_tabs import LOADING, draw_when_seen
+from maxwhisper.web.ui.race.result_view import scores_of
+from maxwhisper.web.ui.race.verdict import unit_of_scores
+from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.timings.accuracy_chart import accuracy_chart
+from maxwhisper.web.ui.timings.recorded_benchmarks import RecordedBenchmarks, badge_html
+from maxwhisper.web.ui.timings.stages import engine_stages, stages_html
+
+JUST_NOW = timedelta(minutes=15)  # an older run shows its date
+_NO_WER = (
+    "Word errors need the correct transcript: paste it on the Race tab, before or after the race."
+)
+_NO_WORDS = "This recording has no speech, so there are no word errors."
+
+
+def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State) -> None:
+    """Build the tab inside the current `gr.Tab`."""
+    benchmarks = RecordedBenchmarks()
+
+    def draw(run: Run | None) -> tuple[Any, ...]:
+        starts, heading = starts_html(pool.statuses()), benchmarks.read()
+        names = benchmarks.names
+        chooser = gr.Dropdown(names, value=next(iter(names), None), visible=bool(names))
+        if run is None:
+            return render("timings/no_run.html") + starts, _plot(None), heading, chooser
+        scores = scores_of(run)
+        figure = accuracy_chart(scores)
+        note = _NO_WORDS if any(s.invented is not None for s in scores) else _NO_WER
+        note = "" if figure is not None else note
+        above = run_html(run) + starts + accuracy_heading(unit_of_scores(scores), note)
+        return above, _plot(figure), heading, chooser
+
+    def choose(name: str | None) -> tuple[Any, str]:
+        figure = benchmarks.find(name)
+        if figure is None:
+            return _plot(None), ""
+        return _plot(figure.drawing), badge_html(figure.record)
+
+    area = gr.HTML(LOADING, elem_id="timings")
+    scatter = gr.Plot(show_label=False, container=False, visible=False, elem_id="accuracy")
+    with gr.Column(elem_id="records"):
+        heading = gr.HTML("")
+        chooser = gr.Dropdown([], label="Figure", visible=False, interactive=True)
+        badge = gr.HTML("")
+        recorded = gr.Plot(show_label=False, container=False, visible=False)
+    chooser.change(choose, [chooser], [recorded, badge], **QUIET)
+    draw_when_seen(tab, store, run_id, draw, [area, scatter, heading, chooser])
+
+
+def _plot(figure: go.Figure | None) -> Any:
+    return gr.Plot(figure, visible=True) if figure is not None else gr.Plot(visible=False)
+
+
+def run_html(run: Run) -> str:
+    """Stages of every engine in its median round, whose transcript is shown."""
+    engines = [engine_stages(r.engine, r.transcript.timings, r.shown_s) for r in run.results]
+    return render(
+        "timings/run.html",
+        run=run,
+        measured=Markup(measured_html(run, datetime.now(UTC))),
+        stages=Markup(stages_html(engines)),
+        reporting=[stages.engine for stages in engines if stages.has_stages],
+        unreported=not all(stages.has_stages for stages in engines),
+    )
+
+
+def starts_html(statuses: Mapping[str, Status]) -> str:
+    """The first inference after loading beside the second, for engines that have measured both."""
+    measured = {n: s for n, s in statuses.items() if s.cold_s is not None and s.warm_s}
+    return render("timings/starts.html", measured=measured) if measured else ""
+
+
+def measured_html(run: Run, now: datetime) -> str:
+    """When and where the run was measured; the badge of an older run gives its date."""
+    is_old = now - datetime.fromisoformat(run.when) > JUST_NOW
+    badge = f"measured on {day(run.when)}" if is_old else "measured just now"
+    return render("timings/measured.html", badge=badge, facts=[machine_line(run.machine)])
+
+
+def accuracy_heading(unit: Unit, note: str = "") -> str:
+    """The heading of the figure of speed and errors; `note` says why there is no figure."""
+    return render("timings/heading.html", title=f"Speed against {unit} errors", hint=note)

@@ -1,0 +1,1 @@
+"""The Use it tab: code that repeats a race, its settings, limits."""

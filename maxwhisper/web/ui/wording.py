@@ -1,0 +1,35 @@
+"""Words that several tabs show: states of engines, and what each figure means."""
+
+from maxwhisper.engines.status import Status
+
+# Names of figures as they are shown, and the explanation that appears under the pointer.
+FIGURES = {
+    "seconds": "computing time, the median of all rounds",
+    "RTFx": "seconds of audio transcribed per second of computing: higher is faster",
+    "WER": "word error rate: substituted, deleted and inserted words per word of the correct "
+    "transcript",
+    "CER": "character error rate: the word error rate of languages without spaces",
+    "agreement": "share of words that agree with openai-whisper's transcript",
+    "invented": "words transcribed although nobody speaks",
+    "first text": "seconds until the first segment was known",
+    "tokens/s": "tokens of text per second of computing",
+    "rounds": "number of measurements, and the fastest and slowest of them",
+}
+
+
+def status_word(status: Status) -> str:
+    """The state of an engine in one word."""
+    if status.phase == "ready":
+        return "warm"
+    if status.phase == "loading" and status.detail.startswith("compiling"):
+        return "compiling"
+    return status.phase
+
+
+def status_note(status: Status) -> str:
+    """The state of an engine with its detail, in one line."""
+    if status.phase == "ready":
+        return "ready"
+    if status.phase == "crashed":
+        return status.detail
+    return f"{status.phase}: {status.detail}" if status.detail else status.phase

@@ -1,0 +1,239 @@
+"""Hostile checkpoints: claims of size, things that are no text or no array, endless messages.
+
+Every one is refused in one short line, fast, and without the memory that it claims.
+"""
+
+import json
+import struct
+import time
+import tracemalloc
+import zipfile
+
+import pytest
+
+from maxwhisper.checkpoint import load
+from maxwhisper.checkpoint.convert import save_hf
+from maxwhisper.errors import CheckpointError
+
+torch = pytest.importorskip("torch")
+
+MAX_TEXT, MAX_SECONDS, MAX_BYTES = 300, 5.0, 50e6
+LONG = "9" * 9000
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """refused(path): the text of the refusal, without the folders, after every check on it."""
+
+    def check(path):
+        tracemalloc.start()
+        start_s = time.perf_counter()
+        with pytest.raises(CheckpointError) as caught:
+            load(path)
+        seconds, peak = time.perf_counter() - start_s, tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        text = str(caught.value).replace(str(tmp_path), "")
+        assert len(text) <= MAX_TEXT
+        assert text.isprintable()
+        assert seconds < MAX_SECONDS
+        assert peak < MAX_BYTES
+        return text
+
+    return check
+
+
+@pytest.fixture
+def folder(v2, tmp_path):
+    save_hf(v2, tmp_path / "hf")
+    return tmp_path / "hf"
+
+
+@pytest.fixture
+def save_pt(v2, tmp_path):
+    """save_pt(dims={...}, tensors={...}): a `.pt` of a sound network with these changes."""
+    sound = {name: torch.tensor(array) for name, array in v2.weights.items()}
+
+    def save(dims=None, tensors=None, **whole):
+        entries = {"dims": v2.dims.to_dict() | (dims or {})}
+        entries["model_state_dict"] = sound | (tensors or {})
+        torch.save(entries | whole, tmp_path / "net.pt")
+        return tmp_path / "net.pt"
+
+    return save
+
+
+def write_config(folder, **changes):
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def write_tensor(folder, name, dtype="F32", shape=(1,), n_bytes=4):
+    """A safetensors file with a single tensor."""
+    entry = {"dtype": dtype, "shape": shape, "data_offsets": [0, n_bytes]}
+    header = json.dumps({name: entry}).encode()
+    content = struct.pack("<Q", len(header)) + header + b"\0" * n_bytes
+    (folder / "model.safetensors").write_bytes(content)
+
+
+def laughs(kind):
+    """A few hundred bytes that stand for 2²⁵ elements."""
+    value = kind(["ha"])
+    for _ in range(25):
+        value = kind([value, value])
+    return value
+
+
+@pytest.mark.parametrize("key", ["encoder_layers", "decoder_layers"])
+def test_a_million_layers_in_a_kilobyte_are_refused_at_once(folder, refused, key):
+    write_config(folder, **{key: 10**6})
+    write_tensor(folder, "x")
+    assert (folder / "model.safetensors").stat().st_size < 1000
+    assert "1000001 layers, which the dims state, got 1 tensors" in refused(folder)
+
+
+def test_many_small_tensors_do_not_pay_for_many_layers(folder, refused):
+    """40,000 tensors in 2 MB; the layers would need 600,000."""
+    write_config(folder, encoder_layers=20_000, decoder_layers=20_000)
+    entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({str(n): entry for n in range(40_000)}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    assert "40000 layers, which the dims state, got 40000 tensors" in refused(folder)
+
+
+def test_a_million_layers_in_a_pt_are_refused_at_once(save_pt, refused):
+    assert "1000001 layers" in refused(save_pt({"n_text_layer": 10**6}))
+
+
+@pytest.mark.parametrize("shape", [(10**6, 64), (10**6, 10**6)])
+def test_one_number_that_claims_to_be_a_matrix_is_refused(save_pt, refused, shape):
+    claim = torch.zeros(1).expand(shape)
+    path = save_pt({"n_text_ctx": 10**6}, {"decoder.positional_embedding": claim})
+    assert f"expected at most {path.stat().st_size} bytes of tensors" in refused(path)
+
+
+def test_a_compressed_pt_is_refused_before_it_is_unpacked(save_pt, refused, tmp_path):
+    bomb = tmp_path / "bomb.pt"
+    with (
+        zipfile.ZipFile(save_pt(tensors={"x": torch.zeros(5_000_000)})) as archive,
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in archive.infolist():
+            packed.writestr(entry.filename, archive.read(entry))
+    text = refused(bomb)
+    assert f"{bomb.stat().st_size} bytes" in text
+    assert "compressed" in text
+
+
+@pytest.mark.parametrize("deep", ["[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "}" * 100_000])
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
+def test_deeply_nested_json_is_refused(folder, refused, name, deep):
+    (folder / name).write_text(deep)
+    assert f"expected JSON in /hf/{name}: its lists are nested too deep" in refused(folder)
+
+
+def test_endless_json_is_not_read(folder, refused):
+    with (folder / "config.json").open("wb") as file:
+        file.truncate(1 << 40)  # sparse
+    assert "at most 16777216 bytes of JSON" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "shard", [5, None, ["a"], {"a": 1}, "", "y" * 9000, "y\0", "\ud800", "a\nb", "../hf", "a/b"]
+)
+def test_shards_are_plain_file_names(folder, refused, shard):
+    (folder / "model.safetensors").unlink()
+    index = {"weight_map": {"x": shard, "y": "a.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "expected plain file names" in refused(folder)
+
+
+@pytest.mark.parametrize("value", [LONG, [1] * 9000, {str(n): n for n in range(9000)}, None])
+def test_dims_of_any_kind_are_shortened(folder, refused, value):
+    write_config(folder, encoder_layers=value)
+    assert "dims.n_audio_layer to be a whole number" in refused(folder)
+
+
+def test_a_config_of_another_model_lists_three_keys(folder, refused):
+    (folder / "config.json").write_text(json.dumps({"model_type": LONG}))
+    text = refused(folder)
+    assert "'d_model', 'decoder_attention_heads', 'decoder_layers' and 6 more" in text
+
+
+@pytest.mark.parametrize("pair", [[LONG, 2], [[[[[]]]], 1], LONG])
+def test_alignment_heads_are_shortened(folder, refused, pair):
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps({"alignment_heads": [pair]}))
+    assert "expected alignment heads" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "n_bytes"),
+    [
+        ("F8_E4M3", (1,), 1),
+        ("F32", (1,) * 70, 4),
+        ("BF16", (1,) * 200, 2),
+        ("F9", (1,), 1),
+    ],
+)
+def test_tensors_that_numpy_cannot_hold_are_refused(folder, refused, dtype, shape, n_bytes):
+    write_tensor(folder, "x", dtype, shape, n_bytes)
+    assert "cannot be read" in refused(folder)
+
+
+def test_a_name_that_would_not_print_is_quoted(v2, folder, refused):
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    tensors["x\n\x1b[31m" + LONG] = tensors["model.encoder.conv1.bias"]
+    save_file(tensors, folder / "model.safetensors")
+    assert r"got 'x\n\x1b[31m999" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("sparse", lambda: torch.zeros(64).to_sparse()),
+        ("sparse", lambda: torch.zeros(64, 64).to_sparse_csr()),
+        ("quantised", lambda: torch.quantize_per_tensor(torch.zeros(64), 1.0, 0, torch.qint8)),
+        ("meta", lambda: torch.zeros(64, device="meta")),
+        ("nested", lambda: torch.nested.nested_tensor([torch.zeros(3)])),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_only_dense_tensors_are_read(save_pt, refused, kind, make):
+    path = save_pt(tensors={"encoder.conv1.bias": make()})
+    assert f"expected encoder.conv1.bias in /net.pt to be a dense tensor, got a {kind}" in (
+        refused(path)
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e4m3fn, torch.int64])
+def test_only_floats_are_read(save_pt, refused, dtype):
+    path = save_pt(tensors={"encoder.conv1.bias": torch.zeros(64).to(dtype)})
+    assert "encoder.conv1.bias" in (text := refused(path))
+    assert "float32 or float16" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({f"key{n}": 1 for n in range(900)}, "got 'key0', 'key1', 'key2' and 897 more"),
+        ({LONG: 1}, "got '999"),
+        ({"dims": LONG, "model_state_dict": {}}, "dims as a mapping"),
+        ({"dims": laughs(list), "model_state_dict": {}}, "dims as a mapping"),
+        ({"dims": dict.fromkeys(range(900)), "model_state_dict": {}}, "0, 1, 2 and 897 more"),
+    ],
+)
+def test_other_files_are_described_in_a_line(tmp_path, refused, content, text):
+    torch.save(content, tmp_path / "net.pt")
+    assert text in refused(tmp_path / "net.pt")
+
+
+def test_tensors_and_their_names_may_be_anything(save_pt, refused):
+    assert "names of tensors in /net.pt, got 5" in refused(save_pt(tensors={5: torch.zeros(1)}))
+    assert "to be a tensor, got [[[...]" in refused(save_pt(tensors={"x": laughs(list)}))
+
+
+@pytest.mark.parametrize("name", ["x" * 10_000, "x\0y", "~" * 300, "\ud800"])
+def test_a_name_that_no_disk_can_store_is_no_model(name, refused):
+    assert "expected a model name, a .pt file or a Hugging Face folder" in refused(name)

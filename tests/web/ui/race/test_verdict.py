@@ -1,0 +1,144 @@
+"""The verdict says what the numbers say, whoever wins."""
+
+import pytest
+
+from maxwhisper.engines.race import EngineResult
+from maxwhisper.text.wer import NOTHING_SAID
+from maxwhisper.transcript import Segment, Transcript
+from maxwhisper.web.ui.race.speed_chart import speed_chart
+from maxwhisper.web.ui.race.verdict import score, verdict
+
+SAME_DEVICE = dict.fromkeys(("openai-whisper", "faster-whisper", "maxwhisper"), "cpu float32")
+
+
+def lane(engine, *seconds, text=" a short clip", disturbed_by=(), temperature=0.0):
+    segment = Segment(0, 0, 0.0, 2.0, text, (1, 2, 3), temperature, 0.0, 1.0, 0.0)
+    return EngineResult(engine, Transcript(text, "en", (segment,), 2.0), seconds, disturbed_by)
+
+
+MODEL = "demo is a small English Whisper."
+
+
+def judge(*lanes, reference="", devices=SAME_DEVICE):
+    return verdict(score(lanes, reference, "en"), devices, MODEL)
+
+
+def test_winner_is_named_with_factors():
+    first = judge(
+        lane("openai-whisper", 4.0), lane("faster-whisper", 2.0), lane("maxwhisper", 1.0)
+    )[0]
+    assert first == (
+        "maxwhisper was fastest: 2.0× as fast as faster-whisper, 4.0× as fast as openai-whisper."
+    )
+
+
+def test_our_defeat_is_said_as_plainly():
+    first = judge(lane("openai-whisper", 4.0), lane("faster-whisper", 1.0), lane("maxwhisper", 1.5))
+    assert first[0] == (
+        "faster-whisper was fastest: 1.5× as fast as maxwhisper, 4.0× as fast as openai-whisper."
+    )
+
+
+def test_difference_below_three_percent_is_level():
+    assert judge(lane("openai-whisper", 1.0), lane("maxwhisper", 1.02))[0] == (
+        "Level: openai-whisper and maxwhisper (less than 3 % apart)."
+    )
+    first = judge(
+        lane("openai-whisper", 3.0), lane("faster-whisper", 1.0), lane("maxwhisper", 1.01)
+    )
+    assert "level with maxwhisper" in first[0]
+    assert "lost" not in first[0]
+
+
+def test_of_several_rounds_the_ranges_decide():
+    overlapping = judge(lane("openai-whisper", 1.0, 1.2, 1.4), lane("maxwhisper", 0.9, 1.0, 1.1))
+    assert overlapping[0] == "Level: maxwhisper and openai-whisper (their rounds overlap)."
+    apart = judge(lane("openai-whisper", 1.02, 1.03, 1.04), lane("maxwhisper", 1.0, 1.01, 1.01))
+    assert apart[0] == "maxwhisper was fastest: 1.02× as fast as openai-whisper."
+    failed_later = judge(lane("openai-whisper", 1.0), lane("maxwhisper", 0.99, 1.1, 0.98))
+    assert failed_later[0] == "Level: maxwhisper and openai-whisper (too close to call)."
+
+
+def test_a_small_difference_is_not_called_one_time():
+    first = judge(lane("openai-whisper", 1.04), lane("maxwhisper", 1.0))[0]
+    assert first == "maxwhisper was fastest: 1.04× as fast as openai-whisper."
+
+
+def test_one_engine_or_none():
+    assert judge(lane("maxwhisper", 1.0))[0] == "Only maxwhisper returned a result, in 1.00 s."
+    assert judge() == ["No engine returned a result."]
+
+
+def test_identical_and_different_texts():
+    same = judge(lane("openai-whisper", 1.0), lane("maxwhisper", 1.0))
+    assert "All 2 transcripts are identical, character for character." in same
+    other = judge(lane("openai-whisper", 1.0), lane("maxwhisper", 1.0, text=" a short trip"))
+    assert "maxwhisper agrees with openai-whisper on 67% of the words." in other
+
+
+def test_who_found_no_speech_is_not_said_to_agree():
+    said = judge(lane("openai-whisper", 1.0, text=""), lane("maxwhisper", 1.0, text=""))
+    assert "No engine found speech." in said
+    assert not any("agree" in s for s in said)
+
+
+def test_word_error_rate_needs_a_reference():
+    lanes = lane("openai-whisper", 1.0), lane("maxwhisper", 1.0, text=" a short trip")
+    assert not any("Word error" in s for s in judge(*lanes))
+    known = judge(*lanes, reference="A short clip.")
+    assert "Word error rate: openai-whisper 0.0%, maxwhisper 33.3%." in known
+
+
+def test_what_the_weights_are_good_for_stands_beside_every_result():
+    assert MODEL in judge(lane("maxwhisper", 1.0))
+    assert MODEL in judge(lane("openai-whisper", 1.0), lane("maxwhisper", 1.0), reference="A clip.")
+
+
+def test_every_reason_for_doubt_is_given():
+    doubts = judge(
+        lane("openai-whisper", 1.0, 2.0),
+        lane("maxwhisper", 1.0, text="", disturbed_by=("faster-whisper",)),
+        devices={"openai-whisper": "cpu float32", "maxwhisper": "gpu:0 bfloat16"},
+    )
+    assert any("maxwhisper returned no text" in s and "not a fast result" in s for s in doubts)
+    assert any("faster-whisper was still loading" in s for s in doubts)
+    assert any("openai-whisper on cpu float32, maxwhisper on gpu:0 bfloat16" in s for s in doubts)
+    assert any(s.startswith("Measured once") for s in doubts)
+
+
+def test_chart_is_sorted_labelled_and_has_a_height():
+    scores = score(
+        [lane("maxwhisper", 1.0, 1.2, 1.4), lane("openai-whisper", 3.6), lane("other", 0.6)],
+        "",
+        "en",
+    )
+    figure = speed_chart(scores)
+    assert list(figure.data[0].y) == ["openai-whisper", "maxwhisper", "other"]  # upwards
+    assert [a.text for a in figure.layout.annotations] == [
+        "<b>3.60 s</b>",
+        "<b>1.20 s</b>  3.0×",
+        "<b>0.60 s</b>  6.0×",
+    ]
+    assert figure.data[0].error_x.array == pytest.approx((0.0, 0.2, 0.0))
+    assert figure.layout.height > 200
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.4])
+def test_words_drawn_by_chance_are_called_so(temperature):
+    said = judge(lane("openai-whisper", 2.0), lane("maxwhisper", 1.0, temperature=temperature))
+    assert any("sampled its own words" in sentence for sentence in said) is (temperature > 0)
+
+
+def test_words_invented_where_nobody_speaks_are_counted_and_silence_is_no_failure():
+    said = judge(
+        lane("openai-whisper", 2.0, text=" Thank you for watching!"),
+        lane("faster-whisper", 2.0, text=" [Music] ♪"),
+        lane("maxwhisper", 1.0, text=""),
+        reference=NOTHING_SAID,
+    )
+    counts = "openai-whisper 4, faster-whisper 0, maxwhisper 0"
+    assert f"Nobody speaks in this recording. Invented words: {counts}." in said
+    assert not any("failure" in s or "agree" in s or "Word error" in s for s in said)
+    quiet = judge(lane("openai-whisper", 2.0, text=""), reference=NOTHING_SAID)
+    assert "No engine found speech." in quiet
+    assert "Nobody speaks in this recording. Invented words: openai-whisper 0." in quiet

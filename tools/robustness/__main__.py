@@ -1,0 +1,52 @@
+"""`python -m tools.robustness`: run one suite and keep its record, or write the table."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import cast
+
+from maxwhisper.cli.output import json_text, replace_file
+from tools.robustness.page import ROOT
+from tools.robustness.record import RobustnessRecord, report
+from tools.robustness.suite import Suite, SuiteRun, run_suite
+
+SUITES = ("bad_inputs", "perimeter", "caches", "faults", "load")
+RECORDS = ROOT / "results" / "robustness"
+DOCUMENT = ROOT / "docs" / "reliability.md"
+START = "<!-- written by `python -m tools.robustness report` -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.robustness", description=__doc__)
+    parser.add_argument("suite", choices=(*SUITES, "report"))
+    parser.add_argument("--short", action="store_true", help="a sample that takes seconds")
+    parser.add_argument("--output", type=Path, help="write the record as JSON")
+    options = parser.parse_args()
+    if options.suite == "report":
+        replace_file(DOCUMENT, document(DOCUMENT.read_text(encoding="utf-8"), RECORDS))
+        return
+    record = run_named(options.suite, SuiteRun(options.short))
+    print(report([record]))
+    if options.output:
+        replace_file(options.output, json_text(record.to_dict()))
+    sys.exit(record.n_passed != record.n_cases)
+
+
+def run_named(name: str, run: SuiteRun) -> RobustnessRecord:
+    """Run the suite called `name`, with a line on standard error for each failure."""
+    suite = cast(Suite, importlib.import_module(f"tools.robustness.{name}"))
+    return run_suite(name, suite, run, lambda line: print(line, file=sys.stderr, flush=True))
+
+
+def document(text: str, records: Path) -> str:
+    """The page `text` with everything after its mark written anew from the records in a folder."""
+    head, mark, _ = text.partition(START)
+    if not mark:
+        raise ValueError(f"expected the line {START} in {DOCUMENT.name}")
+    loaded = [RobustnessRecord.load(path) for path in sorted(records.glob("*.json"))]
+    return f"{head}{mark}\n\n{report(loaded)}"
+
+
+if __name__ == "__main__":
+    main()
