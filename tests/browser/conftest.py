@@ -15,7 +15,7 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def launch():
     """A function that starts a Chromium with more arguments than `ARGUMENTS`; all are closed."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -32,7 +32,7 @@ def launch():
         yield launch_it
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(launch):
     return launch()
 
