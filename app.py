@@ -54,13 +54,14 @@ def parse_arguments() -> argparse.Namespace:
 def models_on_offer(memory_gib: float | None) -> list[str]:
     """The bundled checkpoint, then every official model that fits in memory three times."""
     from maxwhisper.checkpoint import DEFAULT_MODEL, available
+    from maxwhisper.checkpoint.registry import ALIASES
 
     room = (memory_gib or 0) * 2**30
-    by_file = {row.path: row for row in reversed(available())}  # "large" is "large-v3" again
     return [
         row.name
-        for row in reversed(by_file.values())
-        if row.name == DEFAULT_MODEL or row.parameters * LOADING_BYTES <= room
+        for row in available()
+        if row.name == DEFAULT_MODEL
+        or (row.name not in ALIASES and row.parameters * LOADING_BYTES <= room)
     ]
 
 

@@ -94,9 +94,8 @@ def official():
     loaded = {}
 
     def load(name):
-        on_disk = {row.name for row in checkpoints.available() if row.on_disk}
-        if name not in on_disk:
-            pytest.skip(f"{name} is not on disk: `python -m maxwhisper transcribe --model {name}`")
+        if not checkpoints.find(name):
+            pytest.skip(f"{name} is not on disk: `python -m maxwhisper models get {name}`")
         if name not in loaded:
             loaded[name] = maxwhisper.load(name, device="cpu")
         return loaded[name]

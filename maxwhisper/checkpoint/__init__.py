@@ -4,33 +4,34 @@ In: a model name, a `.pt` file or a folder. Out: a `Checkpoint`. This package ch
 an input and knows where official files are cached. Importing it reads and downloads nothing.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from maxwhisper.checkpoint import bundled
-from maxwhisper.checkpoint.download import Progress, fetch
+from maxwhisper.checkpoint import bundled, places
+from maxwhisper.checkpoint.download import DownloadProgress as DownloadProgress
+from maxwhisper.checkpoint.download import OnDownload, Progress, fetch, is_intact, watch
 from maxwhisper.checkpoint.hf_safetensors import read_hf_folder
 from maxwhisper.checkpoint.openai_pt import read_openai_pt
+from maxwhisper.checkpoint.places import Place, Where, is_offline
+from maxwhisper.checkpoint.places import Removed as Removed
+from maxwhisper.checkpoint.places import remove as remove
 from maxwhisper.checkpoint.quote import quoted
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.checkpoint.schema import Checkpoint, expected_tensors
 from maxwhisper.errors import CheckpointError
 from maxwhisper.network.dims import Dims
-from maxwhisper.paths import cache_root
 
 DEFAULT_MODEL = bundled.NAME
 
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One row of the list of models. `path` is where the weights are, or where `load` puts them."""
+    """One row of the list of models. `place` is None if the weights are not on this disk."""
 
     name: str
     parameters: int
-    on_disk: bool
-    path: Path
+    place: Place | None
 
 
 @dataclass(frozen=True)
@@ -51,70 +52,80 @@ def load(
 ) -> Checkpoint:
     """Load weights from "demo", an official name, an OpenAI `.pt` file, or a Hugging Face folder.
 
-    "demo" is part of the package and verified by its sha256. Official models are downloaded once to
-    `cache_dir` (default `cache_root()`) / checkpoints. Raises `CheckpointError` for anything that
-    is not a complete Whisper network.
+    `get` says where they are looked up, and downloads them. Raises `CheckpointError` for anything
+    that is not a complete Whisper network.
     """
-    name, path = str(name_or_path), Path(name_or_path)
-    if name == bundled.NAME:
+    return _read(get(name_or_path, cache_dir=cache_dir, progress=progress))
+
+
+def get(
+    name: str | Path,
+    *,
+    cache_dir: Path | None = None,
+    on_download: OnDownload | None = None,
+    progress: Progress | None = None,
+) -> Place:
+    """Return where the weights of `name` are on this disk, and download them if they are not.
+
+    The first of these places wins: a path; the bundled weights; our cache (`cache_dir`, by default
+    `cache_root()`); openai-whisper's cache; then OpenAI's addresses, into our cache. Weights with a
+    known sha256 are verified. A later call resumes a download. `on_download` is called a few times
+    a second, `progress` with a line at most once a second. Raises `CheckpointError`, `OutputError`
+    if our cache cannot be written, and any exception of the callbacks.
+    """
+    if place := places.find(name, cache_dir, is_intact):
+        return place
+    model = None if isinstance(name, Path) else OFFICIAL_MODELS.get(name)
+    if model is None:
+        raise CheckpointError(
+            f"expected a model name, a .pt file or a Hugging Face folder, got {quoted(str(name))}: "
+            f"known names are {bundled.NAME} {' '.join(OFFICIAL_MODELS)}"
+        )
+    if is_offline():
+        raise CheckpointError(
+            f"{name} is not on this disk, and an offline setting forbids to download it: unset "
+            "MAXWHISPER_OFFLINE, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or copy "
+            f"{model.file_name} (sha256 {model.sha256}) to {places.our_folder(cache_dir)}"
+        )
+    report, say = watch(on_download, progress), progress or _silent
+    path = fetch(model, places.our_folder(cache_dir), report, say, str(name))
+    return Place(str(name), path, Where.CACHE, places.size(path))
+
+
+def find(name: str | Path, *, cache_dir: Path | None = None) -> Place | None:
+    """Return where the weights of `name` are on this disk, None if they are not. Never uses the
+    network. A file is verified once in the life of this process."""
+    return places.find(name, cache_dir)
+
+
+def _silent(line: str) -> None:
+    """Ignore progress messages."""
+
+
+def _read(place: Place) -> Checkpoint:
+    if place.where is Where.BUNDLED:
         return bundled.read_demo()
-    if name in OFFICIAL_MODELS:
-        return _load_official(name, cache_dir, progress)
-    is_folder = is_file = False
-    with suppress(OSError):  # a name that no disk can store
-        is_folder, is_file = path.is_dir(), path.is_file()
-    if is_folder:
-        return read_hf_folder(path)
-    if is_file:
-        return read_openai_pt(path)
-    raise CheckpointError(
-        f"expected a model name, a .pt file or a Hugging Face folder, got {quoted(name)}: known "
-        f"names are {bundled.NAME} {' '.join(OFFICIAL_MODELS)}"
-    )
-
-
-def is_on_disk(name: str, cache_dir: Path | None = None) -> bool:
-    """Return False for an official model that is not downloaded yet. Does not verify the sha256."""
-    model = OFFICIAL_MODELS.get(name)
-    return model is None or (_folder(cache_dir) / model.file_name).is_file()
-
-
-def download_model(
-    name: str, *, cache_dir: Path | None = None, progress: Progress | None = None
-) -> None:
-    """Download the file of an official model for a later `load`; do nothing for any other name.
-
-    Raises `CheckpointError`, and any exception of `progress`; a later call resumes the download.
-    """
-    if name in OFFICIAL_MODELS:
-        fetch(OFFICIAL_MODELS[name], _folder(cache_dir), progress)
-
-
-def _load_official(name: str, cache_dir: Path | None, progress: Progress | None) -> Checkpoint:
-    model = OFFICIAL_MODELS[name]
+    if place.where is Where.PATH:
+        return read_hf_folder(place.path) if place.path.is_dir() else read_openai_pt(place.path)
+    model = OFFICIAL_MODELS[place.name]
     checkpoint = read_openai_pt(
-        fetch(model, _folder(cache_dir), progress),
-        name=name,
+        place.path,
+        name=place.name,
         alignment_heads=model.alignment_heads,
-        source=f"OpenAI's {model.file_name}, verified by its sha256",
+        source=f"OpenAI's {model.file_name}, verified by its sha256, from {place.where}",
     )
     if checkpoint.dims != model.dims:
-        raise CheckpointError(f"expected {model.dims} in {name}, got {checkpoint.dims}")
+        raise CheckpointError(f"expected {model.dims} in {place.name}, got {checkpoint.dims}")
     return checkpoint
 
 
-def _folder(cache_dir: Path | None) -> Path:
-    return (cache_dir or cache_root()) / "checkpoints"
-
-
 def available(cache_dir: Path | None = None) -> list[ModelRow]:
-    """Return the models that `load` knows by name, and whether their files are on disk (without
-    verifying the sha256)."""
-    demo = bundled.FOLDER / bundled.WEIGHTS
-    rows = [ModelRow(bundled.NAME, n_parameters(bundled.DIMS), demo.is_file(), demo)]
-    for name, model in OFFICIAL_MODELS.items():
-        path = _folder(cache_dir) / model.file_name
-        rows.append(ModelRow(name, n_parameters(model.dims), path.is_file(), path))
+    """Return the models that `load` knows by name, and where their weights are."""
+    rows = [ModelRow(bundled.NAME, n_parameters(bundled.DIMS), find(bundled.NAME))]
+    rows += [
+        ModelRow(name, n_parameters(model.dims), find(name, cache_dir=cache_dir))
+        for name, model in OFFICIAL_MODELS.items()
+    ]
     return rows
 
 

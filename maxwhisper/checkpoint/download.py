@@ -1,13 +1,17 @@
-"""Download official checkpoints: resumable, verified by sha256, moved into place atomically.
+"""Complete a file from the network: resumable, with progress, verified, moved into place.
 
-In: an `OfficialModel`. Out: the path of a verified file. Does not read the file's content.
+In: how to open the file at an offset, and the sha256 that its publisher states. Out: the path of a
+verified file. Owns the progress of a download. Reads no content, and knows no address but OpenAI's.
 """
 
+import errno
 import shutil
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -18,24 +22,104 @@ from maxwhisper.paths import cannot_keep, locked, make_folder, remove
 
 Progress = Callable[[str], None]  # one line for people, for example "compiling graphs: 41 s"
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 17  # a second at 1 Mbit/s, so that slow downloads show progress
 _TIMEOUT_S = 30  # without receiving a byte
-_PROGRESS_EVERY_S = 1.0
+_LINE_EVERY_S = 1.0
+_REPORT_EVERY_S = 0.25
+_SPEED_OVER_S = 10.0  # the speed is that of the last seconds
 _MIB = 1 << 20
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)  # of an `OSError`
 
 
-def fetch(model: OfficialModel, folder: Path, progress: Progress | None = None) -> Path:
+@dataclass(frozen=True)
+class DownloadProgress:
+    """How far one download is. A resumed download begins with the bytes that it had."""
+
+    name: str  # of the model: "base"
+    done_bytes: int
+    total_bytes: int | None  # None if the server does not say
+    bytes_per_s: float | None  # over the last ten seconds; None at the beginning
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Return the time to the end at this speed, None if it is not known."""
+        if not self.bytes_per_s or self.total_bytes is None:
+            return None
+        return (self.total_bytes - self.done_bytes) / self.bytes_per_s
+
+    @property
+    def line(self) -> str:
+        """Return one line for people: "downloading base: 45 of 139 MiB, 12.3 MiB/s, 8 s left"."""
+        total = "" if self.total_bytes is None else f" of {self.total_bytes / _MIB:.0f}"
+        parts = [f"downloading {self.name}: {self.done_bytes / _MIB:.0f}{total} MiB"]
+        if self.bytes_per_s:
+            parts.append(f"{self.bytes_per_s / _MIB:.1f} MiB/s")
+        if (left_s := self.seconds_left) is not None:
+            parts.append(f"{left_s:.0f} s left" if left_s < 100 else f"{left_s / 60:.0f} min left")
+        return ", ".join(parts)
+
+
+OnDownload = Callable[[DownloadProgress], None]
+
+
+def watch(on_download: OnDownload | None, progress: Progress | None) -> OnDownload:
+    """Return one callback for both kinds: `progress` gets a line, at most once a second."""
+    last_s = -_LINE_EVERY_S
+
+    def report(state: DownloadProgress) -> None:
+        nonlocal last_s
+        if on_download:
+            on_download(state)
+        if progress and time.monotonic() - last_s >= _LINE_EVERY_S:
+            last_s = time.monotonic()
+            progress(state.line)
+
+    return report
+
+
+class Meter:
+    """Counts the bytes of one download and reports them a few times a second, and at the end."""
+
+    def __init__(self, name: str, report: OnDownload) -> None:
+        self._name, self._report = name, report
+        self._done = 0
+        self._total: int | None = None
+        self._reported_s = -_REPORT_EVERY_S
+        n_kept = round(_SPEED_OVER_S / _REPORT_EVERY_S)
+        self._history: deque[tuple[float, int]] = deque(maxlen=n_kept)  # (time in s, bytes done)
+
+    def begin(self, done: int, total: int | None) -> None:
+        """Start to count at `done` bytes. Called again when a connection is opened again."""
+        self._done, self._total = done, total
+        self._history.clear()
+        self._history.append((time.monotonic(), done))
+
+    def add(self, n_bytes: int) -> None:
+        """Count bytes that are on the disk now. Raises what the callback raises."""
+        self._done += n_bytes
+        now_s = time.monotonic()
+        if self._done != self._total and now_s - self._reported_s < _REPORT_EVERY_S:
+            return
+        self._reported_s = now_s
+        began_s, had = self._history[0]
+        speed = (self._done - had) / (now_s - began_s) if now_s > began_s else None
+        self._history.append((now_s, self._done))
+        self._report(DownloadProgress(self._name, self._done, self._total, speed))
+
+
+def fetch(
+    model: OfficialModel, folder: Path, report: OnDownload, say: Progress, name: str = ""
+) -> Path:
     """Return the verified file of `model` in `folder`, and download it if it is missing.
 
     An interrupted download resumes. A second process waits for the first. Raises `CheckpointError`
     if the URL cannot be reached (with instructions for a manual download) or if the content has
-    another sha256 than OpenAI published.
+    another sha256 than OpenAI published, and any exception of `report`.
     """
     path = folder / model.file_name
     if is_intact(path, model.sha256):
         return path
     make_folder(folder)
-    say = progress or _silent
     waiting = f"waiting for another process to finish {model.file_name}"
     with locked(folder / f"{model.file_name}.lock", lambda: say(waiting)):
         if is_intact(path, model.sha256):  # another process was faster
@@ -44,8 +128,10 @@ def fetch(model: OfficialModel, folder: Path, progress: Progress | None = None) 
         try:
             if part.is_dir():  # damage
                 remove(part)
-            _download(model, part, say)
-        except (urllib.error.URLError, HTTPException, OSError) as error:
+            _download(model.url, part, Meter(name or model.file_name, report))
+        except (HTTPException, OSError) as error:
+            if isinstance(error, OSError) and error.errno in FULL_DISK:
+                raise cannot_keep(model.file_name, folder, error) from error
             wrong = " The existing file there has another sha256." if path.exists() else ""
             raise CheckpointError(
                 f"cannot download {model.url} ({error}). Try again, it will resume; or download "
@@ -75,15 +161,11 @@ def is_intact(path: Path, sha256: str) -> bool:
         return False
 
 
-def _silent(line: str) -> None:
-    """Ignore progress messages."""
-
-
-def _download(model: OfficialModel, part: Path, progress: Progress) -> None:
+def _download(url: str, part: Path, meter: Meter) -> None:
     """Complete `part` by requesting only the missing bytes."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
-    request = urllib.request.Request(model.url, headers=headers)
+    request = urllib.request.Request(url, headers=headers)
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
@@ -95,13 +177,13 @@ def _download(model: OfficialModel, part: Path, progress: Progress) -> None:
         if response.status != 206:  # the server sends the whole file
             have = 0
         total = have + int(response.headers.get("Content-Length") or 0)
-        _check_room(part.parent, total - have)
-        report = _once_a_second(progress)
+        check_room(part.parent, total - have)
+        meter.begin(have, total)
         with part.open("ab" if have else "wb") as file:
             for block in _blocks(response):
                 file.write(block)
                 have += len(block)
-                report(f"downloading {model.file_name}: {have // _MIB} of {total // _MIB} MiB")
+                meter.add(len(block))
     if have < total:
         raise HTTPException(f"the connection ended after {have} of {total} bytes")
 
@@ -111,20 +193,7 @@ def _blocks(response: HTTPResponse) -> Iterator[bytes]:
         yield block
 
 
-def _once_a_second(progress: Progress) -> Progress:
-    """Wrap `progress` so that it is called at most once a second."""
-    last_s = -_PROGRESS_EVERY_S
-
-    def report(line: str) -> None:
-        nonlocal last_s
-        if time.monotonic() - last_s >= _PROGRESS_EVERY_S:
-            last_s = time.monotonic()
-            progress(line)
-
-    return report
-
-
-def _check_room(folder: Path, needed: int) -> None:
+def check_room(folder: Path, needed: int) -> None:
     """Raise `CheckpointError` if `folder` has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:

@@ -122,5 +122,5 @@ OFFICIAL_MODELS: dict[str, OfficialModel] = {
         _heads("2.4 2.11 3.3 3.6 3.11 3.14"),
     ),
 }
-OFFICIAL_MODELS["large"] = OFFICIAL_MODELS["large-v3"]
-OFFICIAL_MODELS["turbo"] = OFFICIAL_MODELS["large-v3-turbo"]
+ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
+OFFICIAL_MODELS |= {alias: OFFICIAL_MODELS[name] for alias, name in ALIASES.items()}

@@ -75,7 +75,7 @@ def models(args: argparse.Namespace, out: TextIO) -> int:
         f"{'  (the default)' if row.name == DEFAULT_MODEL else ''}"
         for row in rows
     ]
-    document = [asdict(row) | {"path": str(row.path)} for row in rows]
+    document = [_row_document(row) for row in rows]
     answer(out, args.json, {"models": document, "default": DEFAULT_MODEL}, lines)
     return 0
 
@@ -97,11 +97,17 @@ def _show_model(args: argparse.Namespace, out: TextIO) -> int:
     return 0
 
 
+def _row_document(row: "ModelRow") -> dict[str, object]:
+    place = row.place
+    where = None if place is None else asdict(place) | {"path": str(place.path)}
+    return {"name": row.name, "parameters": row.parameters, "place": where}
+
+
 def _where(row: "ModelRow") -> str:
     from maxwhisper.checkpoint import DEFAULT_MODEL
 
-    if row.on_disk:
-        return f"on disk: {row.path}"
+    if row.place:
+        return row.place.line
     is_ours = row.name == DEFAULT_MODEL
     return "missing from the package" if is_ours else "not on disk: downloaded on first use"
 

@@ -17,6 +17,15 @@ SMALL_DIMS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def no_other_caches(tmp_path, monkeypatch):
+    """Hide the caches of the user who runs the tests, and what forbids the network."""
+    for variable in ("MAXWHISPER_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "caches" / "huggingface"))
+
+
 @pytest.fixture(scope="session", params=SMALL_DIMS)
 def small(request):
     """A random checkpoint with `.en`, v2 (80 mels) and v3 (128 mels) vocabulary in turn."""

@@ -42,8 +42,9 @@ def test_the_card_and_the_record_describe_these_weights():
 
 def test_it_is_listed_first():
     row = available()[0]
-    assert (row.name, row.on_disk) == ("demo", True)
-    assert row.path == bundled.FOLDER / "model.safetensors"
+    assert row.name == "demo"
+    assert (row.place.path, row.place.where) == (bundled.FOLDER, "bundled")
+    assert row.place.n_bytes > 29e6
 
 
 @pytest.fixture

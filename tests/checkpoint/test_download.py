@@ -7,8 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from maxwhisper.checkpoint import download_model, is_on_disk, load, registry
-from maxwhisper.checkpoint.download import fetch
+from maxwhisper.checkpoint import DownloadProgress, download, find, get, load, registry
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS, OfficialModel
 from maxwhisper.errors import CheckpointError
 
@@ -65,12 +64,17 @@ def model():
     )
 
 
+def fetch(model, folder, report=lambda state: None, say=lambda line: None):
+    return download.fetch(model, folder, report, say)
+
+
 def test_a_file_is_fetched_once_with_progress(site, model, tmp_path):
-    lines = []
-    path = fetch(model, tmp_path, lines.append)
+    states = []
+    path = fetch(model, tmp_path, states.append)
     assert path.read_bytes() == CONTENT
-    assert lines
-    assert lines[0].startswith("downloading net.pt: ")
+    assert {(state.name, state.total_bytes) for state in states} == {("net.pt", len(CONTENT))}
+    assert states[-1].done_bytes == len(CONTENT)
+    assert states[-1].line.startswith("downloading net.pt: 3 of 3 MiB")
     assert fetch(model, tmp_path) == path
     assert site.ranges == [None]
     assert not (tmp_path / "net.pt.part").exists()
@@ -82,19 +86,41 @@ def test_a_stopped_download_resumes_and_serves_a_later_load(site, model, tmp_pat
     class Stopped(Exception):
         pass
 
-    def stop(line):
+    def stop(state):
         raise Stopped
 
-    assert is_on_disk("demo", tmp_path), "nothing to fetch"
-    assert not is_on_disk("tiny", tmp_path)
-    with pytest.raises(Stopped):
-        download_model("tiny", cache_dir=tmp_path, progress=stop)
-    assert not is_on_disk("tiny", tmp_path)
-    download_model("tiny", cache_dir=tmp_path)
-    assert is_on_disk("tiny", tmp_path)
-    assert site.ranges[1] is not None, "it went on where it was stopped"
-    download_model("demo", cache_dir=tmp_path)
-    assert len(site.ranges) == 2
+    assert find("demo", cache_dir=tmp_path).where == "bundled", "nothing to fetch"
+    assert not find("tiny", cache_dir=tmp_path)
+    for kind in ("on_download", "progress"):
+        with pytest.raises(Stopped):
+            get("tiny", cache_dir=tmp_path, **{kind: stop})
+    assert not find("tiny", cache_dir=tmp_path)
+    place = get("tiny", cache_dir=tmp_path)
+    assert (place.name, place.where, place.n_bytes) == ("tiny", "our cache", len(CONTENT))
+    assert find("tiny", cache_dir=tmp_path) == place
+    assert None not in site.ranges[1:], "it went on where it was stopped"
+    get("demo", cache_dir=tmp_path)
+    assert len(site.ranges) == 3
+
+
+def test_the_line_of_a_download_has_speed_and_time_left():
+    state = DownloadProgress("base", 45 << 20, 139 << 20, 12.25 * (1 << 20))
+    assert state.line == "downloading base: 45 of 139 MiB, 12.2 MiB/s, 8 s left"
+    assert DownloadProgress("x", 1 << 20, None, None).line == "downloading x: 1 MiB"
+    slow = DownloadProgress("base", 0, 600 << 20, 1 << 20)
+    assert (slow.seconds_left, slow.line[-11:]) == (600, "10 min left")
+
+
+def test_the_speed_is_that_of_this_connection(monkeypatch):
+    now = iter((100.0, 100.1, 101.0, 102.0))
+    monkeypatch.setattr(download.time, "monotonic", lambda: next(now))
+    states = []
+    meter = download.Meter("base", states.append)
+    meter.begin(1000, 2000)
+    for n_bytes in (100, 100, 200):
+        meter.add(n_bytes)
+    assert [state.done_bytes for state in states] == [1100, 1200, 1400]
+    assert [state.bytes_per_s for state in states] == pytest.approx([1000, 200, 200])
 
 
 def test_a_broken_download_resumes(site, model, tmp_path):

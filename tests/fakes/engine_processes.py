@@ -160,7 +160,7 @@ def install(monkeypatch):
     from maxwhisper.engines import worker
 
     monkeypatch.setattr(worker, "main", worker_main)
-    monkeypatch.setattr(checkpoint, "is_on_disk", lambda name: True)  # nothing is downloaded here
+    monkeypatch.setattr(checkpoint, "find", lambda name: name)  # nothing is downloaded here
     for name in reversed(list(maxwhisper.engine.ENGINES)):  # the undoing then keeps their order
         monkeypatch.delitem(maxwhisper.engine.ENGINES, name)
     for name, address in ENGINES.items():

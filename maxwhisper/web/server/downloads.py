@@ -30,7 +30,7 @@ class Downloads:
         """Download the file of `model` if it is not on disk. Yields progress. Raises
         `CheckpointError` if the download fails, `LimitExceeded` as the queue does, and
         `RunCancelled` within seconds of `cancelled`."""
-        if checkpoint.is_on_disk(model):
+        if checkpoint.find(model):
             return
         with self._queue.join(visitor) as place:
             for _ in place.wait(cancelled.is_set):
@@ -50,7 +50,7 @@ def _download(model: str, cancelled: threading.Event, emit: Callable[[str], None
             raise RunCancelled
 
     try:
-        checkpoint.download_model(model, progress=progress)
+        checkpoint.get(model, progress=progress)
     except CheckpointError as error:  # its text tells the operator where to put the file by hand
         log.error("%s", error)
         raise CheckpointError(

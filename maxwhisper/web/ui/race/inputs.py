@@ -169,7 +169,7 @@ def _model_choices(models: Sequence[str]) -> list[tuple[str, str]]:
         label = name
         if name in known:
             label += f" · {known[name].parameters / 1e6:.0f} M parameters"
-            label += "" if known[name].on_disk else ", downloaded on first use"
+            label += "" if known[name].place else ", downloaded on first use"
         choices.append((label, name))
     return choices
 

@@ -89,12 +89,12 @@ def test_a_second_race_in_the_line_is_refused(runner, request_of):
 
 @pytest.fixture
 def fetched(runner, monkeypatch):
-    """Return a function that replaces `download_model`, so no test needs a network."""
+    """Return a function that replaces `checkpoint.get`, so no test needs a network."""
     runner.pool = EnginePool(("maxwhisper",), ("demo", "tiny"))
 
     def have(download):
-        monkeypatch.setattr(checkpoint, "is_on_disk", lambda name: name == "demo")
-        monkeypatch.setattr(checkpoint, "download_model", download)
+        monkeypatch.setattr(checkpoint, "find", lambda name: name if name == "demo" else None)
+        monkeypatch.setattr(checkpoint, "get", download)
 
     return have
 
