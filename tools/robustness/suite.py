@@ -57,7 +57,7 @@ def run_suite(
     name: str, suite: Suite, run: SuiteRun, report: Callable[[str], None] = lambda line: None
 ) -> RobustnessRecord:
     """Check every case and count them by group; `report` receives a line for each failure."""
-    started_s = time.perf_counter()
+    started_s, described = time.perf_counter(), machine.describe()  # of the code that runs
     counts: dict[str, list[bool]] = {}
     failures: list[Failure] = []
     for case in suite.cases(run):
@@ -70,7 +70,7 @@ def run_suite(
         suite=name,
         bar=suite.BAR,
         is_short=run.is_short,
-        machine=machine.describe(),
+        machine=described,
         groups=[Group(group, len(passed), sum(passed)) for group, passed in counts.items()],
         failures=failures,
         measured={key: round(value, 3) for key, value in run.measured.items()},
