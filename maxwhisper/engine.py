@@ -4,6 +4,7 @@ The page, the benchmark and the command line know engines only by this protocol.
 """
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -13,7 +14,7 @@ from maxwhisper.checkpoint.download import Progress as Progress
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import StreamOptions, TranscribeOptions, VadOptions
-from maxwhisper.transcript import OnSegment, Transcript
+from maxwhisper.transcript import OnRecordingSegment, OnSegment, Transcript
 
 if TYPE_CHECKING:
     from maxwhisper.transcribe.stream import Stream
@@ -67,6 +68,27 @@ class LiveEngine(Protocol):
 
     def stream(self, options: TranscribeOptions, how: StreamOptions) -> "Stream":
         """Start a live transcription."""
+        ...
+
+
+@runtime_checkable
+class ManyEngine(Protocol):
+    """An engine that decodes windows of many recordings together."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def transcribe_many(
+        self,
+        audios: Sequence[Waveform],
+        options: TranscribeOptions,
+        on_segment: OnRecordingSegment | None = None,
+        *,
+        batch_size: int = ...,
+        vad: VadOptions | bool | None = None,
+    ) -> list[Transcript]:
+        """Transcribe waveforms as `Engine.transcribe` does in batches; `on_segment` gets the index
+        of the recording as well. Raises `SomeFailed` for recordings that failed."""
         ...
 
 

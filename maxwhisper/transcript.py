@@ -42,6 +42,7 @@ class Segment:
 
 
 OnSegment = Callable[[Segment], None]  # called with each segment as soon as it is final
+OnRecordingSegment = Callable[[int, Segment], None]  # and with the index of its recording
 
 
 @dataclass(frozen=True)

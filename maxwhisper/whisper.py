@@ -35,11 +35,10 @@ from maxwhisper.runtime.device import Placement, choose
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import verify
 from maxwhisper.transcribe import batched, sequential
-from maxwhisper.transcribe.batched import OnRecordingSegment
 from maxwhisper.transcribe.live_window import LiveWindowTranscriber
 from maxwhisper.transcribe.packing import speech_clips
 from maxwhisper.transcribe.stream import Stream
-from maxwhisper.transcript import OnSegment, Transcript
+from maxwhisper.transcript import OnRecordingSegment, OnSegment, Transcript
 
 Audio = str | Path | bytes | Waveform
 Failure = AudioError | NumericError  # of one recording among many

@@ -1,44 +1,43 @@
 """The command line: `maxwhisper transcribe | live | selftest | bench | profile | parity | compile |
 models | completion`.
 
-Standard output has only the answer: text for people, or with `--json` one JSON document (`live`:
-one per line). Progress, warnings and what libraries print go to standard error. Exit codes: 0 for
-success, 1 for an error (one line on standard error) or a failed check, 2 for a wrong command line.
-No heavy package is imported before a command runs, so `--help` is instant.
+Standard output has only the answer: text for people, or with `--json` one JSON document
+(`transcribe` and `live`: one per line). Progress, warnings and what libraries print go to standard
+error. Exit codes: 0 for success, 1 for an error (one line on standard error) or a failed check, 2
+for a wrong command line, 130 after Ctrl-C, 141 if nobody reads standard output any more, and 143
+after SIGTERM. No heavy package is imported before a command runs, so `--help` is instant.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
-from maxwhisper import engine
+from maxwhisper import __version__, engine
 from maxwhisper.cli import commands
-from maxwhisper.cli.bench import add_bench_flags, add_profile_flags, bench, profile
+from maxwhisper.cli.bench import BATCH_SIZE, add_bench_flags, add_profile_flags, bench, profile
 from maxwhisper.cli.flags import (
     add_option_flags,
     add_output_flags,
     add_stream_flags,
     add_vad_flags,
+    device_name,
     whole_number,
 )
+from maxwhisper.cli.interrupts import Terminated
 from maxwhisper.cli.live import live
 from maxwhisper.cli.output import answer_stream, report
 from maxwhisper.cli.parity import add_parity_flags, parity
+from maxwhisper.cli.parser import Parser
 from maxwhisper.cli.transcribe import transcribe
 from maxwhisper.errors import MaxWhisperError
 
+COMMAND = "maxwhisper"
 EXIT_FAILED = 1
-EXIT_WRONG_COMMAND = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, for example `| head`
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports an error in one line, without the list of all flags."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_WRONG_COMMAND, f"{self.prog}: error: {message} (see --help)\n")
+EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MaxWhisperError as error:
         report(error)
         return EXIT_FAILED
+    except Terminated:
+        return EXIT_TERMINATED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -57,9 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_code
 
 
-def build_parser(prog: str = "python -m maxwhisper") -> argparse.ArgumentParser:
+def _prog() -> str:
+    """What the user has typed."""
+    return COMMAND if Path(sys.argv[0]).name == COMMAND else f"python -m {COMMAND}"
+
+
+def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole command line; the parsed arguments name their `command`."""
-    parser = _Parser(prog=prog, description="Whisper in MAX graphs")
+    parser = Parser(
+        prog=prog or _prog(),
+        description="Whisper in MAX graphs. Without COMMAND, recordings are transcribed.",
+    )
+    parser.add_argument("--version", action="version", version=f"{COMMAND} {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command, about, add_flags in (
         (transcribe, "transcribe recordings", _transcribe_flags),
@@ -76,6 +86,7 @@ def build_parser(prog: str = "python -m maxwhisper") -> argparse.ArgumentParser:
         add_flags(subparser)
         subparser.add_argument("--json", action="store_true", help=_json_help(name))
         subparser.set_defaults(command=command)
+    parser.commands = subparsers.choices
     about = "print a completion script for a shell"
     completion = subparsers.add_parser("completion", help=about, description=about)
     completion.add_argument("shell", choices=["bash", "zsh", "fish"], help="the shell")
@@ -89,16 +100,26 @@ def _completion(args: argparse.Namespace, out: TextIO) -> int:
         import shtab
     except ImportError as error:
         raise MaxWhisperError("completion needs shtab: pip install shtab") from error
-    out.write(shtab.complete(build_parser("maxwhisper"), args.shell))
+    out.write(shtab.complete(build_parser(COMMAND), args.shell))
     return 0
 
 
 def _json_help(command: str) -> str:
-    return f"print one JSON {'object per line' if command == 'live' else 'document'}"
+    lines = {
+        "live": "object per line",
+        "transcribe": "object per line, one for each recording as soon as it is done",
+    }
+    return f"print one JSON {lines.get(command, 'document')}"
 
 
 def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="audio or video file")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="audio or video file; a folder, for all recordings in it and below it; a glob; or - "
+        "for a file on standard input",
+    )
     parser.add_argument(
         "--engine",
         choices=list(engine.ENGINES),
@@ -110,12 +131,25 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
         "--batch_size",
         type=whole_number,
         metavar="N",
-        help="decode this many windows together; recordings are cut in pauses (not openai-whisper)",
+        help="decode this many windows together; recordings are cut in pauses, and no window is "
+        "prompted with the text before it (default: one window at a time for one recording, "
+        f"{BATCH_SIZE} for several)",
+    )
+    parser.add_argument(
+        "--sequential",
+        action="store_true",
+        help="also transcribe several recordings one by one, window after window, as one recording "
+        "is and as openai-whisper does; slower for many",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="skip a recording if all its output files exist, whatever is in them",
     )
     parser.add_argument(
         "--vad",
         action="store_true",
-        help="transcribe only speech, as batches always do (not openai-whisper)",
+        help="transcribe only speech, which is the default in batches",
     )
     add_vad_flags(parser)
     add_output_flags(parser)
@@ -183,10 +217,11 @@ def _add_model_flags(parser: argparse.ArgumentParser) -> None:
 def _add_device_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
+        type=device_name,
         default="auto",
         metavar="D",
-        help="auto, cpu or gpu (default: auto); compile also takes targets such as "
-        "cpu:x86-64-v4 and cuda:sm_90a",
+        help="auto, cpu or gpu, which may be called cuda; gpu:1 is the second (default: auto); "
+        "compile also takes targets such as cpu:x86-64-v4 and cuda:sm_90a",
     )
     parser.add_argument(
         "--dtype",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from maxwhisper.cli.parser import CommaList
 from maxwhisper.errors import OptionError, quoted
 from maxwhisper.options import FALLBACK, LineOptions, StreamOptions, TranscribeOptions, VadOptions
 from maxwhisper.options.info import Option, options_of
@@ -28,12 +29,21 @@ def add_output_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output files, as openai-whisper writes them")
     group.add_argument(
         "--output_format",
-        choices=[*FORMATS, "all"],
-        help="format of the file written for each FILE; all writes every format but verbose_json "
-        "(default: no files, or all of them with --output_dir)",
+        "--format",
+        "-f",
+        action="append",
+        choices=CommaList([*FORMATS, "all"]),
+        help="format of the file written for each recording; several with commas between them, or "
+        "this flag again; all writes every format but verbose_json (default: no files, or all of "
+        "them with --output_dir)",
     )
     group.add_argument(
-        "--output_dir", type=Path, metavar="DIR", help="output folder (default: current folder)"
+        "--output_dir",
+        "-o",
+        type=Path,
+        metavar="DIR",
+        help="output folder; recordings of a folder keep their subfolders in it (default: beside "
+        "each recording)",
     )
     lines = parser.add_argument_group("lines of srt and vtt files; they need --word_timestamps")
     _add_flags(lines, LineOptions)
@@ -112,6 +122,8 @@ def _add_flags(
         group.add_argument(
             f"--{prefix}{option.name}",
             type=_reader(option),
+            nargs="?" if bool in option.kinds else None,
+            const=True if bool in option.kinds else None,
             default=option.default if has_defaults else argparse.SUPPRESS,
             metavar=_metavar(option),
             help=_help(option).replace("%", "%%"),
@@ -171,9 +183,9 @@ def _metavar(option: Option) -> str:
 
 
 def _boolean(text: str) -> bool:
-    if text not in ("True", "False"):
+    if text.capitalize() not in ("True", "False"):
         raise argparse.ArgumentTypeError(f"expected True or False, got {quoted(text)}")
-    return text == "True"
+    return text.capitalize() == "True"
 
 
 def _or_none(number: type[int] | type[float]) -> Callable[[str], int | float | None]:
@@ -197,6 +209,13 @@ def _numbers(text: str) -> float | tuple[float, ...]:
             f"expected a number or a comma list of numbers, got {quoted(text)}"
         ) from None
     return values[0] if len(values) == 1 else values
+
+
+def device_name(text: str) -> str:
+    """Argument type: a device; cuda and cuda:N are the names that torch has for gpu and gpu:N."""
+    kind, colon, index = text.partition(":")
+    is_gpu = kind == "cuda" and (not colon or index.isdigit())
+    return f"gpu{colon}{index}" if is_gpu else text
 
 
 def whole_number(text: str) -> int:

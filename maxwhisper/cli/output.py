@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ from typing import Any, TextIO
 from maxwhisper.errors import MaxWhisperError, OutputError
 
 STDOUT, STDERR = 1, 2  # file descriptors
+
+
+class AnswerLost(OutputError):
+    """Standard output that cannot be written: nothing that follows can be answered."""
 
 
 class _Answers(io.FileIO):
@@ -25,7 +30,7 @@ class _Answers(io.FileIO):
             raise
         except OSError as error:
             reason = error.strerror or str(error)
-            raise OutputError(f"cannot write the answer to standard output: {reason}") from error
+            raise AnswerLost(f"cannot write the answer to standard output: {reason}") from error
 
 
 @contextmanager
@@ -33,10 +38,10 @@ def answer_stream() -> Iterator[TextIO]:
     """Yield the real standard output, and redirect all other output to standard error.
 
     Redirects the file descriptor, because C++ libraries do not print through `sys.stdout`. Raises
-    `OutputError` if it is closed or full, and `BrokenPipeError` if nobody reads it any more.
+    `AnswerLost` if it is closed or full, and `BrokenPipeError` if nobody reads it any more.
     """
     if sys.stdout is None:
-        raise OutputError("standard output is closed: write the answer to a file or to a pipe")
+        raise AnswerLost("standard output is closed: write the answer to a file or to a pipe")
     sys.stdout.flush()
     saved = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
@@ -52,8 +57,16 @@ def answer_stream() -> Iterator[TextIO]:
 
 
 def progress(line: str) -> None:
-    """Print one line of progress for people."""
-    print(line, file=sys.stderr, flush=True)
+    """Print one line of progress for people, above a progress bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(f"{line}\n", file=sys.stderr, end="")
+    sys.stderr.flush()
+
+
+def shown(name: str) -> str:
+    """A file name as a line shows it: line breaks and what is no text are written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def answer(out: TextIO, as_json: bool, document: dict[str, Any], lines: Sequence[str]) -> None:
@@ -68,34 +81,44 @@ def json_text(document: Mapping[str, Any]) -> str:
 
 def report(error: MaxWhisperError, about: str | None = None) -> None:
     """Print an error in one line, after what it is `about` unless its text says so."""
-    text = str(error) if about is None or about in str(error) else f"{about}: {error}"
-    print(f"maxwhisper: error: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    text = str(error) if about is None or about in str(error) else f"{shown(about)}: {error}"
+    progress(f"maxwhisper: error: {' '.join(text.split())}")
 
 
 def warn(text: str, about: str | None = None) -> None:
     """Print a warning in one line, after what it is `about`."""
-    print(
-        f"maxwhisper: warning: {f'{about}: ' if about else ''}{text}", file=sys.stderr, flush=True
-    )
+    progress(f"maxwhisper: warning: {f'{shown(about)}: ' if about else ''}{text}")
+
+
+def json_line(document: Mapping[str, Any]) -> str:
+    """`json_text` on one line."""
+    return json.dumps(_finite(document), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write UTF-8, and make the folder if needed. Raises `OutputError`."""
+    """Write UTF-8 in one step: whatever interrupts it, the file is the old or the new one.
+
+    Makes the folder if needed. Follows links, and writes into devices. Raises `OutputError`.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+        else:
+            _replace(path.resolve(), text)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise OutputError(f"cannot write {shown(str(path))}: {reason}") from error
 
 
-def replace_file(path: Path, text: str) -> None:
-    """`write_file` in one step: if it is interrupted, the old file stays intact."""
-    part = path.with_name(f"{path.name}.part")
-    write_file(part, text)
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f".maxwhisper-{secrets.token_hex(8)}.part")
     try:
+        part.write_text(text, encoding="utf-8", newline="\n")
         part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    except BaseException:  # an interrupt too
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _finite(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from maxwhisper import engine
 from maxwhisper.cli.flags import whole_number
-from maxwhisper.cli.output import answer, json_text, progress, replace_file, write_file
+from maxwhisper.cli.output import answer, json_text, progress, write_file
 from maxwhisper.errors import OptionError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _compare(args: argparse.Namespace) -> "ParityRecord":
 
     def keep(record: ParityRecord) -> None:
         if args.output is not None:
-            replace_file(args.output, json_text(record.to_dict()))
+            write_file(args.output, json_text(record.to_dict()))
 
     if args.resume and args.output is None:
         raise OptionError("expected --output FILE beside --resume, got none: name the record")

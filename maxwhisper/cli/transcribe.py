@@ -1,146 +1,251 @@
 """`transcribe`: recordings to text on standard output, and to files if an output format is given.
 
-In: parsed arguments and the answer stream. Out: an exit code. A recording that fails is reported
-and does not stop the others. An engine that cannot be loaded stops the command.
+In: parsed arguments and the answer stream. Out: an exit code. One recording is decoded window by
+window; of several, windows are decoded together, unless `--sequential` or an option forbids it. A
+recording that fails is reported and does not stop the others. An engine that cannot be loaded
+stops the command. What is done is printed and written at once, so an interrupt keeps it.
 """
 
 import argparse
 import time
-from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TextIO
 
 from maxwhisper.audio.waveform import Waveform
+from maxwhisper.cli.bar import Bar
 from maxwhisper.cli.commands import load_engine
-from maxwhisper.cli.flags import line_options_from, options_from, vad_from
-from maxwhisper.cli.output import json_text, progress, report, warn, write_file
-from maxwhisper.engine import Engine
-from maxwhisper.errors import AudioError, MaxWhisperError, OptionError
-from maxwhisper.options import PAUSES, LineOptions, TranscribeOptions, VadOptions
-from maxwhisper.paths import make_folder
-from maxwhisper.text.writers import ALL, clock_time, extension, render
+from maxwhisper.cli.files import Outputs, outputs_from
+from maxwhisper.cli.flags import options_from, vad_from
+from maxwhisper.cli.inputs import Heard, Source, find_sources, read_ahead
+from maxwhisper.cli.interrupts import terminable
+from maxwhisper.cli.output import AnswerLost, json_line, progress, report, shown, warn
+from maxwhisper.engine import OURS, Engine, ManyEngine
+from maxwhisper.errors import MaxWhisperError, OptionError, SomeFailed
+from maxwhisper.network.dims import SAMPLE_RATE
+from maxwhisper.options import PAUSES, TranscribeOptions, VadOptions
+from maxwhisper.options.transcription import BATCHES
+from maxwhisper.text.writers import clock_time
 from maxwhisper.transcript import Segment, Transcript
 
+GROUP_S = 600.0  # of audio that is decoded together: 38 MB of samples, 20 windows and more
 
-@dataclass(frozen=True)
-class Outputs:
-    """The files to write for each recording: one per format."""
 
-    formats: tuple[str, ...]
-    folder: Path
-    lines: LineOptions
+@dataclass
+class _Run:
+    """One command: its settings, its progress, and how many recordings failed."""
 
-    def path(self, recording: str, output_format: str) -> Path:
-        """The file of one recording in one format."""
-        return self.folder / f"{Path(recording).stem}.{extension(output_format)}"
+    out: TextIO
+    as_json: bool
+    options: TranscribeOptions
+    mode: dict[str, Any]  # more arguments of `transcribe`
+    outputs: Outputs
+    bar: Bar
+    is_one: bool
+    engine: Engine | None = None  # loaded when there is a recording for it
+    start_s: float = 0.0
+    n_done: int = 0
+    n_failed: int = 0
+    audio_s: float = 0.0  # of the transcripts
 
-    def require_distinct(self, recordings: Sequence[str]) -> None:
-        """Raise `OptionError` if two recordings would be written to the same file."""
-        for output_format in self.formats:
-            paths = Counter(self.path(recording, output_format) for recording in recordings)
-            path, count = paths.most_common(1)[0]
-            if count > 1:
-                raise OptionError(f"{count} recordings would be written to {path}: rename one")
+    def start(self) -> None:
+        """Begin to measure: the engine is loaded."""
+        self.start_s = time.perf_counter()
+        self.bar.start()
 
-    def write(self, recording: str, transcript: Transcript, options: TranscribeOptions) -> None:
-        """Write the files of a recording; raises `OutputError`."""
-        for output_format in self.formats:
-            path = self.path(recording, output_format)
-            write_file(path, render(transcript, output_format, options, self.lines))
-            progress(f"wrote {path}")
+    def add(self, group: Sequence[Heard], is_together: bool) -> None:
+        """Transcribe a group of recordings; a group that could not be read needs no engine."""
+        for heard in group:
+            if heard.recording is not None and heard.recording.warning:
+                about = None if self.is_one else heard.source.name
+                warn(heard.recording.warning, about)
+        if is_together and isinstance(self.engine, ManyEngine):
+            self._together(self.engine, group)
+        else:
+            self._one_by_one(group)
+
+    def summary(self, n_skipped: int) -> str:
+        """What became of several recordings, in one line."""
+        seconds = max(time.perf_counter() - self.start_s, 1e-9)
+        counts = [f"{self.n_done} transcribed", f"{self.n_failed} failed"]
+        if n_skipped:
+            counts.append(f"{n_skipped} skipped: their files exist")
+        if not self.n_done:
+            return ", ".join(counts)
+        return (
+            f"{', '.join(counts)}; {self.audio_s:.1f} s of audio in {seconds:.2f} s: "
+            f"RTFx {self.audio_s / seconds:.1f}"
+        )
+
+    def _one_by_one(self, group: Sequence[Heard]) -> None:
+        for heard in group:
+            number = self.n_done + self.n_failed
+            if heard.recording is None or self.engine is None:
+                self._fail(heard, heard.error)
+                continue
+            self._begin(heard.source)
+            try:
+                transcript = self._transcribe(self.engine, heard.recording.waveform, number)
+            except AnswerLost:
+                raise
+            except MaxWhisperError as error:
+                self._fail(heard, error)
+            else:
+                self._finish(heard, transcript)
+            self.bar.done(number, heard.audio_s)
+
+    def _together(self, engine: ManyEngine, group: Sequence[Heard]) -> None:
+        """Transcribe the recordings of a group, with windows of all of them in one batch."""
+        first = self.n_done + self.n_failed
+        outcomes = self._transcribe_many(engine, group, first)
+        for number, heard in enumerate(group, first):
+            outcome = outcomes.get(number, heard.error)
+            if isinstance(outcome, Transcript):
+                self._begin(heard.source)
+                for segment in outcome.segments:
+                    self._show(segment)
+                self._finish(heard, outcome)
+            else:
+                self._fail(heard, outcome)
+            self.bar.done(number, heard.audio_s)
+
+    def _transcribe(self, engine: Engine, waveform: Waveform, number: int) -> Transcript:
+        def on_segment(segment: Segment) -> None:
+            self._show(segment)
+            self.bar.heard(number, segment.end)
+
+        self.bar.begin(len(waveform) / SAMPLE_RATE)
+        start_s = time.perf_counter()
+        transcript = engine.transcribe(waveform, self.options, on_segment, **self.mode)
+        elapsed_s = time.perf_counter() - start_s
+        progress(
+            f"{transcript.duration:.1f} s of audio, language {transcript.language}, "
+            f"in {elapsed_s:.2f} s: RTFx {transcript.duration / elapsed_s:.1f}"
+        )
+        return transcript
+
+    def _transcribe_many(
+        self, engine: ManyEngine, group: Sequence[Heard], first: int
+    ) -> dict[int, Transcript | MaxWhisperError]:
+        """Transcript or error of every recording of a group that could be read, by its number.
+
+        Raises `OptionError`, which is the same for all.
+        """
+        numbers = [first + i for i, heard in enumerate(group) if heard.recording is not None]
+        waveforms = [heard.recording.waveform for heard in group if heard.recording is not None]
+
+        def on_segment(index: int, segment: Segment) -> None:
+            self.bar.heard(numbers[index], segment.end)
+
+        outcomes: Sequence[Transcript | MaxWhisperError | None]
+        try:
+            outcomes = engine.transcribe_many(waveforms, self.options, on_segment, **self.mode)
+        except SomeFailed as error:
+            outcomes = [error.errors.get(i, each) for i, each in enumerate(error.transcripts)]
+        except OptionError:
+            raise
+        except MaxWhisperError as error:
+            outcomes = [error] * len(numbers)
+        return {n: each for n, each in zip(numbers, outcomes, strict=True) if each is not None}
+
+    def _begin(self, source: Source) -> None:
+        if not self.is_one and not self.as_json:
+            self._print(f"{shown(source.name)}:")
+
+    def _show(self, segment: Segment) -> None:
+        if not self.as_json:
+            times = f"{clock_time(segment.start)} → {clock_time(segment.end)}"
+            self._print(f"[{times}] {segment.text.strip()}")
+
+    def _finish(self, heard: Heard, transcript: Transcript) -> None:
+        """Write the files of a transcript, then its line of JSON."""
+        self.audio_s += transcript.duration
+        document = transcript.to_dict()
+        if self.engine is not None:
+            document["engine"] = self.engine.info.to_dict()
+        try:
+            self.outputs.write(heard.source, transcript)
+        except MaxWhisperError as error:
+            self._fail(heard, error, document)
+        else:
+            self.n_done += 1
+            self._answer(heard, document)
+
+    def _fail(
+        self, heard: Heard, error: Exception | None, document: dict[str, Any] | None = None
+    ) -> None:
+        """Report the error of a recording, beside what there is of its transcript."""
+        self.n_failed += 1
+        assert isinstance(error, MaxWhisperError)
+        report(error, about=None if self.is_one else heard.source.name)
+        self._answer(heard, (document or {}) | {"error": str(error)})
+
+    def _answer(self, heard: Heard, document: dict[str, Any]) -> None:
+        if not self.as_json:
+            return
+        warning = heard.recording.warning if heard.recording is not None else ""
+        noted = {"file": heard.source.name} | ({"warning": warning} if warning else {})
+        self._print(json_line(noted | document).rstrip("\n"))
+
+    def _print(self, line: str) -> None:
+        with self.bar.cleared():
+            print(line, file=self.out, flush=True)
 
 
 def transcribe(args: argparse.Namespace, out: TextIO) -> int:
-    """Transcribe the files one after the other. Returns 1 if any of them failed."""
-    from maxwhisper.audio.load import read
-
+    """Transcribe the recordings that the command line names. Returns 1 if any of them failed."""
     options = options_from(args)
-    outputs = _outputs(args, options)
-    mode = mode_of(args)
-    engine: Engine | None = None
-    is_one = len(args.files) == 1
-    documents: list[dict[str, Any]] = []
+    sources = find_sources(args.files)
+    outputs = outputs_from(args, options)
+    outputs.prepare(sources)
+    todo = [source for source in sources if not (args.resume and outputs.exist(source))]
+    is_together = _decodes_together(args, options, len(todo))
+    mode = mode_of(args, in_batches=is_together or args.batch_size is not None)
+    run = _Run(out, args.json, options, mode, outputs, Bar(len(todo)), len(sources) == 1)
     try:
-        for recording in args.files:
-            document: dict[str, Any] = {} if is_one else {"file": recording}
-            try:
-                waveform, warning = read(recording)
-                if warning:
-                    warn(warning, about=None if is_one else recording)
-                    document["warning"] = warning
-                engine = engine or load_engine(args, args.engine)
-                if not is_one and not args.json:
-                    print(f"{recording}:", file=out, flush=True)
-                transcript = _transcribe(
-                    engine, waveform, options, mode, None if args.json else out
-                )
-                document |= transcript.to_dict() | {"engine": engine.info.to_dict()}
-                outputs.write(recording, transcript, options)
-            except MaxWhisperError as error:
-                if engine is None and not isinstance(error, AudioError):
-                    raise  # the engine cannot be loaded
-                report(error, about=None if is_one else recording)
-                document["error"] = str(error)
-            documents.append(document)
-    finally:  # after an interrupt too, print the transcripts that are done
-        if args.json:
-            _answer(documents, is_one, out)
-    return 1 if any("error" in document for document in documents) else 0
+        with ExitStack() as stack:
+            for group in read_ahead(todo, GROUP_S if is_together else 0.0):
+                if run.engine is None and any(heard.recording for heard in group):
+                    run.engine = load_engine(args, args.engine)
+                    stack.enter_context(terminable())
+                    run.start()
+                run.add(group, is_together)
+    finally:
+        run.bar.close()
+        if len(sources) > 1:
+            progress(run.summary(n_skipped=len(sources) - len(todo)))
+    return 1 if run.n_failed else 0
 
 
-def _answer(documents: Sequence[dict[str, Any]], is_one: bool, out: TextIO) -> None:
-    """Print the only transcript, or an entry for each recording; nothing if there is none."""
-    if not is_one and documents:
-        out.write(json_text({"transcripts": documents}))
-    elif is_one and documents and "text" in documents[0]:
-        out.write(json_text(documents[0]))
+def _decodes_together(args: argparse.Namespace, options: TranscribeOptions, n: int) -> bool:
+    """True if windows of several recordings are decoded in one batch: the default for several.
 
-
-def _outputs(args: argparse.Namespace, options: TranscribeOptions) -> Outputs:
-    """The output files. If one of the two flags is given, the other has openai-whisper's default.
-
-    Raises `OptionError`, and `OutputError` if the folder cannot be made.
+    An option that batches do not support decides against it, unless `--batch_size` asks for them.
     """
-    wants_files = args.output_format is not None or args.output_dir is not None
-    chosen = args.output_format or "all"
-    formats = (ALL if chosen == "all" else (chosen,)) if wants_files else ()
-    lines = line_options_from(args).validate(formats, options)
-    outputs = Outputs(formats, args.output_dir or Path(), lines)
-    outputs.require_distinct(args.files)
-    if formats:  # fail before anything is transcribed
-        make_folder(outputs.folder)
-    return outputs
+    if n < 2 or args.sequential or args.engine != OURS:
+        return False
+    try:
+        options.require_supported(BATCHES)
+    except OptionError as error:
+        if args.batch_size is None:
+            progress(f"recordings are transcribed one by one: {error}")
+            return False
+    return True
 
 
-def mode_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The arguments `batch_size` and `vad` of `Engine.transcribe`, if given. An engine without them
-    raises `OptionError`."""
-    in_batches = args.batch_size is not None  # speech detection is on by default there
+def mode_of(args: argparse.Namespace, in_batches: bool | None = None) -> dict[str, Any]:
+    """The arguments `batch_size` and `vad` of `Engine.transcribe`, if given. `in_batches` says how
+    windows are decoded, by default whether there is a batch size.
+
+    An engine without such an argument raises `OptionError`. Raises `OptionError` for flags that
+    contradict each other.
+    """
+    if args.sequential and args.batch_size is not None:
+        raise OptionError("--sequential and --batch_size contradict each other: leave one out")
+    if in_batches is None:
+        in_batches = args.batch_size is not None
+    # Speech detection is on by default in batches.
     vad = vad_from(args, args.vad or in_batches, PAUSES if in_batches else VadOptions())
-    mode: dict[str, Any] = {"batch_size": args.batch_size} if in_batches else {}
+    mode: dict[str, Any] = {} if args.batch_size is None else {"batch_size": args.batch_size}
     return mode | ({"vad": vad} if vad else {})
-
-
-def _transcribe(
-    engine: Engine,
-    waveform: Waveform,
-    options: TranscribeOptions,
-    mode: dict[str, Any],
-    out: TextIO | None,
-) -> Transcript:
-    """Transcribe one recording, and print each segment to `out` (if not None) when it is final."""
-
-    def show(segment: Segment) -> None:
-        times = f"{clock_time(segment.start)} → {clock_time(segment.end)}"
-        print(f"[{times}] {segment.text.strip()}", file=out, flush=True)
-
-    start_s = time.perf_counter()
-    transcript = engine.transcribe(waveform, options, show if out is not None else None, **mode)
-    elapsed_s = time.perf_counter() - start_s
-    progress(
-        f"{transcript.duration:.1f} s of audio, language {transcript.language}, "
-        f"in {elapsed_s:.2f} s: RTFx {transcript.duration / elapsed_s:.1f}"
-    )
-    return transcript

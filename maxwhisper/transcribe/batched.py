@@ -6,7 +6,7 @@ the next windows of several chunks make a batch. No window is prompted with the 
 the text can differ from the sequential mode's. Never sees a logit.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,11 +36,9 @@ from maxwhisper.transcribe.packing import pack, quiet_stretches, to_frames
 from maxwhisper.transcribe.segments import Window, ends_in_single_timestamp, window_segments
 from maxwhisper.transcribe.silence import seek_after_words
 from maxwhisper.transcribe.word_times import add_word_times, text_tokens
-from maxwhisper.transcript import Segment, Transcript
+from maxwhisper.transcript import OnRecordingSegment, Segment, Transcript
 
 BATCH_SIZE = 8  # windows, as in faster-whisper's batched pipeline
-
-OnRecordingSegment = Callable[[int, Segment], None]  # index of the recording, segment
 
 
 def check_options(options: TranscribeOptions, network: Network, batch_size: int) -> None:

@@ -121,7 +121,7 @@ def test_a_file_whose_name_is_no_text_is_transcribed_too(clip, tmp_path, monkeyp
     assert cli.main(["transcribe", str(clip), odd, *flags]) == 0
     out = capfd.readouterr().out
     if flags:
-        assert [each["file"] for each in json.loads(out)["transcripts"]] == [str(clip), odd]
+        assert [json.loads(line)["file"] for line in out.splitlines()] == [str(clip), odd]
     else:
         assert "caf\\udce9.wav:\n[00:00.000" in out
 
@@ -130,7 +130,7 @@ def test_a_file_that_fails_does_not_stop_the_others(clip, tmp_path):
     run = run_with_fakes("transcribe", "none.wav", clip, "--output_dir", tmp_path / "out", "--json")
     assert run.returncode == 1
     assert "maxwhisper: error: " in run.stderr
-    missing, found = json.loads(run.stdout)["transcripts"]
+    missing, found = map(json.loads, run.stdout.splitlines())
     assert missing["file"] == "none.wav"
     assert "none.wav" in missing["error"]
     assert found["text"] == fake_engines.TEXT
@@ -158,7 +158,7 @@ def test_whatever_fails_on_a_file_the_others_are_answered(
     paths = [shutil.copy(clip, tmp_path / f"{n}.wav") for n in range(3)]
     code = cli.main(["transcribe", *map(str, paths), "--json"])
     out, err = capfd.readouterr()
-    found = json.loads(out)["transcripts"]
+    found = [json.loads(line) for line in out.splitlines()]
     assert found[0]["text"] == fake_engines.TEXT
     if error is KeyboardInterrupt:
         assert (code, len(found)) == (130, 1)
@@ -174,7 +174,7 @@ def test_an_engine_that_cannot_be_loaded_ends_it(clip):
     assert run.returncode == 1
     complaints = [line for line in run.stderr.splitlines() if "maxwhisper: error: " in line]
     assert len(complaints) == 2, "the file that is not there, and the engine, once"
-    assert [document["file"] for document in json.loads(run.stdout)["transcripts"]] == ["none.wav"]
+    assert [json.loads(line)["file"] for line in run.stdout.splitlines()] == ["none.wav"]
 
 
 def test_files_are_openai_whispers(clip, tmp_path):
@@ -205,7 +205,9 @@ def test_files_that_cannot_be_written_are_errors_and_the_text_is_not_lost(clip, 
     (tmp_path / "clip.txt").mkdir()
     run = run_with_fakes("transcribe", clip, "--output_dir", tmp_path, "--json")
     assert run.returncode == 1
-    assert run.stderr.splitlines()[-1].startswith("maxwhisper: error: cannot write ")
+    errors = [line for line in run.stderr.splitlines() if "maxwhisper: error: " in line]
+    assert errors[0].startswith("maxwhisper: error: cannot write ")
+    assert len(errors) == 1
     document = json.loads(run.stdout)
     assert document["text"] == fake_engines.TEXT
     assert document["error"].startswith("cannot write ")
@@ -214,16 +216,16 @@ def test_files_that_cannot_be_written_are_errors_and_the_text_is_not_lost(clip, 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["transcribe", "no_such_file.wav"], "no_such_file.wav"),
-        (["transcribe", "README.md"], "This is a text file, not audio. Choose an audio file"),
-        (["transcribe", "tests"], "'tests' is a folder"),
         (
             ["transcribe", "CLIP", "--output_dir", "README.md/x"],
             "a writable folder at README.md/x",
         ),
         (["transcribe", "CLIP", "--engine", "missing"], "no module named"),
         (["transcribe", "CLIP", "--task", "sing"], "task must be"),
-        (["transcribe", "CLIP", "CLIP", "--output_format", "srt"], "2 recordings would be written"),
+        (["transcribe", "CLIP", "x/clip.mp3", "-o", "docs"], "2 recordings would be written"),
+        (["transcribe", "CLIP", "--resume"], "give --output_format or --output_dir"),
+        (["transcribe", "CLIP", "--format", "json,verbose_json"], "written to the same file"),
+        (["transcribe", "CLIP", "--sequential", "--batch_size", "2"], "contradict each other"),
         (["transcribe", "CLIP", "--highlight_words", "True"], "needs word times"),
         (["transcribe", "CLIP", "--temperature", "0", "--best_of", "5"], "best_of needs"),
         (["models", "show", "no_such_model"], "known names are"),
@@ -239,6 +241,24 @@ def test_errors_are_one_line_and_a_failing_exit_code(clip, arguments, complaint)
     assert last.startswith("maxwhisper: error: ")
     assert complaint in last
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("no_such_file.wav", "no_such_file.wav"),
+        ("README.md", "This is a text file, not audio. Choose an audio file"),
+        ("docs", "no recording in this folder"),
+        ("no_such/*.wav", "expected files that match 'no_such/*.wav', got none"),
+    ],
+)
+def test_a_recording_that_cannot_be_read_is_a_line_here_and_there(capfd, name, complaint):
+    assert cli.main(["transcribe", name, "--json"]) == 1
+    out, err = capfd.readouterr()
+    assert err.startswith("maxwhisper: error: ")
+    assert err.count("\n") == 1
+    assert complaint in err
+    assert complaint in json.loads(out)["error"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from maxwhisper.cli.output import json_text, replace_file
+from maxwhisper.cli.output import json_text, write_file
 
 UNFINISHED = "unfinished"
 ENTRY_FLAG = "--entry"
@@ -42,7 +42,7 @@ def do(command: Sequence[str], limit_s: float) -> dict[str, Any]:
 
 def keep(path: Path, entry: Mapping[str, Any]) -> None:
     """Write the results of a step so far, atomically."""
-    replace_file(path, json_text({"status": UNFINISHED, **entry}))
+    write_file(path, json_text({"status": UNFINISHED, **entry}))
 
 
 def _ended(code: int) -> str:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import cast
 
-from maxwhisper.cli.output import json_text, replace_file
+from maxwhisper.cli.output import json_text, write_file
 from tools.robustness.page import ROOT
 from tools.robustness.record import RobustnessRecord, report
 from tools.robustness.suite import Suite, SuiteRun, run_suite
@@ -24,12 +24,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the record as JSON")
     options = parser.parse_args()
     if options.suite == "report":
-        replace_file(DOCUMENT, document(DOCUMENT.read_text(encoding="utf-8"), RECORDS))
+        write_file(DOCUMENT, document(DOCUMENT.read_text(encoding="utf-8"), RECORDS))
         return
     record = run_named(options.suite, SuiteRun(options.short))
     print(report([record]))
     if options.output:
-        replace_file(options.output, json_text(record.to_dict()))
+        write_file(options.output, json_text(record.to_dict()))
     sys.exit(record.n_passed != record.n_cases)
 
 

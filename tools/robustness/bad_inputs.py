@@ -217,7 +217,7 @@ def _command_line(chosen: Sequence[Recipe]) -> Iterator[Case]:
 def _answered(done: "subprocess.CompletedProcess[str]", number: int, recipe: Recipe) -> None:
     if done.returncode not in (0, 1) or "Traceback" in done.stderr:
         raise Unexpected(f"expected exit code 0 or 1, got {done.returncode}: {done.stderr[-300:]}")
-    entry = json.loads(done.stdout)["transcripts"][number]
+    entry = json.loads(done.stdout.splitlines()[number])
     if "error" in entry:
         judge(Outcome(error=entry["error"]), recipe.expected)
     else:
