@@ -11,12 +11,12 @@ from pathlib import Path
 from maxwhisper.checkpoint import bundled, places
 from maxwhisper.checkpoint.download import DownloadProgress as DownloadProgress
 from maxwhisper.checkpoint.download import OnDownload, Progress, fetch, is_intact, watch
-from maxwhisper.checkpoint.hf_safetensors import read_hf_folder
 from maxwhisper.checkpoint.openai_pt import read_openai_pt
 from maxwhisper.checkpoint.places import Place, Where, is_offline
 from maxwhisper.checkpoint.places import Removed as Removed
 from maxwhisper.checkpoint.places import remove as remove
 from maxwhisper.checkpoint.quote import quoted
+from maxwhisper.checkpoint.read import read_file, read_folder
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.checkpoint.schema import Checkpoint, expected_tensors
 from maxwhisper.errors import CheckpointError
@@ -106,7 +106,7 @@ def _read(place: Place) -> Checkpoint:
     if place.where is Where.BUNDLED:
         return bundled.read_demo()
     if place.where is Where.PATH:
-        return read_hf_folder(place.path) if place.path.is_dir() else read_openai_pt(place.path)
+        return read_folder(place.path) if place.path.is_dir() else read_file(place.path)
     model = OFFICIAL_MODELS[place.name]
     checkpoint = read_openai_pt(
         place.path,

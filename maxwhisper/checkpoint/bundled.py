@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from maxwhisper.cache import sha256_of
-from maxwhisper.checkpoint.hf_safetensors import read_hf_folder, read_json
+from maxwhisper.checkpoint.hf_folder import read_hf_folder, read_json
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.errors import CheckpointError
 from maxwhisper.network.dims import Dims

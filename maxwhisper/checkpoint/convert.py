@@ -1,6 +1,6 @@
 """Convert a `Checkpoint` to the formats of openai-whisper and Hugging Face.
 
-The inverse of `openai_pt` and `hf_safetensors`. `convert_ctranslate2` writes CTranslate2's format.
+The inverse of `openai_pt` and `hf_folder`. `convert_ctranslate2` writes CTranslate2's format.
 torch and whisper are imported only inside the functions that need them.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from maxwhisper.checkpoint.hf_safetensors import CONFIG_KEYS, hf_name
+from maxwhisper.checkpoint.hf_folder import CONFIG_KEYS, hf_name
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.text.tokenizer import Tokenizer, get_tokenizer
 

@@ -1,7 +1,7 @@
 """The `Checkpoint` type: the one representation of weights in this package.
 
 Owns `Checkpoint` and the table of tensors that a network must have. Names are openai-whisper's
-state-dict names; arrays are numpy. `openai_pt` and `hf_safetensors` read files; `convert` and
+state-dict names; arrays are numpy. `openai_pt` and `hf_folder` read files; `convert` and
 `convert_ctranslate2` write other formats.
 """
 

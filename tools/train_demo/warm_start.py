@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from maxwhisper.checkpoint.hf_safetensors import read_hf_folder
+from maxwhisper.checkpoint.hf_folder import read_hf_folder
 from maxwhisper.network.dims import Dims
 from tools.train_demo.model import canonical_weights, restored
 

@@ -1,18 +1,19 @@
-"""Read Hugging Face folders: config.json, generation_config.json, model.safetensors or shards.
+"""Read Hugging Face folders: config.json, generation_config.json, and weights in a file or shards.
 
-Owns the table that maps canonical tensor names to Hugging Face's. In: a folder. Out: a
-`Checkpoint`. safetensors files contain plain arrays, so nothing in such a folder can run code.
+Owns the table that maps canonical tensor names to Hugging Face's, and the list of shards. In: a
+folder. Out: a `Checkpoint`. `safetensors_file` and `torch_file` read the files of weights; nothing
+in a folder can run code.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from maxwhisper.checkpoint.quote import listed, plain, quoted
+from maxwhisper.checkpoint.safetensors_file import read_safetensors
 from maxwhisper.checkpoint.schema import (
     Array,
     Checkpoint,
@@ -21,6 +22,7 @@ from maxwhisper.checkpoint.schema import (
     make_checkpoint,
     validate_dims,
 )
+from maxwhisper.checkpoint.torch_file import read_torch_file, stored_arrays
 from maxwhisper.errors import CheckpointError
 from maxwhisper.network.dims import Dims
 
@@ -148,25 +150,45 @@ def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, An
     return content
 
 
+def _read_pytorch_bin(path: Path) -> dict[str, Array]:
+    return stored_arrays(path, read_torch_file(path))
+
+
+# Base names in the order of preference, and who reads them. Beside a base name there may be its
+# index, which lists shards: "model.safetensors.index.json".
+_READERS: dict[str, Callable[[Path], dict[str, Array]]] = {
+    "model.safetensors": read_safetensors,
+    "pytorch_model.bin": _read_pytorch_bin,
+}
+
+
+def has_hf_weights(folder: Path) -> bool:
+    """Return True if the folder has weights under one of Hugging Face's names."""
+    return _weights(folder) is not None
+
+
+def _weights(folder: Path) -> Path | None:
+    """Return the file of weights, else the index of its shards, else None."""
+    paths = (folder / name for base in _READERS for name in (base, f"{base}.index.json"))
+    return next((path for path in paths if path.is_file()), None)
+
+
 def _read_tensors(folder: Path) -> dict[str, Array]:
-    """Return all tensors of `model.safetensors`, or of the shards that the index lists."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        return _read_file(single)
-    if not index.is_file():
-        raise CheckpointError(
-            f"expected {single.name} or {index.name} in {folder}, found neither: pickled "
-            "pytorch_model.bin files are not read, convert them to safetensors"
-        )
-    weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, Mapping):
-        raise CheckpointError(f"expected a weight_map in {index}")
+    """Return all tensors of the file of weights, or of the shards that its index lists."""
+    path = _weights(folder)
+    if path is None:
+        raise CheckpointError(f"expected {' or '.join(_READERS)} in {folder}, found neither")
+    if path.name in _READERS:
+        return _READERS[path.name](path)
+    read = _READERS[path.name.removesuffix(".index.json")]
+    weight_map = _weight_map(path)
     tensors: dict[str, Array] = {}
-    for shard in weight_map.values():
-        if not _is_file_name(shard):
-            raise CheckpointError(f"expected plain file names in {index}, got {quoted(shard)}")
     for shard in sorted(set(weight_map.values())):
-        tensors |= _read_file(folder / shard)
+        if not (folder / shard).is_file():
+            raise CheckpointError(
+                f"expected the shard {folder / shard}, found none: get the folder again"
+            )
+        tensors |= read(folder / shard)
     missing = sorted(weight_map.keys() - tensors.keys())
     if missing:
         shard = weight_map[missing[0]]
@@ -174,37 +196,19 @@ def _read_tensors(folder: Path) -> dict[str, Array]:
     return tensors
 
 
+def _weight_map(index: Path) -> Mapping[str, str]:
+    """Return tensor -> shard."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, Mapping):
+        raise CheckpointError(f"expected a weight_map in {index}")
+    for shard in weight_map.values():
+        if not _is_file_name(shard):
+            raise CheckpointError(f"expected plain file names in {index}, got {quoted(shard)}")
+    return weight_map
+
+
 def _is_file_name(shard: object) -> bool:
     """Return True for the name of a file in the same folder, as any disk can store it."""
     if not isinstance(shard, str) or not shard.isprintable() or len(shard.encode()) > 255:
         return False
     return Path(shard).name == shard != ""
-
-
-def _read_file(path: Path) -> dict[str, Array]:
-    if not path.is_file():
-        raise CheckpointError(f"expected the shard {path}, found none: get the folder again")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = list(file.keys())
-            dtypes = {name: file.get_slice(name).get_dtype() for name in names}
-            tensors = {name: file.get_tensor(name) for name in names if dtypes[name] != "BF16"}
-        widened = [name for name in names if dtypes[name] == "BF16"]
-        return tensors | (_read_bfloat16(path, widened) if widened else {})
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"expected a safetensors file at {path}, but it cannot be read "
-            f"({quoted(str(error), 100)}): the file is damaged, get it again"
-        ) from error
-    except Exception as error:  # AttributeError for float8, ValueError for 65 axes, OSError, ...
-        raise CheckpointError(
-            f"expected tensors of float32, float16 or bfloat16 in {path}, but they cannot be read "
-            f"({quoted(str(error), 60)}): convert the file, or get it again"
-        ) from error
-
-
-def _read_bfloat16(path: Path, names: list[str]) -> dict[str, Array]:
-    """Read bfloat16 tensors as float32, which represents every bfloat16 exactly. numpy has no
-    bfloat16."""
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name).float().numpy() for name in names}

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 from maxwhisper.checkpoint import load
 from maxwhisper.checkpoint.convert import save_hf
-from maxwhisper.checkpoint.hf_safetensors import hf_name
+from maxwhisper.checkpoint.hf_folder import hf_name
 from maxwhisper.errors import CheckpointError
 
 
@@ -147,7 +147,42 @@ def test_damaged_safetensors_are_refused(folder, damage):
         load(folder)
 
 
-def test_pickled_folders_are_refused_with_advice(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="convert them to safetensors"):
+def saved_bin(folder, names=None, file="pytorch_model.bin"):
+    """Move tensors (all by default) from the safetensors file to a file of `torch.save`."""
+    torch = pytest.importorskip("torch")
+    tensors = load_file(folder / "model.safetensors")
+    held = {name: torch.tensor(tensors[name]) for name in names or tensors}
+    torch.save(held, folder / file)
+    return tensors
+
+
+def test_pytorch_model_bin_is_read_exactly(half, folder, assert_same_weights):
+    saved_bin(folder)
+    (folder / "model.safetensors").unlink()
+    assert_same_weights(load(folder), half)
+
+
+def test_shards_of_pytorch_model_bin_are_joined(half, folder, assert_same_weights):
+    names = sorted(load_file(folder / "model.safetensors"))
+    shards = {"a.bin": names[::2], "b.bin": names[1::2]}
+    for file, held in shards.items():
+        saved_bin(folder, held, file)
+    (folder / "model.safetensors").unlink()
+    weight_map = {name: file for file, held in shards.items() for name in held}
+    index = folder / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    assert_same_weights(load(folder), half)
+    (folder / "b.bin").unlink()
+    with pytest.raises(CheckpointError, match=r"b\.bin, found none"):
+        load(folder)
+
+
+def test_safetensors_are_preferred(folder, half):
+    (folder / "pytorch_model.bin").write_bytes(b"damaged")
+    assert load(folder).digest == half.digest
+
+
+def test_a_folder_without_weights_is_refused(folder):
+    (folder / "model.safetensors").rename(folder / "flax_model.msgpack")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors or pytorch_model\.bin in"):
         load(folder)
