@@ -4,6 +4,7 @@ The page, the benchmark and the command line know engines only by this protocol.
 """
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,6 +117,15 @@ _GET_BASELINES = (
     ". It needs a clone of the repository: run `pip install -e '.[baselines]'` there, then "
     "`python -m maxwhisper` in that folder"
 )
+
+
+def installed() -> list[str]:
+    """The engines whose adapters can be found: all of them in a clone, otherwise only ours."""
+    return [
+        name
+        for name, factory in ENGINES.items()
+        if importlib.util.find_spec(factory.partition(".")[0]) is not None
+    ]
 
 
 def load_engine(

@@ -202,6 +202,8 @@ def test_the_wheel_holds_one_package_with_all_its_files(tmp_path):
         packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
         [entry_points] = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
         assert "maxwhisper = maxwhisper.__main__:run" in wheel.read(entry_points).decode()
+        talk = (ROOT / "examples" / "clips" / "talk.flac").read_bytes()
+        assert wheel.read("maxwhisper/assets/clips/talk.flac") == talk, "for `profile talk`"
     files = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "maxwhisper").rglob("*")

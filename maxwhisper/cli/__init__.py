@@ -10,7 +10,7 @@ after SIGTERM. No heavy package is imported before a command runs, so `--help` i
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -100,8 +100,25 @@ def _completion(args: argparse.Namespace, out: TextIO) -> int:
         import shtab
     except ImportError as error:
         raise MaxWhisperError("completion needs shtab: pip install shtab") from error
-    out.write(shtab.complete(build_parser(COMMAND), args.shell))
+    parser = build_parser(COMMAND)
+    for action in _actions(parser):
+        if action.metavar in ("FILE", "CLIP"):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        elif action.metavar == "DIR":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+    script = shtab.complete(parser, args.shell)
+    # A recording without a command before it:
+    out.write(script.replace("complete -o bashdefault", "complete -o bashdefault -o default"))
     return 0
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """All arguments of a parser and of its commands."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for subparser in action.choices.values():
+                yield from _actions(subparser)
 
 
 def _json_help(command: str) -> str:

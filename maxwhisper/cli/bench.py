@@ -33,9 +33,9 @@ def add_bench_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engines",
         type=_entrant_names,
-        default=list(engine.ENGINES),
         metavar="A,B:int8,…",
-        help=f"comma-separated, a precision after a colon (default: {','.join(engine.ENGINES)})",
+        help="comma-separated, a precision after a colon (default: those that are installed of "
+        f"{','.join(engine.ENGINES)})",
     )
     parser.add_argument(
         "--models",
@@ -137,7 +137,8 @@ def _measure(args: argparse.Namespace) -> "BenchRecord":
     names = args.models or [DEFAULT_MODEL]
     models = [cases.find_model(name, args.tokens) for name in names]
     modes = [cases.find_mode(key, args.language, args.batch_size) for key in args.modes]
-    entrants = [Entrant(name, dtype or args.dtype) for name, dtype in map(_parts, args.engines)]
+    engines = args.engines or _installed()
+    entrants = [Entrant(name, dtype or args.dtype) for name, dtype in map(_parts, engines)]
     with tempfile.TemporaryDirectory() as folder:
         clips = [cases.find_clip(name, Path(folder)) for name in args.clips or ["talk"]]
         plan = harness.Plan(models, modes, clips, args.rounds, args.warmups, not args.no_aa)
@@ -204,6 +205,14 @@ def profile(args: argparse.Namespace, out: TextIO) -> int:
     if args.output is not None:
         write_file(args.output, json_text(record.to_dict()))
     return 0
+
+
+def _installed() -> list[str]:
+    """The engines to race by default; says which are left out."""
+    found = engine.installed()
+    if missing := [name for name in engine.ENGINES if name not in found]:
+        progress(f"left out: {', '.join(missing)}, which need a clone of the repository")
+    return found
 
 
 def _entrant_names(text: str) -> list[str]:

@@ -17,7 +17,6 @@ from maxwhisper.errors import OptionError
 if TYPE_CHECKING:
     from maxwhisper.evaluation.parity.record import ParityRecord
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "clips"
 CHECKPOINTS = ("model", "multilingual", "v3")
 
 
@@ -25,9 +24,8 @@ def add_parity_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clips",
         type=Path,
-        default=EXAMPLES,
         metavar="DIR",
-        help="folder of recordings (default: the examples)",
+        help="folder of recordings (default: the examples; without a clone, two of them)",
     )
     parser.add_argument("--limit", type=whole_number, metavar="N", help="only the first N clips")
     parser.add_argument(
@@ -85,6 +83,7 @@ def parity(args: argparse.Namespace, out: TextIO) -> int:
 
 def _compare(args: argparse.Namespace) -> "ParityRecord":
     from maxwhisper.checkpoint import DEFAULT_MODEL
+    from maxwhisper.evaluation.bench.cases import CLIPS, EXAMPLES
     from maxwhisper.evaluation.parity import cases, run
     from maxwhisper.evaluation.parity.record import ParityRecord
 
@@ -108,7 +107,9 @@ def _compare(args: argparse.Namespace) -> "ParityRecord":
     if args.resume and args.output is None:
         raise OptionError("expected --output FILE beside --resume, got none: name the record")
     clips, left_out = cases.find_clips(
-        args.clips, args.limit, args.longest_s or cases.LONGEST_CLIP_S
+        args.clips or next(folder for folder in (EXAMPLES, CLIPS) if folder.is_dir()),
+        args.limit,
+        args.longest_s or cases.LONGEST_CLIP_S,
     )
     subjects = (
         cases.load_subject(name, args.model or DEFAULT_MODEL, args.cache_dir, progress)

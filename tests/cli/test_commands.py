@@ -74,9 +74,24 @@ def test_a_shell_can_complete_commands_and_options(shell, capfd, tmp_path):
     assert "maxwhisper" in script
     assert all(word in script for word in ("transcribe", "beam_size", "verbose_json"))
     if shell == "bash":
-        path = tmp_path / "completion.bash"
-        path.write_text(script)
-        subprocess.run(["bash", "-n", path], check=True)
+        (tmp_path / "talk.mp3").touch()
+        (tmp_path / "completion.bash").write_text(script)
+        assert completed(tmp_path, "transcribe", "ta") == ["talk.mp3"]
+        assert completed(tmp_path, "transcribe", "--output_d") == ["--output_dir"]
+        assert completed(tmp_path, "bench", "a.wav", "--engi") == ["--engines"]
+        assert completed(tmp_path, "prof") == ["profile"]
+
+
+def completed(folder, *words):
+    """What bash offers for the last word of `maxwhisper WORDS...`."""
+    program = (
+        'source completion.bash; COMP_WORDS=(maxwhisper "$@"); COMP_CWORD=$#; '
+        "_shtab_maxwhisper maxwhisper; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    run = subprocess.run(
+        ["bash", "-c", program, "bash", *words], cwd=folder, capture_output=True, text=True
+    )
+    return run.stdout.split()
 
 
 def test_completion_without_shtab_says_what_to_install(monkeypatch, capfd):

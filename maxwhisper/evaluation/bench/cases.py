@@ -31,8 +31,9 @@ from maxwhisper.options import GREEDY, TranscribeOptions
 from maxwhisper.text.tokenizer import get_tokenizer
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "clips"
-TALK = EXAMPLES / "talk.flac"  # the project's standard benchmark clip, 161.5 s
-SHORT = EXAMPLES / "plain.flac"  # two sentences in 10 s
+CLIPS = Path(__file__).parents[2] / "assets" / "clips"  # two of EXAMPLES, in the wheel as well
+TALK = CLIPS / "talk.flac"  # the project's standard benchmark clip, 161.5 s
+SHORT = CLIPS / "plain.flac"  # two sentences in 10 s
 MAX_SHORT_S = 15  # clips up to this length are made from SHORT, longer ones from TALK
 RANDOM = "random:"
 MODE_KEYS = ("greedy", "beam5", "batched")
