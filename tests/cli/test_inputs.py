@@ -150,15 +150,39 @@ def test_groups_have_the_audio_asked_for(lengths):
     assert list(groups("", 10)) == []
 
 
+def ahead():
+    """Wait for the thread that decodes ahead, if there is one."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("decode-ahead"):
+            thread.join(0.2)
+
+
 def test_one_group_is_read_ahead_and_no_more(lengths):
     """Memory is bounded: while a group is worked on, only the next one is decoded."""
     waiting = groups("5 5 5 5", 5)
     next(waiting)
-    waiting.close()  # waits for nobody
-    for thread in threading.enumerate():
-        if thread.name.startswith("decode-ahead"):
-            thread.join(5)
-    assert lengths in (["5"], ["5", "5"])
+    ahead()
+    assert lengths == ["5", "5"]
+    waiting.close()
+
+
+def test_an_interrupt_does_not_wait_for_the_rest_of_a_group(lengths, monkeypatch):
+    first, gate, decode = threading.Event(), threading.Event(), Source.read
+
+    def wait(source):
+        if source.name == "1":
+            first.set()
+            gate.wait(5)
+        return decode(source)
+
+    monkeypatch.setattr(Source, "read", wait)
+    waiting = groups("5 1 1 1", 5)
+    next(waiting)
+    first.wait(5)
+    waiting.close()
+    gate.set()
+    ahead()
+    assert lengths == ["5", "1"]
 
 
 def test_an_error_is_kept_beside_its_source(lengths):

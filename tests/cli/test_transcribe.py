@@ -237,14 +237,15 @@ def test_a_link_stays_a_link_and_a_device_is_written_into(tmp_path):
     assert not Path("/dev/null").is_file()
 
 
-def test_a_full_standard_output_ends_it_in_one_line(use, clips, monkeypatch, capfd):
+@pytest.mark.parametrize("name", ["", "1.wav"])
+def test_a_full_standard_output_ends_it_in_one_line(use, clips, monkeypatch, capfd, name):
     """And not with an error for every recording."""
     use(FakeEngine("plain"))
     full = os.open("/dev/full", os.O_WRONLY)
     kept = os.dup(1)
     os.dup2(full, 1)
     try:
-        code = cli.main([str(clips)])
+        code = cli.main([str(clips / name)])
     finally:
         os.dup2(kept, 1)
         os.close(full)
