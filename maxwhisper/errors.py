@@ -82,6 +82,12 @@ class NumericError(MaxWhisperError):
     """A network that produced NaN instead of logits."""
 
 
+FORKED = (
+    "this process was forked from one that runs MAX, whose threads do not survive a fork: start it "
+    "with multiprocessing.get_context('spawn'), and load the model in it"
+)
+
+
 def one_line(error: Exception) -> str:
     """An exception as one line: its type and the first line of its text."""
     text = str(error).strip()

@@ -43,6 +43,7 @@ class Segment:
 
 OnSegment = Callable[[Segment], None]  # called with each segment as soon as it is final
 OnRecordingSegment = Callable[[int, Segment], None]  # and with the index of its recording
+OnProgress = Callable[[float, float], None]  # seconds of audio: transcribed so far, in total
 
 
 @dataclass(frozen=True)

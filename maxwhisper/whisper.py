@@ -3,11 +3,14 @@
 Fulfils `engine.Engine`. In: a checkpoint and a recording. Out: a `Transcript`.
 """
 
+import asyncio
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Self, Unpack
 
 import numpy as np
 from max import driver
@@ -20,7 +23,13 @@ from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.language import SpokenLanguage, require_languages
 from maxwhisper.engine import OURS, EngineInfo, Progress
-from maxwhisper.errors import ArtifactError, AudioError, NumericError, SomeFailed
+from maxwhisper.errors import (
+    ArtifactError,
+    AudioError,
+    EngineUnavailable,
+    NumericError,
+    SomeFailed,
+)
 from maxwhisper.network.dims import N_SAMPLES, Dims
 from maxwhisper.options import (
     PAUSES,
@@ -34,18 +43,29 @@ from maxwhisper.runtime.artifacts import artifact_sources, discard
 from maxwhisper.runtime.device import Placement, choose
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import verify
-from maxwhisper.transcribe import batched, sequential
+from maxwhisper.transcribe import batched, sequential, turns
 from maxwhisper.transcribe.live_window import LiveWindowTranscriber
 from maxwhisper.transcribe.packing import speech_clips
 from maxwhisper.transcribe.stream import Stream
-from maxwhisper.transcript import OnRecordingSegment, OnSegment, Transcript
+from maxwhisper.transcribe.turns import Steps, Turns
+from maxwhisper.transcript import (
+    OnProgress,
+    OnRecordingSegment,
+    OnSegment,
+    Segment,
+    Transcript,
+)
 
 Audio = str | Path | bytes | Waveform
 Failure = AudioError | NumericError  # of one recording among many
 
 
 class Whisper:
-    """A checkpoint, compiled and on a device. Not thread-safe."""
+    """A checkpoint, compiled and on a device.
+
+    Any number of threads may use a model: they take turns, a window each, in the order in which
+    they ask. A process that is forked after the model was loaded cannot use it.
+    """
 
     def __init__(
         self, checkpoint: Checkpoint, network: MaxNetwork, cache_dir: Path | None = None
@@ -53,6 +73,7 @@ class Whisper:
         self.checkpoint = checkpoint
         self.network = network
         self.cache_dir = cache_dir
+        self._turns = Turns()
 
     @property
     def placement(self) -> Placement:
@@ -81,41 +102,85 @@ class Whisper:
         *,
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
+        progress: OnProgress | None = None,
         **changes: Unpack[TranscribeChanges],
     ) -> Transcript:
         """Transcribe a file, its bytes, or float32 mono 16 kHz samples.
 
         Keyword `changes` are fields of `TranscribeOptions` and override those of `options`.
-        `on_segment` is called with each segment as soon as it is final. Windows are decoded one
-        after the other, as in openai-whisper; with a `batch_size`, that many are decoded together.
-        With `vad` (True or `VadOptions`) only speech is transcribed, which is the default in
-        batches. Without batches, each stretch of speech is then a clip of its own: docs/options.md
-        says why. `timings` of the result are seconds per stage, including `audio` (reading and
-        resampling a file), and `total`. Raises `AudioError` for a recording that cannot be read,
-        `OptionError` for an option that cannot be honoured, and `EngineUnavailable` if a package
-        that `vad` needs is not installed.
+        `on_segment` is called with each segment as soon as it is final, `progress` after each
+        window with the seconds of audio done and in total. Windows are decoded one after the
+        other, as in openai-whisper; with a `batch_size`, that many are decoded together. With `vad`
+        (True or `VadOptions`) only speech is transcribed, which is the default in batches. Without
+        batches, each stretch of speech is then a clip of its own: docs/options.md says why.
+        `timings` of the result are seconds per stage, including `audio` (reading and resampling a
+        file), `waiting` (for other threads that use this model), and `total`. Raises `AudioError`
+        for a recording that cannot be read, `OptionError` for an option that cannot be honoured,
+        and `EngineUnavailable` if a package that `vad` needs is not installed.
         """
-        if batch_size is not None:
-            report = (lambda _, segment: on_segment(segment)) if on_segment else None
-            try:
-                (transcript,) = self.transcribe_many(
-                    [audio], options, report, batch_size=batch_size, vad=vad, **changes
-                )
-            except SomeFailed as error:
-                raise error.errors[0] from None
-            return transcript
-        check_value("vad", vad, VadOptions | bool | None)
-        options = _options(options, changes).validate()
-        clock, start = StageClock(), time.perf_counter()
-        waveform = _samples(audio, clock)
-        clips: tuple[float, ...] = (0.0,)
-        if vad:
-            with clock.stage("vad"):
-                how = vad if isinstance(vad, VadOptions) else VadOptions()
-                clips = speech_clips(waveform, options.clip_timestamps, how)
-            options = options.changed({"clip_timestamps": clips})
-        transcript = sequential.transcribe(self.network, waveform, options, on_segment, clips[0])
-        return _timed(transcript, clock, start)
+        options = _options(options, changes)
+        steps = self._steps(audio, options, batch_size, vad)
+        report = (lambda _, segment: on_segment(segment)) if on_segment else None
+        return turns.complete(turns.found(steps, progress), report)
+
+    def segments(
+        self,
+        audio: Audio,
+        options: TranscribeOptions | None = None,
+        *,
+        batch_size: int | None = None,
+        vad: VadOptions | bool | None = None,
+        progress: OnProgress | None = None,
+        **changes: Unpack[TranscribeChanges],
+    ) -> Generator[Segment, None, Transcript]:
+        """Transcribe lazily: `for segment in model.segments("talk.mp3")`.
+
+        Arguments and errors as in `transcribe`. The recording is read at once, and a window is
+        decoded when the loop asks for a segment that no earlier window had. Leaving the loop early
+        frees everything. The transcript is the generator's return value: `transcript = yield from
+        model.segments(...)`.
+        """
+        options = _options(options, changes)
+        steps = self._steps(audio, options, batch_size, vad)
+        return turns.segments_only(turns.found(steps, progress))
+
+    async def atranscribe(
+        self,
+        audio: Audio,
+        options: TranscribeOptions | None = None,
+        on_segment: OnSegment | None = None,
+        *,
+        batch_size: int | None = None,
+        vad: VadOptions | bool | None = None,
+        progress: OnProgress | None = None,
+        **changes: Unpack[TranscribeChanges],
+    ) -> Transcript:
+        """`transcribe` in a thread, for `asyncio`. The callbacks are called in the event loop.
+
+        If the task is cancelled, the thread stops after the window that it is decoding, and the
+        model stays usable.
+        """
+        loop, cancelled = asyncio.get_running_loop(), threading.Event()
+
+        def report(segment: Segment) -> None:
+            if on_segment is not None:
+                loop.call_soon_threadsafe(on_segment, segment)
+
+        def advance(done_s: float, total_s: float) -> None:
+            if cancelled.is_set():
+                raise asyncio.CancelledError
+            if progress is not None:
+                loop.call_soon_threadsafe(progress, done_s, total_s)
+
+        def work() -> Transcript:
+            return self.transcribe(
+                audio, options, report, batch_size=batch_size, vad=vad, progress=advance, **changes
+            )
+
+        try:
+            return await asyncio.to_thread(work)
+        finally:
+            cancelled.set()
 
     def transcribe_many(
         self,
@@ -125,39 +190,94 @@ class Whisper:
         *,
         batch_size: int = batched.BATCH_SIZE,
         vad: VadOptions | bool | None = None,
+        progress: OnProgress | None = None,
         **changes: Unpack[TranscribeChanges],
     ) -> list[Transcript]:
         """Transcribe recordings, decoding `batch_size` windows of all of them together.
 
-        Arguments as in `transcribe`; `on_segment` is called with the recording's index as well.
-        Every result has the timings of all recordings together. A recording that cannot be read,
-        or for which the network returns NaN, does not stop the others: when those are done,
-        `SomeFailed` is raised with their `transcripts` and the `errors` by index. Any other error
-        is raised at once.
+        Arguments as in `transcribe`; `on_segment` is called with the recording's index as well, and
+        the total that `progress` gets is that of the recordings read so far. Every result has the
+        timings of all recordings together. A recording that cannot be read, or for which the
+        network returns NaN, does not stop the others: when those are done, `SomeFailed` is raised
+        with their `transcripts` and the `errors` by index. Any other error is raised at once.
         """
         options = _options(options, changes)
+        steps = self._batches(audios, options, batch_size, vad)
+        return turns.complete(turns.found(steps, progress), on_segment)
+
+    def close(self) -> None:
+        """Free the network and its weights after the window that is being decoded.
+
+        Everything that uses the model later raises `EngineUnavailable`. `with load(...) as model`
+        closes it at the end of the block.
+        """
+        with suppress(EngineUnavailable), self._turns.turn(StageClock()):
+            self._turns.close()
+            self.network.close()
+            self.checkpoint = replace(self.checkpoint, weights={})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Whisper {self.checkpoint.name} on {self.placement.label}>"
+
+    def _steps(
+        self,
+        audio: Audio,
+        options: TranscribeOptions,
+        batch_size: int | None,
+        vad: VadOptions | bool | None,
+    ) -> Steps[Transcript]:
+        """The transcription of one recording, which is read now."""
+        if batch_size is not None:
+            return _only(self._batches([audio], options, batch_size, vad))
         check_value("vad", vad, VadOptions | bool | None)
+        options.validate()
         clock, start = StageClock(), time.perf_counter()
-        failed: dict[int, Failure] = {}
+        waveform = _samples(audio, clock)
+        clips: tuple[float, ...] = (0.0,)
+        if vad:
+            with clock.stage("vad"):
+                how = vad if isinstance(vad, VadOptions) else VadOptions()
+                clips = speech_clips(waveform, options.clip_timestamps, how)
+            options = options.changed({"clip_timestamps": clips})
+        steps = sequential.steps(self.network, waveform, options, clips[0])
+        return _timed(turns.in_turns(steps, self._turns, clock), clock, start)
+
+    def _batches(
+        self,
+        audios: Sequence[Audio],
+        options: TranscribeOptions,
+        batch_size: int,
+        vad: VadOptions | bool | None,
+    ) -> Steps[list[Transcript]]:
+        """The transcription of recordings, which are read when a batch has room for them."""
+        check_value("vad", vad, VadOptions | bool | None)
         if not isinstance(vad, VadOptions):
             vad = None if vad is False else PAUSES
-        transcripts: Sequence[Transcript | None]
-        try:
-            transcripts = batched.transcribe_batch(
-                self.network,
-                _readable(audios, clock, failed),
-                options,
-                batch_size=batch_size,
-                vad=vad,
-                on_segment=on_segment,
-            )
-        except SomeFailed as error:
-            transcripts, failed = error.transcripts, error.errors | failed
-        done = {i: _timed(t, clock, start) for i, t in enumerate(transcripts) if t is not None}
-        if failed:
-            kept = [None if i in failed else done[i] for i in range(len(transcripts))]
-            raise SomeFailed(kept, failed)
-        return list(done.values())
+        clock, start = StageClock(), time.perf_counter()
+        failed: dict[int, Failure] = {}
+        waveforms = self._readable(audios, clock, failed)
+        steps = batched.steps(self.network, waveforms, options, batch_size=batch_size, vad=vad)
+        return _all_timed(turns.in_turns(steps, self._turns, clock), clock, start, failed)
+
+    def _readable(
+        self, audios: Iterable[Audio], clock: StageClock, failed: dict[int, Failure]
+    ) -> Iterator[Waveform]:
+        """The samples of each recording, read while others have the network; none for one that
+        cannot be read, whose error goes into `failed`."""
+        for index, audio in enumerate(audios):
+            with self._turns.released(clock):
+                try:
+                    waveform = _samples(audio, clock)
+                except AudioError as error:
+                    failed[index] = error
+                    waveform = np.zeros(0, np.float32)
+            yield waveform
 
     def detect_language(
         self,
@@ -179,8 +299,9 @@ class Whisper:
         require_languages(self.network.dims)
         clock = StageClock()
         waveform = _samples(audio, clock)[: options.language_detection_segments * N_SAMPLES]
-        mel = self.network.log_mel(waveform, padding=N_SAMPLES)
-        return sequential.choose_language(self.network, mel, options, clock)
+        with self._turns.turn(clock):
+            mel = self.network.log_mel(waveform, padding=N_SAMPLES)
+            return sequential.choose_language(self.network, mel, options, clock)
 
     def stream(
         self,
@@ -191,13 +312,12 @@ class Whisper:
         """Start a live transcription: `feed` it samples as they arrive, then `finish` it.
 
         `options` and `changes` as in `transcribe`; `how` sets the windows and speech detection.
-        Use one stream at a time, and this model in no other thread meanwhile. Raises as
-        `transcribe` does.
+        Any number of streams can be open. Raises as `transcribe` does.
         """
         options = _options(options, changes)
         check_value("how", how, StreamOptions | None)
         how = how or StreamOptions()
-        window = LiveWindowTranscriber(self.network, options)
+        window = LiveWindowTranscriber(self.network, options, self._turns.turn)
         return Stream(window, how, VoiceMonitor(how.validate().speech) if how.vad else None)
 
 
@@ -214,23 +334,39 @@ def _samples(audio: Audio, clock: StageClock) -> Waveform:
         return audio_files.decode(audio)
 
 
-def _readable(
-    audios: Iterable[Audio], clock: StageClock, failed: dict[int, Failure]
-) -> Iterator[Waveform]:
-    """The samples of each recording; none for one that cannot be read, whose error goes into
-    `failed`."""
-    for index, audio in enumerate(audios):
-        try:
-            yield _samples(audio, clock)
-        except AudioError as error:
-            failed[index] = error
-            yield np.zeros(0, np.float32)
+def _timed(steps: Steps[Transcript], clock: StageClock, start: float) -> Steps[Transcript]:
+    """Add the facade's own stages and the total time since `start`, in seconds, to the result."""
+    return _with_timings((yield from steps), clock, start)
 
 
-def _timed(transcript: Transcript, clock: StageClock, start: float) -> Transcript:
-    """The transcript with the facade's own stages and the total time since `start`, in seconds."""
+def _all_timed(
+    steps: Steps[list[Transcript]], clock: StageClock, start: float, failed: dict[int, Failure]
+) -> Steps[list[Transcript]]:
+    """`_timed` for many recordings. Raises `SomeFailed` if some of them have `failed`."""
+    transcripts: Sequence[Transcript | None]
+    try:
+        transcripts = yield from steps
+    except SomeFailed as error:
+        transcripts, failed = error.transcripts, error.errors | failed
+    done = {i: _with_timings(t, clock, start) for i, t in enumerate(transcripts) if t is not None}
+    if failed:
+        kept = [None if i in failed else done[i] for i in range(len(transcripts))]
+        raise SomeFailed(kept, failed)
+    return list(done.values())
+
+
+def _with_timings(transcript: Transcript, clock: StageClock, start: float) -> Transcript:
     total = {"total": time.perf_counter() - start}
     return replace(transcript, timings={**clock.seconds, **transcript.timings, **total})
+
+
+def _only(steps: Steps[list[Transcript]]) -> Steps[Transcript]:
+    """The one transcript of a list, or its error."""
+    try:
+        (transcript,) = yield from steps
+    except SomeFailed as error:
+        raise error.errors[0] from None
+    return transcript
 
 
 def load(

@@ -3,7 +3,9 @@
 Out: a `Placement`. Knows the hardware of this machine; knows nothing of graphs or weights.
 """
 
+import functools
 import hashlib
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from max.driver import (
 from max.dtype import DType
 from max.graph import DeviceRef
 
-from maxwhisper.errors import DeviceError
+from maxwhisper.errors import FORKED, DeviceError
 from maxwhisper.runtime.cublas import open_cublas
 
 _AVX2 = frozenset(
@@ -66,8 +68,10 @@ def choose(device: str = "auto", dtype: str = "auto") -> Placement:
 
     "auto" takes a GPU if MAX sees one. The default precision is float32 on a CPU, and on a GPU
     float16, which both baselines use there. Raises `DeviceError` for a device or precision that
-    this machine does not have.
+    this machine does not have, and in a process forked from one that has called this.
     """
+    if os.getpid() != _first_process():
+        raise DeviceError(FORKED)
     n_gpus = accelerator_count()
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "gpu") or (index and not index.isdigit()):
@@ -86,6 +90,12 @@ def choose(device: str = "auto", dtype: str = "auto") -> Placement:
         )
     open_cublas(CUBLAS)
     return gpu_placement(number, dtype, reason)
+
+
+@functools.cache
+def _first_process() -> int:
+    """The id of the process that first called this: a fork inherits the answer."""
+    return os.getpid()
 
 
 def gpu_placement(number: int, dtype: str, reason: str) -> Placement:

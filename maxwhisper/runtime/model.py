@@ -145,6 +145,13 @@ class MaxNetwork:
             self._greedy = GreedyLoop(self.models[GREEDY_STEP], self._dims, self.placement, cache)
         return self._greedy
 
+    def close(self) -> None:
+        """Release the graphs, their weights and the caches."""
+        if self._greedy is not None:
+            self._greedy.close()
+        self._greedy = self._cache = None
+        self.models.clear()
+
     def verify_capture(self) -> bool:
         """True if the greedy step is captured and launches the same kernels as an executed one.
 

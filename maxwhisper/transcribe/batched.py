@@ -6,7 +6,7 @@ the next windows of several chunks make a batch. No window is prompted with the 
 the text can differ from the sequential mode's. Never sees a logit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from maxwhisper.transcribe.history import new_history
 from maxwhisper.transcribe.packing import pack, quiet_stretches, to_frames
 from maxwhisper.transcribe.segments import Window, ends_in_single_timestamp, window_segments
 from maxwhisper.transcribe.silence import seek_after_words
+from maxwhisper.transcribe.turns import Step, Steps, complete, found
 from maxwhisper.transcribe.word_times import add_word_times, text_tokens
 from maxwhisper.transcript import OnRecordingSegment, Segment, Transcript
 
@@ -71,12 +72,29 @@ def transcribe_batch(
     Raises `SomeFailed`, after all other recordings are transcribed, if the network returned NaN for
     some of them.
     """
+    all_steps = steps(network, waveforms, options, batch_size=batch_size, vad=vad)
+    return complete(found(all_steps), on_segment)
+
+
+def steps(
+    network: Network,
+    waveforms: Iterable[Waveform],
+    options: TranscribeOptions,
+    *,
+    batch_size: int = BATCH_SIZE,
+    vad: VadOptions | None = PAUSES,
+) -> Steps[list[Transcript]]:
+    """`transcribe_batch` in steps: a batch each."""
     check_options(options, network, batch_size)
     if vad is not None:
         vad.validate()
-    reader = _Reader(network, options, vad)
+    return _steps(_Reader(network, options, vad), iter(waveforms), batch_size)
+
+
+def _steps(
+    reader: "_Reader", unread: Iterator[Waveform], batch_size: int
+) -> Steps[list[Transcript]]:
     recordings: list[Recording] = []
-    unread = iter(waveforms)
     waiting: list[Chunk] = []
     while True:
         while len(waiting) < batch_size and (waveform := next(unread, None)) is not None:
@@ -86,15 +104,20 @@ def transcribe_batch(
             break
         reader.read([chunk for chunk in waiting if _fit_together(chunk, waiting[0])][:batch_size])
         waiting = [chunk for chunk in waiting if not chunk.is_done]
-        for index, recording in enumerate(recordings):
-            for segment in recording.settle():
-                if on_segment:
-                    on_segment(index, segment)
+        yield _step(recordings)
+    yield _step(recordings)  # all of the audio is done, also if it held no speech
     transcripts = [_transcript(recording, reader.clock) for recording in recordings]
     if failures := {i: each.failure for i, each in enumerate(recordings) if each.failure}:
-        complete = [None if i in failures else each for i, each in enumerate(transcripts)]
-        raise SomeFailed(complete, failures)
+        kept = [None if i in failures else each for i, each in enumerate(transcripts)]
+        raise SomeFailed(kept, failures)
     return transcripts
+
+
+def _step(recordings: Sequence[Recording]) -> Step:
+    """The segments that became final with the last batch, and how far all recordings are."""
+    segments = [(i, segment) for i, each in enumerate(recordings) for segment in each.settle()]
+    done_s = sum(recording.done_s for recording in recordings)
+    return Step(segments, done_s, sum(recording.duration_s for recording in recordings))
 
 
 def _transcript(recording: Recording, clock: StageClock) -> Transcript:

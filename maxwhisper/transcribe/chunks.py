@@ -92,6 +92,14 @@ class Recording:
     n_settled: int = 0  # chunks whose segments are in `segments`
     failure: NumericError | None = None  # why the rest is not decoded
 
+    @property
+    def done_s(self) -> float:
+        """Seconds that are transcribed; all of them, silence included, after the last chunk."""
+        if all(chunk.is_done for chunk in self.chunks):
+            return self.duration_s
+        frames = sum(chunk.seek - chunk.stretch.start for chunk in self.chunks)
+        return min(frames / FRAMES_PER_SECOND, self.duration_s)
+
     def settle(self) -> list[Segment]:
         """Number the segments up to the first chunk that is not done, and return the new ones.
 

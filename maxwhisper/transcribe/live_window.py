@@ -4,7 +4,8 @@ In: a network and up to 30 s of samples. Out: a `Hypothesis` in the stream's tim
 and the language. Does not know earlier hypotheses: `stream` compares them. Never sees a logit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -84,8 +85,15 @@ class LiveWindowTranscriber:
     then up to 30 s have been transcribed.
     """
 
-    def __init__(self, network: Network, options: TranscribeOptions) -> None:
+    def __init__(
+        self,
+        network: Network,
+        options: TranscribeOptions,
+        turn: Callable[[StageClock], AbstractContextManager[None]] | None = None,
+    ) -> None:
+        """`turn` waits until the network is free: see `turns.Turns`."""
         check_options(options, network)
+        self._turn = turn or (lambda _: nullcontext())
         code = spoken_language(network.dims, options.language, options.task)
         tokenizer = get_tokenizer(network.dims, language=code, task=options.task)
         self.clock = StageClock()
@@ -97,7 +105,10 @@ class LiveWindowTranscriber:
 
     def transcribe(self, waveform: Waveform, seek: int) -> Hypothesis:
         """Words in samples (n,), at most 30 s, that begin at mel frame `seek` of the stream."""
-        window = Window(seek, len(waveform) // HOP_LENGTH)
+        with self._turn(self.clock):
+            return self._transcribe(waveform, Window(seek, len(waveform) // HOP_LENGTH))
+
+    def _transcribe(self, waveform: Waveform, window: Window) -> Hypothesis:
         encoded = self._encode(waveform, window)
         if not self._knows_language:
             self._detect_language(encoded)

@@ -32,6 +32,7 @@ from maxwhisper.transcribe.silence import (
     seek_after_words,
     seek_past_leading_silence,
 )
+from maxwhisper.transcribe.turns import Step, Steps, complete, found
 from maxwhisper.transcribe.word_times import last_word_end, with_words
 from maxwhisper.transcript import OnSegment, Segment, Transcript
 
@@ -113,8 +114,22 @@ def transcribe(
     The language is detected from `speech_start_s` on, by default from the beginning, as in the
     reference.
     """
+    report = (lambda _, segment: on_segment(segment)) if on_segment else None
+    return complete(found(steps(network, waveform, options, speech_start_s)), report)
+
+
+def steps(
+    network: Network, waveform: Waveform, options: TranscribeOptions, speech_start_s: float = 0.0
+) -> Steps[Transcript]:
+    """`transcribe` in steps: the log-mel and the language first, then window by window."""
     check_options(options, network)
-    clock = StageClock()
+    return _steps(network, waveform, options, speech_start_s)
+
+
+def _steps(
+    network: Network, waveform: Waveform, options: TranscribeOptions, speech_start_s: float
+) -> Steps[Transcript]:
+    clock, duration_s = StageClock(), len(waveform) / SAMPLE_RATE
     with clock.stage("mel"):
         mel = network.log_mel(waveform, padding=N_SAMPLES)
     content_frames = len(mel) - N_FRAMES
@@ -123,22 +138,23 @@ def transcribe(
     history = new_history(tokenizer, options, network.dims)
     decoder = WindowDecoder(network, tokenizer, options, clock)
     reader = _Reader(decoder, mel, content_frames, history)
+    yield Step((), 0.0, duration_s)
     for clip in seek_clips(options.clip_timestamps, content_frames):
         seek = clip.start
         while seek < clip.end:
             window = Window(seek, min(N_FRAMES, clip.end - seek))
-            found, seek = reader.read(window)
+            segments, seek = reader.read(window)
             if seek <= window.seek:  # possible with word times; the reference then never ends
                 seek = window.end
-            if on_segment:
-                for segment in found:
-                    on_segment(segment)
+            done_s = min(seek / FRAMES_PER_SECOND, duration_s)
+            yield Step([(0, segment) for segment in segments], done_s, duration_s)
+    yield Step((), duration_s, duration_s)
     return Transcript(
         text=tokenizer.decode(history.text_tokens()),
         language=language.code,
         language_probabilities=language.probabilities,
         segments=tuple(reader.segments),
-        duration=len(waveform) / SAMPLE_RATE,
+        duration=duration_s,
         timings=clock.seconds,
     )
 
