@@ -4,11 +4,12 @@ Each message says what was expected, what came, and what to do. Page and command
 `MaxWhisperError` and show its text; any other exception is a bug.
 """
 
+import difflib
 import reprlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from maxwhisper.transcript import Transcript
 
@@ -100,6 +101,12 @@ def quoted(value: Any) -> str:
         return f"an integer of {value.bit_length()} bits"
     text = _SHORT.repr(value)
     return text if len(text) <= _QUOTED else f"{text[: _QUOTED - 1]}…"
+
+
+def or_nearest(given: str, known: "Iterable[str]") -> str:
+    """ ": did you mean NAME?" with the nearest of the `known` names; "" if none is near."""
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f": did you mean {near[0]}?" if near else ""
 
 
 _QUOTED = 40  # characters

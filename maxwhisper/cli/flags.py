@@ -17,6 +17,7 @@ from maxwhisper.cli.parser import CommaList
 from maxwhisper.errors import OptionError, quoted
 from maxwhisper.options import FALLBACK, LineOptions, StreamOptions, TranscribeOptions, VadOptions
 from maxwhisper.options.info import Option, options_of
+from maxwhisper.text.languages import language_code
 from maxwhisper.text.writers import FORMATS
 
 MIN_FALLBACK_STEP = 0.01  # of temperature: at most 100 attempts at one window
@@ -76,6 +77,8 @@ def options_from(args: argparse.Namespace) -> TranscribeOptions:
     if "temperature_increment_on_fallback" in args:
         steps = _fallback(options.temperature, args.temperature_increment_on_fallback)
         options = replace(options, temperature=steps)
+    if options.language is not None:
+        language_code(options.language)  # before a model is loaded
     return options.validate()
 
 

@@ -6,13 +6,13 @@ command transcribes.
 """
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 from maxwhisper.cli.theirs import THEIRS
+from maxwhisper.errors import or_nearest
 
 EXIT_WRONG_COMMAND = 2
 DEFAULT_COMMAND = "transcribe"
@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         if flag in THEIRS:
             return f"no flag {flag}: {THEIRS[flag]}"
         flags = [name for action in self._actions for name in action.option_strings]
-        return f"no flag {flag}{_or_nearest(flag, flags)}"
+        return f"no flag {flag}{or_nearest(flag, flags)}"
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         parts = str(value).split(",") if isinstance(action.choices, CommaList) else [str(value)]
         wrong = next(part for part in parts if part not in choices)
         expected = f"expected one of {', '.join(choices)}, got {wrong!r}"
-        raise argparse.ArgumentError(action, expected + _or_nearest(wrong, choices))
+        raise argparse.ArgumentError(action, expected + or_nearest(wrong, choices))
 
 
 def _with_command(words: Sequence[str], commands: Collection[str]) -> list[str]:
@@ -92,9 +92,3 @@ def _flag(word: str) -> str:
         return word
     name, equals, value = word[2:].partition("=")
     return f"--{name.replace('-', '_')}{equals}{value}"
-
-
-def _or_nearest(given: str, known: Sequence[str]) -> str:
-    """A question that names the nearest of `known`; empty if none is near."""
-    near = difflib.get_close_matches(given, known, n=1)
-    return f": did you mean {near[0]}?" if near else ""

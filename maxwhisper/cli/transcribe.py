@@ -11,10 +11,9 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from maxwhisper.audio.waveform import Waveform
-from maxwhisper.cli.bar import Bar
 from maxwhisper.cli.commands import load_engine
 from maxwhisper.cli.files import Outputs, outputs_from
 from maxwhisper.cli.flags import options_from, vad_from
@@ -29,6 +28,9 @@ from maxwhisper.options.transcription import BATCHES
 from maxwhisper.text.writers import clock_time
 from maxwhisper.transcript import Segment, Transcript
 
+if TYPE_CHECKING:
+    from maxwhisper.cli.bar import Bar
+
 GROUP_S = 600.0  # of audio that is decoded together: 38 MB of samples, 20 windows and more
 
 
@@ -41,7 +43,7 @@ class _Run:
     options: TranscribeOptions
     mode: dict[str, Any]  # more arguments of `transcribe`
     outputs: Outputs
-    bar: Bar
+    bar: "Bar"
     is_one: bool
     engine: Engine | None = None  # loaded when there is a recording for it
     start_s: float = 0.0
@@ -195,6 +197,8 @@ class _Run:
 
 def transcribe(args: argparse.Namespace, out: TextIO) -> int:
     """Transcribe the recordings that the command line names. Returns 1 if any of them failed."""
+    from maxwhisper.cli.bar import Bar
+
     options = options_from(args)
     sources = find_sources(args.files)
     outputs = outputs_from(args, options)

@@ -3,7 +3,7 @@
 In: a code ("de") or an English name ("German"). Out: the code. Knows no token ids.
 """
 
-from maxwhisper.errors import OptionError, quoted
+from maxwhisper.errors import OptionError, or_nearest, quoted
 from maxwhisper.network.dims import Dims
 
 # Code -> English name; the position is the offset of the language token from `sot + 1`. The first
@@ -57,6 +57,8 @@ def language_code(language: str) -> str:
         return wanted
     if wanted in _CODES:
         return _CODES[wanted]
+    if nearest := or_nearest(wanted, _CODES):
+        raise OptionError(f"unknown language {quoted(language)}{nearest}")
     raise OptionError(
         f"unknown language {quoted(language)}: use a code such as 'de' or an English name such as "
         f"'german'; known codes are {' '.join(LANGUAGES)}"

@@ -51,6 +51,14 @@ def test_temperatures():
         parse("--temperature", "-1")
 
 
+def test_a_language_is_looked_up_before_a_model_is_loaded():
+    assert parse("--language", "GERMAN").language == "GERMAN"
+    with pytest.raises(OptionError, match="unknown language 'Germn': did you mean german"):
+        parse("--language", "Germn")
+    with pytest.raises(OptionError, match="unknown language 'Klingon': use a code"):
+        parse("--language", "Klingon")
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "00:00.000"), (83.5, "01:23.500"), (3725.0004, "01:02:05.000")]
 )
