@@ -9,11 +9,11 @@ import glob
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from maxwhisper.errors import AudioError
 from maxwhisper.network.dims import SAMPLE_RATE
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from maxwhisper.audio.container import Recording
 
 STDIN = "-"
+LAST_FILE_S = 1.0  # how long an interrupt waits for the file that is being decoded
 # Endings of the formats that `audio.container` reads.
 ENDINGS = (
     *(".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".asf", ".caf", ".flac", ".m4a", ".m4b"),
@@ -53,7 +54,7 @@ class Source:
 
         if self.error is not None:
             raise self.error
-        return read(sys.stdin.buffer.read() if self.name == STDIN else self.name)
+        return read(_all_of_standard_input() if self.name == STDIN else self.name)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,20 @@ class Heard:
     @property
     def audio_s(self) -> float:
         return 0.0 if self.recording is None else len(self.recording.waveform) / SAMPLE_RATE
+
+
+def standard_input() -> BinaryIO:
+    """The bytes of standard input. Raises `AudioError` if it is closed."""
+    if sys.stdin is None:
+        raise AudioError("missing_file", "standard input is closed: name a file")
+    return sys.stdin.buffer
+
+
+def _all_of_standard_input() -> bytes:
+    """Without its buffer, whose lock no thread may hold when the process ends."""
+    buffered = standard_input()
+    data: bytes = getattr(buffered, "raw", buffered).read()
+    return data
 
 
 def find_sources(names: Sequence[str]) -> list[Source]:
@@ -134,15 +149,29 @@ def read_ahead(sources: Sequence[Source], group_s: float) -> Iterator[list[Heard
                 break
         return group
 
-    pool = ThreadPoolExecutor(1, thread_name_prefix="decode-ahead")
     try:
-        group = pool.submit(read_group)
+        group, thread = _in_thread(read_group)
         while heard := group.result():
-            group = pool.submit(read_group)
+            group, thread = _in_thread(read_group)
             yield heard
     finally:
         stopped.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+        thread.join(LAST_FILE_S)
+
+
+def _in_thread(work: Callable[[], list[Heard]]) -> "tuple[Future[list[Heard]], threading.Thread]":
+    """Start the work in a thread that ends with the process: it may wait for standard input."""
+    future: Future[list[Heard]] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, name="decode-ahead", daemon=True)
+    thread.start()
+    return future, thread
 
 
 def _heard(source: Source) -> Heard:

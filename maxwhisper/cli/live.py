@@ -7,7 +7,6 @@ transcript, with the error if one ended it early. Tentative words go to standard
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
@@ -17,6 +16,8 @@ import numpy.typing as npt
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.cli.commands import load_engine
 from maxwhisper.cli.flags import options_from, stream_options_from
+from maxwhisper.cli.inputs import STDIN, standard_input
+from maxwhisper.cli.interrupts import terminable
 from maxwhisper.cli.output import progress, warn
 from maxwhisper.engine import OURS, LiveEngine
 from maxwhisper.network.dims import SAMPLE_RATE
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 Samples = Waveform | npt.NDArray[np.int16]
 
-STDIN = "-"
 CHUNK_SAMPLES = SAMPLE_RATE // 10  # 0.1 s
 BYTES_PER_SAMPLE = 2
 SENTENCE_END_MARKS = tuple(".。!！?？")
@@ -98,13 +98,14 @@ def live(args: argparse.Namespace, out: TextIO) -> int:
     answer: JsonLines | Sentences = JsonLines(out) if args.json else Sentences(out)
     tentative = ""
     try:
-        for chunk in chunks:
-            update = stream.feed(chunk)
-            answer.add(update)
-            if update.tentative not in ("", tentative):
-                progress(f"… {update.tentative.strip()}")
-            tentative = update.tentative
-        transcript = stream.finish()
+        with terminable():
+            for chunk in chunks:
+                update = stream.feed(chunk)
+                answer.add(update)
+                if update.tentative not in ("", tentative):
+                    progress(f"… {update.tentative.strip()}")
+                tentative = update.tentative
+            transcript = stream.finish()
     except (Exception, KeyboardInterrupt) as error:  # print what is final
         answer.end(stream.committed(), error)
         raise
@@ -119,7 +120,7 @@ def live(args: argparse.Namespace, out: TextIO) -> int:
 def _chunks(file: str) -> Iterator[Samples]:
     """Chunks of 0.1 s of a recording, or of 16-bit mono 16 kHz samples from standard input."""
     if file == STDIN:
-        return _from_pcm(sys.stdin.buffer)
+        return _from_pcm(standard_input())
     from maxwhisper.audio.load import read
 
     waveform, warning = read(file)

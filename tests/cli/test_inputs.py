@@ -1,8 +1,13 @@
 """Names on the command line become recordings, and those are decoded ahead in groups."""
 
+import fcntl
 import io
 import os
+import signal
+import struct
+import subprocess
 import sys
+import termios
 import threading
 import time
 import types
@@ -12,7 +17,7 @@ import pytest
 
 from maxwhisper.audio import load
 from maxwhisper.audio.container import FORMATS, Recording
-from maxwhisper.cli import inputs
+from maxwhisper.cli import inputs, main
 from maxwhisper.cli.inputs import ENDINGS, Source, find_sources, read_ahead
 from maxwhisper.errors import AudioError
 from maxwhisper.network.dims import SAMPLE_RATE
@@ -151,13 +156,6 @@ def test_groups_have_the_audio_asked_for(lengths):
     assert list(groups("", 10)) == []
 
 
-def ahead():
-    """Wait for the thread that decodes ahead, if there is one."""
-    for thread in threading.enumerate():
-        if thread.name.startswith("decode-ahead"):
-            thread.join(0.2)
-
-
 def test_one_group_is_read_ahead_and_no_more(lengths):
     """Memory is bounded: while a group is worked on, only the next one is decoded."""
     waiting = groups("5 5 5 5", 5)
@@ -184,10 +182,39 @@ def test_an_interrupt_does_not_wait_for_the_rest_of_a_group(lengths, monkeypatch
     waiting = groups("5 1 1 1", 5)
     next(waiting)
     first.wait(5)
+    monkeypatch.setattr(inputs, "LAST_FILE_S", 0)  # as if the file took longer
     waiting.close()
     gate.set()
-    ahead()
+    for thread in threading.enumerate():
+        if thread.name == "decode-ahead":
+            thread.join(5)
     assert lengths == ["5", "1"]
+
+
+def test_an_interrupt_does_not_wait_for_standard_input():
+    """The thread that waits for it does not keep the process alive."""
+    command = [sys.executable, "-m", "maxwhisper", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdin.write(b"RIFF")
+        process.stdin.flush()
+        while _unread(process.stdin):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert b"Traceback" not in process.stderr.read()
+
+
+def _unread(pipe):
+    """The number of bytes that nobody has read yet."""
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+
+
+def test_closed_standard_input_is_one_line(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["transcribe", "-"]) == 1
+    assert main(["live", "-"]) == 1
+    line = "maxwhisper: error: standard input is closed: name a file"
+    assert capfd.readouterr().err.splitlines() == [line, line]
 
 
 def test_an_error_is_kept_beside_its_source(lengths):

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 import sys
 
 import numpy as np
@@ -101,6 +103,22 @@ def test_an_error_of_the_network_costs_nothing_that_was_committed(
         assert "Good morning," in last["transcript"]["text"]
     else:
         assert "Good morning," in out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_prints_what_is_final(engine, speak, capfd, monkeypatch, number, code):
+    transcribe = PatientTranscriber.transcribe
+
+    def interrupt_after_5_s(window, waveform, seek):
+        if seek * RATE // 100 + len(waveform) > 5 * RATE:
+            os.kill(os.getpid(), number)
+        return transcribe(window, waveform, seek)
+
+    monkeypatch.setattr(PatientTranscriber, "transcribe", interrupt_after_5_s)
+    speak(7)
+    assert main(["live", "-", "--json"]) == code
+    last = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert last["transcript"]["text"].startswith(" Good morning, all.")
 
 
 def test_speech_is_looked_for_as_the_flags_say(engine, speak):
