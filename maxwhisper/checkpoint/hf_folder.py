@@ -89,13 +89,7 @@ def read_hf_folder(folder: Path) -> Checkpoint:
     Raises `CheckpointError` for missing or damaged files and for a network other than Whisper.
     """
     dims = _dims(folder)
-    stored = _read_tensors(folder)
-    tied, embedding = stored.pop(TIED_PROJECTION, None), "model.decoder.embed_tokens.weight"
-    if tied is not None and embedding in stored and not np.array_equal(tied, stored[embedding]):
-        raise CheckpointError(
-            f"expected {TIED_PROJECTION} in {folder} to equal the token embedding, got another "
-            "projection: Whisper ties the two"
-        )
+    stored = without_tied_projection(folder, _read_tensors(folder))
     try:
         check_layers(dims, len(stored))
     except CheckpointError as error:
@@ -110,6 +104,19 @@ def read_hf_folder(folder: Path) -> Checkpoint:
         return make_checkpoint(name, dims, weights, heads, source)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+
+
+def without_tied_projection(path: Path, stored: dict[str, Array]) -> dict[str, Array]:
+    """Return tensors under Hugging Face's names without the projection, which some files store
+    beside the equal token embedding. Raises `CheckpointError` if the two differ."""
+    embedding = stored.get(hf_name("decoder.token_embedding.weight"))
+    tied = stored.get(TIED_PROJECTION)
+    if tied is not None and embedding is not None and not np.array_equal(tied, embedding):
+        raise CheckpointError(
+            f"expected {TIED_PROJECTION} in {path} to equal the token embedding, got another "
+            "projection: Whisper ties the two"
+        )
+    return {name: array for name, array in stored.items() if name != TIED_PROJECTION}
 
 
 def _dims(folder: Path) -> Dims:

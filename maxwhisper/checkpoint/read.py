@@ -3,21 +3,42 @@
 In: a path. Out: a `Checkpoint`. Each format has a module of its own.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
-from maxwhisper.checkpoint.hf_folder import read_hf_folder
+from maxwhisper.checkpoint import ctranslate2_folder, ggml, gguf
+from maxwhisper.checkpoint.hf_folder import has_hf_weights, read_hf_folder
 from maxwhisper.checkpoint.openai_pt import read_openai_pt
 from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.errors import CheckpointError
+
+_READERS: dict[bytes, Callable[[Path], Checkpoint]] = {
+    ggml.MAGIC: ggml.read_ggml,
+    gguf.MAGIC: gguf.read_gguf,
+}
 
 
 def read_folder(folder: Path) -> Checkpoint:
-    """Read a folder of Hugging Face: safetensors or pytorch_model.bin, in one file or in shards.
+    """Read a folder of Hugging Face or of CTranslate2; of the first, if it has both.
 
     Raises `CheckpointError` for a folder without weights, or with damaged ones.
     """
+    if not has_hf_weights(folder) and (folder / ctranslate2_folder.MODEL).is_file():
+        return ctranslate2_folder.read_ctranslate2_folder(folder)
     return read_hf_folder(folder)
 
 
 def read_file(path: Path) -> Checkpoint:
-    """Read an OpenAI `.pt` file. Raises `CheckpointError` for any other file."""
-    return read_openai_pt(path)
+    """Read a GGML or GGUF file, or an OpenAI `.pt` file.
+
+    Raises `CheckpointError` for any other file, and for a damaged one.
+    """
+    return _READERS.get(_magic(path), read_openai_pt)(path)
+
+
+def _magic(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except OSError as error:
+        raise CheckpointError(f"expected to read {path}: {error.strerror or error}") from error

@@ -42,6 +42,13 @@ def test_round_trip_is_exact(small, tmp_path, assert_same_weights):
     assert loaded.digest == small.digest
 
 
+@pytest.mark.parametrize("shard_size", ["1GB", "6MB"])
+def test_what_transformers_saves_is_read(v2, transformers_model, tmp_path, shard_size):
+    transformers_model.save_pretrained(tmp_path, max_shard_size=shard_size)
+    assert (tmp_path / "model.safetensors.index.json").is_file() == (shard_size == "6MB")
+    assert load(tmp_path).digest == v2.digest
+
+
 def test_float16_and_alignment_heads_survive(half, folder, assert_same_weights):
     loaded = load(folder)
     assert_same_weights(loaded, half)

@@ -1,0 +1,143 @@
+"""CTranslate2 folders of its own converter: every type is read to the numbers it stands for."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from maxwhisper.checkpoint import load
+from maxwhisper.checkpoint.convert import to_openai
+from maxwhisper.checkpoint.convert_ctranslate2 import to_ctranslate2
+from maxwhisper.checkpoint.schema import make_checkpoint
+from maxwhisper.errors import CheckpointError
+
+ctranslate2 = pytest.importorskip("ctranslate2")
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def converted(transformers_folder, tmp_path_factory):
+    """converted(type): the folder that CTranslate2's converter makes of transformers' folder."""
+    folders = {}
+
+    def convert(quantisation):
+        if quantisation not in folders:
+            folder = tmp_path_factory.mktemp("ct2") / f"net-{quantisation}"
+            converter = ctranslate2.converters.TransformersConverter(str(transformers_folder))
+            converter.convert(str(folder), quantization=quantisation)
+            folders[quantisation] = folder
+        return folders[quantisation]
+
+    return convert
+
+
+def rounded(name, array, quantisation):
+    """The numbers of a tensor after CTranslate2's quantisation, from its definition."""
+    if quantisation == "bfloat16":
+        return torch.tensor(array).bfloat16().float().numpy()
+    if quantisation in ("float32", "float16"):
+        return array.astype(quantisation)
+    if array.ndim == 1 or name.endswith("positional_embedding"):  # never quantised
+        return array.astype("float16" if quantisation == "int8_float16" else "float32")
+    rows = array.reshape(len(array), -1)
+    scale = np.float32(127) / np.abs(rows).max(axis=1, keepdims=True)
+    return (np.rint(rows * scale).astype(np.float32) / scale).reshape(array.shape)
+
+
+@pytest.mark.parametrize("quantisation", ["float32", "float16", "bfloat16", "int8", "int8_float16"])
+def test_every_type_is_read_exactly(v2, converted, quantisation):
+    folder = converted(quantisation)
+    loaded = load(folder)
+    assert (loaded.dims, loaded.alignment_heads) == (v2.dims, v2.alignment_heads)
+    for name, array in v2.weights.items():
+        expected = rounded(name, array, quantisation)
+        np.testing.assert_array_equal(loaded.weights[name], expected, strict=True, err_msg=name)
+    lost = " (int8, dequantised)" if "int8" in quantisation else ""
+    assert loaded.source == f"weights of the CTranslate2 folder {folder}{lost}"
+
+
+@pytest.mark.parametrize("quantisation", ["int16", "int8_bfloat16"])
+def test_ctranslate2_itself_dequantises_to_the_same_numbers(converted, quantisation, figure):
+    """Its encoder in float32 agrees with the reference that has our numbers."""
+    folder = converted(quantisation)
+    mel = np.random.default_rng(0).standard_normal((1, 80, 3000), dtype=np.float32)
+    model = ctranslate2.models.Whisper(str(folder), compute_type="float32", intra_threads=1)
+    theirs = np.array(model.encode(ctranslate2.StorageView.from_array(mel), to_cpu=True))
+    with torch.no_grad():
+        ours = to_openai(load(folder)).encoder(torch.from_numpy(mel)).numpy()
+    figure(
+        float(np.abs(ours - theirs).max()), 1e-4, f"encoder, CTranslate2 folder in {quantisation}"
+    )
+
+
+def test_our_own_conversion_is_undone(small, tmp_path):
+    to_ctranslate2(small, tmp_path)
+    assert load(tmp_path).digest == small.digest
+
+
+def test_alignment_heads_survive(half, tmp_path):
+    to_ctranslate2(half, tmp_path)
+    assert load(tmp_path).digest == half.digest
+    assert load(tmp_path).alignment_heads == ((0, 1), (0, 3))
+
+
+def test_equal_tensors_that_share_a_variable_are_found(v2, tmp_path):
+    """CTranslate2 writes the first of equal arrays, and an alias for each other."""
+    weights = {
+        name: np.ones_like(array) if name.endswith("ln.weight") else array
+        for name, array in v2.weights.items()
+    }
+    weights["decoder.blocks.0.cross_attn.query.weight"] = weights[
+        "decoder.blocks.0.cross_attn.out.weight"
+    ]
+    checkpoint = make_checkpoint("x", v2.dims, weights, None, "a test")
+    to_ctranslate2(checkpoint, tmp_path)
+    n_names = (tmp_path / "model.bin").read_bytes().count(b"norm/gamma\0")
+    assert n_names == 1 + 1 + 2 * 5  # ln_post, the first of the equal ones, and five aliases of it
+    assert load(tmp_path).digest == checkpoint.digest
+
+
+@pytest.fixture
+def damaged(v2, tmp_path, converted):
+    """damaged(after, n_bytes, content): the float32 folder with bytes after a text replaced."""
+
+    def damage(after, skip, content):
+        whole = (converted("float32") / "model.bin").read_bytes()
+        at = whole.index(after) + len(after) + skip if after else skip
+        (tmp_path / "model.bin").write_bytes(whole[:at] + content + whole[at + len(content) :])
+        return tmp_path
+
+    return damage
+
+
+BIAS = b"decoder/layer_0/self_attention/linear_0/bias\0"
+
+
+@pytest.mark.parametrize(
+    ("after", "skip", "content", "message"),
+    [
+        (b"", 0, b"\x05", "version 6 .* got version 5: convert"),
+        (b"", 6, b"TransformerSpec"[:11], "expected WhisperSpec .* got 'Transformer'"),
+        (b"WhisperSpec\0", 0, b"\x02", "got 'WhisperSpec' of revision 2"),
+        (b"WhisperSpec\0", 4, b"\xff\xff\xff\xff", "at most 10000 variables"),
+        (BIAS, 10 + 4 * 64, struct.pack("<f", 1), "no bias of the key in decoder/layer_0/self"),
+        (BIAS, 0, b"\xff", "at most 4 axes in .*, got 255"),
+        (BIAS, 1, b"\xff\xff\xff\xff", "more bytes in .*damaged or incomplete"),
+        (BIAS, 5, b"\x09", "a type in 0..5 for decoder/layer_0"),
+        (BIAS, 6, b"\x01", "expected 768 bytes of decoder/layer_0"),
+        (b"encoder/conv1/bia", 0, b"t", "got encoder/conv1/biat in model.bin, which a Whisper"),
+        (b"encoder/num_head", 0, b"t", "expected encoder/num_heads of 0 axes"),
+        (b"decoder/projection/weight\0", 2, b"x", "the variable xecoder/embeddings/weight"),
+    ],
+)
+def test_damaged_and_other_files_are_refused(damaged, after, skip, content, message):
+    with pytest.raises(CheckpointError, match=message):
+        load(damaged(after, skip, content))
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, 200_000])
+def test_a_cut_file_is_refused(converted, tmp_path, keep):
+    content = (converted("float32") / "model.bin").read_bytes()
+    (tmp_path / "model.bin").write_bytes(content[:keep])
+    with pytest.raises(CheckpointError, match=r"model\.bin.*damaged or incomplete"):
+        load(tmp_path)
