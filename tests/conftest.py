@@ -1,5 +1,6 @@
 """Fixtures that cost minutes, made once; recordings that may be absent; figures to print."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ FIGURES = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config):
+    os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # a closed port: no test asks the real Hub
     config.stash[FIGURES] = []
 
 

@@ -4,20 +4,28 @@ In: a model name, a `.pt` file or a folder. Out: a `Checkpoint`. This package ch
 an input and knows where official files are cached. Importing it reads and downloads nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
 from maxwhisper.checkpoint import bundled, places
 from maxwhisper.checkpoint.download import DownloadProgress as DownloadProgress
-from maxwhisper.checkpoint.download import OnDownload, Progress, fetch, is_intact, watch
+from maxwhisper.checkpoint.download import (
+    OnDownload,
+    Progress,
+    Unreachable,
+    fetch,
+    is_intact,
+    watch,
+)
+from maxwhisper.checkpoint.hub_cache import Repository
 from maxwhisper.checkpoint.openai_pt import read_openai_pt
 from maxwhisper.checkpoint.places import Place, Where, is_offline
 from maxwhisper.checkpoint.places import Removed as Removed
 from maxwhisper.checkpoint.places import remove as remove
 from maxwhisper.checkpoint.quote import quoted
 from maxwhisper.checkpoint.read import read_file, read_folder
-from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
+from maxwhisper.checkpoint.registry import HUB_REPOSITORIES, OFFICIAL_MODELS, did_you_mean
 from maxwhisper.checkpoint.schema import Checkpoint, expected_tensors
 from maxwhisper.errors import CheckpointError
 from maxwhisper.network.dims import Dims
@@ -50,7 +58,8 @@ def load(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Checkpoint:
-    """Load weights from "demo", an official name, an OpenAI `.pt` file, or a Hugging Face folder.
+    """Load weights by the name of a model, from a path, or from a repository of the Hugging Face
+    Hub ("openai/whisper-small").
 
     `get` says where they are looked up, and downloads them. Raises `CheckpointError` for anything
     that is not a complete Whisper network.
@@ -68,28 +77,56 @@ def get(
     """Return where the weights of `name` are on this disk, and download them if they are not.
 
     The first of these places wins: a path; the bundled weights; our cache (`cache_dir`, by default
-    `cache_root()`); openai-whisper's cache; then OpenAI's addresses, into our cache. Weights with a
-    known sha256 are verified. A later call resumes a download. `on_download` is called a few times
+    `cache_root()`); openai-whisper's cache; Hugging Face's cache; then, into our cache, OpenAI's
+    addresses and the Hugging Face Hub. `name` is one that `models` lists, a path, or a repository:
+    "user/name", "hf://user/name@revision". Files with a known checksum are verified. A later call
+    resumes a download. `on_download` is called a few times
     a second, `progress` with a line at most once a second. Raises `CheckpointError`, `OutputError`
     if our cache cannot be written, and any exception of the callbacks.
     """
     if place := places.find(name, cache_dir, is_intact):
         return place
-    model = None if isinstance(name, Path) else OFFICIAL_MODELS.get(name)
-    if model is None:
-        raise CheckpointError(
-            f"expected a model name, a .pt file or a Hugging Face folder, got {quoted(str(name))}: "
-            f"known names are {bundled.NAME} {' '.join(OFFICIAL_MODELS)}"
-        )
+    wanted = [] if isinstance(name, Path) else places.repositories(name)
+    if not wanted:
+        raise _unknown(name)
+    name = str(name)
     if is_offline():
-        raise CheckpointError(
+        raise Unreachable(
             f"{name} is not on this disk, and an offline setting forbids to download it: unset "
-            "MAXWHISPER_OFFLINE, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or copy "
-            f"{model.file_name} (sha256 {model.sha256}) to {places.our_folder(cache_dir)}"
+            "MAXWHISPER_OFFLINE, HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or get it elsewhere and "
+            "give its path"
         )
     report, say = watch(on_download, progress), progress or _silent
-    path = fetch(model, places.our_folder(cache_dir), report, say, str(name))
-    return Place(str(name), path, Where.CACHE, places.size(path))
+    if name not in OFFICIAL_MODELS:
+        return _from_hub(name, wanted[0], cache_dir, report, say)
+    try:
+        folder = places.our_folder(cache_dir)
+        path = fetch(OFFICIAL_MODELS[name], folder, report, say, name)
+        return Place(name, path, Where.CACHE, places.size(path))
+    except Unreachable as error:
+        say(f"OpenAI's address cannot be reached; asking the Hugging Face Hub for {wanted[0].id}")
+        try:
+            return _from_hub(name, wanted[0], cache_dir, report, say)
+        except CheckpointError:
+            raise error from None  # it says how to do without a network
+
+
+def _from_hub(
+    name: str, wanted: Repository, cache_dir: Path | None, report: OnDownload, say: Progress
+) -> Place:
+    from maxwhisper.checkpoint.hub import fetch_repository
+
+    shown = name if name in HUB_REPOSITORIES else wanted.name
+    path = fetch_repository(wanted, places.hub_folder(cache_dir), shown, report, say)
+    return Place(shown, path, Where.CACHE, places.size(path), wanted.name)
+
+
+def _unknown(name: str | Path) -> CheckpointError:
+    return CheckpointError(
+        "expected the name of a model, a path, or a repository of the Hugging Face Hub, got "
+        f"{quoted(str(name))}{did_you_mean(str(name))}; known names are {bundled.NAME} "
+        f"{' '.join(HUB_REPOSITORIES)}"
+    )
 
 
 def find(name: str | Path, *, cache_dir: Path | None = None) -> Place | None:
@@ -105,18 +142,24 @@ def _silent(line: str) -> None:
 def _read(place: Place) -> Checkpoint:
     if place.where is Where.BUNDLED:
         return bundled.read_demo()
+    model = OFFICIAL_MODELS.get(place.name)
+    if place.where is Where.PATH or place.repository:
+        read = read_folder if place.path.is_dir() else read_file
+        checkpoint = replace(read(place.path), name=place.name)
+    else:
+        assert model is not None
+        checkpoint = read_openai_pt(
+            place.path,
+            name=place.name,
+            alignment_heads=model.alignment_heads,
+            source=f"OpenAI's {model.file_name}, verified by its sha256, in {place.where}",
+        )
     if place.where is Where.PATH:
-        return read_folder(place.path) if place.path.is_dir() else read_file(place.path)
-    model = OFFICIAL_MODELS[place.name]
-    checkpoint = read_openai_pt(
-        place.path,
-        name=place.name,
-        alignment_heads=model.alignment_heads,
-        source=f"OpenAI's {model.file_name}, verified by its sha256, from {place.where}",
-    )
-    if checkpoint.dims != model.dims:
+        return checkpoint
+    if model and checkpoint.dims != model.dims:
         raise CheckpointError(f"expected {model.dims} in {place.name}, got {checkpoint.dims}")
-    return checkpoint
+    named = f"{place.repository} in {place.where}"  # not the folder, whose name is a hash
+    return replace(checkpoint, source=checkpoint.source.replace(str(place.path), named))
 
 
 def available(cache_dir: Path | None = None) -> list[ModelRow]:

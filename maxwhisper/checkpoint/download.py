@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -22,8 +23,9 @@ from maxwhisper.paths import cannot_keep, locked, make_folder, remove
 
 Progress = Callable[[str], None]  # one line for people, for example "compiling graphs: 41 s"
 
-_BLOCK_BYTES = 1 << 17  # a second at 1 Mbit/s, so that slow downloads show progress
-_TIMEOUT_S = 30  # without receiving a byte
+BLOCK_BYTES = 1 << 17  # a second at 1 Mbit/s, so that slow downloads show progress
+TIMEOUT_S = 30  # without receiving a byte
+_WAITS_S = (1.0, 2.0, 4.0)  # before a broken connection is opened again, if it brought nothing
 _LINE_EVERY_S = 1.0
 _REPORT_EVERY_S = 0.25
 _SPEED_OVER_S = 10.0  # the speed is that of the last seconds
@@ -62,6 +64,26 @@ class DownloadProgress:
 OnDownload = Callable[[DownloadProgress], None]
 
 
+class Unreachable(CheckpointError):
+    """Weights that are not on this disk and cannot be downloaded now."""
+
+
+class Broken(Exception):
+    """A connection that could not be opened, or ended early. Its text is the reason."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A file that a server sends. Its `blocks` raise `Broken`."""
+
+    start: int  # the first byte that is sent: 0 if the server cannot begin where it was asked to
+    total: int | None  # bytes of the whole file
+    blocks: Iterator[bytes]
+
+
+OpenAt = Callable[[int], AbstractContextManager[Answer]]  # at a byte; raises `Broken`
+
+
 def watch(on_download: OnDownload | None, progress: Progress | None) -> OnDownload:
     """Return one callback for both kinds: `progress` gets a line, at most once a second."""
     last_s = -_LINE_EVERY_S
@@ -89,10 +111,17 @@ class Meter:
         self._history: deque[tuple[float, int]] = deque(maxlen=n_kept)  # (time in s, bytes done)
 
     def begin(self, done: int, total: int | None) -> None:
-        """Start to count at `done` bytes. Called again when a connection is opened again."""
+        """Start to count at `done` bytes. Without this call, the first answer says where."""
         self._done, self._total = done, total
         self._history.clear()
         self._history.append((time.monotonic(), done))
+
+    def opened(self, had: int, answer: Answer) -> None:
+        """Go on with an answer to a request for the bytes after the first `had` of a file."""
+        if self._total is None:
+            self.begin(answer.start, answer.total)
+        else:
+            self.begin(self._done + answer.start - had, self._total)
 
     def add(self, n_bytes: int) -> None:
         """Count bytes that are on the disk now. Raises what the callback raises."""
@@ -128,15 +157,16 @@ def fetch(
         try:
             if part.is_dir():  # damage
                 remove(part)
-            _download(model.url, part, Meter(name or model.file_name, report))
-        except (HTTPException, OSError) as error:
-            if isinstance(error, OSError) and error.errno in FULL_DISK:
-                raise cannot_keep(model.file_name, folder, error) from error
+            meter = Meter(name or model.file_name, report)
+            complete(part, lambda start: _open(model.url, start), meter)
+        except Broken as error:
             wrong = " The existing file there has another sha256." if path.exists() else ""
-            raise CheckpointError(
+            raise Unreachable(
                 f"cannot download {model.url} ({error}). Try again, it will resume; or download "
                 f"it on another machine and copy it to {path} (sha256 {model.sha256}).{wrong}"
             ) from error
+        except OSError as error:
+            raise cannot_keep(model.file_name, folder, error) from error
         found = sha256_of(part)
         if found != model.sha256:
             part.unlink()
@@ -161,36 +191,78 @@ def is_intact(path: Path, sha256: str) -> bool:
         return False
 
 
-def _download(url: str, part: Path, meter: Meter) -> None:
-    """Complete `part` by requesting only the missing bytes."""
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    request = urllib.request.Request(url, headers=headers)
+def complete(part: Path, open_at: OpenAt, meter: Meter) -> None:
+    """Append to `part` what is missing of a file. A connection that breaks is opened again, where
+    it broke; the first must open at once.
+
+    Raises `Broken` if several in a row bring nothing, `CheckpointError` without room on the disk,
+    `OSError` of a write, and any exception of the meter's callback.
+    """
+    had_at_first = _size(part)
+    waits_s = iter(_WAITS_S)
+    while True:
+        had = _size(part)
+        try:
+            with open_at(had) as answer:
+                _append(part, had, answer, meter)
+            return
+        except Broken:
+            has = _size(part)
+            if has > had:
+                waits_s = iter(_WAITS_S)
+            wait_s = next(waits_s, None) if has > had_at_first else None
+            if wait_s is None:
+                raise
+            time.sleep(wait_s)
+
+
+def _append(part: Path, had: int, answer: Answer, meter: Meter) -> None:
+    if answer.total is not None:
+        check_room(part.parent, answer.total - answer.start)
+    meter.opened(had, answer)
+    done = answer.start
+    with part.open("ab" if answer.start else "wb") as file:
+        for block in answer.blocks:
+            file.write(block)
+            done += len(block)
+            meter.add(len(block))
+    if answer.total is not None and done < answer.total:
+        raise Broken(f"the connection ended after {done} of {answer.total} bytes")
+
+
+@contextmanager
+def _open(url: str, start: int) -> Iterator[Answer]:
+    """Open an address of OpenAI's at a byte."""
+    headers = {"Range": f"bytes={start}-"} if start else {}
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+        response = urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S
+        )
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != 416:  # range not satisfiable: no byte is missing; the sha256 is checked
-            raise
+            raise Broken(str(error)) from error
+        yield Answer(start, start, iter(()))
         return
+    except (OSError, HTTPException) as error:
+        raise Broken(str(error)) from error
     with response:
         if response.status != 206:  # the server sends the whole file
-            have = 0
-        total = have + int(response.headers.get("Content-Length") or 0)
-        check_room(part.parent, total - have)
-        meter.begin(have, total)
-        with part.open("ab" if have else "wb") as file:
-            for block in _blocks(response):
-                file.write(block)
-                have += len(block)
-                meter.add(len(block))
-    if have < total:
-        raise HTTPException(f"the connection ended after {have} of {total} bytes")
+            start = 0
+        n_bytes = response.headers.get("Content-Length")
+        yield Answer(start, None if n_bytes is None else start + int(n_bytes), _blocks(response))
 
 
 def _blocks(response: HTTPResponse) -> Iterator[bytes]:
-    while block := response.read(_BLOCK_BYTES):
-        yield block
+    try:
+        while block := response.read(BLOCK_BYTES):
+            yield block
+    except (OSError, HTTPException) as error:
+        raise Broken(str(error)) from error
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def check_room(folder: Path, needed: int) -> None:

@@ -5,17 +5,19 @@ checksums, and never uses the network.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
-from maxwhisper.checkpoint import bundled
+from maxwhisper.checkpoint import bundled, hub_cache
 from maxwhisper.checkpoint.download import is_intact
-from maxwhisper.checkpoint.registry import OFFICIAL_MODELS, OfficialModel
-from maxwhisper.errors import CheckpointError
+from maxwhisper.checkpoint.hub_cache import Intact, Repository
+from maxwhisper.checkpoint.quote import quoted
+from maxwhisper.checkpoint.registry import HUB_REPOSITORIES, OFFICIAL_MODELS
+from maxwhisper.errors import CheckpointError, OutputError
 from maxwhisper.paths import cache_root
 from maxwhisper.paths import remove as remove_file
 
@@ -41,11 +43,13 @@ class Place:
     path: Path  # a file, or a folder
     where: Where
     n_bytes: int  # of the weights and what belongs to them
+    repository: str = ""  # of the Hugging Face Hub, if the weights came from one
 
     @property
     def line(self) -> str:
-        """Return where the weights are, in words: "our cache, 139 MB: /home/…/base.pt"."""
-        return f"{self.where}, {self.n_bytes / 1e6:.0f} MB: {self.path}"
+        """Return where the weights are, in words: "our cache, 145 MB: /home/…/base.pt"."""
+        of = f"{self.repository} in " if self.repository not in ("", self.name) else ""
+        return f"{of}{self.where}, {self.n_bytes / 1e6:.0f} MB: {self.path}"
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,6 @@ class Removed:
     paths: tuple[Path, ...]
     n_bytes: int
     left: tuple[Place, ...]
-
-
-Intact = Callable[[Path, str], bool]  # (path, sha256)
 
 
 def is_offline() -> bool:
@@ -76,40 +77,70 @@ def whisper_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "whisper"
 
 
+def hub_folder(cache_dir: Path | None) -> Path:
+    """Return the folder of repositories in our cache."""
+    return our_folder(cache_dir) / "hub"
+
+
+def repositories(name: str) -> list[Repository]:
+    """Return the repositories that have the weights of `name`; the first is the one to download."""
+    if name in HUB_REPOSITORIES:
+        return [Repository(id) for id in HUB_REPOSITORIES[name]]
+    wanted = hub_cache.parse(name)
+    return [wanted] if wanted else []
+
+
 def find(
     name: str | Path, cache_dir: Path | None = None, intact: Intact | None = None
 ) -> Place | None:
     """Return the first place that has the weights of `name`, or None.
 
-    Official files must have the sha256 that OpenAI publishes; `intact` decides, by default with one
-    look at each file in the life of this process. Raises `CheckpointError` for a path without
-    weights.
+    A `Path` is a path. A string is a name if there is one like it, else a path, else a repository.
+    `intact` verifies files whose checksum is known, by default with one look at each in the life of
+    this process.
     """
     intact = intact or _seen_intact
-    if (model := OFFICIAL_MODELS.get(str(name))) and not isinstance(name, Path):
-        return next(iter(_official(str(name), model, cache_dir, intact)), None)
     if name == bundled.NAME:
         return Place(bundled.NAME, bundled.FOLDER, Where.BUNDLED, size(bundled.FOLDER))
-    return _on_path(name)
+    if isinstance(name, Path):
+        return _on_path(name)
+    place = None if name in HUB_REPOSITORIES else _on_path(name)
+    return place or next(_downloaded(name, cache_dir, intact), None)
 
 
-def _official(
-    name: str, model: OfficialModel, cache_dir: Path | None, intact: Intact
-) -> list[Place]:
-    folders = {Where.CACHE: our_folder(cache_dir), Where.WHISPER: whisper_folder()}
-    paths = {where: folder / model.file_name for where, folder in folders.items()}
-    return [
-        Place(name, path, where, size(path))
-        for where, path in paths.items()
-        if intact(path, model.sha256)
+def _downloaded(name: str, cache_dir: Path | None, intact: Intact) -> Iterator[Place]:
+    """Yield every place of a name or repository, in the order of the lookup."""
+    shown, model, wanted = name, OFFICIAL_MODELS.get(name), repositories(name)
+    if wanted and name not in HUB_REPOSITORIES:
+        shown = wanted[0].name  # without "hf://"
+    if model and intact(path := our_folder(cache_dir) / model.file_name, model.sha256):
+        yield Place(shown, path, Where.CACHE, size(path))
+    for repository in wanted:
+        if folder := hub_cache.in_our_cache(repository, hub_folder(cache_dir), intact):
+            yield Place(shown, folder, Where.CACHE, size(folder), repository.name)
+    if model and intact(path := whisper_folder() / model.file_name, model.sha256):
+        yield Place(shown, path, Where.WHISPER, size(path))
+    for repository in wanted:
+        if folder := hub_cache.in_hugging_face_cache(repository, intact):
+            yield Place(shown, folder, Where.HUB, size(folder), repository.name)
+
+
+def downloaded(cache_dir: Path | None = None) -> list[Place]:
+    """Return the repositories on this disk that are Whisper models and have no official name."""
+    known = {id for ids in HUB_REPOSITORIES.values() for id in ids}
+    found = [
+        *hub_cache.in_all_our_cache(hub_folder(cache_dir)),
+        *hub_cache.in_all_hugging_face_cache(),
     ]
+    names = dict.fromkeys(wanted.name for wanted in found if wanted.name not in known)
+    return [place for name in names if (place := find(name, cache_dir)) is not None]
 
 
 def _on_path(name: str | Path) -> Place | None:
     with suppress(OSError, RuntimeError):  # a name that no disk can store; a user without a home
         path = Path(name).expanduser()
         if path.is_dir():
-            return Place(path.resolve().name, path, Where.PATH, size(path))
+            return Place(hub_cache.shown_name(path), path, Where.PATH, size(path))
         if path.is_file():
             return Place(path.stem, path, Where.PATH, size(path))
     return None
@@ -119,29 +150,35 @@ def remove(name: str, *, cache_dir: Path | None = None) -> Removed:
     """Delete the weights of `name` from our cache, with what an interrupted download left there.
 
     Other programs own the other places, so they are only listed. Raises `CheckpointError` for the
-    bundled weights and for a path.
+    bundled weights and for a path, and `OutputError` if a file cannot be deleted.
     """
-    model = OFFICIAL_MODELS.get(name)
-    if model is None:
+    model, wanted = OFFICIAL_MODELS.get(name), repositories(name)
+    if not wanted:
         raise CheckpointError(
-            f"expected the name of downloaded weights, got {name}: only our cache is ever emptied"
+            f"expected the name of downloaded weights, got {quoted(name)}: only our cache is ever "
+            "emptied"
         )
-    folder = our_folder(cache_dir)
-    endings = ("", ".part", ".lock")
-    paths = [path for end in endings if (path := folder / f"{model.file_name}{end}").exists()]
-    n_bytes = sum(size(path) for path in paths)
+    stems = [our_folder(cache_dir) / model.file_name] if model else []
+    stems += [hub_folder(cache_dir) / repository.folder_name for repository in wanted]
+    endings = ("", ".part", ".parts", ".lock")
+    paths = [Path(f"{stem}{end}") for stem in stems for end in endings]
+    paths = [path for path in paths if path.exists()]
+    n_bytes = sum(size(file) for path in paths for file in (path, *path.rglob("*/")))
     for path in paths:
-        remove_file(path)
-    left = _official(name, model, cache_dir, lambda path, _: path.is_file())
-    return Removed(tuple(paths), n_bytes, tuple(left))
+        try:
+            remove_file(path)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be deleted: {error.strerror or error}") from error
+    left = tuple(_downloaded(name, cache_dir, lambda path, _: path.is_file()))
+    return Removed(tuple(path for path in paths if path.suffix != ".lock"), n_bytes, left)
 
 
 def size(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder; 0 if there is none."""
+    """Return the bytes of a file, or of the files in a folder; 0 if there is none."""
     try:
         if not path.is_dir():
             return path.stat().st_size
-        return sum(entry.stat().st_size for entry in path.iterdir() if entry.is_file())
+        return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     except OSError:
         return 0
 

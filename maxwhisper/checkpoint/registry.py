@@ -1,10 +1,11 @@
-"""The official models: names, URLs, sha256, dims and alignment heads. Constants only.
+"""The official models: names, URLs, sha256, dims and alignment heads; repositories on the Hub.
 
 Source: openai/whisper `__init__.py` (URLs with sha256; alignment heads, decoded here from base85)
 and the `dims` of the files.
 """
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from maxwhisper.network.dims import Dims
 
@@ -124,3 +125,47 @@ OFFICIAL_MODELS: dict[str, OfficialModel] = {
 }
 ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
 OFFICIAL_MODELS |= {alias: OFFICIAL_MODELS[name] for alias, name in ALIASES.items()}
+
+# Name -> repositories on the Hub with these weights; the first is downloaded. OpenAI publishes in
+# Hugging Face's format, Systran and others in CTranslate2's, which faster-whisper downloads (its
+# utils.py). OpenAI's "whisper-large" is large-v1.
+HUB_REPOSITORIES: dict[str, tuple[str, ...]] = {
+    name: (f"openai/whisper-{name}", f"Systran/faster-whisper-{name}")
+    for name in OFFICIAL_MODELS
+    if name not in ALIASES
+}
+HUB_REPOSITORIES |= {
+    "large-v1": ("openai/whisper-large", "Systran/faster-whisper-large-v1"),
+    "large-v3-turbo": (
+        "openai/whisper-large-v3-turbo",
+        "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+    ),
+    "distil-small.en": (
+        "distil-whisper/distil-small.en",
+        "Systran/faster-distil-whisper-small.en",
+    ),
+    "distil-medium.en": (
+        "distil-whisper/distil-medium.en",
+        "Systran/faster-distil-whisper-medium.en",
+    ),
+    "distil-large-v2": (
+        "distil-whisper/distil-large-v2",
+        "Systran/faster-distil-whisper-large-v2",
+    ),
+    "distil-large-v3": (
+        "distil-whisper/distil-large-v3",
+        "Systran/faster-distil-whisper-large-v3",
+    ),
+    "distil-large-v3.5": (
+        "distil-whisper/distil-large-v3.5",
+        "distil-whisper/distil-large-v3.5-ct2",
+    ),
+}
+HUB_REPOSITORIES |= {alias: HUB_REPOSITORIES[name] for alias, name in ALIASES.items()}
+
+
+def did_you_mean(name: str) -> str:
+    """Return "; did you mean tiny, tiny.en?" with the names that are like `name`, or ""."""
+    last = name.rpartition("/")[2].removeprefix("whisper-").lower()
+    close = get_close_matches(last, ["demo", *HUB_REPOSITORIES])
+    return f"; did you mean {', '.join(close)}?" if close else ""

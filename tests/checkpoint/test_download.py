@@ -123,16 +123,34 @@ def test_the_speed_is_that_of_this_connection(monkeypatch):
     assert [state.bytes_per_s for state in states] == pytest.approx([1000, 200, 200])
 
 
-def test_a_broken_download_resumes(site, model, tmp_path):
-    site.cut_after = 1_000_000
+def test_a_broken_download_resumes(site, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "_WAITS_S", (0.0,))
+    site.cut_after = 0
     with pytest.raises(CheckpointError, match="it will resume"):
         fetch(model, tmp_path)
-    assert not (tmp_path / "net.pt").exists()
-    have = (tmp_path / "net.pt.part").stat().st_size
-    assert 0 < have <= 1_000_000
-    site.cut_after = None
+    assert site.ranges == [None], "what never began is not tried again"
+    site.cut_after = 1_000_000
     assert fetch(model, tmp_path).read_bytes() == CONTENT
-    assert site.ranges == [None, f"bytes={have}-"]
+    starts = [int(asked[6:-1]) for asked in site.ranges[2:]]
+    assert starts == sorted(starts)
+    assert all(0 < start <= 1_000_000 * (i + 1) for i, start in enumerate(starts))
+    assert not (tmp_path / "net.pt.part").exists()
+
+
+def test_a_connection_that_brings_nothing_more_is_given_up(site, model, tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(download.time, "sleep", waited.append)
+
+    def report(state):
+        site.cut_after = 0
+
+    site.cut_after = 1_000_000
+    with pytest.raises(CheckpointError, match=r"the connection ended after \d+ of 3072000 bytes"):
+        fetch(model, tmp_path, report)
+    assert waited == [1.0, 2.0, 4.0]
+    assert len(site.ranges) == 4
+    assert not (tmp_path / "net.pt").exists()
+    assert 0 < (tmp_path / "net.pt.part").stat().st_size <= 1_000_000
 
 
 def test_a_server_without_ranges_sends_the_whole_file(site, model, tmp_path):
