@@ -10,7 +10,9 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 EXAMPLES = Path(__file__).parent / "examples" / "clips"
 RECORDED = Path(__file__).parent / "results" / "races"
@@ -38,9 +40,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--model",
         action="append",
-        help="a checkpoint that visitors can choose; repeat for more, the first is the default "
-        "(demo, then every official model that fits in memory)",
+        help="a checkpoint that visitors can choose; repeat for more, the first is the default. "
+        "Without it: demo, then every official model that fits in memory, and the page gets the "
+        "one that suits this machine, or MAXWHISPER_MODEL, and makes it the default",
     )
+    parser.add_argument("--offline", action="store_true", help="download no weights")
     parser.add_argument("--device", default="auto", help="auto, cpu or gpu (%(default)s)")
     parser.add_argument("--dtype", default="auto", help="auto, float32, float16 or bfloat16")
     parser.add_argument(
@@ -53,16 +57,34 @@ def parse_arguments() -> argparse.Namespace:
 
 def models_on_offer(memory_gib: float | None) -> list[str]:
     """The bundled checkpoint, then every official model that fits in memory three times."""
-    from maxwhisper.checkpoint import DEFAULT_MODEL, available
-    from maxwhisper.checkpoint.registry import ALIASES
+    from maxwhisper.checkpoint import DEFAULT_MODEL, n_parameters
+    from maxwhisper.checkpoint.registry import ALIASES, OFFICIAL_MODELS
 
     room = (memory_gib or 0) * 2**30
-    return [
-        row.name
-        for row in available()
-        if row.name == DEFAULT_MODEL
-        or (row.name not in ALIASES and row.parameters * LOADING_BYTES <= room)
+    fitting = [
+        name
+        for name, model in OFFICIAL_MODELS.items()
+        if name not in ALIASES and n_parameters(model.dims) * LOADING_BYTES <= room
     ]
+    return [DEFAULT_MODEL, *fitting]
+
+
+def models_of(arguments: argparse.Namespace, hardware: Mapping[str, Any]) -> tuple[list[str], str]:
+    """The models on offer, and the one that the page gets by itself; "" for none."""
+    from maxwhisper.checkpoint import DEFAULT_MODEL, find, is_offline
+    from maxwhisper.web.server.better_weights import fit_for
+
+    if arguments.model:
+        return arguments.model, ""
+    models = models_on_offer(hardware["memory_gib"])
+    here = [name for name in models if not is_offline() or find(name)]
+    better = os.environ.get("MAXWHISPER_MODEL") or (
+        fit_for(hardware, here, arguments.device) or fit_for(hardware, models, arguments.device)
+    )
+    models = here
+    if better in ("", DEFAULT_MODEL):
+        return models, ""
+    return (models if better in models else [*models, better]), better
 
 
 def main() -> None:
@@ -88,11 +110,15 @@ def serve(arguments: argparse.Namespace) -> None:
     from maxwhisper.engines.pool import EnginePool
     from maxwhisper.evaluation.selftest.catalog import CATALOG
     from maxwhisper.paths import cache_root
+    from maxwhisper.web.server.better_weights import BetterWeights
     from maxwhisper.web.server.fair_use import FairUse, Limits
     from maxwhisper.web.server.live_session import LiveDesk
+    from maxwhisper.web.server.queue import VisitorQueue
     from maxwhisper.web.server.run_store import KEEP_DAYS, KEEP_RUNS, RunStore
     from maxwhisper.web.server.uploads import Uploads, make_upload_folder
 
+    if arguments.offline:
+        os.environ["MAXWHISPER_OFFLINE"] = "1"  # engine processes read it too
     fair = FairUse(Limits.from_environment())
     uploads = Uploads(make_upload_folder())
     os.environ |= {"GRADIO_TEMP_DIR": str(uploads.root), **GRADIO}
@@ -103,14 +129,17 @@ def serve(arguments: argparse.Namespace) -> None:
     from maxwhisper.web.ui.race.result_view import chart_page
 
     hardware = machine.describe()
+    models, better = models_of(arguments, hardware)
     pool = EnginePool(
         sorted(ENGINES, key=OURS.__eq__),  # ours last: panels are read from left to right
-        arguments.model or models_on_offer(hardware["memory_gib"]),
+        models,
         device=arguments.device,
         dtype=arguments.dtype,
     )
     folder, keep_own = cache_root() / "runs", int(fair.limits.kept)
     runs = RunStore(folder, KEEP_DAYS, KEEP_RUNS, chart_page, RECORDED, keep_own)
+    desk, queue = LiveDesk(pool), VisitorQueue(fair)
+    weights = BetterWeights(better, pool, queue, lambda: desk.is_live)
     parts = PageParts(
         pool=pool,
         examples=load_examples(EXAMPLES),
@@ -118,8 +147,9 @@ def serve(arguments: argparse.Namespace) -> None:
         uploads=uploads,
         machine=hardware,
         runs=runs,
-        desk=LiveDesk(pool),
-        fair=fair,
+        desk=desk,
+        queue=queue,
+        weights=weights,
     )
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -131,10 +161,12 @@ def serve(arguments: argparse.Namespace) -> None:
         )
         print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
         pool.start()
+        weights.start()
         uploads.start_sweeping(also=runs.prune)
         stop.wait()
         page.close(verbose=False)
     finally:
+        weights.close()
         pool.close()
         uploads.wipe()
 

@@ -22,6 +22,7 @@ from maxwhisper.engines.pool import EnginePool
 from maxwhisper.evaluation.records import device_name
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.web.server.fair_use import FairUse, Limits
+from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunStore
 from maxwhisper.web.server.uploads import Uploads
@@ -45,8 +46,8 @@ def main() -> None:
     pool = EnginePool(names, [options.model], device=options.device)
     store = RunStore(RECORDED, FOREVER, FOREVER)
     with tempfile.TemporaryDirectory() as folder:
-        fair = FairUse(Limits())
-        runner = Runner(pool, Uploads(Path(folder)), store, machine.describe(), fair)
+        queue = VisitorQueue(FairUse(Limits()))
+        runner = Runner(pool, Uploads(Path(folder)), store, machine.describe(), queue)
         pool.start()
         try:
             for title in options.titles:

@@ -20,8 +20,9 @@ from maxwhisper.checkpoint.download import (
 )
 from maxwhisper.checkpoint.hub_cache import Repository
 from maxwhisper.checkpoint.openai_pt import read_openai_pt
-from maxwhisper.checkpoint.places import Place, Where, is_offline
+from maxwhisper.checkpoint.places import Place, Where
 from maxwhisper.checkpoint.places import Removed as Removed
+from maxwhisper.checkpoint.places import is_offline as is_offline
 from maxwhisper.checkpoint.places import remove as remove
 from maxwhisper.checkpoint.quote import quoted
 from maxwhisper.checkpoint.read import read_file, read_folder

@@ -27,6 +27,7 @@ class Load:
     device: str = "auto"
     dtype: str = "auto"
     cache_dir: Path | None = None
+    is_guest: bool = False  # at the lowest priority, in a process group that can be paused
 
 
 @dataclass(frozen=True)

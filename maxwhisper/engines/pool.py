@@ -5,18 +5,22 @@ handle, through which alone an engine can be called. Must not know the page, nor
 works.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
+from maxwhisper import checkpoint
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.engine import Engine
 from maxwhisper.engines import messages
-from maxwhisper.engines.process import POLL_S
+from maxwhisper.engines.device_lock import DeviceLock
+from maxwhisper.engines.process import POLL_S, Deadline, EngineFailed, EngineProcess
 from maxwhisper.engines.status import Cancelled, RunCancelled, Status
-from maxwhisper.engines.supervisor import SupervisedEngine
+from maxwhisper.engines.supervisor import LOAD_DEADLINE_S, SupervisedEngine
 from maxwhisper.engines.timing import TimedTranscript
 from maxwhisper.errors import EngineUnavailable, OptionError, quoted
 from maxwhisper.options import TranscribeOptions
@@ -24,6 +28,8 @@ from maxwhisper.transcript import OnSegment, Segment
 
 PATIENCE_S = 60.0  # with an engine that is on its way; compiling takes minutes, others may race
 DEADLINE_S = 300.0  # one transcription on a small machine; a hung engine is killed after it
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -85,7 +91,8 @@ class Device:
 class EnginePool:
     """The engines called `names`, and the one lock that keeps their timings apart.
 
-    `models` are the only checkpoint names a visitor may choose; the first is loaded at the start.
+    `models` are the only checkpoint names a visitor may choose. `default_model`, at first the first
+    of them, is loaded at the start; it may be set to another one of them.
     """
 
     def __init__(
@@ -98,8 +105,11 @@ class EnginePool:
         deadline_s: float = DEADLINE_S,
     ) -> None:
         self.models = tuple(models)
-        self._deadline_s = deadline_s
-        self._device_lock = threading.Lock()
+        self.default_model = self.models[0]
+        self._device, self._dtype, self._deadline_s = device, dtype, deadline_s
+        self._device_lock = DeviceLock()
+        self._guest: EngineProcess | None = None
+        self._closing = threading.Event()
         self._waiting: list[object] = []  # one entry for each run that waits for the device
         self._engines = {
             name: SupervisedEngine(name, self._device_lock, device=device, dtype=dtype)
@@ -123,10 +133,13 @@ class EnginePool:
     def start(self) -> None:
         """Begin loading the default model everywhere; returns at once."""
         for engine in self._engines.values():
-            engine.start(self.models[0])
+            engine.start(self.default_model)
 
     def close(self) -> None:
         """End every engine process."""
+        self._closing.set()
+        if self._guest is not None:
+            self._guest.stop()  # a paused one would not hear of the end
         closers = [threading.Thread(target=engine.close) for engine in self._engines.values()]
         for closer in closers:
             closer.start()
@@ -203,6 +216,38 @@ class EnginePool:
             if cancelled():
                 raise RunCancelled
             time.sleep(POLL_S)
+
+    def prepare(self, model: str, cancelled: Cancelled) -> Iterator[str]:
+        """Convert and compile what `model` needs, so that `use_model` is quick; yields progress.
+
+        Each engine in turn does it in a process of its own: at the lowest priority, and frozen
+        while anybody holds the device. An engine that fails here fails again in `use_model`, and
+        says why. Raises `RunCancelled`.
+        """
+        while not all(status.is_settled for status in self.statuses().values()):
+            if cancelled():  # else the first start is still under way
+                raise RunCancelled
+            time.sleep(POLL_S)
+        weights = partial(checkpoint.load, model)
+        command = messages.Load(weights, self._device, self._dtype, is_guest=True)
+        for name, status in self.statuses().items():
+            if status.phase == "unavailable":
+                continue
+            if cancelled() or self._closing.is_set():
+                raise RunCancelled
+            yield f"preparing {name}"
+            self._guest = process = EngineProcess(name)
+            try:
+                with self._device_lock.guest(process):
+                    deadline = Deadline(LOAD_DEADLINE_S, renews=True)
+                    for item in process.run(command, cancelled, deadline):
+                        if isinstance(item, str):
+                            yield f"{name}: {item}"
+            except EngineFailed as error:
+                log.warning("%s cannot be prepared for %s: %s", model, name, error)
+            finally:
+                process.stop()
+                self._guest = None
 
     def still_loading(self) -> tuple[str, ...]:
         """Engines whose loading or compiling would disturb a timing taken now. Warming up does not:

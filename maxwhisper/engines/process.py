@@ -7,9 +7,11 @@ over the cores even while idle: faster-whisper took 2.5 s beside torch and MAX f
 the page has a supervisor around it. One caller at a time.
 """
 
+import contextlib
 import math
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ POLL_S = 0.1  # how soon a stop or a death is noticed
 CANCEL_GRACE_S = 15.0  # an engine that has not stopped by then is killed: half a window on 2 cores
 CLOSE_S = 10.0  # an idle engine ends at once when we hang up; a busy one is killed after this
 ANSWER_S = 10.0  # an idle engine begins with a command within milliseconds
+PAUSE_S = 1.0  # a process stands still within milliseconds of SIGSTOP, unless it waits for a disk
 STOPPED_S = 5.0  # Ctrl-Z and `fg` stop and continue page and engines together, within a moment
 
 
@@ -90,19 +93,20 @@ class _Patience:
         """The process has begun."""
         if not self.has_begun:
             self.has_begun = True
-            self._renew()
+            self.renew()
 
     def hear(self) -> None:
         """An item has come."""
         if self.deadline.renews:
-            self._renew()
+            self.renew()
 
     def stop(self) -> None:
         """A stop was asked for."""
         self.is_stopping = True
         self.until_s = min(self.until_s, time.monotonic() + CANCEL_GRACE_S)
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """Give the process all its time again."""
         if not self.is_stopping:
             self.until_s = time.monotonic() + self.deadline.seconds
 
@@ -118,6 +122,7 @@ class EngineProcess:
             target=worker.main, args=(theirs, name, registry), name=name, daemon=True
         )
         self.is_stopped = False  # ended on purpose: no crash
+        self.is_paused = False
         self._process.start()
         theirs.close()  # the child is now the only holder: its death is our end-of-file
 
@@ -200,7 +205,9 @@ class EngineProcess:
     def _check(self, patience: _Patience) -> None:
         """Kill the process if it had its time, or is frozen, and raise the reason."""
         now_s = time.monotonic()
-        if not self.is_frozen:
+        if self.is_paused:
+            patience.renew()
+        if self.is_paused or not self.is_frozen:
             patience.stopped_since_s = None
         elif patience.stopped_since_s is None:
             patience.stopped_since_s = now_s
@@ -229,6 +236,29 @@ class EngineProcess:
         except EOFError:  # it is gone: nothing late can come
             return
         self.stop()
+
+    def pause(self) -> None:
+        """Freeze the process, with those that it started if it is a guest, until `resume`. Returns
+        when it stands still, after `PAUSE_S` at most. Its deadline waits."""
+        self.is_paused = True
+        self._signal(signal.SIGSTOP)
+        until_s = time.monotonic() + PAUSE_S
+        while not self.is_frozen and self._process.is_alive() and time.monotonic() < until_s:
+            time.sleep(0.001)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._signal(signal.SIGCONT)
+        self.is_paused = False
+
+    def _signal(self, number: signal.Signals) -> None:
+        pid = self._process.pid
+        assert pid is not None, "the process was started"
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            try:
+                os.killpg(pid, number)
+            except ProcessLookupError:  # it has no group of its own, or not yet
+                os.kill(pid, number)
 
     def stop(self) -> None:
         """End the process now, on purpose."""

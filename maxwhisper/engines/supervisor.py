@@ -18,6 +18,7 @@ from typing import Any
 
 from maxwhisper import checkpoint
 from maxwhisper.engines import messages
+from maxwhisper.engines.device_lock import DeviceLock
 from maxwhisper.engines.process import (
     ANSWER_S,
     POLL_S,
@@ -52,7 +53,7 @@ class SupervisedEngine:
     """
 
     def __init__(
-        self, name: str, device_lock: threading.Lock, *, device: str = "auto", dtype: str = "auto"
+        self, name: str, device_lock: DeviceLock, *, device: str = "auto", dtype: str = "auto"
     ) -> None:
         self.name = name
         self._device, self._dtype = device, dtype

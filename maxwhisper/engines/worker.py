@@ -7,6 +7,7 @@ any file of a visitor.
 
 import ctypes
 import logging
+import os
 import re
 import signal
 import sys
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 WARM_UP_S = 1.0  # seconds of silence: padded to one 30 s window, the shape of every later window
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LOWEST_PRIORITY = 19  # the niceness of a guest
 INTERNAL_ERROR = "internal error, logged on the server: try another recording or setting"
 
 # torch: "DefaultCPUAllocator: can't allocate memory", "CUDA out of memory"; CTranslate2:
@@ -164,6 +166,9 @@ def load(host: Host, command: messages.Load) -> Iterator[Any]:
     def progress(line: str) -> None:
         host.line.send(messages.Item(line))
 
+    if command.is_guest:
+        os.setpgid(0, 0)  # `EngineProcess.pause` also stops the compilers that this starts
+        os.nice(LOWEST_PRIORITY)
     weights = command.weights(progress=progress)
     start_s = time.perf_counter()
     host.engine = load_engine(

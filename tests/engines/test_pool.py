@@ -1,5 +1,6 @@
 """Engines in processes of their own: they answer, crash, hang, stop, and come back."""
 
+import contextlib
 import threading
 import time
 
@@ -302,3 +303,59 @@ def _transcript(duration, n_tokens):
 
     segment = Segment(0, 0, 0.0, 1.0, " a", tuple(range(n_tokens)), 0.0, 0.0, 1.0, 0.0)
     return Transcript(" a", "en", (segment,), duration)
+
+
+def beats(path):
+    return [float(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_preparation_stands_still_during_a_race(make_pool, monkeypatch, tmp_path):
+    monkeypatch.setenv("FAKE_ENGINE_BEATS", str(tmp_path / "beats"))
+    pool, notes = make_pool(models=("demo", "tiny")), []
+    preparing = threading.Thread(target=lambda: notes.extend(pool.prepare("tiny", never)))
+    preparing.start()
+    wait_until(lambda: beats(tmp_path / "beats"))
+    for _ in range(3):
+        with pool.device(never) as device:
+            began_s = time.monotonic()
+            device.transcribe("maxwhisper", ONE_SECOND, TranscribeOptions(), lambda segment: None)
+            ended_s = time.monotonic()
+        assert ended_s - began_s > 0.03
+        time.sleep(0.05)
+        assert not [beat for beat in beats(tmp_path / "beats") if began_s < beat < ended_s]
+    preparing.join(30)
+    assert notes == ["preparing maxwhisper", "maxwhisper: compiling graphs: 1 s"]
+    assert len(beats(tmp_path / "beats")) == 500, "it went on after each race"
+    assert pool.statuses()["maxwhisper"].model == "demo", "the engines kept their model"
+
+
+def test_a_race_longer_than_a_frozen_engine_may_be_does_not_kill_a_preparation(
+    make_pool, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(process, "STOPPED_S", 0.1)
+    monkeypatch.setenv("FAKE_ENGINE_BEATS", str(tmp_path / "beats"))
+    pool = make_pool(models=("demo", "tiny"))
+    preparing = threading.Thread(target=lambda: list(pool.prepare("tiny", never)))
+    preparing.start()
+    wait_until(lambda: beats(tmp_path / "beats"))
+    with pool.device(never):
+        time.sleep(0.5)
+    preparing.join(30)
+    assert len(beats(tmp_path / "beats")) == 500
+
+
+def test_closing_a_pool_ends_a_paused_preparation(make_pool, monkeypatch, tmp_path):
+    monkeypatch.setenv("FAKE_ENGINE_BEATS", str(tmp_path / "beats"))
+    pool = make_pool(models=("demo", "tiny"))
+
+    def prepare():
+        with contextlib.suppress(RunCancelled):
+            list(pool.prepare("tiny", never))
+
+    preparing = threading.Thread(target=prepare)
+    preparing.start()
+    wait_until(lambda: beats(tmp_path / "beats"))
+    with pool.device(never):
+        pool.close()
+        preparing.join(10)
+    assert not preparing.is_alive()

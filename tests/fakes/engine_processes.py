@@ -99,10 +99,20 @@ def _create(name, pace_s):
             raise OptionError("expected a checkpoint, got nothing: choose another")
         if progress is not None:
             progress("compiling graphs: 1 s")
+        if "FAKE_ENGINE_BEATS" in os.environ and checkpoint != "demo":
+            beat(os.environ["FAKE_ENGINE_BEATS"])
         time.sleep(0.05)
         return FakeEngine(name, pace_s)
 
     return create
+
+
+def beat(path):
+    """Append the monotonic time to a file, every millisecond for half a second of beats."""
+    with open(path, "a") as file:
+        for _ in range(500):
+            print(time.monotonic(), file=file, flush=True)
+            time.sleep(0.001)
 
 
 create_openai = _create("openai-whisper", 0.03)
@@ -160,7 +170,7 @@ def install(monkeypatch):
     from maxwhisper.engines import worker
 
     monkeypatch.setattr(worker, "main", worker_main)
-    monkeypatch.setattr(checkpoint, "find", lambda name: name)  # nothing is downloaded here
+    monkeypatch.setattr(checkpoint, "find", lambda name, **_: name)  # nothing is downloaded here
     for name in reversed(list(maxwhisper.engine.ENGINES)):  # the undoing then keeps their order
         monkeypatch.delitem(maxwhisper.engine.ENGINES, name)
     for name, address in ENGINES.items():

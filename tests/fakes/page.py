@@ -34,25 +34,32 @@ def write_wav(path: Path, seconds: float = 1.0) -> Path:
 
 
 @contextlib.contextmanager
-def served_page(monkeypatch, folder: Path, real_engines=(), connections=None, **limits):
+def served_page(monkeypatch, folder: Path, real_engines=(), connections=None, better="", **limits):
     """Serve the page; yields (address, uploads, pool, runs) with every engine ready: fake ones, if
     none are named. Served from the same folder again, it still has its runs. `limits` hold for
-    visitors from elsewhere, the limits of `connections` for every one."""
+    visitors from elsewhere, the limits of `connections` for every one. With `better`, the page gets
+    that model by itself, from where `maxwhisper.checkpoint` finds it."""
     (folder / "uploads").mkdir(exist_ok=True)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    from maxwhisper import checkpoint
     from maxwhisper.engines.pool import EnginePool
+    from maxwhisper.web.server.better_weights import BetterWeights
     from maxwhisper.web.server.connections import ConnectionLimits
     from maxwhisper.web.server.fair_use import FairUse, Limits
     from maxwhisper.web.server.live_session import LiveDesk
+    from maxwhisper.web.server.queue import VisitorQueue
     from maxwhisper.web.server.run_store import RunStore
     from maxwhisper.web.server.uploads import Uploads
     from maxwhisper.web.ui.examples import Example
     from maxwhisper.web.ui.page import PageParts, build_page, serve_page
     from maxwhisper.web.ui.race.result_view import chart_page
 
+    find = checkpoint.find
     if not real_engines:
         engine_processes.install(monkeypatch)
+    if better:
+        monkeypatch.setattr(checkpoint, "find", find)
     clip = write_wav(folder / "clip.wav", 2.0)
     spoken = "the quick brown fox and its friends"
     examples = [
@@ -66,6 +73,8 @@ def served_page(monkeypatch, folder: Path, real_engines=(), connections=None, **
         recorded = make_run(("a race that came", "with the page"), audio_name="A recorded clip")
         RunStore(came, keep_days=7, keep_runs=20).save(recorded, waveform())
     runs = RunStore(folder / "runs", 7, 20, chart_page, came, int(Limits(**limits).kept))
+    queue = VisitorQueue(FairUse(Limits(**limits)))
+    weights = BetterWeights(better, pool, queue)
     parts = PageParts(
         pool=pool,
         examples=examples,
@@ -74,19 +83,22 @@ def served_page(monkeypatch, folder: Path, real_engines=(), connections=None, **
         machine=MACHINE,
         runs=runs,
         desk=LiveDesk(pool),
-        fair=FairUse(Limits(**limits)),
+        queue=queue,
+        weights=weights,
         connections=connections or ConnectionLimits(),
     )
     page = build_page(parts)
     address = serve_page(page, parts, host="127.0.0.1", port=_free_port())
     try:
         pool.start()
+        weights.start()
         engine_processes.wait_until(
             lambda: all(s.phase == "ready" for s in pool.statuses().values()),
             timeout_s=300 if real_engines else 60,
         )
         yield address, uploads, pool, runs
     finally:
+        weights.close()
         page.close(verbose=False)
         pool.close()
 

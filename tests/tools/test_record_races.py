@@ -9,6 +9,7 @@ import pytest
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.web.server.fair_use import FairUse, Limits
+from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.run_store import RunStore
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.examples import load_examples
@@ -26,7 +27,7 @@ def runner(monkeypatch, tmp_path):
     pool = EnginePool(tuple(fake_lanes.ENGINES), ("demo",))
     store = RunStore(tmp_path / "races", record_races.FOREVER, record_races.FOREVER)
     pool.start()
-    yield Runner(pool, Uploads(tmp_path), store, MACHINE, FairUse(Limits()))
+    yield Runner(pool, Uploads(tmp_path), store, MACHINE, VisitorQueue(FairUse(Limits())))
     pool.close()
 
 

@@ -19,8 +19,10 @@ from maxwhisper.errors import EngineUnavailable
 from maxwhisper.machine import describe
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import OnSegment
+from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.fair_use import FairUse, Limits
 from maxwhisper.web.server.live_session import LiveDesk
+from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.run_store import RunStore
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.race.api import COMPARE
@@ -59,6 +61,7 @@ class Endpoint:
         from maxwhisper.web.ui.page import PageParts, build_page
 
         self._folder, self._pool = folder, RecordingPool([OURS], ["demo"])
+        queue = VisitorQueue(FairUse(Limits()))
         parts = PageParts(
             pool=self._pool,
             examples=[],
@@ -67,7 +70,8 @@ class Endpoint:
             machine=describe(),
             runs=RunStore(folder / "runs", 1, 1),
             desk=LiveDesk(self._pool),
-            fair=FairUse(Limits()),
+            queue=queue,
+            weights=BetterWeights("", self._pool, queue),
         )
         page = build_page(parts)
         self._compare: Any = next(f.fn for f in page.fns.values() if f.api_name == COMPARE)

@@ -14,6 +14,7 @@ from maxwhisper import checkpoint
 from maxwhisper.engines.background import in_background
 from maxwhisper.engines.status import RunCancelled
 from maxwhisper.errors import CheckpointError
+from maxwhisper.web.server.better_weights import lower_priority
 from maxwhisper.web.server.fair_use import FairUse
 from maxwhisper.web.server.queue import VisitorQueue
 
@@ -43,6 +44,8 @@ class Downloads:
 
 def _download(model: str, cancelled: threading.Event, emit: Callable[[str], None]) -> None:
     """Download `model`. A stopped download keeps its partial file and continues next time."""
+
+    lower_priority()
 
     def progress(line: str) -> None:
         emit(line)

@@ -255,6 +255,12 @@ class LiveDesk:
             self._session = LiveSession(self._pool, options, before)
             return self._session
 
+    @property
+    def is_live(self) -> bool:
+        """True while a session runs."""
+        session = self._session
+        return session is not None and not session.is_over
+
     def by_token(self, token: str) -> LiveSession | None:
         """The session that was opened with this token, running or over."""
         with self._lock:

@@ -16,6 +16,7 @@ from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.qr_code import address_of, share_html
 from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.weights import ShownWeights
 from maxwhisper.web.ui.wording import status_note, status_word
 
 REFRESH_S = 3.0
@@ -30,7 +31,11 @@ _VERSIONS = (("MAX", "max"), ("PyTorch", "torch"), ("CTranslate2", "ctranslate2"
 
 
 def header(
-    page: gr.Blocks, pool: EnginePool, queue: VisitorQueue, machine: Mapping[str, Any]
+    page: gr.Blocks,
+    pool: EnginePool,
+    queue: VisitorQueue,
+    machine: Mapping[str, Any],
+    weights: ShownWeights,
 ) -> None:
     """Build the header inside `page`, the current `gr.Blocks`, and keep it up to date."""
     gr.HTML(render("masthead.html", tools=_TOOLS, pitch=_PITCH))
@@ -38,16 +43,17 @@ def header(
     def now() -> str:
         return strip_html(pool.statuses(), machine, queue.n_waiting)
 
-    def refresh(shown: str) -> Any:
-        fresh = now()
-        return gr.skip() if fresh == shown else fresh
+    def refresh(*shown: str) -> list[Any]:
+        fresh = [now(), *weights.now()]
+        return [gr.skip() if a == b else a for a, b in zip(fresh, shown, strict=True)]
 
     def share(request: gr.Request) -> str:
         return share_html(address_of(request.headers))
 
     strip = gr.HTML(now, elem_id="strip")  # a function: every visitor starts with fresh values
     # Unlimited concurrency: ticks of many visitors would wait for each other.
-    gr.Timer(REFRESH_S).tick(refresh, [strip], [strip], concurrency_limit=None, **QUIET)
+    shown = [strip, *weights.build()]
+    gr.Timer(REFRESH_S).tick(refresh, shown, shown, concurrency_limit=None, **QUIET)
     page.load(share, None, [gr.HTML("")], **QUIET)
 
 

@@ -15,15 +15,15 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from maxwhisper.engines.pool import EnginePool
+from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.connections import ConnectionLimits
-from maxwhisper.web.server.fair_use import FairUse
 from maxwhisper.web.server.headers import SHARE_SCRIPTS, SPACE_FRAMES, Scripts, page_policy
 from maxwhisper.web.server.live_routes import live_route
 from maxwhisper.web.server.live_session import LiveDesk
 from maxwhisper.web.server.open_requests import OpenRequests
 from maxwhisper.web.server.origins import OwnHosts
 from maxwhisper.web.server.perimeter import Perimeter
-from maxwhisper.web.server.queue import MAX_WAITING
+from maxwhisper.web.server.queue import MAX_WAITING, VisitorQueue
 from maxwhisper.web.server.readiness import ready_route
 from maxwhisper.web.server.run_routes import run_routes
 from maxwhisper.web.server.run_store import RunStore
@@ -43,6 +43,7 @@ from maxwhisper.web.ui.theme import CSS, theme
 from maxwhisper.web.ui.timings.tab import timings_tab
 from maxwhisper.web.ui.upload_route import upload_routes
 from maxwhisper.web.ui.use_it.tab import About, use_it_tab
+from maxwhisper.web.ui.weights import ShownWeights
 
 # Threads for handlers. Everyone in the queue of the device, or of a download, has one of their own;
 # the rest are for clicks and page loads, which take milliseconds.
@@ -66,20 +67,23 @@ class PageParts:
     machine: Mapping[str, Any]  # `maxwhisper.machine.describe()`
     runs: RunStore  # finished races
     desk: LiveDesk  # the live session
-    fair: FairUse  # limits per visitor
+    queue: VisitorQueue  # for the device, with the limits per visitor
+    weights: BetterWeights  # those that understand people
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
 
 
 def build_page(parts: PageParts) -> gr.Blocks:
     """Describe the page; nothing runs yet."""
     pool, machine, runs, examples = parts.pool, parts.machine, parts.runs, parts.examples
+    limits = parts.queue.fair.limits
     with gr.Blocks(title="maxwhisper", analytics_enabled=False, fill_width=True) as page:
         run_id = gr.State("")  # the race that every tab shows; "" before the first race
-        runner = Runner(pool, parts.uploads, runs, machine, parts.fair)
-        header(page, pool, runner.queue, machine)
+        runner = Runner(pool, parts.uploads, runs, machine, parts.queue)
+        weights = ShownWeights(parts.weights, pool)
+        header(page, pool, runner.queue, machine, weights)
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Race"):
-                race_tab(runner, examples, run_id)
+                race_tab(runner, examples, run_id, weights)
                 race_api(runner, lambda session: _forget(page, session))
             with gr.Tab("Listen & diff") as tab:
                 listen_tab(tab, runs, run_id)
@@ -92,7 +96,7 @@ def build_page(parts: PageParts) -> gr.Blocks:
                 live_tab(parts.desk, parts.uploads, examples)
             with gr.Tab("Use it") as tab:
                 kept = (runs.keep_days, runs.keep_runs)
-                about = About(pool.models, machine, examples, *kept, parts.fair.limits)
+                about = About(pool.models, machine, examples, *kept, limits)
                 use_it_tab(tab, about, runs, run_id)
 
         def leave(request: gr.Request) -> None:
@@ -127,7 +131,7 @@ def serve_page(
         Middleware(GZipMiddleware, compresslevel=4),  # neither sound nor streams of events
         Middleware(Scripts, policy=policy),
         Middleware(OpenRequests, per_visitor=parts.connections.per_visitor),
-        Middleware(Perimeter, uploads=parts.uploads.root, fair=parts.fair),
+        Middleware(Perimeter, uploads=parts.uploads.root, fair=parts.queue.fair),
         Middleware(UploadNames, root=parts.uploads.root),
     ]
     routes = [

@@ -18,10 +18,16 @@ def _unbroken(text: str) -> str:
     return text.replace(" %", f"{_NO_BREAK}%").replace(" ·", f"{_NO_BREAK}·")
 
 
+def _sentence(text: str) -> str:
+    """`text` with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 _ENVIRONMENT = environment(Path(__file__).parent)
 _ENVIRONMENT.filters |= {
     "clock": clock,  # of seconds
     "moment": moment,  # of an ISO 8601 time
+    "sentence": _sentence,
     "unbroken": _unbroken,
 }
 

@@ -20,9 +20,9 @@ def uploads(tmp_path):
 
 def test_race_and_layers_have_a_place_of_refusals_each(uploads):
     with gr.Blocks() as page:
-        race_inputs(uploads, ("demo",), ())
-        queue = VisitorQueue(FairUse(Limits()))
-        layers_section(EnginePool(("maxwhisper",), ("demo",)), queue, uploads, ())
+        pool, queue = EnginePool(("maxwhisper",), ("demo",)), VisitorQueue(FairUse(Limits()))
+        race_inputs(uploads, pool, ())
+        layers_section(pool, queue, uploads, ())
     players = [block for block in page.blocks.values() if isinstance(block, gr.Audio)]
     assert {player.elem_id for player in players} == {"recording", "layers-recording"}
     assert all("recorder" in player.elem_classes for player in players), "recorder.js finds it"

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from maxwhisper.engines.pool import EnginePool
+from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.fair_use import FairUse, Limits
 from maxwhisper.web.server.live_session import LiveDesk
+from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.run_store import RunStore
 from maxwhisper.web.server.uploads import Uploads
 
@@ -25,6 +27,7 @@ def test_the_page_is_shared_only_when_asked(tmp_path, share, tunnel, address):
         return None, "http://127.0.0.1", tunnel if settings["share"] else None
 
     pool = EnginePool(("maxwhisper",), ("demo",))
+    queue = VisitorQueue(FairUse(Limits()))
     parts = PageParts(
         pool=pool,
         examples=[],
@@ -33,7 +36,8 @@ def test_the_page_is_shared_only_when_asked(tmp_path, share, tunnel, address):
         machine={},
         runs=RunStore(tmp_path / "runs", keep_days=7, keep_runs=20),
         desk=LiveDesk(pool),
-        fair=FairUse(Limits()),
+        queue=queue,
+        weights=BetterWeights("", pool, queue),
     )
     page = SimpleNamespace(launch=launch)
     got = serve_page(page, parts, host="127.0.0.1", port=1, share=share)

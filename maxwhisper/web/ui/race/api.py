@@ -49,7 +49,7 @@ class Comparison:
         try:
             request = Request(
                 Source(own, is_upload=True, name=own.name),
-                self.model or runner.pool.models[0],
+                self.model or runner.pool.default_model,
                 GREEDY.changed({"language": self.language or None, **_checked(self.options or {})}),
                 self.reference,
                 self.rounds,

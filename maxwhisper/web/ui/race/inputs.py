@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.checkpoint import available
+from maxwhisper.engines.pool import EnginePool
 from maxwhisper.options import FALLBACK, TranscribeOptions
 from maxwhisper.options.info import Option
 from maxwhisper.text.languages import LANGUAGES
@@ -24,6 +25,7 @@ from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.race.request import MAX_BEAM_SIZE, MAX_ROUNDS, RACE_OPTIONS, Request, Source
 from maxwhisper.web.ui.recorder import recorder, taken
 from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.weights import CLICK_JS
 
 # Choices of options that are numbers. A beam size of 1 stands for greedy decoding.
 _CHOICES: dict[str, list[tuple[str, float]]] = {
@@ -41,7 +43,10 @@ class Inputs:
     reference: gr.Textbox
     rounds: gr.Radio
     keep: gr.Checkbox
-    settings: list[gr.components.Component]
+    model: gr.Dropdown
+    settings: list[gr.components.Component]  # after the model
+    audio: gr.Audio
+    door: gr.HTML  # to weights that understand people
     run: gr.Button
     stop: gr.Button
     chosen: list[Any]  # events: the recording changed
@@ -49,10 +54,10 @@ class Inputs:
     @property
     def values(self) -> list[gr.components.Component]:
         """The components whose values `request_from` takes, in its order."""
-        return [self.source, self.reference, self.rounds, self.keep, *self.settings]
+        return [self.source, self.reference, self.rounds, self.keep, self.model, *self.settings]
 
 
-def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Example]) -> Inputs:
+def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example]) -> Inputs:
     """Build the inputs inside the current `gr.Blocks`."""
     source = gr.State(None)
     with gr.Row(elem_classes="inputs"):
@@ -69,7 +74,8 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
         max_lines=4,
         elem_id="reference",
     )
-    settings = _settings(models)
+    model, settings = _settings(pool)
+    door = gr.HTML("", js_on_load=CLICK_JS, elem_id="door")
     with gr.Row(elem_classes="actions"):
         run = gr.Button("Run all three", variant="primary", interactive=False, elem_id="run")
         stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
@@ -85,7 +91,9 @@ def race_inputs(uploads: Uploads, models: Sequence[str], examples: Sequence[Exam
         )
     outputs = [source, reference, run, given.refused]
     chosen = _wire(uploads, given.audio, list(zip(clips, examples, strict=True)), outputs)
-    return Inputs(source, reference, rounds, keep, settings, run, stop, chosen)
+    return Inputs(
+        source, reference, rounds, keep, model, settings, given.audio, door, run, stop, chosen
+    )
 
 
 def request_from(
@@ -126,13 +134,16 @@ def _clip_buttons(examples: Sequence[Example]) -> list[gr.Button]:
         ]
 
 
-def _settings(models: Sequence[str]) -> list[gr.components.Component]:
+def _settings(pool: EnginePool) -> tuple[gr.Dropdown, list[gr.components.Component]]:
     """Controls of the model, the language and every one of `RACE_OPTIONS`, in that order."""
     languages = [(name.title(), code) for code, name in LANGUAGES.items()]
     with gr.Accordion("Model and settings, the same for every engine", open=False):
         with gr.Row():
             model = gr.Dropdown(
-                _model_choices(models), value=models[0], label="Model", elem_id="model"
+                model_choices(pool.models),
+                value=pool.default_model,
+                label="Model",
+                elem_id="model",
             )
             language = gr.Dropdown(
                 [("Detect", ""), *languages], value="en", label="Language", elem_id="language"
@@ -141,7 +152,7 @@ def _settings(models: Sequence[str]) -> list[gr.components.Component]:
         for _, options in itertools.groupby(RACE_OPTIONS.values(), lambda each: each.kind is bool):
             with gr.Row():  # check boxes have a row of their own
                 controls += [_control(option) for option in options]
-    return [model, language, *controls]
+    return model, [language, *controls]
 
 
 def _control(option: Option) -> gr.components.Component:
@@ -161,7 +172,7 @@ def _control(option: Option) -> gr.components.Component:
     return gr.Textbox(**described)
 
 
-def _model_choices(models: Sequence[str]) -> list[tuple[str, str]]:
+def model_choices(models: Sequence[str]) -> list[tuple[str, str]]:
     """(label, name) of each model; the label has its size and whether it is downloaded first."""
     known = {row.name: row for row in available()}
     choices = []

@@ -25,7 +25,7 @@ from maxwhisper.engines.status import RunCancelled
 from maxwhisper.errors import OutputError
 from maxwhisper.network.dims import SAMPLE_RATE
 from maxwhisper.web.server.downloads import Downloads
-from maxwhisper.web.server.fair_use import RACES, FairUse
+from maxwhisper.web.server.fair_use import RACES
 from maxwhisper.web.server.queue import Place, VisitorQueue
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunNotFound, RunStore, new_run_id
@@ -49,10 +49,10 @@ class Runner:
         uploads: Uploads,
         runs: RunStore,
         machine: Mapping[str, Any],
-        fair: FairUse,
+        queue: VisitorQueue,
     ) -> None:
-        self.queue = VisitorQueue(fair)
-        self._downloads = Downloads(fair)
+        self.queue = queue
+        self._downloads = Downloads(queue.fair)
         self.pool = pool
         self.uploads = uploads
         self.runs = runs

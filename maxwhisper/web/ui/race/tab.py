@@ -14,7 +14,6 @@ from typing import Any
 import gradio as gr
 import msgspec
 
-from maxwhisper.checkpoint import DEFAULT_MODEL, about
 from maxwhisper.engine import ENGINES
 from maxwhisper.errors import MaxWhisperError
 from maxwhisper.web.server.run import Run
@@ -23,6 +22,7 @@ from maxwhisper.web.ui.errors import problem_html, public_message, shown_errors
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.race import replay, share_links
+from maxwhisper.web.ui.race.door import wire_door
 from maxwhisper.web.ui.race.engine_panel import EnginePanel, panel_html
 from maxwhisper.web.ui.race.inputs import Inputs, race_inputs, request_from, run_button
 from maxwhisper.web.ui.race.request import Source
@@ -30,10 +30,9 @@ from maxwhisper.web.ui.race.result_view import View, view_of
 from maxwhisper.web.ui.race.runner import Runner
 from maxwhisper.web.ui.stop_button import run_and_stop
 from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.weights import ShownWeights, notice_html
 
 log = logging.getLogger(__name__)
-
-_OTHER_MODELS = "For other speech, choose an official model in the settings below."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +55,15 @@ class Results:
         return [c for item in shown for c in (item if isinstance(item, list) else [item])]
 
 
-def race_tab(runner: Runner, examples: Sequence[Example], run_id: gr.State) -> None:
+def race_tab(
+    runner: Runner, examples: Sequence[Example], run_id: gr.State, weights: ShownWeights
+) -> None:
     """Build the tab inside the current `gr.Blocks`. `run_id` is set when a race ends or is opened
     by its link."""
-    models = runner.pool.models
-    if models[0] == DEFAULT_MODEL:
-        note = f"{about(DEFAULT_MODEL)} {_OTHER_MODELS if len(models) > 1 else ''}"
-        gr.HTML(render("race/weights.html", note=note))
-    inputs = race_inputs(runner.uploads, models, examples)
+    pool = runner.pool
+    notice = gr.HTML(lambda: notice_html(pool.default_model, len(pool.models)))
+    inputs = race_inputs(runner.uploads, pool, examples)
+    wire_door(weights, inputs, notice)
     recorded = _recorded_buttons(runner)
     results = _results(runner, run_id)
     _wire_run(runner, inputs, results)

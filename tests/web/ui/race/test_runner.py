@@ -17,12 +17,15 @@ from maxwhisper.engines.pool import EnginePool
 from maxwhisper.engines.status import Status
 from maxwhisper.errors import CheckpointError, OptionError
 from maxwhisper.options import GREEDY
+from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.fair_use import FairUse, LimitExceeded, Limits
+from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.run_store import RunNotFound, RunStore
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.race.request import Request, Source
 from maxwhisper.web.ui.race.runner import Runner
 from maxwhisper.web.ui.race.tab import _draw, race_tab
+from maxwhisper.web.ui.weights import ShownWeights
 from tests.fakes.page import MACHINE, write_wav
 from tests.fakes.runs import ENGINES, make_run, result, waveform
 
@@ -34,7 +37,7 @@ def runner(tmp_path):
     """On engines that are never started: nothing here comes to them."""
     pool = EnginePool(("maxwhisper",), ("demo",))
     store = RunStore(tmp_path / "runs", keep_days=7, keep_runs=20)
-    return Runner(pool, Uploads(tmp_path), store, MACHINE, FairUse(Limits(waiting=1)))
+    return Runner(pool, Uploads(tmp_path), store, MACHINE, VisitorQueue(FairUse(Limits(waiting=1))))
 
 
 @pytest.fixture
@@ -216,7 +219,8 @@ def test_what_gave_a_result_is_known_though_it_died_in_a_later_round(runner, req
 def handlers(runner):
     """The Race tab's own, by name."""
     with gr.Blocks() as page:
-        race_tab(runner, [], gr.State(""))
+        weights = ShownWeights(BetterWeights("", runner.pool, runner.queue), runner.pool)
+        race_tab(runner, [], gr.State(""), weights)
     return {fn.name: fn.fn for fn in page.fns.values()}
 
 

@@ -1,0 +1,88 @@
+"""What the page says of its weights: the line in the header, and the door beside Run.
+
+In: the better weights and the pool. Out: HTML, kept up to date by the header's timer; the model
+that a visitor races while he has chosen none himself.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from maxwhisper.checkpoint import DEFAULT_MODEL, about, n_parameters
+from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
+from maxwhisper.engines.pool import EnginePool
+from maxwhisper.web.server.better_weights import BetterWeights, Standing
+from maxwhisper.web.ui.events import QUIET
+from maxwhisper.web.ui.templates import render
+
+CLICK_JS = (Path(__file__).parent / "weights.js").read_text(encoding="utf-8")
+_FILE_BYTES = 2  # per parameter: the official files are float16
+_OTHER_MODELS = "For other speech, choose an official model in the settings below."
+
+
+class ShownWeights:
+    """The better weights on one page, for all its visitors."""
+
+    def __init__(self, weights: BetterWeights, pool: EnginePool) -> None:
+        self.weights, self.pool = weights, pool
+        # Of one visitor: what his page last heard. A change of it is the event of all that follows.
+        self.default = gr.State(pool.default_model)
+        self.news = gr.State("")
+
+    def build(self) -> list[Any]:
+        """Build the header's line; returns the components that `now` fills."""
+        line = gr.HTML(self._line, js_on_load=CLICK_JS, elem_id="weights")
+        line.click(self._ask, None, [line], **QUIET)
+        return [line, self.default, self.news]
+
+    def now(self) -> tuple[str, str, str]:
+        """The line, the default model, and what distinguishes this moment for the door."""
+        return self._line(), self.pool.default_model, str(self.weights.standing)
+
+    def _line(self) -> str:
+        return line_html(self.weights.standing)
+
+    def _ask(self) -> str:
+        self.weights.ask()
+        return self._line()
+
+
+def line_html(standing: Standing) -> str:
+    """The header's line; "" where nothing is to be said."""
+    return render("weights.html", standing=standing, **_facts(standing))
+
+
+def door_html(standing: Standing, model: str, n_models: int) -> str:
+    """What a visitor with a recording of his own is told beside Run, who is about to race `model`
+    of `n_models` on offer; "" if it understands people."""
+    if model != DEFAULT_MODEL:
+        return ""
+    return render(
+        "race/door.html",
+        standing=standing,
+        has_others=n_models > 1,
+        **_facts(standing),
+    )
+
+
+def notice_html(model: str, n_models: int) -> str:
+    """What the default model has learnt; "" for one that understands people."""
+    if model != DEFAULT_MODEL:
+        return ""
+    note = f"{about(model)} {_OTHER_MODELS if n_models > 1 else ''}"
+    return render("race/weights.html", note=note)
+
+
+def _facts(standing: Standing) -> dict[str, Any]:
+    """What is known of the better weights, for a template."""
+    model = OFFICIAL_MODELS.get(standing.model)
+    ability, size_mb = "", None
+    if model is not None:
+        languages = f"people and {model.dims.num_languages} languages"
+        ability = languages if model.dims.is_multilingual else "people who speak English"
+        size_mb = round(n_parameters(model.dims) * _FILE_BYTES / 1e6)
+    progress, percent = standing.progress, None
+    if progress is not None and progress.total_bytes:
+        percent = min(100, 100 * progress.done_bytes // progress.total_bytes)
+    return {"demo": DEFAULT_MODEL, "ability": ability, "size_mb": size_mb, "percent": percent}
