@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from maxwhisper.checkpoint.bfloat16 import widened
 from maxwhisper.checkpoint.binary_file import MAX_AXES, MAX_TENSORS, BinaryFile, open_binary
-from maxwhisper.checkpoint.hf_folder import read_json
+from maxwhisper.checkpoint.hf_folder import read_any_json, read_json
 from maxwhisper.checkpoint.quote import plain, quoted
 from maxwhisper.checkpoint.schema import (
     Array,
@@ -30,6 +30,7 @@ from maxwhisper.errors import CheckpointError
 from maxwhisper.network.dims import Dims
 
 MODEL = "model.bin"
+_VOCABULARY, _TOKEN = "vocabulary.json", "<|notimestamps|>"
 _BINARY_VERSION = 6  # of the file, since CTranslate2 2.0
 _SPEC, _REVISION = "WhisperSpec", 3  # since CTranslate2 3.0
 # By the number that the file has for a type; bfloat16 is read as its bits.
@@ -95,9 +96,17 @@ def read_ctranslate2_folder(folder: Path) -> Checkpoint:
         weights = _weights(path, dims, variables)
         source = f"weights of the CTranslate2 folder {folder}{variables.note}"
         heads = config.get("alignment_heads")
-        return make_checkpoint(folder.resolve().name, dims, weights, heads, source)
+        name, no_timestamps = folder.resolve().name, _no_timestamps(folder)
+        return make_checkpoint(name, dims, weights, heads, source, no_timestamps)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+
+
+def _no_timestamps(folder: Path) -> int | None:
+    """Return the id of <|notimestamps|> in the list of tokens, None without a list."""
+    path = folder / _VOCABULARY
+    tokens = read_any_json(path) if path.is_file() else None
+    return tokens.index(_TOKEN) if isinstance(tokens, list) and _TOKEN in tokens else None
 
 
 class _Variables:

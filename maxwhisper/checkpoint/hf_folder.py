@@ -97,11 +97,14 @@ def read_hf_folder(folder: Path) -> Checkpoint:
     canonical = {hf_name(name): name for name in expected_tensors(dims)}
     # Validation reports a name that is not in the table.
     weights = {canonical.get(name, name): array for name, array in stored.items()}
-    heads = read_json(folder / "generation_config.json", {}).get("alignment_heads")
+    generation = read_json(folder / "generation_config.json", {})
+    heads, no_timestamps = (
+        generation.get(key) for key in ("alignment_heads", "no_timestamps_token_id")
+    )
     name = folder.resolve().name
     source = f"weights of the Hugging Face folder {folder}"
     try:
-        return make_checkpoint(name, dims, weights, heads, source)
+        return make_checkpoint(name, dims, weights, heads, source, no_timestamps)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
 
@@ -142,19 +145,24 @@ def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, An
         if default is None:
             raise CheckpointError(f"expected {path}, found none: is this a model folder?")
         return default
+    content = read_any_json(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"expected a JSON object in {path}, got {type(content).__name__}")
+    return content
+
+
+def read_any_json(path: Path) -> Any:
+    """Return the JSON value in a file. Raises `CheckpointError` if it is long, deep or damaged."""
     try:
         if (n_bytes := path.stat().st_size) > MAX_JSON_BYTES:
             raise CheckpointError(
                 f"expected at most {MAX_JSON_BYTES} bytes of JSON in {path}, got {n_bytes}"
             )
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise CheckpointError(f"expected JSON in {path}: its lists are nested too deep") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"expected JSON in {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"expected a JSON object in {path}, got {type(content).__name__}")
-    return content
 
 
 def _read_pytorch_bin(path: Path) -> dict[str, Array]:

@@ -6,6 +6,7 @@ state-dict names; arrays are numpy. `openai_pt` and `hf_folder` read files; `con
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maxwhisper.checkpoint.added_tokens import EMBEDDING, N_VOCABS, without_added_tokens
 from maxwhisper.checkpoint.quote import plain, quoted
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.errors import CheckpointError
 from maxwhisper.network.dims import Dims
 
+_log = logging.getLogger(__name__)
+
 Array = npt.NDArray[np.floating]
 Heads = tuple[tuple[int, int], ...]  # (decoder layer, head) pairs
 
-N_VOCABS = (51_864, 51_865, 51_866)  # `.en`; v1 and v2; v3 and turbo
 MAX_DIM = 1_000_000  # far above any real network; a larger value is damage
 _MAX_MISSING = 1500  # tensors: large-v3 has 1,259, and the first missing one can be named
 
@@ -123,17 +126,23 @@ def make_checkpoint(
     weights: Mapping[str, Array],
     alignment_heads: Sequence[Sequence[int]] | None,
     source: str,
+    no_timestamps: object = None,
 ) -> Checkpoint:
     """Validate weights and return a `Checkpoint`. Raises `CheckpointError`.
 
-    Without `alignment_heads` every head of the last half of the decoder layers is used, the
-    reference's default (model.py:270-276).
+    Without `alignment_heads`, or with heads of layers that this decoder does not have, every head
+    of the last half of the decoder layers is used, the reference's default (model.py:270-276).
+    Added tokens are left out; `no_timestamps` is the id of <|notimestamps|>, if a file states it.
+    `source` and a warning say both.
     """
     validate_dims(dims)
     validate(dims, weights)
-    heads = _checked_heads(dims, alignment_heads)
+    dims, weights, about_tokens = without_added_tokens(dims, weights, no_timestamps)
+    heads, about_heads = _checked_heads(dims, alignment_heads)
+    if note := about_tokens + about_heads:
+        _log.warning("%s: %s", name, note.removeprefix("; "))
     ordered = {tensor: weights[tensor] for tensor in expected_tensors(dims)}
-    return Checkpoint(name, dims, ordered, heads, source, _digest(dims, heads, ordered))
+    return Checkpoint(name, dims, ordered, heads, source + note, _digest(dims, heads, ordered))
 
 
 def validate_dims(dims: Dims) -> None:
@@ -143,10 +152,10 @@ def validate_dims(dims: Dims) -> None:
             raise CheckpointError(
                 f"expected dims.{field} to be a whole number in 1..{MAX_DIM}, got {quoted(value)}"
             )
-    if dims.n_vocab not in N_VOCABS:
+    if dims.n_vocab < min(N_VOCABS):
         raise CheckpointError(
-            f"expected a vocabulary of {N_VOCABS} tokens, got {dims.n_vocab}: there is no "
-            "tokenizer for it"
+            f"expected a vocabulary of {N_VOCABS} tokens, or one with added tokens, got "
+            f"{dims.n_vocab}: there is no tokenizer for it"
         )
     if dims.n_audio_state != dims.n_text_state:
         raise CheckpointError(
@@ -218,8 +227,8 @@ def _guess(dims: Dims, weights: Mapping[str, Array]) -> str:
         return (d.n_audio_state, d.n_audio_layer, d.n_text_layer, d.n_mels, d.n_vocab)
 
     found = (
-        *(size("decoder.token_embedding.weight", 1), count("encoder"), count("decoder")),
-        *(size("encoder.conv1.weight", 1), size("decoder.token_embedding.weight", 0)),
+        *(size(EMBEDDING, 1), count("encoder"), count("decoder")),
+        *(size("encoder.conv1.weight", 1), size(EMBEDDING, 0)),
     )
     names = {key(model.dims): name for name, model in reversed(OFFICIAL_MODELS.items())}
     if found not in names or found == key(dims):
@@ -228,29 +237,32 @@ def _guess(dims: Dims, weights: Mapping[str, Array]) -> str:
     return f": is this `{names[found]}`, not `{claimed}`?"
 
 
-def _checked_heads(dims: Dims, heads: Sequence[Sequence[int]] | None) -> Heads:
+def _checked_heads(dims: Dims, heads: Sequence[Sequence[int]] | None) -> tuple[Heads, str]:
+    """Return (layer, head) pairs of the decoder, and a note if they are not those of the file."""
+    last_half = range(dims.n_text_layer // 2, dims.n_text_layer)
+    default = tuple((layer, head) for layer in last_half for head in range(dims.n_text_head))
     if heads is None:
-        last_half = range(dims.n_text_layer // 2, dims.n_text_layer)
-        return tuple((layer, head) for layer in last_half for head in range(dims.n_text_head))
+        return default, ""
     pairs = heads if isinstance(heads, Sequence) else (heads,)
     for pair in pairs:
-        if not _is_head(dims, pair):
+        if not _is_pair(pair):
             raise CheckpointError(
                 f"expected alignment heads as pairs (layer < {dims.n_text_layer}, head < "
                 f"{dims.n_text_head}), got {quoted(pair)}"
             )
-    return tuple((int(layer), int(head)) for layer, head in pairs)
+    if all(layer < dims.n_text_layer and head < dims.n_text_head for layer, head in pairs):
+        return tuple((int(layer), int(head)) for layer, head in pairs), ""
+    return default, (
+        "; its alignment heads are of a larger decoder, so word times use all heads of the last "
+        "half of its layers"
+    )
 
 
-def _is_head(dims: Dims, pair: Any) -> bool:
-    """Return True for a (layer, head) pair of that network. `pair` comes from a file."""
+def _is_pair(pair: Any) -> bool:
+    """Return True for two whole numbers. `pair` comes from a file."""
     if not isinstance(pair, Sequence) or len(pair) != 2:
         return False
-    limits = (dims.n_text_layer, dims.n_text_head)
-    return all(
-        isinstance(number, int) and 0 <= number < limit
-        for number, limit in zip(pair, limits, strict=True)
-    )
+    return all(isinstance(number, int) and number >= 0 for number in pair)
 
 
 def _digest(dims: Dims, heads: Heads, weights: Mapping[str, Array]) -> str:

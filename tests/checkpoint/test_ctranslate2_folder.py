@@ -1,6 +1,8 @@
 """CTranslate2 folders of its own converter: every type is read to the numbers it stands for."""
 
 import struct
+from copy import deepcopy
+from shutil import copy
 
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ import pytest
 from maxwhisper.checkpoint import load
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.convert_ctranslate2 import to_ctranslate2
+from maxwhisper.checkpoint.ctranslate2_folder import _no_timestamps
 from maxwhisper.checkpoint.schema import make_checkpoint
 from maxwhisper.errors import CheckpointError
+from maxwhisper.text.tokenizer import get_tokenizer
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 torch = pytest.importorskip("torch")
@@ -95,6 +99,26 @@ def test_equal_tensors_that_share_a_variable_are_found(v2, tmp_path):
     n_names = (tmp_path / "model.bin").read_bytes().count(b"norm/gamma\0")
     assert n_names == 1 + 1 + 2 * 5  # ln_post, the first of the equal ones, and five aliases of it
     assert load(tmp_path).digest == checkpoint.digest
+
+
+def test_the_list_of_tokens_tells_the_vocabulary(small, tmp_path):
+    to_ctranslate2(small, tmp_path)
+    assert _no_timestamps(tmp_path) == get_tokenizer(small.dims).no_timestamps
+
+
+def test_added_tokens_are_left_out(v2, transformers_model, transformers_folder, tmp_path):
+    """A vocabulary that transformers enlarged, in its folder and in CTranslate2's."""
+    model = deepcopy(transformers_model)
+    model.resize_token_embeddings(51_872)
+    model.save_pretrained(tmp_path / "hf")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        copy(transformers_folder / name, tmp_path / "hf")
+    converter = ctranslate2.converters.TransformersConverter(str(tmp_path / "hf"))
+    converter.convert(str(tmp_path / "ct2"))
+    for folder in ("hf", "ct2"):
+        loaded = load(tmp_path / folder)
+        assert loaded.digest == v2.digest
+        assert loaded.source.endswith("; 7 added tokens are left out, so it cannot write them")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Hugging Face folders: single file, shards, bfloat16, tied projection, and damage."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,10 +138,48 @@ def test_impossible_dims_are_refused_before_the_tensors_are_checked(folder, key,
         load(folder)
 
 
-@pytest.mark.parametrize("heads", [5, [1, 2], [[0, "1"]], [[0.5, 1]], [[0, 1, 2]], [[1, 0]]])
+@pytest.mark.parametrize("heads", [5, [1, 2], [[0, "1"]], [[0.5, 1]], [[0, 1, 2]], [[-1, 0]]])
 def test_invalid_alignment_heads_are_refused(folder, heads):
     edit_json(folder / "generation_config.json", alignment_heads=heads)
     with pytest.raises(CheckpointError, match="expected alignment heads"):
+        load(folder)
+
+
+def test_alignment_heads_of_a_larger_decoder_become_the_default(folder, caplog):
+    """distil-whisper keeps the heads of large-v3, whose decoder has 32 layers, not two."""
+    heads = [[7, 0], [10, 17], [12, 18], [13, 12], [16, 1], [17, 14], [19, 11], [21, 4]]
+    edit_json(folder / "generation_config.json", alignment_heads=heads)
+    loaded = load(folder)
+    assert loaded.alignment_heads == ((0, 0), (0, 1), (0, 2), (0, 3))
+    assert "word times use all heads of the last half of its layers" in loaded.source
+    assert "its alignment heads are of a larger decoder" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("no_timestamps", "n_kept"), [(50_362, 51_864), (50_363, 51_865), (50_364, 51_866), (7, 51_865)]
+)
+def test_added_tokens_are_left_out(v2, tmp_path, caplog, no_timestamps, n_kept):
+    """A fine-tune has 7 more tokens than v2, which generation_config.json does not contradict."""
+    save_hf(v2, tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    name = hf_name("decoder.token_embedding.weight")
+    tensors[name] = np.concatenate([tensors[name], np.ones((7, 64), np.float32)])
+    save_file(tensors, tmp_path / "model.safetensors")
+    edit_json(tmp_path / "config.json", vocab_size=51_872)
+    edit_json(tmp_path / "generation_config.json", no_timestamps_token_id=no_timestamps)
+    loaded = load(tmp_path)
+    assert loaded.dims == replace(v2.dims, n_vocab=n_kept)
+    embedding = loaded.weights["decoder.token_embedding.weight"]
+    np.testing.assert_array_equal(embedding, tensors[name][:n_kept], strict=True)
+    assert loaded.source.endswith(
+        f"; {51_872 - n_kept} added tokens are left out, so it cannot write them"
+    )
+    assert "added tokens are left out" in caplog.text
+
+
+def test_a_vocabulary_that_config_overstates_is_reported(folder):
+    edit_json(folder / "config.json", vocab_size=51_872)
+    with pytest.raises(CheckpointError, match=r"weight \(51872, 64\), got \(51865, 64\)"):
         load(folder)
 
 

@@ -77,6 +77,7 @@ def test_other_dtypes_are_refused(v2):
     ("change", "message"),
     [
         ({"n_vocab": 32_000}, "vocabulary"),
+        ({"n_vocab": 51_863}, "vocabulary"),
         ({"n_text_head": 3}, "n_text_head to divide 64"),
         ({"n_audio_state": 128}, "same width"),
         ({"n_text_ctx": -1}, "whole number"),
@@ -93,8 +94,11 @@ def test_alignment_heads_default_to_the_last_half_of_the_layers():
     dims = Dims(80, 1500, 64, 2, 1, 51_864, 448, 64, 2, 3)
     checkpoint = random_checkpoint(dims)
     assert checkpoint.alignment_heads == ((1, 0), (1, 1), (2, 0), (2, 1))
+    beyond = remade(checkpoint, checkpoint.weights, heads=[(1, 0), (3, 0)])
+    assert beyond.alignment_heads == checkpoint.alignment_heads
+    assert beyond.source.startswith("a test; its alignment heads are of a larger decoder")
     with pytest.raises(CheckpointError, match="alignment heads"):
-        remade(checkpoint, checkpoint.weights, heads=[(3, 0)])
+        remade(checkpoint, checkpoint.weights, heads=[(3, -1)])
 
 
 def test_the_digest_covers_every_weight_and_the_heads(v2):
