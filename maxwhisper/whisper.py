@@ -16,7 +16,8 @@ import numpy as np
 from max import driver
 
 from maxwhisper import checkpoint as checkpoints
-from maxwhisper.audio import load as audio_files
+from maxwhisper.audio.arrays import from_array
+from maxwhisper.audio.inputs import Audio, to_waveform
 from maxwhisper.audio.vad import VoiceMonitor
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.schema import Checkpoint
@@ -56,7 +57,6 @@ from maxwhisper.transcript import (
     Transcript,
 )
 
-Audio = str | Path | bytes | Waveform
 Failure = AudioError | NumericError  # of one recording among many
 
 
@@ -103,10 +103,12 @@ class Whisper:
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
         progress: OnProgress | None = None,
+        sample_rate: int | None = None,
         **changes: Unpack[TranscribeChanges],
     ) -> Transcript:
-        """Transcribe a file, its bytes, or float32 mono 16 kHz samples.
+        """Transcribe a recording: a path, bytes, an open file, or samples at `sample_rate`.
 
+        `audio.inputs.to_waveform` lists all forms. Samples are at 16 kHz if nothing says otherwise.
         Keyword `changes` are fields of `TranscribeOptions` and override those of `options`.
         `on_segment` is called with each segment as soon as it is final, `progress` after each
         window with the seconds of audio done and in total. Windows are decoded one after the
@@ -119,7 +121,7 @@ class Whisper:
         and `EngineUnavailable` if a package that `vad` needs is not installed.
         """
         options = _options(options, changes)
-        steps = self._steps(audio, options, batch_size, vad)
+        steps = self._steps(audio, options, batch_size, vad, sample_rate)
         report = (lambda _, segment: on_segment(segment)) if on_segment else None
         return turns.complete(turns.found(steps, progress), report)
 
@@ -131,6 +133,7 @@ class Whisper:
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
         progress: OnProgress | None = None,
+        sample_rate: int | None = None,
         **changes: Unpack[TranscribeChanges],
     ) -> Generator[Segment, None, Transcript]:
         """Transcribe lazily: `for segment in model.segments("talk.mp3")`.
@@ -141,7 +144,7 @@ class Whisper:
         model.segments(...)`.
         """
         options = _options(options, changes)
-        steps = self._steps(audio, options, batch_size, vad)
+        steps = self._steps(audio, options, batch_size, vad, sample_rate)
         return turns.segments_only(turns.found(steps, progress))
 
     async def atranscribe(
@@ -153,6 +156,7 @@ class Whisper:
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
         progress: OnProgress | None = None,
+        sample_rate: int | None = None,
         **changes: Unpack[TranscribeChanges],
     ) -> Transcript:
         """`transcribe` in a thread, for `asyncio`. The callbacks are called in the event loop.
@@ -174,7 +178,14 @@ class Whisper:
 
         def work() -> Transcript:
             return self.transcribe(
-                audio, options, report, batch_size=batch_size, vad=vad, progress=advance, **changes
+                audio,
+                options,
+                report,
+                batch_size=batch_size,
+                vad=vad,
+                progress=advance,
+                sample_rate=sample_rate,
+                **changes,
             )
 
         try:
@@ -191,6 +202,7 @@ class Whisper:
         batch_size: int = batched.BATCH_SIZE,
         vad: VadOptions | bool | None = None,
         progress: OnProgress | None = None,
+        sample_rate: int | None = None,
         **changes: Unpack[TranscribeChanges],
     ) -> list[Transcript]:
         """Transcribe recordings, decoding `batch_size` windows of all of them together.
@@ -202,7 +214,7 @@ class Whisper:
         with their `transcripts` and the `errors` by index. Any other error is raised at once.
         """
         options = _options(options, changes)
-        steps = self._batches(audios, options, batch_size, vad)
+        steps = self._batches(audios, options, batch_size, vad, sample_rate)
         return turns.complete(turns.found(steps, progress), on_segment)
 
     def close(self) -> None:
@@ -231,14 +243,15 @@ class Whisper:
         options: TranscribeOptions,
         batch_size: int | None,
         vad: VadOptions | bool | None,
+        sample_rate: int | None,
     ) -> Steps[Transcript]:
         """The transcription of one recording, which is read now."""
         if batch_size is not None:
-            return _only(self._batches([audio], options, batch_size, vad))
+            return _only(self._batches([audio], options, batch_size, vad, sample_rate))
         check_value("vad", vad, VadOptions | bool | None)
         options.validate()
         clock, start = StageClock(), time.perf_counter()
-        waveform = _samples(audio, clock)
+        waveform = _samples(audio, sample_rate, clock)
         clips: tuple[float, ...] = (0.0,)
         if vad:
             with clock.stage("vad"):
@@ -254,6 +267,7 @@ class Whisper:
         options: TranscribeOptions,
         batch_size: int,
         vad: VadOptions | bool | None,
+        sample_rate: int | None,
     ) -> Steps[list[Transcript]]:
         """The transcription of recordings, which are read when a batch has room for them."""
         check_value("vad", vad, VadOptions | bool | None)
@@ -261,19 +275,23 @@ class Whisper:
             vad = None if vad is False else PAUSES
         clock, start = StageClock(), time.perf_counter()
         failed: dict[int, Failure] = {}
-        waveforms = self._readable(audios, clock, failed)
+        waveforms = self._readable(audios, sample_rate, clock, failed)
         steps = batched.steps(self.network, waveforms, options, batch_size=batch_size, vad=vad)
         return _all_timed(turns.in_turns(steps, self._turns, clock), clock, start, failed)
 
     def _readable(
-        self, audios: Iterable[Audio], clock: StageClock, failed: dict[int, Failure]
+        self,
+        audios: Iterable[Audio],
+        sample_rate: int | None,
+        clock: StageClock,
+        failed: dict[int, Failure],
     ) -> Iterator[Waveform]:
         """The samples of each recording, read while others have the network; none for one that
         cannot be read, whose error goes into `failed`."""
         for index, audio in enumerate(audios):
             with self._turns.released(clock):
                 try:
-                    waveform = _samples(audio, clock)
+                    waveform = _samples(audio, sample_rate, clock)
                 except AudioError as error:
                     failed[index] = error
                     waveform = np.zeros(0, np.float32)
@@ -283,6 +301,7 @@ class Whisper:
         self,
         audio: Audio,
         *,
+        sample_rate: int | None = None,
         language_detection_segments: int = 1,
         language_detection_threshold: float | None = 0.5,
     ) -> SpokenLanguage:
@@ -298,7 +317,9 @@ class Whisper:
         ).validate()
         require_languages(self.network.dims)
         clock = StageClock()
-        waveform = _samples(audio, clock)[: options.language_detection_segments * N_SAMPLES]
+        waveform = _samples(audio, sample_rate, clock)[
+            : options.language_detection_segments * N_SAMPLES
+        ]
         with self._turns.turn(clock):
             mel = self.network.log_mel(waveform, padding=N_SAMPLES)
             return sequential.choose_language(self.network, mel, options, clock)
@@ -326,12 +347,12 @@ def _options(options: TranscribeOptions | None, changes: Mapping[str, object]) -
     return (options or TranscribeOptions()).changed(changes)
 
 
-def _samples(audio: Audio, clock: StageClock) -> Waveform:
-    """The samples of a recording; decoding a file or its bytes is timed as `audio`."""
-    if not isinstance(audio, (str, Path, bytes)):
-        return audio_files.from_array(audio)
+def _samples(audio: Audio, sample_rate: int | None, clock: StageClock) -> Waveform:
+    """The samples of a recording; reading and resampling it is timed as `audio`."""
+    if isinstance(audio, np.ndarray) and sample_rate is None:
+        return from_array(audio)
     with clock.stage("audio"):
-        return audio_files.decode(audio)
+        return to_waveform(audio, sample_rate)
 
 
 def _timed(steps: Steps[Transcript], clock: StageClock, start: float) -> Steps[Transcript]:

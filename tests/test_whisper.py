@@ -288,3 +288,23 @@ def test_options_by_name(whisper):
         whisper.transcribe(waveform, batchsize=8)
     with pytest.raises(OptionError, match="batch_size must be at least 1"):
         whisper.transcribe(waveform, FREE, batch_size=0)
+
+
+def test_samples_of_another_rate(whisper):
+    """The words are runs of equal samples, so each sample repeated is the recording at 32 kHz."""
+    waveform = speech([100] * 20)
+    want = without_timings(whisper.transcribe(waveform, FREE))
+    pcm = (np.repeat(waveform, 2) * 32768).astype(np.int16)
+    given = ((pcm, {"sample_rate": 32_000}), ((32_000, pcm), {}), (np.stack([pcm, pcm]), None))
+    for audio, rate in given:
+        rate = {"sample_rate": 32_000} if rate is None else rate
+        transcripts = [
+            whisper.transcribe(audio, FREE, **rate),
+            *whisper.transcribe_many([audio], FREE, vad=False, **rate),
+        ]
+        assert {each.duration for each in transcripts} == {want.duration}
+        assert "audio" in transcripts[0].timings
+    with pytest.raises(OptionError, match="sample_rate is for arrays"):
+        whisper.transcribe_many([wav()], FREE, sample_rate=32_000)
+    model = Whisper(whisper.checkpoint, HearingNetwork(MULTILINGUAL, languages=[("de", range(99))]))
+    assert model.detect_language(waveform, sample_rate=16_000).code == "de"

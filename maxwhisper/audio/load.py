@@ -1,9 +1,9 @@
-"""Load audio: a common media file, bytes or an array becomes one float32 mono 16 kHz waveform.
+"""Load audio: a common media file becomes one float32 mono 16 kHz waveform.
 
-Owns the entry points: `decode`, `read` for those who show its warning themselves, `decode_in_child`
-for untrusted uploads, and `from_array`. Out: a `Waveform` of shape (n,), n >= 1, finite; from files
-also within -1..1. Long waveforms are arrays over a file (`samples.py`). Every failure is an
-`AudioError`. This module knows no container format (`container.py` does), no model and no page.
+Owns the entry points: `decode`, `read` for those who show its warning themselves, and
+`decode_in_child` for untrusted uploads. In: a file, or its bytes. Out: a `Waveform` of shape (n,),
+n >= 1, finite, within -1..1. Long waveforms are arrays over a file (`samples.py`). Every failure is
+an `AudioError`. This module knows no container format (`container.py` does), no model and no page.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -22,22 +23,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from maxwhisper.audio.container import Recording, read_audio
-from maxwhisper.audio.resample import Mixdown, check_rate, check_samples
-from maxwhisper.audio.samples import read_samples
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.errors import AudioError, AudioWarning, quoted
-from maxwhisper.network.dims import SAMPLE_RATE
+
+File = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 _CHILD = (sys.executable, "-m", "maxwhisper.audio.isolated")
-_ARRAY_BLOCK = 60 * SAMPLE_RATE  # samples: a caller's array is checked 4 MB at a time
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _POLL_S = 0.1  # how soon a cancelled child is ended
 _CHILD_ENV = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "PYTHONPATH")  # no secrets reach the child
 
 
-def decode(source: str | Path | bytes, *, max_seconds: float | None = None) -> Waveform:
+def decode(source: File, *, max_seconds: float | None = None) -> Waveform:
     """Decode a recording to float32 mono 16 kHz, shape (n,), within -1..1.
 
     `resample.Mixdown` describes the signal processing, `container.read_audio` the treatment of
@@ -56,7 +55,7 @@ def decode(source: str | Path | bytes, *, max_seconds: float | None = None) -> W
     return recording.waveform
 
 
-def read(source: str | Path | bytes, *, max_seconds: float | None = None) -> Recording:
+def read(source: File, *, max_seconds: float | None = None) -> Recording:
     """`decode`, with the warning as a value."""
     with _open_file(source) as file:
         return read_audio(file, max_seconds)
@@ -135,62 +134,37 @@ def _run_child(
             child.kill()
 
 
-def from_array(samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE) -> Waveform:
-    """Check an array of mono samples, (n,), and convert it to 16 kHz float32.
-
-    Floats are expected in about -1..1; int16 is divided by 32768. An array that already is a
-    `Waveform` is returned as is. An empty array is allowed, unlike an empty file: it yields no
-    segments, as in the reference. Raises `AudioError` for another shape or type, and for NaN, Inf
-    and values above `LOUDEST`.
-    """
-    array = np.asarray(samples)
-    if array.ndim != 1:
-        raise AudioError(
-            "bad_audio",
-            f"Expected mono samples of shape (n,), got {array.shape}. Average the channels first.",
-        )
-    if array.dtype.kind != "f" and array.dtype != np.int16:
-        raise AudioError(
-            "bad_audio",
-            f"Expected int16 samples or floats in -1..1, got {array.dtype}. Scale them first.",
-        )
-    check_rate(sample_rate)
-    is_waveform = array.dtype == np.float32 and sample_rate == SAMPLE_RATE
-    mixdown = Mixdown(sample_rate, channels=1)
-    for start in range(0, len(array), _ARRAY_BLOCK):
-        block = read_samples(array, start, start + _ARRAY_BLOCK)
-        check_samples(block, start)
-        if not is_waveform:
-            mixdown.add(block[None])
-    return array if is_waveform else mixdown.finish()
-
-
-def _open_file(source: str | Path | bytes) -> BinaryIO:
+def _open_file(source: File) -> BinaryIO:
     """Open a non-empty, seekable file. Opening it here keeps FFmpeg from reading a name as a
     URL."""
-    if isinstance(source, bytes):
-        file: BinaryIO = io.BytesIO(source)
+    if isinstance(source, str | os.PathLike):
+        file = _open_path(os.path.expanduser(os.fspath(source)))
     else:
-        path = Path(source)
-        try:
-            if path.is_dir():
-                raise AudioError(
-                    "missing_file", f"{quoted(str(path))} is a folder. Name an audio file in it."
-                )
-            if not path.is_file():
-                raise AudioError(
-                    "missing_file",
-                    f"There is no file at {quoted(str(path))}. Check the path. "
-                    "URLs are not supported: download the file first.",
-                )
-            file = path.open("rb")
-        except OSError as error:  # not readable, or a name that no file can have
-            raise AudioError(
-                "missing_file",
-                f"{quoted(str(path))} cannot be read: {error.strerror or error}. Check the path.",
-            ) from error
+        file = io.BytesIO(source)
     if not file.read(1):
         file.close()
         raise AudioError("empty_file", "This file is empty (0 bytes). Record it again.")
     file.seek(0)
     return file
+
+
+def _open_path(name: str) -> BinaryIO:
+    if _URL.match(name):
+        raise AudioError(
+            "missing_file",
+            f"URLs are not supported, got {quoted(name)}. Download the file, and give its path.",
+        )
+    path = Path(name)
+    try:
+        if path.is_dir():
+            raise AudioError(
+                "missing_file", f"{quoted(name)} is a folder. Name an audio file in it."
+            )
+        if not path.is_file():
+            raise AudioError("missing_file", f"There is no file at {quoted(name)}. Check the path.")
+        return path.open("rb")
+    except OSError as error:  # not readable, or a name that no file can have
+        raise AudioError(
+            "missing_file",
+            f"{quoted(name)} cannot be read: {error.strerror or error}. Check the path.",
+        ) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import sys
 import tempfile
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ from maxwhisper.errors import AudioError
 from maxwhisper.network.dims import SAMPLE_RATE
 
 IN_MEMORY_SAMPLES = 30 * 60 * SAMPLE_RATE  # 30 min: 115 MB as float32
-_INT16_SCALE = np.float32(1 / 32768)  # a power of two: exact, as in openai/whisper audio.py:62
 
 
 class _Mapping(mmap.mmap):
@@ -70,18 +69,30 @@ class SampleStore:
 
 
 def read_samples(waveform: npt.NDArray[np.generic], start: int, stop: int) -> Waveform:
-    """Return a float32 copy of samples start..stop; int16 is divided by 32768.
+    """Return a float32 copy of samples start..stop, (n,) or (channels, n).
 
-    Reading a mapped file leaves its pages in memory. This function releases them, so reading a long
-    recording block by block takes no more memory than one block.
+    Integers are divided by the full scale of their type, int16 by 32768; silence of unsigned ones
+    is in the middle. Reading a mapped file leaves its pages in memory. This function releases them,
+    so reading a long recording block by block takes no more memory than one block.
     """
-    samples = waveform[start:stop]
-    block = samples.astype(np.float32)
-    if samples.dtype == np.int16:
-        block *= _INT16_SCALE
+    block = _scaled(waveform[..., start:stop])
     owner: object = waveform
     while isinstance(owner, np.ndarray):
         owner = owner.base
     if isinstance(owner, _Mapping) and sys.platform == "linux":
         owner.madvise(mmap.MADV_DONTNEED)
     return block
+
+
+def _scaled(samples: npt.NDArray[np.generic]) -> Waveform:
+    """A float32 copy; integers become -1..1."""
+    with np.errstate(over="ignore"):  # too large a float64 becomes infinite, and is refused later
+        if samples.dtype.kind not in "iu":
+            return samples.astype(np.float32)
+        full_scale = 2.0 ** (8 * samples.itemsize - 1)  # a power of two, as in the reference
+        middle = full_scale if samples.dtype.kind == "u" else 0.0
+        exact: npt.NDArray[Any] = samples.astype(
+            np.float32 if samples.itemsize <= 2 else np.float64
+        )
+        scaled = (exact - middle) / full_scale  # exact for 16 bits; openai/whisper audio.py:62
+        return scaled.astype(np.float32, copy=False)

@@ -7,6 +7,7 @@ mode, so the committed text equals that of the whole recording. Silence is not d
 counted from the stream's start. Knows no network.
 """
 
+import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from maxwhisper.audio.load import from_array
+from maxwhisper.audio.arrays import LiveSamples
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.errors import AudioError
 from maxwhisper.network.dims import FRAMES_PER_SECOND, HOP_LENGTH, SAMPLE_RATE
@@ -53,7 +54,7 @@ class Update:
 
 
 class Stream:
-    """Transcribes a recording in progress. Keeps 30 s of samples and the text. Not thread-safe.
+    """Transcribes a recording in progress. Keeps 30 s of samples and the text.
 
     Committed words depend on the samples only, not on how they are cut into chunks, unless
     `keep_up` skips hops. If the network fails, nothing is lost: samples are kept, and the next call
@@ -83,20 +84,24 @@ class Stream:
         self._hypothesis: Hypothesis | None = None  # the last one of this window
         self._segments: list[Segment] = []  # committed; only their words are up to date
         self._transcript: Transcript | None = None
+        self._samples = LiveSamples()
+        self._lock = threading.RLock()  # one call at a time
         self._busy_s = 0.0
 
-    def feed(self, pcm: npt.ArrayLike) -> Update:
-        """Add any number of mono 16 kHz samples (n,): float32 in about -1..1, or int16.
+    def feed(self, samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE) -> Update:
+        """Add any number of samples at `sample_rate`: an array as in `audio.arrays.from_array`, or
+        bytes of little-endian int16 mono, cut anywhere.
 
         Raises `AudioError` for anything else, and after `finish`. Errors of the network are passed
         on; the samples are kept even then, so do not feed them again.
         """
-        if self._transcript is not None:
-            raise AudioError(
-                "stream_finished", "expected no samples after finish(): open another stream"
-            )
-        self._read(np.concatenate([self._unread, from_array(pcm)]))
-        return self._update()
+        with self._lock:
+            if self._transcript is not None:
+                raise AudioError(
+                    "stream_finished", "expected no samples after finish(): open another stream"
+                )
+            self._read(np.concatenate([self._unread, self._samples.add(samples, sample_rate)]))
+            return self._update()
 
     def finish(self) -> Transcript:
         """Commit all remaining words and return the transcript. Later calls return the same one.
@@ -104,17 +109,22 @@ class Stream:
         Errors of the network are passed on. `committed` then returns the transcript so far, and
         `finish` can be called again.
         """
-        if self._transcript is None:
-            self._read(self._unread)
-            start_s = time.perf_counter()
-            if self._speech_end > self._settled and self._n_samples >= HOP_LENGTH:
-                self._transcribe(is_last=True)
-            self._busy_s += time.perf_counter() - start_s
-            self._transcript = self.committed()
-        return self._transcript
+        with self._lock:
+            if self._transcript is None:
+                self._read(np.concatenate([self._unread, self._samples.finish()]))
+                start_s = time.perf_counter()
+                if self._speech_end > self._settled and self._n_samples >= HOP_LENGTH:
+                    self._transcribe(is_last=True)
+                self._busy_s += time.perf_counter() - start_s
+                self._transcript = self.committed()
+            return self._transcript
 
     def committed(self) -> Transcript:
         """The transcript of all words committed so far."""
+        with self._lock:
+            return self._so_far()
+
+    def _so_far(self) -> Transcript:
         segments = tuple(self._finished(segment) for segment in self._segments)
         return Transcript(
             text="".join(segment.text for segment in segments),

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maxwhisper.audio.load import decode, from_array
-from maxwhisper.errors import AudioError
+from maxwhisper.audio.arrays import from_array
+from maxwhisper.audio.load import decode
 from tests.fakes.audio_files import encode, tone, wav
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "audio"
@@ -138,31 +138,3 @@ def test_channels_that_cancel_give_the_left_one() -> None:
 def test_loud_floats_are_clipped() -> None:
     waveform = decode(wav(tone(16_000, 1.0) * 1000, as_float=True))
     assert np.abs(waveform).max() == 1
-
-
-def test_array_is_taken_as_it_is() -> None:
-    samples = tone(16_000, 1.0)
-    assert from_array(samples) is samples
-    assert from_array(samples.astype(np.float64)).dtype == np.float32
-    assert from_array(np.zeros(0)).shape == (0,)
-
-
-def test_int16_is_divided_by_32768() -> None:
-    pcm = np.array([-32768, -1, 0, 1, 32767], np.int16)
-    np.testing.assert_array_equal(from_array(pcm), pcm / np.float32(32768))
-
-
-@pytest.mark.parametrize(
-    ("samples", "rate", "code", "words"),
-    [
-        (np.zeros((2, 100), np.float32), 16_000, "bad_audio", r"\(2, 100\)"),
-        (np.zeros(100, np.int32), 16_000, "bad_audio", "int32"),
-        (np.array([0.0, 1e9]), 16_000, "bad_audio", "1000000000.0 at 1"),
-        (np.array([0.0, np.nan]), 16_000, "bad_audio", "nan at 1"),
-        (np.zeros(100, np.float32), 1, "bad_sample_rate", "got 1"),
-    ],
-)
-def test_array_is_refused(samples: np.ndarray, rate: int, code: str, words: str) -> None:
-    with pytest.raises(AudioError, match=words) as caught:
-        from_array(samples, rate)
-    assert caught.value.code == code

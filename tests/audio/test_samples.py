@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from maxwhisper.audio import samples
-from maxwhisper.audio.load import decode, from_array
+from maxwhisper.audio.arrays import from_array
+from maxwhisper.audio.load import decode
 from maxwhisper.audio.samples import SampleStore, read_samples
 from maxwhisper.errors import AudioError
 from tests.fakes.audio_files import tone, wav

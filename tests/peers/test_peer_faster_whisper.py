@@ -15,7 +15,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from maxwhisper.audio.load import decode, from_array
+from maxwhisper.audio.arrays import from_array
+from maxwhisper.audio.load import decode
 from maxwhisper.audio.vad import speech_spans
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.decoding.rules import suppressed_tokens

@@ -2,11 +2,13 @@
 
 import json
 import random
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from maxwhisper.audio.arrays import from_array
 from maxwhisper.errors import AudioError, NumericError, OptionError
 from maxwhisper.options import StreamOptions, VadOptions
 from maxwhisper.transcribe.stream import Stream
@@ -275,10 +277,43 @@ def test_feeding_after_the_end_is_an_error():
         stream.feed(ramp(1))
 
 
+def test_bytes_and_other_rates():
+    seconds, received = 4, []
+
+    class Recorder(ScriptedVoice):
+        def hear(self, samples):
+            received.append(samples.copy())
+
+    tone = np.sin(np.arange(seconds * 2 * RATE) / 20)
+    pcm = (tone * 30_000).astype("<i2").tobytes()
+    stream = Stream(ScriptedTranscriber([]), None, Recorder([]))
+    for start in range(0, len(pcm), 1001):  # cut within samples
+        update = stream.feed(pcm[start : start + 1001], sample_rate=2 * RATE)
+    assert update.received_s == pytest.approx(seconds, abs=0.1)
+    assert stream.finish().duration == pytest.approx(seconds, abs=1e-3)
+    want = from_array(np.frombuffer(pcm, "<i2"), 2 * RATE)
+    got = np.concatenate(received)
+    assert np.abs(got - want[: len(got)]).max() < 1e-3
+
+
+def test_threads_may_share_a_stream():
+    """Each call is complete before the next one begins: no sample is lost."""
+    stream = Stream(ScriptedTranscriber([]), None, ScriptedVoice([]))
+    feeding = [
+        threading.Thread(target=lambda: [stream.feed(np.zeros(160)) for _ in range(100)])
+        for _ in range(4)
+    ]
+    for thread in feeding:
+        thread.start()
+    for thread in feeding:
+        thread.join()
+    assert stream.finish().duration == 4.0
+
+
 def test_samples_are_checked():
     stream = Stream(ScriptedTranscriber([]))
-    with pytest.raises(AudioError, match="mono samples"):
-        stream.feed(np.zeros((2, 100), np.float32))
+    with pytest.raises(AudioError, match=r"\(n,\) or \(channels, n\), got shape \(100, 2\)"):
+        stream.feed(np.zeros((100, 2), np.float32))
     with pytest.raises(AudioError, match=r"-1\.\.1"):
         stream.feed(np.full(10, np.nan, np.float32))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from maxwhisper.audio.load import from_array
+from maxwhisper.audio.arrays import from_array
 from maxwhisper.errors import AudioError
 from maxwhisper.web.server.microphone import Microphone
 
