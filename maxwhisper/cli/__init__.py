@@ -16,7 +16,7 @@ from typing import TextIO
 
 from maxwhisper import __version__, engine
 from maxwhisper.cli import commands
-from maxwhisper.cli.bench import BATCH_SIZE, add_bench_flags, add_profile_flags, bench, profile
+from maxwhisper.cli.bench import add_bench_flags, add_profile_flags, bench, profile
 from maxwhisper.cli.flags import (
     add_option_flags,
     add_output_flags,
@@ -149,14 +149,11 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
         type=whole_number,
         metavar="N",
         help="decode this many windows together; recordings are cut in pauses, and no window is "
-        "prompted with the text before it (default: one window at a time for one recording, "
-        f"{BATCH_SIZE} for several)",
+        "prompted with the text before it (default: one window at a time, and recordings of up "
+        "to 30 s together, which does not change their text)",
     )
     parser.add_argument(
-        "--sequential",
-        action="store_true",
-        help="also transcribe several recordings one by one, window after window, as one recording "
-        "is and as openai-whisper does; slower for many",
+        "--sequential", action="store_true", help="also transcribe short recordings one by one"
     )
     parser.add_argument(
         "--resume",

@@ -1,9 +1,10 @@
 """`transcribe`: recordings to text on standard output, and to files if an output format is given.
 
-In: parsed arguments and the answer stream. Out: an exit code. One recording is decoded window by
-window; of several, windows are decoded together, unless `--sequential` or an option forbids it. A
-recording that fails is reported and does not stop the others. An engine that cannot be loaded
-stops the command. What is done is printed and written at once, so an interrupt keeps it.
+In: parsed arguments and the answer stream. Out: an exit code. Recordings of one window are decoded
+together, which does not change their text; longer ones window by window, or in batches of
+`--batch_size`. A recording that fails is reported and does not stop the others. An engine that
+cannot be loaded stops the command. What is done is printed and written at once, so an interrupt
+keeps it.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from maxwhisper.cli.interrupts import terminable
 from maxwhisper.cli.output import AnswerLost, json_line, progress, report, shown, warn
 from maxwhisper.engine import OURS, Engine, ManyEngine
 from maxwhisper.errors import MaxWhisperError, OptionError, SomeFailed
-from maxwhisper.network.dims import SAMPLE_RATE
+from maxwhisper.network.dims import CHUNK_LENGTH_S, SAMPLE_RATE
 from maxwhisper.options import PAUSES, TranscribeOptions, VadOptions
 from maxwhisper.options.transcription import BATCHES
 from maxwhisper.text.writers import clock_time
@@ -31,7 +32,7 @@ from maxwhisper.transcript import Segment, Transcript
 if TYPE_CHECKING:
     from maxwhisper.cli.bar import Bar
 
-GROUP_S = 600.0  # of audio that is decoded together: 38 MB of samples, 20 windows and more
+GROUP_S = 600.0  # of audio in a group of recordings: 38 MB of samples
 
 
 @dataclass
@@ -62,10 +63,11 @@ class _Run:
             if heard.recording is not None and heard.recording.warning:
                 about = None if self.is_one else heard.source.name
                 warn(heard.recording.warning, about)
-        if is_together and isinstance(self.engine, ManyEngine):
-            self._together(self.engine, group)
-        else:
-            self._one_by_one(group)
+        together = [heard for heard in group if is_together and self._fits_a_batch(heard)]
+        if isinstance(self.engine, ManyEngine) and len(together) > 1:
+            self._together(self.engine, together)
+            group = [heard for heard in group if not self._fits_a_batch(heard)]
+        self._one_by_one(group)
 
     def summary(self, n_skipped: int) -> str:
         """What became of several recordings, in one line."""
@@ -79,6 +81,11 @@ class _Run:
             f"{', '.join(counts)}; {self.audio_s:.1f} s of audio in {seconds:.2f} s: "
             f"RTFx {self.audio_s / seconds:.1f}"
         )
+
+    def _fits_a_batch(self, heard: Heard) -> bool:
+        """True for every recording with a batch size, else for one that a single window holds."""
+        is_wanted = "batch_size" in self.mode or heard.audio_s <= CHUNK_LENGTH_S
+        return heard.recording is not None and is_wanted
 
     def _one_by_one(self, group: Sequence[Heard]) -> None:
         for heard in group:
@@ -98,11 +105,10 @@ class _Run:
             self.bar.done(number, heard.audio_s)
 
     def _together(self, engine: ManyEngine, group: Sequence[Heard]) -> None:
-        """Transcribe the recordings of a group, with windows of all of them in one batch."""
+        """Transcribe recordings with windows of several in one batch."""
         first = self.n_done + self.n_failed
         outcomes = self._transcribe_many(engine, group, first)
-        for number, heard in enumerate(group, first):
-            outcome = outcomes.get(number, heard.error)
+        for number, (heard, outcome) in enumerate(zip(group, outcomes, strict=True), first):
             if isinstance(outcome, Transcript):
                 self._begin(heard.source)
                 for segment in outcome.segments:
@@ -129,27 +135,25 @@ class _Run:
 
     def _transcribe_many(
         self, engine: ManyEngine, group: Sequence[Heard], first: int
-    ) -> dict[int, Transcript | MaxWhisperError]:
-        """Transcript or error of every recording of a group that could be read, by its number.
+    ) -> Sequence[Transcript | MaxWhisperError | None]:
+        """Transcript or error of every recording. Raises `OptionError`, which is the same for all.
 
-        Raises `OptionError`, which is the same for all.
+        Without speech detection a recording of one window is decoded as it is alone.
         """
-        numbers = [first + i for i, heard in enumerate(group) if heard.recording is not None]
         waveforms = [heard.recording.waveform for heard in group if heard.recording is not None]
+        mode = self.mode if "batch_size" in self.mode else self.mode | {"vad": False}
 
         def on_segment(index: int, segment: Segment) -> None:
-            self.bar.heard(numbers[index], segment.end)
+            self.bar.heard(first + index, segment.end)
 
-        outcomes: Sequence[Transcript | MaxWhisperError | None]
         try:
-            outcomes = engine.transcribe_many(waveforms, self.options, on_segment, **self.mode)
+            return engine.transcribe_many(waveforms, self.options, on_segment, **mode)
         except SomeFailed as error:
-            outcomes = [error.errors.get(i, each) for i, each in enumerate(error.transcripts)]
+            return [error.errors.get(i, each) for i, each in enumerate(error.transcripts)]
         except OptionError:
             raise
         except MaxWhisperError as error:
-            outcomes = [error] * len(numbers)
-        return {n: each for n, each in zip(numbers, outcomes, strict=True) if each is not None}
+            return [error] * len(group)
 
     def _begin(self, source: Source) -> None:
         if not self.is_one and not self.as_json:
@@ -205,8 +209,7 @@ def transcribe(args: argparse.Namespace, out: TextIO) -> int:
     outputs.prepare(sources)
     todo = [source for source in sources if not (args.resume and outputs.exist(source))]
     is_together = _decodes_together(args, options, len(todo))
-    mode = mode_of(args, in_batches=is_together or args.batch_size is not None)
-    run = _Run(out, args.json, options, mode, outputs, Bar(len(todo)), len(sources) == 1)
+    run = _Run(out, args.json, options, mode_of(args), outputs, Bar(len(todo)), len(sources) == 1)
     try:
         with ExitStack() as stack:
             for group in read_ahead(todo, GROUP_S if is_together else 0.0):
@@ -223,11 +226,12 @@ def transcribe(args: argparse.Namespace, out: TextIO) -> int:
 
 
 def _decodes_together(args: argparse.Namespace, options: TranscribeOptions, n: int) -> bool:
-    """True if windows of several recordings are decoded in one batch: the default for several.
+    """True if windows of several recordings may be decoded in one batch.
 
     An option that batches do not support decides against it, unless `--batch_size` asks for them.
     """
-    if n < 2 or args.sequential or args.engine != OURS:
+    is_cut = args.vad and args.batch_size is None  # each stretch of speech is a clip of its own
+    if n < 2 or args.sequential or args.engine != OURS or is_cut:
         return False
     try:
         options.require_supported(BATCHES)
@@ -238,18 +242,15 @@ def _decodes_together(args: argparse.Namespace, options: TranscribeOptions, n: i
     return True
 
 
-def mode_of(args: argparse.Namespace, in_batches: bool | None = None) -> dict[str, Any]:
-    """The arguments `batch_size` and `vad` of `Engine.transcribe`, if given. `in_batches` says how
-    windows are decoded, by default whether there is a batch size.
+def mode_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments `batch_size` and `vad` of `Engine.transcribe`, if given.
 
-    An engine without such an argument raises `OptionError`. Raises `OptionError` for flags that
-    contradict each other.
+    An engine without them raises `OptionError`. Raises `OptionError` for flags that contradict each
+    other.
     """
-    if args.sequential and args.batch_size is not None:
+    in_batches = args.batch_size is not None  # speech detection is on by default there
+    if args.sequential and in_batches:
         raise OptionError("--sequential and --batch_size contradict each other: leave one out")
-    if in_batches is None:
-        in_batches = args.batch_size is not None
-    # Speech detection is on by default in batches.
     vad = vad_from(args, args.vad or in_batches, PAUSES if in_batches else VadOptions())
-    mode: dict[str, Any] = {} if args.batch_size is None else {"batch_size": args.batch_size}
+    mode: dict[str, Any] = {"batch_size": args.batch_size} if in_batches else {}
     return mode | ({"vad": vad} if vad else {})

@@ -87,7 +87,7 @@ def test_several_recordings_are_transcribed_together_in_groups(use, clips, capfd
     found, err = lines(capfd)
     assert [each["file"] for each in found] == [str(clips / f"{n}.wav") for n in range(5)]
     assert {each["text"] for each in found} == {TEXT}
-    assert engine.groups == [(2, 8, True), (2, 8, True), (1, 8, True)]
+    assert engine.groups == [(2, 8, False), (2, 8, False)]
     assert err.splitlines()[-1].startswith("5 transcribed, 0 failed; 5.0 s of audio in ")
 
 
@@ -95,7 +95,9 @@ def test_several_recordings_are_transcribed_together_in_groups(use, clips, capfd
     ("flags", "group"),
     [
         (["--batch_size", "4"], (5, 4, True)),
-        (["--vad"], (5, 8, True)),
+        (["--vad"], None),
+        (["--vad", "--batch_size", "4"], (5, 4, True)),
+        (["--word_timestamps"], (5, 8, False)),
         (["--sequential"], None),
         (["--engine", "faster-whisper"], None),
         (["--word_timestamps", "--hallucination_silence_threshold", "2"], None),
@@ -107,6 +109,23 @@ def test_what_decides_whether_they_are_together(use, clips, flags, group):
     assert cli.main([str(clips), *flags]) == 0
     assert engine.groups == ([] if group is None else [group])
     assert len(engine.calls) == 5
+
+
+def test_a_recording_of_several_windows_has_the_text_that_it_has_alone(use, clips, capfd):
+    """It is not cut, as a batch would cut it, unless batches are asked for."""
+    with wave.open(str(clips / "1.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(bytes(31 * 16_000 * 2))
+    engine = use(ManyFake())
+    assert cli.main([str(clips), "--json"]) == 0
+    assert engine.groups == [(4, 8, False)]
+    found, _ = lines(capfd)
+    assert [Path(each["file"]).stem for each in found] == ["0", "2", "3", "4", "1"]
+    engine = use(ManyFake())
+    assert cli.main([str(clips), "--batch_size", "8"]) == 0
+    assert engine.groups == [(5, 8, True)]
 
 
 def test_one_recording_is_transcribed_window_by_window(use, clips):
@@ -138,6 +157,7 @@ def test_a_name_with_a_line_break_is_one_line(use, clips, capfd):
     [
         ({1: 1}, ["1.wav"], 1),
         ({2: DeviceError("no memory")}, ["2.wav", "3.wav"], 1),
+        ({1: DeviceError("no memory")}, ["0.wav", "1.wav"], 1),
     ],
 )
 def test_what_fails_in_a_group_does_not_stop_the_others(use, clips, capfd, wrong, failed, code):

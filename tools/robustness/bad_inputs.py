@@ -210,14 +210,14 @@ def _command_line(chosen: Sequence[Recipe]) -> Iterator[Case]:
                 files.append(str(path))
             done = _maxwhisper(["transcribe", *flags, "--", *files])
         for number, recipe in enumerate(batch):
-            check = partial(_answered, done, number, recipe)
+            check = partial(_answered, done, files[number], recipe)
             yield Case(f"command line: {recipe.group}", recipe.name, check)
 
 
-def _answered(done: "subprocess.CompletedProcess[str]", number: int, recipe: Recipe) -> None:
+def _answered(done: "subprocess.CompletedProcess[str]", file: str, recipe: Recipe) -> None:
     if done.returncode not in (0, 1) or "Traceback" in done.stderr:
         raise Unexpected(f"expected exit code 0 or 1, got {done.returncode}: {done.stderr[-300:]}")
-    entry = json.loads(done.stdout.splitlines()[number])
+    entry = next(e for e in map(json.loads, done.stdout.splitlines()) if e["file"] == file)
     if "error" in entry:
         judge(Outcome(error=entry["error"]), recipe.expected)
     else:
