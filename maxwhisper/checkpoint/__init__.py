@@ -23,6 +23,7 @@ from maxwhisper.checkpoint.openai_pt import read_openai_pt
 from maxwhisper.checkpoint.places import Place, Where
 from maxwhisper.checkpoint.places import Removed as Removed
 from maxwhisper.checkpoint.places import is_offline as is_offline
+from maxwhisper.checkpoint.places import others as others
 from maxwhisper.checkpoint.places import remove as remove
 from maxwhisper.checkpoint.quote import quoted
 from maxwhisper.checkpoint.read import read_file, read_folder
@@ -39,8 +40,12 @@ class ModelRow:
     """One row of the list of models. `place` is None if the weights are not on this disk."""
 
     name: str
-    parameters: int
+    dims: Dims
     place: Place | None
+
+    @property
+    def parameters(self) -> int:
+        return n_parameters(self.dims)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ def load(
     name_or_path: str | Path = DEFAULT_MODEL,
     *,
     cache_dir: Path | None = None,
+    on_download: OnDownload | None = None,
     progress: Progress | None = None,
 ) -> Checkpoint:
     """Load weights by the name of a model, from a path, or from a repository of the Hugging Face
@@ -65,7 +71,8 @@ def load(
     `get` says where they are looked up, and downloads them. Raises `CheckpointError` for anything
     that is not a complete Whisper network.
     """
-    return _read(get(name_or_path, cache_dir=cache_dir, progress=progress))
+    place = get(name_or_path, cache_dir=cache_dir, on_download=on_download, progress=progress)
+    return _read(place)
 
 
 def get(
@@ -81,9 +88,9 @@ def get(
     `cache_root()`); openai-whisper's cache; Hugging Face's cache; then, into our cache, OpenAI's
     addresses and the Hugging Face Hub. `name` is one that `models` lists, a path, or a repository:
     "user/name", "hf://user/name@revision". Files with a known checksum are verified. A later call
-    resumes a download. `on_download` is called a few times
-    a second, `progress` with a line at most once a second. Raises `CheckpointError`, `OutputError`
-    if our cache cannot be written, and any exception of the callbacks.
+    resumes a download. `on_download` is called a few times a second; without it, `progress` gets a
+    line at most once a second. Raises `CheckpointError`, `OutputError` if our cache cannot be
+    written, and any exception of the callbacks.
     """
     if place := places.find(name, cache_dir, is_intact):
         return place
@@ -164,10 +171,10 @@ def _read(place: Place) -> Checkpoint:
 
 
 def available(cache_dir: Path | None = None) -> list[ModelRow]:
-    """Return the models that `load` knows by name, and where their weights are."""
-    rows = [ModelRow(bundled.NAME, n_parameters(bundled.DIMS), find(bundled.NAME))]
+    """Return the bundled and the official models, and where their weights are."""
+    rows = [ModelRow(bundled.NAME, bundled.DIMS, find(bundled.NAME))]
     rows += [
-        ModelRow(name, n_parameters(model.dims), find(name, cache_dir=cache_dir))
+        ModelRow(name, model.dims, find(name, cache_dir=cache_dir))
         for name, model in OFFICIAL_MODELS.items()
     ]
     return rows

@@ -85,13 +85,13 @@ OpenAt = Callable[[int], AbstractContextManager[Answer]]  # at a byte; raises `B
 
 
 def watch(on_download: OnDownload | None, progress: Progress | None) -> OnDownload:
-    """Return one callback for both kinds: `progress` gets a line, at most once a second."""
+    """Return `on_download`, or a callback that gives `progress` a line at most once a second."""
+    if on_download is not None:
+        return on_download
     last_s = -_LINE_EVERY_S
 
     def report(state: DownloadProgress) -> None:
         nonlocal last_s
-        if on_download:
-            on_download(state)
         if progress and time.monotonic() - last_s >= _LINE_EVERY_S:
             last_s = time.monotonic()
             progress(state.line)

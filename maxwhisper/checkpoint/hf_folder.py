@@ -88,7 +88,7 @@ def read_hf_folder(folder: Path) -> Checkpoint:
 
     Raises `CheckpointError` for missing or damaged files and for a network other than Whisper.
     """
-    dims = _dims(folder)
+    dims = read_dims(folder)
     stored = without_tied_projection(folder, _read_tensors(folder))
     try:
         check_layers(dims, len(stored))
@@ -122,7 +122,8 @@ def without_tied_projection(path: Path, stored: dict[str, Array]) -> dict[str, A
     return {name: array for name, array in stored.items() if name != TIED_PROJECTION}
 
 
-def _dims(folder: Path) -> Dims:
+def read_dims(folder: Path) -> Dims:
+    """Return the dims that config.json states. Raises `CheckpointError`."""
     config = read_json(folder / "config.json")
     missing = sorted({*CONFIG_KEYS.values()} - config.keys())
     if missing:

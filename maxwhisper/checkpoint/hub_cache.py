@@ -51,6 +51,8 @@ WEIGHTS = (
     "model.bin",
 )
 
+_MARKS = {"num_mel_bins", "lang_ids", "alignment_heads", "suppress_ids"}  # the last: CTranslate2
+
 log = logging.getLogger(__name__)
 
 
@@ -204,6 +206,15 @@ def _manifest(folder: Path) -> dict[str, Any]:
         return read_json(folder / MANIFEST, {})
     except CheckpointError:
         return {}
+
+
+def is_whisper(folder: Path) -> bool:
+    """Return True if the configuration in a folder is that of Whisper, in either format."""
+    try:
+        config = read_json(folder / "config.json")
+    except CheckpointError:
+        return False
+    return config.get("model_type", "whisper") == "whisper" and bool(_MARKS & config.keys())
 
 
 def shown_name(folder: Path) -> str:

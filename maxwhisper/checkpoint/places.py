@@ -125,15 +125,18 @@ def _downloaded(name: str, cache_dir: Path | None, intact: Intact) -> Iterator[P
             yield Place(shown, folder, Where.HUB, size(folder), repository.name)
 
 
-def downloaded(cache_dir: Path | None = None) -> list[Place]:
-    """Return the repositories on this disk that are Whisper models and have no official name."""
-    known = {id for ids in HUB_REPOSITORIES.values() for id in ids}
+def others(cache_dir: Path | None = None) -> list[Place]:
+    """Return the other Whisper models on this disk: distilled ones, and repositories of both
+    caches. Their checksums are not looked at: it is a list, and `get` verifies what is used."""
     found = [
         *hub_cache.in_all_our_cache(hub_folder(cache_dir)),
         *hub_cache.in_all_hugging_face_cache(),
     ]
-    names = dict.fromkeys(wanted.name for wanted in found if wanted.name not in known)
-    return [place for name in names if (place := find(name, cache_dir)) is not None]
+    known = {id for name in OFFICIAL_MODELS for id in HUB_REPOSITORIES[name]}
+    short = {id: name for name, ids in HUB_REPOSITORIES.items() for id in ids}
+    names = dict.fromkeys(short.get(one.name, one.name) for one in found if one.id not in known)
+    placed = (next(_downloaded(name, cache_dir, _is_file), None) for name in names)
+    return [place for place in placed if place and hub_cache.is_whisper(place.path)]
 
 
 def _on_path(name: str | Path) -> Place | None:
@@ -169,7 +172,7 @@ def remove(name: str, *, cache_dir: Path | None = None) -> Removed:
             remove_file(path)
         except OSError as error:
             raise OutputError(f"{path} cannot be deleted: {error.strerror or error}") from error
-    left = tuple(_downloaded(name, cache_dir, lambda path, _: path.is_file()))
+    left = tuple(_downloaded(name, cache_dir, _is_file))
     return Removed(tuple(path for path in paths if path.suffix != ".lock"), n_bytes, left)
 
 
@@ -181,6 +184,11 @@ def size(path: Path) -> int:
         return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     except OSError:
         return 0
+
+
+def _is_file(path: Path, sha256: str) -> bool:
+    """Accept a file without a look at its checksum."""
+    return path.is_file()
 
 
 def _seen_intact(path: Path, sha256: str) -> bool:

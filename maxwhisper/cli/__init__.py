@@ -18,6 +18,7 @@ from maxwhisper import __version__, engine
 from maxwhisper.cli import commands
 from maxwhisper.cli.bench import add_bench_flags, add_profile_flags, bench, profile
 from maxwhisper.cli.flags import (
+    add_cache_flag,
     add_option_flags,
     add_output_flags,
     add_stream_flags,
@@ -27,6 +28,7 @@ from maxwhisper.cli.flags import (
 )
 from maxwhisper.cli.interrupts import Terminated
 from maxwhisper.cli.live import live
+from maxwhisper.cli.models import add_models_flags, models
 from maxwhisper.cli.output import answer_stream, report
 from maxwhisper.cli.parity import add_parity_flags, parity
 from maxwhisper.cli.parser import Parser
@@ -79,7 +81,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         (profile, "measure where the time of a transcription goes", _profile_flags),
         (parity, "compare with openai-whisper, case by case", _parity_flags),
         (commands.compile_graphs, "compile a model's graphs ahead of time", _compile_flags),
-        (commands.models, "list the models, or show the tensors of one", _models_flags),
+        (models, "list, get, remove or show models", add_models_flags),
     ):
         name = command.__name__.partition("_")[0]
         subparser = subparsers.add_parser(name, help=about, description=about)
@@ -213,16 +215,6 @@ def _compile_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _models_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action", nargs="?", choices=["list", "show"], default="list", help="default: list"
-    )
-    parser.add_argument(
-        "model", nargs="?", metavar="M", help="model to show (default: the default model)"
-    )
-    _add_cache_flag(parser)
-
-
 def _add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="name that `models` lists, .pt file or folder")
     _add_device_flags(parser)
@@ -243,10 +235,4 @@ def _add_device_flags(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="auto, float32, float16 or bfloat16 (default: auto)",
     )
-    _add_cache_flag(parser)
-
-
-def _add_cache_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--cache_dir", type=Path, metavar="DIR", help="folder of downloads and compiled graphs"
-    )
+    add_cache_flag(parser)

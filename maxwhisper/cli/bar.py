@@ -1,17 +1,20 @@
-"""A progress bar on a terminal: how much audio is done, and how fast.
+"""Progress bars on a terminal: how much audio is done, and how much of a download.
 
-In: the recordings that begin, their segments, and their ends. Out: a line on standard error that is
-drawn again and again; nothing where standard error is no terminal.
+In: the recordings that begin, their segments, and their ends; or a download. Out: a line on
+standard error that is drawn again and again; nothing where standard error is no terminal.
 """
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from maxwhisper.text.writers import clock_time
+
+if TYPE_CHECKING:
+    from maxwhisper.checkpoint.download import DownloadProgress, OnDownload
 
 _ONE = "{percentage:3.0f}%|{bar}| {audio} of {length}, {speed}"
 _MANY = "{percentage:3.0f}%|{bar}| {n} of {total} recordings, {audio} of audio, {speed}"
@@ -88,3 +91,35 @@ class Bar:
         yield
         if self._bar is not None:
             self._bar.refresh()
+
+
+@contextmanager
+def download_bar() -> "Iterator[OnDownload | None]":
+    """Yield what draws a download on a terminal; None where standard error is no terminal, because
+    a download then says its progress in lines."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bar: tqdm | None = None
+
+    def draw(state: "DownloadProgress") -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(
+                desc=state.name,
+                total=state.total_bytes,
+                initial=state.done_bytes,  # of an earlier start: not part of the speed
+                file=sys.stderr,
+                leave=False,
+                dynamic_ncols=True,
+                unit="B",
+                unit_scale=True,
+                mininterval=0,  # the download itself reports a few times a second
+            )
+        bar.update(state.done_bytes - bar.n)
+
+    try:
+        yield draw
+    finally:
+        if bar is not None:
+            bar.close()

@@ -1,4 +1,4 @@
-"""`selftest`, `compile` and `models`, and how commands load an engine.
+"""`selftest` and `compile`, and how commands load weights and an engine.
 
 In: parsed arguments and the answer stream. Out: an exit code. Knows engines only by the `Engine`
 protocol. Imports heavy packages inside functions.
@@ -6,14 +6,12 @@ protocol. Imports heavy packages inside functions.
 
 import argparse
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
 from maxwhisper import engine
 from maxwhisper.cli.output import answer, json_text, progress
 
 if TYPE_CHECKING:
-    from maxwhisper.checkpoint import ModelRow
     from maxwhisper.checkpoint.schema import Checkpoint
     from maxwhisper.evaluation.selftest.result import CheckResult
 
@@ -47,7 +45,7 @@ def compile_graphs(args: argparse.Namespace, out: TextIO) -> int:
     from maxwhisper.runtime.compiled import precompile
 
     # The graphs depend on the dims only, so an official model is not downloaded.
-    loaded = OFFICIAL_MODELS.get(args.model) or _load_checkpoint(args)
+    loaded = OFFICIAL_MODELS.get(args.model) or load_checkpoint(args)
     start_s = time.perf_counter()
     path = precompile(
         loaded.dims if isinstance(loaded, OfficialModel) else loaded,
@@ -63,61 +61,14 @@ def compile_graphs(args: argparse.Namespace, out: TextIO) -> int:
     return 0
 
 
-def models(args: argparse.Namespace, out: TextIO) -> int:
-    """List all models, or show the tensors of one."""
-    from maxwhisper.checkpoint import DEFAULT_MODEL, available
-
-    if args.action == "show":
-        return _show_model(args, out)
-    rows = available(args.cache_dir)
-    lines = [
-        f"{row.name:16} {row.parameters / 1e6:8.1f} M parameters  {_where(row)}"
-        f"{'  (the default)' if row.name == DEFAULT_MODEL else ''}"
-        for row in rows
-    ]
-    document = [_row_document(row) for row in rows]
-    answer(out, args.json, {"models": document, "default": DEFAULT_MODEL}, lines)
-    return 0
-
-
-def _show_model(args: argparse.Namespace, out: TextIO) -> int:
-    from maxwhisper.checkpoint import tensor_table
-
-    checkpoint = _load_checkpoint(args)
-    rows = tensor_table(checkpoint)
-    width = max(len(row.name) for row in rows)
-    lines = [f"{row.name:{width}}  {row.shape!s:16}  {row.dtype:8}  {row.role}" for row in rows]
-    document = {
-        "model": checkpoint.name,
-        "source": checkpoint.source,
-        "dims": checkpoint.dims.to_dict(),
-        "tensors": [asdict(row) for row in rows],
-    }
-    answer(out, args.json, document, lines)
-    return 0
-
-
-def _row_document(row: "ModelRow") -> dict[str, object]:
-    place = row.place
-    where = None if place is None else asdict(place) | {"path": str(place.path)}
-    return {"name": row.name, "parameters": row.parameters, "place": where}
-
-
-def _where(row: "ModelRow") -> str:
-    from maxwhisper.checkpoint import DEFAULT_MODEL
-
-    if row.place:
-        return row.place.line
-    is_ours = row.name == DEFAULT_MODEL
-    return "missing from the package" if is_ours else "not on disk: downloaded on first use"
-
-
-def _load_checkpoint(args: argparse.Namespace) -> "Checkpoint":
-    """The checkpoint that `--model` names, reported in one line."""
+def load_checkpoint(args: argparse.Namespace) -> "Checkpoint":
+    """The checkpoint that `args.model` names, reported in one line."""
     from maxwhisper import checkpoint
+    from maxwhisper.cli.bar import download_bar
 
     name = args.model or checkpoint.DEFAULT_MODEL
-    loaded = checkpoint.load(name, cache_dir=args.cache_dir, progress=progress)
+    with download_bar() as bar:
+        loaded = checkpoint.load(name, cache_dir=args.cache_dir, on_download=bar, progress=progress)
     progress(f"model {loaded.name}: {loaded.source}")
     return loaded
 
@@ -126,7 +77,7 @@ def load_engine(args: argparse.Namespace, name: str) -> engine.Engine:
     """The engine called `name` with the model, device and precision of the command line."""
     loaded = engine.load_engine(
         name,
-        _load_checkpoint(args),
+        load_checkpoint(args),
         device=args.device,
         dtype=args.dtype,
         cache_dir=args.cache_dir,

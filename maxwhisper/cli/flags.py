@@ -25,6 +25,13 @@ MIN_FALLBACK_STEP = 0.01  # of temperature: at most 100 attempts at one window
 VAD_PREFIX = "vad_"
 
 
+def add_cache_flag(parser: argparse.ArgumentParser) -> None:
+    """Add `--cache_dir`."""
+    parser.add_argument(
+        "--cache_dir", type=Path, metavar="DIR", help="folder of downloads and compiled graphs"
+    )
+
+
 def add_output_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of output files, one of them for each field of `LineOptions`."""
     group = parser.add_argument_group("output files, as openai-whisper writes them")

@@ -121,14 +121,19 @@ def unpack(
     Unpacks once. Returns its path in the cache, or None if no folder has it. Raises `ArtifactError`
     for a damaged file (xz checks its content), `OutputError` if the cache cannot be written.
     """
-    for source in sources:
-        packed = source / _packed_name(key)
-        if packed.is_file():
-            try:
-                return artifact(key, cache_dir).ready(partial(_unpack_to, packed), wait) / MEF
-            except (lzma.LZMAError, EOFError) as error:
-                raise ArtifactError(f"{packed.name} is damaged ({error})") from error
-    return None
+    packed = find_packed(key, sources)
+    if packed is None:
+        return None
+    try:
+        return artifact(key, cache_dir).ready(partial(_unpack_to, packed), wait) / MEF
+    except (lzma.LZMAError, EOFError) as error:
+        raise ArtifactError(f"{packed.name} is damaged ({error})") from error
+
+
+def find_packed(key: ArtifactKey, sources: Iterable[Path]) -> Path | None:
+    """Return the packed artifact of `key` in the first folder of `sources` that has it."""
+    packed = (source / _packed_name(key) for source in sources)
+    return next((path for path in packed if path.is_file()), None)
 
 
 def _packed_name(key: ArtifactKey) -> str:

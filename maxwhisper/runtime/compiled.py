@@ -27,6 +27,7 @@ from maxwhisper.runtime.artifacts import (
     artifact,
     artifact_key,
     artifact_sources,
+    find_packed,
     pack,
     sound_artifact,
     unpack,
@@ -93,6 +94,22 @@ def is_ready(dims: Dims, placement: Placement, cache_dir: Path | None = None) ->
             if unpack(portable, folders, cache_dir):
                 return True
     return False
+
+
+def graphs_on_disk(dims: Dims, cache_dir: Path | None = None) -> str:
+    """Return where the graphs of a network are, for the device that `load` chooses: "ready" in the
+    cache, "packed" in the package, or "" if they have to be compiled. Unpacks nothing.
+
+    As in `precompile`, the decoder's matrices are assumed to be exact in float16.
+    """
+    placement, folders = choose(), artifact_sources()
+    if placement.device.is_host:
+        placement = replace(placement, matrices=DType.float16)
+    key = artifact_key(dims, placement)
+    if artifact(key, cache_dir).problem() is None:
+        return "ready"
+    is_packed = any(find_packed(one, folders) for one in _portable(key, placement, folders))
+    return "packed" if is_packed else ""
 
 
 def _portable(key: ArtifactKey, placement: Placement, sources: Sequence[Path]) -> list[ArtifactKey]:

@@ -120,12 +120,14 @@ def test_a_stopped_download_goes_on_at_the_next_start(hub, files, tmp_path):
 
 def test_a_slow_download_says_its_speed_and_the_time_left(hub, tmp_path):
     hub.block_s, states, lines = 0.01, [], []
-    get(TUNED, cache_dir=tmp_path, on_download=states.append, progress=lines.append)
+    get(TUNED, cache_dir=tmp_path / "lines", progress=lines.append)
+    assert 1 <= len(lines) <= 3, "once a second"
+    assert lines[0].startswith(f"downloading {TUNED}: ")
+    get(TUNED, cache_dir=tmp_path, on_download=states.append)
     middle = states[len(states) // 2]
     assert 3 <= len(states) <= 12, "a few times a second"
     assert 1e5 < middle.bytes_per_s < 7e6, "64 KiB in 10 ms at best"
     assert middle.seconds_left > 0
-    assert lines[0].startswith(f"downloading {TUNED}: ")
 
 
 def test_wrong_content_is_deleted_and_reported(hub, files, tmp_path):
