@@ -31,8 +31,8 @@ from maxwhisper.network.dims import Dims
 
 MODEL = "model.bin"
 _VOCABULARY, _TOKEN = "vocabulary.json", "<|notimestamps|>"
-_BINARY_VERSION = 6  # of the file, since CTranslate2 2.0
-_SPEC, _REVISION = "WhisperSpec", 3  # since CTranslate2 3.0
+_BINARY_VERSION = 6  # of the file
+_SPEC, _REVISION = "WhisperSpec", 3  # of the layout
 # By the number that the file has for a type; bfloat16 is read as its bits.
 _DTYPES = ("<f4", "i1", "<i2", "<i4", "<f2", "<u2")
 _NAMES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")

@@ -16,6 +16,7 @@ _READERS: dict[bytes, Callable[[Path], Checkpoint]] = {
     ggml.MAGIC: ggml.read_ggml,
     gguf.MAGIC: gguf.read_gguf,
 }
+_N_BEGIN = 32  # bytes, which tell every format from the others
 
 
 def read_folder(folder: Path) -> Checkpoint:
@@ -25,6 +26,11 @@ def read_folder(folder: Path) -> Checkpoint:
     """
     if not has_hf_weights(folder) and (folder / ctranslate2_folder.MODEL).is_file():
         return ctranslate2_folder.read_ctranslate2_folder(folder)
+    if (folder / "adapter_config.json").is_file() and not has_hf_weights(folder):
+        raise CheckpointError(
+            f"expected the weights of a network in {folder}, got an adapter: merge it into its "
+            "network (merge_and_unload in peft) and save that"
+        )
     return read_hf_folder(folder)
 
 
@@ -33,12 +39,14 @@ def read_file(path: Path) -> Checkpoint:
 
     Raises `CheckpointError` for any other file, and for a damaged one.
     """
-    return _READERS.get(_magic(path), read_openai_pt)(path)
-
-
-def _magic(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(4)
+            begin = file.read(_N_BEGIN)
     except OSError as error:
         raise CheckpointError(f"expected to read {path}: {error.strerror or error}") from error
+    if begin[8:9] == b"{" or b"WhisperSpec" in begin:  # safetensors, or model.bin of CTranslate2
+        raise CheckpointError(
+            f"expected the folder of {path}, got the file alone, which has no config.json: give "
+            f"the folder {path.parent}"
+        )
+    return _READERS.get(begin[:4], read_openai_pt)(path)

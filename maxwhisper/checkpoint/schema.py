@@ -206,7 +206,9 @@ def validate(dims: Dims, weights: Mapping[str, Array]) -> None:
         if array.dtype not in (np.float32, np.float16):
             raise CheckpointError(f"expected {name} in float32 or float16, got {array.dtype}")
         # A sum is finite only if all terms are. float64 prevents an overflow of float16 sums.
-        if not np.isfinite(array.sum(dtype=np.float64)):
+        with np.errstate(invalid="ignore"):  # of infinities with both signs
+            total = array.sum(dtype=np.float64)
+        if not np.isfinite(total):
             raise CheckpointError(
                 f"expected finite numbers in {name}, got NaN or infinity: the file is damaged"
             )

@@ -237,3 +237,109 @@ def test_tensors_and_their_names_may_be_anything(save_pt, refused):
 @pytest.mark.parametrize("name", ["x" * 10_000, "x\0y", "~" * 300, "\ud800"])
 def test_a_name_that_no_disk_can_store_is_no_model(name, refused):
     assert "expected a model name, a .pt file or a Hugging Face folder" in refused(name)
+
+
+GGML_HEADER = (51_865, 1500, 64, 2, 1, 448, 64, 4, 1, 80, 1)
+
+
+def ggml(path, *parts, header=GGML_HEADER):
+    """A GGML file with empty mel filters and vocabulary, and then these parts."""
+    parts = parts or (struct.pack("<iii", 0, 0, 0),)
+    path.write_bytes(struct.pack("<i11i", 0x67676D6C, *header) + b"".join(parts))
+    return path
+
+
+NO_MEL = struct.pack("<iii", 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ([struct.pack("<ii", 2**31 - 1, 2**31 - 1)], "18446744056529682436 more bytes"),
+        ([struct.pack("<ii", -1, 2**31 - 1)], "-8589934588 more bytes"),
+        ([struct.pack("<iii", 0, 0, 2**31 - 1)], "4 more bytes"),
+        ([struct.pack("<iiiI", 0, 0, 1, 2**32 - 1)], "4294967295 more bytes"),
+        ([NO_MEL, struct.pack("<iii", 5, 1, 0)], "4 axes at most"),
+        ([NO_MEL, struct.pack("<iii", -1, 1, 0)], "4 axes at most"),
+        ([NO_MEL, struct.pack("<iiii", 1, 2**31 - 1, 0, 1)], "a name of at most 512 bytes"),
+        ([NO_MEL, struct.pack("<iiii", 1, -1, 0, 1)], "a name of at most 512 bytes"),
+        ([NO_MEL, struct.pack("<5i", 2, 1, 0, 2**31 - 1, 2**31 - 1), b"x"], "more bytes"),
+        ([NO_MEL, struct.pack("<5i", 2, 1, 0, -1, -1), b"x" * 9], "at most 4 axes"),
+        ([NO_MEL, struct.pack("<5i", 2, 1, 2, -32, -32), b"x" * 9999], "whole numbers as axes"),
+        ([NO_MEL, struct.pack("<5i", 2, 1, 2, 31, 1), b"x" * 99], "rows of whole blocks in x"),
+        ([NO_MEL, struct.pack("<iii", 0, 0, 0) + bytes(4)] * 2, "each tensor once"),
+        ([NO_MEL, struct.pack("<iii", 0, 512, 99) + b"\n\x1b" * 256], "got type 99"),
+        ([NO_MEL, struct.pack("<iii", 0, 512, 0) + b"\n\x1b" * 256 + bytes(4)], "got none"),
+    ],
+)
+def test_claims_of_a_ggml_file_are_checked(tmp_path, refused, parts, text):
+    assert text in refused(ggml(tmp_path / "x", *parts))
+
+
+def test_a_million_layers_in_a_ggml_header_are_refused(tmp_path, refused):
+    header = (*GGML_HEADER[:4], 10**6, *GGML_HEADER[5:])
+    assert "1000001 layers" in refused(ggml(tmp_path / "x", NO_MEL, header=header))
+    header = (32_000, *GGML_HEADER[1:])
+    assert "got 32000: there is no tokenizer" in refused(ggml(tmp_path / "x", header=header))
+
+
+def gguf(path, n_tensors=0, n_metadata=0, content=b""):
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, n_tensors, n_metadata) + content)
+    return path
+
+
+def gguf_text(text):
+    return struct.pack("<Q", len(text)) + text
+
+
+@pytest.mark.parametrize(
+    ("n_tensors", "n_metadata", "content", "text"),
+    [
+        (2**63, 0, b"", "at most 10000 tensors"),
+        (0, 2**63, b"", "at most 10000 tensors"),
+        (0, 10**6, b"", "8 more bytes"),
+        (0, 1, struct.pack("<Q", 2**60), "a name of at most 512 bytes"),
+        (0, 1, gguf_text(b"k") + struct.pack("<IQ", 8, 2**60), "1152921504606846976 more bytes"),
+        (0, 1, gguf_text(b"k") + struct.pack("<I", 77), "metadata of a known type"),
+        (0, 1, gguf_text(b"k") + struct.pack("<IIQ", 9, 0, 2**63), "9223372036854775808 more"),
+        (0, 1, gguf_text(b"k") + struct.pack("<IIQ", 9, 8, 2**63), "lists of numbers or of text"),
+        (0, 1, gguf_text(b"k") + struct.pack("<IIQ", 9, 9, 1), "lists of numbers or of text"),
+        (1, 0, gguf_text(b"x") + struct.pack("<I", 2**31), "4 axes at most"),
+        (1, 0, gguf_text(b"x") + struct.pack("<IQIQ", 1, 2**62, 0, 0), "bytes of tensors"),
+        (1, 0, gguf_text(b"x") + struct.pack("<IQIQ", 1, 1, 0, 2**62) + bytes(99), "at least 46"),
+        (1, 0, gguf_text(b"x" * 512) + struct.pack("<IQIQ", 1, 1, 0, 0) + bytes(99), "got 'xxx"),
+        (1, 1, gguf_text(b"general.alignment") + struct.pack("<II", 4, 0), "more bytes"),
+    ],
+)
+def test_claims_of_a_gguf_file_are_checked(tmp_path, refused, n_tensors, n_metadata, content, text):
+    assert text in refused(gguf(tmp_path / "x", n_tensors, n_metadata, content))
+
+
+@pytest.mark.parametrize("alignment", [0, 2**31])
+def test_gguf_alignment_is_a_small_number(tmp_path, refused, alignment):
+    entry = gguf_text(b"general.alignment") + struct.pack("<II", 4, alignment)
+    info = gguf_text(b"x") + struct.pack("<IQIQ", 1, 1, 0, 0)
+    assert "an alignment of at most 1 MiB" in refused(gguf(tmp_path / "x", 1, 1, entry + info))
+
+
+def test_gguf_tensors_that_share_their_bytes_are_refused(tmp_path, refused):
+    """9,000 tensors at the same place stand for 9,000 times its size."""
+    infos = [gguf_text(b"%d" % n) + struct.pack("<IQIQ", 1, 10**6, 0, 0) for n in range(9_000)]
+    path = gguf(tmp_path / "x", 9_000, 0, b"".join(infos) + bytes(4 * 10**6))
+    assert "36000000000 bytes of tensors" in refused(path)
+
+
+@pytest.mark.parametrize("heads", [(8, gguf_text(b"2")), (6, struct.pack("<f", 2)), (4, bytes(4))])
+def test_gguf_heads_are_whole_numbers(v2, tmp_path, refused, heads):
+    """The key is there as an integer; its type and value are replaced."""
+    from tests.fakes.weight_files import write_gguf
+
+    write_gguf(v2, tmp_path / "x", "f32")
+    key = b"whisper.encoder.attention.head_count"
+    before, after = (tmp_path / "x").read_bytes().split(key)
+    kind, value = heads
+    replaced = before + key + struct.pack("<I", kind) + value + after[8:]
+    padding = b"" if len(value) == 4 else bytes(32 - (len(value) - 4) % 32)
+    (tmp_path / "x").write_bytes(replaced + padding)
+    text = refused(tmp_path / "x")
+    assert "dims.n_audio_head to be a whole number" in text or "damaged" in text
