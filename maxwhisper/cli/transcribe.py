@@ -32,7 +32,7 @@ from maxwhisper.transcript import Segment, Transcript
 if TYPE_CHECKING:
     from maxwhisper.cli.bar import Bar
 
-GROUP_S = 600.0  # of audio in a group of recordings: 38 MB of samples
+GROUP_S = 240.0  # of audio in a group of recordings: a batch of 8 windows of 30 s, or several
 
 
 @dataclass
