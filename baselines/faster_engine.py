@@ -107,6 +107,7 @@ def create_engine(
         device=chosen.label,
         device_reason=chosen.reason,
         dtype=resolved,
+        weights=checkpoint.place,
     )
     return FasterEngine(_load(folder, chosen, resolved, checkpoint), info, checkpoint)
 

@@ -151,5 +151,6 @@ def create_engine(
         device=chosen.label,
         device_reason=chosen.reason,
         dtype=resolved,
+        weights=checkpoint.place,
     )
     return OpenAIEngine(model, info, checkpoint)

@@ -33,6 +33,7 @@ class EngineInfo:
     device: str  # "cpu", "gpu:0"
     device_reason: str  # why this device: one sentence
     dtype: str
+    weights: str = ""  # the place that they were read from: "our cache"; see `checkpoint.Place`
 
     def to_dict(self) -> dict[str, str]:
         return asdict(self)

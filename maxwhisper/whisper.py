@@ -92,6 +92,7 @@ class Whisper:
             device=self.placement.label,
             device_reason=self.placement.reason,
             dtype=self.placement.dtype_name,
+            weights=self.checkpoint.place,
         )
 
     def transcribe(

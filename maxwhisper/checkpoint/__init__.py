@@ -72,7 +72,7 @@ def load(
     that is not a complete Whisper network.
     """
     place = get(name_or_path, cache_dir=cache_dir, on_download=on_download, progress=progress)
-    return _read(place)
+    return replace(_read(place), place=place.label)
 
 
 def get(

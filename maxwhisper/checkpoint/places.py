@@ -4,22 +4,25 @@ In: a name. Out: a `Place`, or None. Owns the order of the lookup. Reads no weig
 checksums, and never uses the network.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from maxwhisper.checkpoint import bundled, hub_cache
 from maxwhisper.checkpoint.download import is_intact
 from maxwhisper.checkpoint.hub_cache import Intact, Repository
 from maxwhisper.checkpoint.quote import quoted
-from maxwhisper.checkpoint.registry import HUB_REPOSITORIES, OFFICIAL_MODELS
+from maxwhisper.checkpoint.registry import HUB_REPOSITORIES, OFFICIAL_MODELS, OfficialModel
 from maxwhisper.errors import CheckpointError, OutputError
-from maxwhisper.paths import cache_root
+from maxwhisper.paths import cache_root, locked
 from maxwhisper.paths import remove as remove_file
+
+log = logging.getLogger(__name__)
 
 _OFFLINE = ("MAXWHISPER_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _YES = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads them
@@ -48,8 +51,13 @@ class Place:
     @property
     def line(self) -> str:
         """Return where the weights are, in words: "our cache, 145 MB: /home/…/base.pt"."""
+        return f"{self.label}, {self.n_bytes / 1e6:.0f} MB: {self.path}"
+
+    @property
+    def label(self) -> str:
+        """Return the same without path and size: "openai/whisper-base in our cache"."""
         of = f"{self.repository} in " if self.repository not in ("", self.name) else ""
-        return f"{of}{self.where}, {self.n_bytes / 1e6:.0f} MB: {self.path}"
+        return f"{of}{self.where}"
 
 
 @dataclass(frozen=True)
@@ -113,16 +121,23 @@ def _downloaded(name: str, cache_dir: Path | None, intact: Intact) -> Iterator[P
     shown, model, wanted = name, OFFICIAL_MODELS.get(name), repositories(name)
     if wanted and name not in HUB_REPOSITORIES:
         shown = wanted[0].name  # without "hf://"
-    if model and intact(path := our_folder(cache_dir) / model.file_name, model.sha256):
+    if model and _is_whole(path := our_folder(cache_dir) / model.file_name, model, intact):
         yield Place(shown, path, Where.CACHE, size(path))
     for repository in wanted:
         if folder := hub_cache.in_our_cache(repository, hub_folder(cache_dir), intact):
             yield Place(shown, folder, Where.CACHE, size(folder), repository.name)
-    if model and intact(path := whisper_folder() / model.file_name, model.sha256):
+    if model and _is_whole(path := whisper_folder() / model.file_name, model, intact):
         yield Place(shown, path, Where.WHISPER, size(path))
     for repository in wanted:
         if folder := hub_cache.in_hugging_face_cache(repository, intact):
             yield Place(shown, folder, Where.HUB, size(folder), repository.name)
+
+
+def _is_whole(path: Path, model: OfficialModel, intact: Intact) -> bool:
+    is_whole = intact(path, model.sha256)
+    if not is_whole and path.exists():
+        log.warning("%s is not the file that OpenAI published, and is not used", path)
+    return is_whole
 
 
 def others(cache_dir: Path | None = None) -> list[Place]:
@@ -153,7 +168,8 @@ def remove(name: str, *, cache_dir: Path | None = None) -> Removed:
     """Delete the weights of `name` from our cache, with what an interrupted download left there.
 
     Other programs own the other places, so they are only listed. Raises `CheckpointError` for the
-    bundled weights and for a path, and `OutputError` if a file cannot be deleted.
+    bundled weights, for a path, and while another process downloads these weights, and
+    `OutputError` if a file cannot be deleted.
     """
     model, wanted = OFFICIAL_MODELS.get(name), repositories(name)
     if not wanted:
@@ -163,17 +179,28 @@ def remove(name: str, *, cache_dir: Path | None = None) -> Removed:
         )
     stems = [our_folder(cache_dir) / model.file_name] if model else []
     stems += [hub_folder(cache_dir) / repository.folder_name for repository in wanted]
-    endings = ("", ".part", ".parts", ".lock")
-    paths = [Path(f"{stem}{end}") for stem in stems for end in endings]
-    paths = [path for path in paths if path.exists()]
-    n_bytes = sum(size(file) for path in paths for file in (path, *path.rglob("*/")))
+    removed: list[Path] = []
+    n_bytes = 0
+    for stem in stems:
+        paths = [Path(f"{stem}{end}") for end in ("", ".part", ".parts")]
+        if paths := [path for path in paths if path.exists()]:
+            with locked(Path(f"{stem}.lock"), partial(_busy, name)):
+                n_bytes += sum(size(one) for path in paths for one in (path, *path.rglob("*/")))
+                _delete(paths)
+                removed += paths
+    return Removed(tuple(removed), n_bytes, tuple(_downloaded(name, cache_dir, _is_file)))
+
+
+def _busy(name: str) -> None:
+    raise CheckpointError(f"another process downloads {name} now: stop it, then try again")
+
+
+def _delete(paths: list[Path]) -> None:
     for path in paths:
         try:
             remove_file(path)
         except OSError as error:
             raise OutputError(f"{path} cannot be deleted: {error.strerror or error}") from error
-    left = tuple(_downloaded(name, cache_dir, _is_file))
-    return Removed(tuple(path for path in paths if path.suffix != ".lock"), n_bytes, left)
 
 
 def size(path: Path) -> int:

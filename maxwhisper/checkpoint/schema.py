@@ -43,6 +43,7 @@ class Checkpoint:
     alignment_heads: Heads
     source: str  # for people: where the weights came from
     digest: str  # sha256 hex of dims, alignment heads and all tensors, for caches
+    place: str = ""  # for people: where on this disk they were found, as "our cache"
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,9 @@ def _compile_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="M", help="name that `models` lists, or a file or folder of weights")
+    parser.add_argument(
+        "--model", metavar="M", help="name that `models` lists, or a file or folder of weights"
+    )
     _add_device_flags(parser)
 
 

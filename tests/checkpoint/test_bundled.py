@@ -22,6 +22,7 @@ def test_the_default_model_is_the_bundled_one_and_quick():
     assert DEFAULT_MODEL == checkpoint.name == "demo"
     assert checkpoint.dims == bundled.DIMS
     assert checkpoint.source == bundled.limits()
+    assert checkpoint.place == "bundled"
 
 
 def test_the_folder_is_complete_and_small():

@@ -1,6 +1,7 @@
 """Where weights are looked up on the disk, in which order, and what is removed."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from maxwhisper.checkpoint import find, get, load, places, remove
 from maxwhisper.checkpoint.convert import save_hf
 from maxwhisper.checkpoint.registry import ALIASES, HUB_REPOSITORIES, OFFICIAL_MODELS
 from maxwhisper.errors import CheckpointError
+from maxwhisper.paths import locked
 from tests.fakes.hub import COMMIT, hub_server
 
 CONTENT = bytes(range(256)) * 100
@@ -82,9 +84,10 @@ def test_the_first_place_wins(put, in_hf_cache, home):
     assert {found.n_bytes for found in (find("base"), find(theirs))} == {len(CONTENT)}
 
 
-def test_a_file_of_openai_whisper_must_be_the_published_one(put, home, monkeypatch):
+def test_a_file_of_openai_whisper_must_be_the_published_one(put, home, monkeypatch, caplog):
     wrong = put(".cache/whisper/base.pt", CONTENT[:-1] + b"?")
     assert find("base") is None
+    assert f"{wrong} is not the file that OpenAI published" in caplog.text
     wrong.write_bytes(CONTENT)
     assert find("base").path == wrong
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "elsewhere"))
@@ -122,9 +125,29 @@ def test_a_repository_loads_from_the_hugging_face_cache(in_hf_cache, half, asser
         loaded.source
         == "weights of the Hugging Face folder user/fine-tune in the Hugging Face cache"
     )
+    assert loaded.place == "the Hugging Face cache"
     assert load(snapshot).name == "user/fine-tune", "never the hash of the snapshot"
     assert find(f"user/fine-tune@{COMMIT}").path == snapshot
     assert not find("user/fine-tune@v2")
+
+
+def test_a_short_name_loads_what_faster_whisper_has_downloaded(
+    home, half, monkeypatch, assert_same_weights, tmp_path
+):
+    """Systran's repositories are CTranslate2 folders."""
+    pytest.importorskip("ctranslate2")
+    from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
+
+    monkeypatch.setitem(OFFICIAL_MODELS, "base", replace(OFFICIAL_MODELS["base"], dims=half.dims))
+    repository, name = "Systran/faster-whisper-base", "models--Systran--faster-whisper-base"
+    snapshot = home / ".cache/huggingface/hub" / name / "snapshots" / COMMIT
+    shutil.copytree(ctranslate2_dir(half, tmp_path / "made"), snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text(COMMIT)
+    loaded = load("base")
+    assert_same_weights(loaded, half)
+    assert (loaded.name, loaded.place) == ("base", f"{repository} in the Hugging Face cache")
+    assert COMMIT not in loaded.source
 
 
 def test_what_is_damaged_or_incomplete_there_is_not_used(in_hf_cache, caplog):
@@ -170,20 +193,39 @@ def test_names_win_over_folders_and_paths_over_repositories(
 def test_remove_empties_our_cache_only(put, in_hf_cache, home):
     theirs = put(".cache/whisper/base.pt")
     in_hf_cache("Systran/faster-whisper-base")
-    ours = [put(f".cache/maxwhisper/checkpoints/base.pt{end}") for end in ("", ".part", ".lock")]
+    ours = [put(f".cache/maxwhisper/checkpoints/base.pt{end}") for end in ("", ".part")]
     other = put(".cache/maxwhisper/checkpoints/base.en.pt")
     removed = remove("base")
-    assert removed.paths == tuple(ours[:2])
-    assert removed.n_bytes == 3 * len(CONTENT)
+    assert removed.paths == tuple(ours)
+    assert removed.n_bytes == 2 * len(CONTENT)
     assert [left.where for left in removed.left] == [
         "openai-whisper's cache",
         "the Hugging Face cache",
     ]
-    assert [path.exists() for path in (*ours, theirs, other)] == [False] * 3 + [True] * 2
+    assert [path.exists() for path in (*ours, theirs, other)] == [False] * 2 + [True] * 2
     assert remove("base").paths == ()
     for name in ("demo", str(theirs), "nonsense"):
         with pytest.raises(CheckpointError, match="expected the name of downloaded weights"):
             remove(name)
+
+
+def test_what_another_process_downloads_is_not_removed(put):
+    part = put(".cache/maxwhisper/checkpoints/base.pt.part")
+    with (
+        locked(part.with_suffix(".lock"), lambda: None),
+        pytest.raises(CheckpointError, match="another process downloads base now"),
+    ):
+        remove("base")
+    assert part.exists()
+    assert remove("base").paths == (part,)
+
+
+def test_what_an_interrupted_download_left_is_removed(home):
+    parts = home / ".cache/maxwhisper/checkpoints/hub/user--x.parts/0123"
+    parts.mkdir(parents=True)
+    (parts / "model.safetensors.part").write_bytes(CONTENT)
+    assert remove("user/x").n_bytes == len(CONTENT)
+    assert not parts.parent.exists()
 
 
 def test_an_unknown_name_lists_names_like_it(home):

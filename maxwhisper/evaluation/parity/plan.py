@@ -85,9 +85,9 @@ def _with_sets_of(checkpoint: CheckpointEntry, other: CheckpointEntry) -> Checkp
 
 def _what_counts(checkpoint: CheckpointEntry) -> dict[str, Any]:
     """Without the reason for a device: it contains the number of threads, which each run has in
-    its `machine`."""
+    its `machine`; and without the place of the weights, whose digest counts."""
     document = to_dict(checkpoint)
-    engines = [{**engine, "device_reason": None} for engine in document["engines"]]
+    engines = [{**one, "device_reason": None, "weights": None} for one in document["engines"]]
     return {**document, "engines": engines}
 
 

@@ -81,7 +81,8 @@ def _device(statuses: Mapping[str, Status], machine: Mapping[str, Any]) -> str:
     if info is None:
         return hardware
     device = f"{info.device.upper()} ({info.device_reason})"
-    return f"{hardware} · {info.model} model · {device} · {info.dtype}"
+    place = f" ({info.weights})" if info.weights else ""
+    return f"{hardware} · {info.model} model{place} · {device} · {info.dtype}"
 
 
 def _software(machine: Mapping[str, Any]) -> str:

@@ -88,6 +88,12 @@ def test_header_gives_device_reason_and_each_engines_state():
     assert "unavailable: &lt;img" in strip
 
 
+def test_header_says_where_the_weights_come_from():
+    info = EngineInfo("maxwhisper", "max 26.7", "base", "cpu", "no GPU", "float32", "our cache")
+    strip = strip_html({"maxwhisper": Status("ready", info=info)}, MACHINE, n_waiting=0)
+    assert "base model (our cache) · CPU (no GPU) · float32" in strip
+
+
 def test_header_names_the_driver_and_says_when_the_queue_is_empty():
     gpu = {"name": "A GPU", "driver_version": "570.1", "memory.total": "1"}
     strip = strip_html({}, {**MACHINE, "gpus": [gpu], "commit": None}, n_waiting=0)
