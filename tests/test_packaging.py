@@ -16,7 +16,9 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.paths import package_folder
+from maxwhisper.web.server.better_weights import fit_for
 
 ROOT = Path(__file__).parents[1]
 CODE = sorted(
@@ -153,6 +155,13 @@ def test_space_front_matter():
     assert (ROOT / str(keys["app_file"])).is_file()
     assert len(str(keys["short_description"])) <= 60, "a Space cuts longer ones"
     assert {"title", "emoji", "colorFrom", "colorTo"} <= set(keys)
+
+
+def test_a_space_has_the_weights_that_its_page_wants():
+    preloaded = {line.split()[0] for line in front_matter()["preload_from_hub"]}
+    for gpus, threads in (([{}], 8), ([], 2)):  # a GPU, and the free hardware
+        model = fit_for({"gpus": gpus, "threads": threads, "cores": None}, list(OFFICIAL_MODELS))
+        assert f"openai/whisper-{model}" in preloaded
 
 
 def test_space_packages_are_bare_names():

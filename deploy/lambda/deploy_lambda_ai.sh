@@ -51,7 +51,8 @@ Runs the page of this clone on this machine and prints its address. Safe to repe
                    refuses, which can happen: all names under $WILDCARD share one weekly limit
   --internal-ca    use a private certificate: browsers warn once, and visitors can continue. For a
                    machine whose ports 80 and 443 the issuer cannot reach
-  --model NAME     offer this model; repeat for more, the first is the default (demo)
+  --model NAME     offer this model; repeat for more, the first is the default (large-v3-turbo, which
+                   understands people, and demo). It is downloaded and compiled before the page starts
   --dry-run        print all commands in order and run none
   --help           print this
 
@@ -168,7 +169,7 @@ read_flags() {
     esac
     shift
   done
-  ((${#models[@]})) || models=(demo)
+  ((${#models[@]})) || models=(large-v3-turbo demo)
 }
 
 check_machine() {

@@ -1,15 +1,13 @@
-"""A loopback server with OpenAI's paths and one official file, so that no test needs a network.
-
-A child process uses it through `environment`, with `install_from_environment` in its first lines.
-"""
+"""A loopback server with OpenAI's paths and one official file, so that no test needs a network."""
 
 import contextlib
 import hashlib
-import os
 import threading
 import time
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from maxwhisper.checkpoint import registry
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB
 _BLOCK_BYTES = 1 << 16
@@ -24,21 +22,12 @@ class Site:
     pause_s: float = 0.0  # between two blocks of 64 KiB
     is_dead: bool = False  # every connection is closed without an answer
     ranges: list = field(default_factory=list)
-    url: str = ""
-    name: str = "tiny"  # the official model that it stands for
-
-    @property
-    def environment(self):
-        """For a child process."""
-        return {
-            "WEIGHTS_SITE": f"{self.url} {self.name} {hashlib.sha256(self.content).hexdigest()}"
-        }
 
 
 @contextlib.contextmanager
 def serving(monkeypatch, content=CONTENT, name="tiny", **entry):
     """Serve `content` as the official model `name`, of which `entry` changes fields."""
-    site = Site(content, name=name)
+    site = Site(content)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -67,23 +56,12 @@ def serving(monkeypatch, content=CONTENT, name="tiny", **entry):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
-    install(monkeypatch, site.url, name, hashlib.sha256(content).hexdigest(), **entry)
+    url, sha256 = f"http://127.0.0.1:{server.server_port}", hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(registry, "BASE_URL", url)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # a closed port: no Hub
+    models = registry.OFFICIAL_MODELS
+    monkeypatch.setitem(models, name, replace(models[name], sha256=sha256, **entry))
     yield site
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def install(monkeypatch, url, name, sha256, **entry):
-    """Make `name` the file with this sha256 at `url`."""
-    from maxwhisper.checkpoint import registry
-
-    models = registry.OFFICIAL_MODELS
-    monkeypatch.setattr(registry, "BASE_URL", url)
-    monkeypatch.setitem(models, name, replace(models[name], sha256=sha256, **entry))
-
-
-def install_from_environment(monkeypatch):
-    """`install` what the parent serves."""
-    install(monkeypatch, *os.environ["WEIGHTS_SITE"].split())

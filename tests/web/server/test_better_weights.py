@@ -164,15 +164,12 @@ def test_a_network_that_comes_back_is_found_without_a_click(begin, pool, site, m
 
 
 def test_a_download_cut_in_the_middle_goes_on_where_it_was(begin, pool, site):
-    site.cut_after = 1_000_000
+    site.cut_after = 2_000_000
     weights = begin()
-    wait_until(lambda: weights.standing.phase == "failed", timeout_s=10)
-    assert pool.default_model == "demo"
-    site.cut_after = None
-    weights.ask()
     wait_until(is_ready(weights), timeout_s=10)
-    assert site.ranges[0] is None
-    assert int(site.ranges[1].removeprefix("bytes=").rstrip("-")) > 0
+    first, second = site.ranges
+    assert first is None
+    assert int(second.removeprefix("bytes=").rstrip("-")) > 1_000_000
 
 
 def test_a_slow_download_says_how_long_it_takes(begin, pool, site):

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.web.ui.events import QUIET
-from maxwhisper.web.ui.race.inputs import Inputs, model_choices
+from maxwhisper.web.ui.race.inputs import Inputs, model_choices, usual_language
 from maxwhisper.web.ui.race.request import Source
 from maxwhisper.web.ui.weights import ShownWeights, door_html, notice_html
 
@@ -18,24 +18,33 @@ def wire_door(weights: ShownWeights, inputs: Inputs, notice: gr.HTML) -> None:
     """Connect the model's control, the door and the `notice` about the default model."""
     pool, better = weights.pool, weights.weights
     is_own = gr.State(False)  # the recording is, or is about to be, the visitor's own
-    is_chosen = gr.State(False)  # he chose the model himself: it is never changed for him
+    # What he chose himself is never changed for him.
+    has_model, has_language = gr.State(False), gr.State(False)
 
     def door(is_own: bool, model: str) -> str:
         return door_html(better.standing, model, len(pool.models)) if is_own else ""
 
-    def follow(is_own: bool, is_chosen: bool, model: str) -> tuple[Any, str, str]:
+    def language(model: str, has_language: bool) -> Any:
+        return gr.skip() if has_language else usual_language(model)
+
+    def follow(is_own: bool, has_model: bool, has_language: bool, model: str) -> tuple[Any, ...]:
         """Race the new default, if the visitor made no choice."""
         default = pool.default_model
-        model = model if is_chosen else default
-        control = gr.Dropdown(model_choices(pool.models), value=model)
-        return control, notice_html(default, len(pool.models)), door(is_own, model)
+        model = model if has_model else default
+        return (
+            gr.Dropdown(model_choices(pool.models), value=model),
+            language(model, has_language),
+            notice_html(default, len(pool.models)),
+            door(is_own, model),
+        )
 
-    def enter(model: str) -> tuple[Any, bool, str]:
+    def enter(has_language: bool, model: str) -> tuple[Any, ...]:
         """Race the better weights: now, or as soon as they are the default."""
         better.ask()
-        standing = better.standing
-        model = standing.model if standing.phase == "ready" else model
-        return gr.skip() if standing.phase != "ready" else model, False, door(True, model)
+        if better.standing.phase != "ready":
+            return gr.skip(), gr.skip(), False, door(True, model)
+        model = better.standing.model
+        return model, language(model, has_language), False, door(True, model)
 
     def begin(model: str) -> tuple[bool, str]:
         return True, door(True, model)
@@ -44,15 +53,13 @@ def wire_door(weights: ShownWeights, inputs: Inputs, notice: gr.HTML) -> None:
         is_own = source is not None and source.is_upload
         return is_own, door(is_own, model)
 
-    seen = [is_own, inputs.model]
-    gr.on([weights.news.change, inputs.model.change], door, seen, [inputs.door], **QUIET)
-    inputs.audio.start_recording(begin, [inputs.model], [is_own, inputs.door], **QUIET)
-    inputs.source.change(receive, [inputs.source, inputs.model], [is_own, inputs.door], **QUIET)
-    inputs.model.input(lambda: True, None, [is_chosen], **QUIET)
-    inputs.door.click(enter, [inputs.model], [inputs.model, is_chosen, inputs.door], **QUIET)
-    weights.default.change(
-        follow,
-        [is_own, is_chosen, inputs.model],
-        [inputs.model, notice, inputs.door],
-        **QUIET,
-    )
+    model, network = inputs.model, [inputs.model, inputs.language]
+    gr.on([weights.news.change, model.change], door, [is_own, model], [inputs.door], **QUIET)
+    inputs.audio.start_recording(begin, [model], [is_own, inputs.door], **QUIET)
+    inputs.source.change(receive, [inputs.source, model], [is_own, inputs.door], **QUIET)
+    model.input(lambda: True, None, [has_model], **QUIET)
+    inputs.language.input(lambda: True, None, [has_language], **QUIET)
+    entered = [*network, has_model, inputs.door]
+    inputs.door.click(enter, [has_language, model], entered, **QUIET)
+    seen, shown = [is_own, has_model, has_language, model], [*network, notice, inputs.door]
+    weights.default.change(follow, seen, shown, **QUIET)

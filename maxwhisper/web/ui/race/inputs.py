@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.checkpoint import available
+from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.options import FALLBACK, TranscribeOptions
 from maxwhisper.options.info import Option
@@ -44,7 +45,8 @@ class Inputs:
     rounds: gr.Radio
     keep: gr.Checkbox
     model: gr.Dropdown
-    settings: list[gr.components.Component]  # after the model
+    language: gr.Dropdown
+    settings: list[gr.components.Component]  # after the language
     audio: gr.Audio
     door: gr.HTML  # to weights that understand people
     run: gr.Button
@@ -54,7 +56,8 @@ class Inputs:
     @property
     def values(self) -> list[gr.components.Component]:
         """The components whose values `request_from` takes, in its order."""
-        return [self.source, self.reference, self.rounds, self.keep, self.model, *self.settings]
+        first = [self.source, self.reference, self.rounds, self.keep, self.model, self.language]
+        return [*first, *self.settings]
 
 
 def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example]) -> Inputs:
@@ -74,7 +77,7 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
         max_lines=4,
         elem_id="reference",
     )
-    model, settings = _settings(pool)
+    (model, language), settings = _settings(pool)
     door = gr.HTML("", js_on_load=CLICK_JS, elem_id="door")
     with gr.Row(elem_classes="actions"):
         run = gr.Button("Run all three", variant="primary", interactive=False, elem_id="run")
@@ -92,7 +95,18 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
     outputs = [source, reference, run, given.refused]
     chosen = _wire(uploads, given.audio, list(zip(clips, examples, strict=True)), outputs)
     return Inputs(
-        source, reference, rounds, keep, model, settings, given.audio, door, run, stop, chosen
+        source,
+        reference,
+        rounds,
+        keep,
+        model,
+        language,
+        settings,
+        given.audio,
+        door,
+        run,
+        stop,
+        chosen,
     )
 
 
@@ -134,7 +148,9 @@ def _clip_buttons(examples: Sequence[Example]) -> list[gr.Button]:
         ]
 
 
-def _settings(pool: EnginePool) -> tuple[gr.Dropdown, list[gr.components.Component]]:
+def _settings(
+    pool: EnginePool,
+) -> tuple[tuple[gr.Dropdown, gr.Dropdown], list[gr.components.Component]]:
     """Controls of the model, the language and every one of `RACE_OPTIONS`, in that order."""
     languages = [(name.title(), code) for code, name in LANGUAGES.items()]
     with gr.Accordion("Model and settings, the same for every engine", open=False):
@@ -146,13 +162,16 @@ def _settings(pool: EnginePool) -> tuple[gr.Dropdown, list[gr.components.Compone
                 elem_id="model",
             )
             language = gr.Dropdown(
-                [("Detect", ""), *languages], value="en", label="Language", elem_id="language"
+                [("Detect", ""), *languages],
+                value=usual_language(pool.default_model),
+                label="Language",
+                elem_id="language",
             )
         controls = []
         for _, options in itertools.groupby(RACE_OPTIONS.values(), lambda each: each.kind is bool):
             with gr.Row():  # check boxes have a row of their own
                 controls += [_control(option) for option in options]
-    return model, [language, *controls]
+    return (model, language), controls
 
 
 def _control(option: Option) -> gr.components.Component:
@@ -170,6 +189,12 @@ def _control(option: Option) -> gr.components.Component:
     if option.kind is bool:
         return gr.Checkbox(option.default, **described)
     return gr.Textbox(**described)
+
+
+def usual_language(model: str) -> str:
+    """The language of a visitor who chose none: detected, if the model knows more than English."""
+    known = OFFICIAL_MODELS.get(model)
+    return "" if known is not None and known.dims.is_multilingual else "en"
 
 
 def model_choices(models: Sequence[str]) -> list[tuple[str, str]]:

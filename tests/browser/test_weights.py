@@ -1,0 +1,95 @@
+"""The page gets weights that understand people: from a race on `demo` to the next race."""
+
+import pytest
+
+from tests.browser.test_page import CUT, OVERFLOW, RUN_ENABLED, WORST_CONTRAST, run_clip
+from tests.fakes import weights_site
+from tests.fakes.page import served_page, write_wav
+
+pytestmark = pytest.mark.browser
+
+BLOCK_S = 1.5  # 47 blocks: longer than the first half of the test
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    for name in ("MAXWHISPER_CACHE", "XDG_CACHE_HOME", "HF_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    with weights_site.serving(monkeypatch) as site:
+        yield site
+
+
+@pytest.fixture
+def served(browser, site, tmp_path, monkeypatch, request):
+    """A page that gets `tiny` by itself: slowly, or from a network that is down."""
+    site.pause_s, site.is_dead = BLOCK_S, "network" in request.node.name
+    with served_page(monkeypatch, tmp_path, better="tiny") as page:
+        yield page
+
+
+def say(page, selector, words):
+    page.wait_for_function(
+        "([where, words]) => [...document.querySelectorAll(where)]"
+        ".some(e => e.innerText.includes(words))",
+        arg=[selector, words],
+    )
+
+
+def give_own_recording(page, folder):
+    page.get_by_label("Clear").click()
+    page.set_input_files("#recording input[type=file]", write_wav(folder / "voice.wav"))
+    page.wait_for_function(RUN_ENABLED)
+
+
+def fits_and_reads(page):
+    assert page.evaluate(OVERFLOW) <= 0
+    assert page.evaluate(CUT) == []
+    ratio, where = page.evaluate(WORST_CONTRAST)
+    assert ratio >= 4.5, where
+
+
+def settings(page):
+    page.get_by_role("button", name="Model and settings").click()
+    return page.get_by_label("Model", exact=True)
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
+def test_a_page_gets_better_by_itself(site, open_page, served, tmp_path, width, theme):
+    page, other = open_page(width, theme=theme), open_page(width)
+    settings(other).click()
+    other.get_by_role("option", name="demo").click()
+    run_clip(page)
+    say(page, "#verdict", "demo is a small English Whisper")
+    assert not page.locator(".door").is_visible(), "a clip of synthesised speech"
+    say(page, "#weights", "It understands people and 99 languages.")
+    say(page, "#weights", "s left")
+    give_own_recording(page, tmp_path)
+    page.get_by_role("button", name="Use tiny as soon as it is ready").wait_for()
+    fits_and_reads(page)
+    site.pause_s = 0.0
+    say(page, "#weights", "tiny is here: it understands people and 99 languages.")
+    page.wait_for_selector(".door", state="detached")
+    page.wait_for_selector(".notice", state="detached")
+    fits_and_reads(page)
+    settings(page)
+    assert page.get_by_label("Language", exact=True).input_value() == "Detect"
+    page.click("#run")
+    say(page, "#verdict", "tiny is OpenAI's model")
+    say(other, "#weights", "tiny is here")
+    run_clip(other)
+    say(other, "#verdict", "demo is a small English Whisper")  # his own choice
+    assert other.get_by_label("Language", exact=True).input_value() == "English"
+    give_own_recording(other, tmp_path)
+    other.get_by_role("button", name="Use tiny, which understands people").click()
+    other.wait_for_selector(".door", state="detached")
+    other.click("#run")
+    say(other, "#verdict", "tiny is OpenAI's model")
+
+
+def test_without_a_network_one_line_and_a_button(site, open_page, served):
+    page = open_page(390)
+    page.get_by_role("button", name="Try again").wait_for()
+    site.is_dead, site.pause_s = False, 0.0
+    page.get_by_role("button", name="Try again").click()
+    say(page, "#weights", "tiny is here")
+    page.wait_for_selector(".notice", state="detached")
