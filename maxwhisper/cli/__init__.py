@@ -36,6 +36,7 @@ from maxwhisper.cli.transcribe import transcribe
 from maxwhisper.errors import MaxWhisperError
 
 COMMAND = "maxwhisper"
+USAGES = {"transcribe": "FILE [FILE ...]", "live": "FILE"}
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, for example `| head`
@@ -86,6 +87,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         name = command.__name__.partition("_")[0]
         subparser = subparsers.add_parser(name, help=about, description=about)
         add_flags(subparser)
+        if name in USAGES:  # the list of all flags is longer than what it is a summary of
+            subparser.usage = f"%(prog)s [FLAGS] {USAGES[name]}"
         subparser.add_argument("--json", action="store_true", help=_json_help(name))
         subparser.set_defaults(command=command)
     parser.commands = subparsers.choices
