@@ -400,7 +400,7 @@ def load(
     progress: Progress | None = None,
     artifacts: Path | None = None,
 ) -> Whisper:
-    """Load a model by name, from an OpenAI `.pt` file, or from a Hugging Face folder.
+    """Load a model by name, or from a file or folder of weights (docs/weights.md has the formats).
 
     The first load of a network shape compiles its graphs, which takes minutes on a CPU. Compiled
     graphs are not compiled again: those of the default model come with the package, others are

@@ -36,6 +36,7 @@ _SPEC, _REVISION = "WhisperSpec", 3  # of the layout
 # By the number that the file has for a type; bfloat16 is read as its bits.
 _DTYPES = ("<f4", "i1", "<i2", "<i4", "<f2", "<u2")
 _NAMES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")
+_FLAGS = {"decoder/activation": 3, "decoder/pre_norm": 1, "decoder/scale_embeddings": 0}  # 3: GELU
 _EMBEDDING = "decoder/embeddings/weight"
 _PROJECTION = "decoder/projection/weight"
 
@@ -212,6 +213,12 @@ def _dims(path: Path, variables: _Variables) -> Dims:
         found = (re.match(rf"{side}/layer_(\d{{1,6}})/", name) for name in variables.names)
         return len({match[1] for match in found if match})
 
+    for name, value in _FLAGS.items():
+        if name in variables and not np.array_equal(variables.raw(name), value):
+            raise CheckpointError(
+                f"expected {name} {value} in {path.name}, as every Whisper has it, got "
+                f"{quoted(variables.raw(name).tolist())}"
+            )
     n_audio_ctx, n_state = shape(_POSITIONS["encoder.positional_embedding"], 2)
     n_text_ctx, n_text_state = shape(_POSITIONS["decoder.positional_embedding"], 2)
     dims = Dims(

@@ -39,6 +39,7 @@ CONFIG_KEYS = {
     "n_text_head": "decoder_attention_heads",
     "n_text_layer": "decoder_layers",
 }
+_FIXED = {"activation_function": "gelu", "scale_embedding": False}  # another value, another network
 
 # canonical module -> Hugging Face module; "blocks.{i}" becomes "layers.{i}". The last part of a
 # parameter's name (weight, bias) is the same in both.
@@ -131,6 +132,12 @@ def read_dims(folder: Path) -> Dims:
             f"expected {listed(missing)} in {folder / 'config.json'}: is this a Whisper model? "
             f"(model_type is {quoted(config.get('model_type'))})"
         )
+    for key, value in _FIXED.items():
+        if config.get(key, value) != value:
+            raise CheckpointError(
+                f"expected {key} {json.dumps(value)} in {folder / 'config.json'}, as every Whisper "
+                f"has it, got {quoted(config[key])}"
+            )
     dims = Dims(**{field: config[key] for field, key in CONFIG_KEYS.items()})
     try:
         validate_dims(dims)  # before the tensors are checked against them

@@ -151,6 +151,8 @@ BIAS = b"decoder/layer_0/self_attention/linear_0/bias\0"
         (BIAS, 6, b"\x01", "expected 768 bytes of decoder/layer_0"),
         (b"encoder/conv1/bia", 0, b"t", "got encoder/conv1/biat in model.bin, which a Whisper"),
         (b"encoder/num_head", 0, b"t", "expected encoder/num_heads of 0 axes"),
+        (b"decoder/activation\0", 6, b"\0", "expected decoder/activation 3 .*, got 0"),
+        (b"decoder/scale_embeddings\0", 6, b"\1", "expected decoder/scale_embeddings 0"),
         (b"decoder/projection/weight\0", 2, b"x", "the variable xecoder/embeddings/weight"),
     ],
 )

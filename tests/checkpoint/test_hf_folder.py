@@ -125,6 +125,15 @@ def test_config_must_be_a_whisper(folder):
         load(folder)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("activation_function", "relu"), ("scale_embedding", True)]
+)
+def test_networks_that_compute_something_else_are_refused(folder, key, value):
+    edit_json(folder / "config.json", **{key: value})
+    with pytest.raises(CheckpointError, match=f"as every Whisper has it, got {value!r}"):
+        load(folder)
+
+
 def test_dims_that_disagree_with_the_file_are_reported(folder):
     edit_json(folder / "config.json", num_mel_bins=128)
     with pytest.raises(CheckpointError, match=r"conv1\.weight \(64, 128, 3\), got \(64, 80, 3\)"):
