@@ -28,7 +28,7 @@ from maxwhisper.checkpoint.places import remove as remove
 from maxwhisper.checkpoint.quote import quoted
 from maxwhisper.checkpoint.read import read_file, read_folder
 from maxwhisper.checkpoint.registry import HUB_REPOSITORIES, OFFICIAL_MODELS, did_you_mean
-from maxwhisper.checkpoint.schema import Checkpoint, expected_tensors
+from maxwhisper.checkpoint.schema import Checkpoint, expected_tensors, make_checkpoint
 from maxwhisper.errors import CheckpointError
 from maxwhisper.network.dims import Dims
 
@@ -167,7 +167,12 @@ def _read(place: Place) -> Checkpoint:
     if model and checkpoint.dims != model.dims:
         raise CheckpointError(f"expected {model.dims} in {place.name}, got {checkpoint.dims}")
     named = f"{place.repository} in {place.where}"  # not the folder, whose name is a hash
-    return replace(checkpoint, source=checkpoint.source.replace(str(place.path), named))
+    source = checkpoint.source.replace(str(place.path), named)
+    if model and checkpoint.alignment_heads != model.alignment_heads:
+        # A snapshot without generation_config.json has none, and word times would differ.
+        weights, heads = checkpoint.weights, model.alignment_heads
+        return make_checkpoint(place.name, model.dims, weights, heads, source)
+    return replace(checkpoint, source=source)
 
 
 def available(cache_dir: Path | None = None) -> list[ModelRow]:
@@ -186,7 +191,7 @@ def about(name: str) -> str:
         return f"{name} is {bundled.limits()}."
     if name in OFFICIAL_MODELS:
         return f"{name} is OpenAI's model, as published."
-    return f"{name} is a local checkpoint; its accuracy is unknown."
+    return f"{name} is not one of OpenAI's models; its accuracy is unknown."
 
 
 def n_parameters(dims: Dims) -> int:

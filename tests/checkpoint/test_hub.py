@@ -160,13 +160,15 @@ def test_a_dead_network_is_one_line(hub, tmp_path, monkeypatch):
 def test_an_official_name_comes_from_the_hub_if_openai_cannot_be_reached(
     hub, half, files, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(OFFICIAL_MODELS, "tiny", replace(OFFICIAL_MODELS["tiny"], dims=half.dims))
+    official = replace(OFFICIAL_MODELS["tiny"], dims=half.dims, alignment_heads=((0, 2),))
+    monkeypatch.setitem(OFFICIAL_MODELS, "tiny", official)
     hub.repositories["openai/whisper-tiny"] = files
     lines = []
     place = get("tiny", cache_dir=tmp_path, progress=lines.append)
     assert (place.name, place.repository) == ("tiny", "openai/whisper-tiny")
     assert "OpenAI's address cannot be reached" in lines[0]
-    assert load("tiny", cache_dir=tmp_path).name == "tiny"
+    loaded = load("tiny", cache_dir=tmp_path)
+    assert (loaded.name, loaded.alignment_heads) == ("tiny", ((0, 2),)), "those that OpenAI states"
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(CheckpointError, match=r"base\.pt .*copy it to"):
         get("base", cache_dir=tmp_path)

@@ -138,7 +138,9 @@ def test_a_short_name_loads_what_faster_whisper_has_downloaded(
     pytest.importorskip("ctranslate2")
     from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
 
-    monkeypatch.setitem(OFFICIAL_MODELS, "base", replace(OFFICIAL_MODELS["base"], dims=half.dims))
+    heads = half.alignment_heads
+    official = replace(OFFICIAL_MODELS["base"], dims=half.dims, alignment_heads=heads)
+    monkeypatch.setitem(OFFICIAL_MODELS, "base", official)
     repository, name = "Systran/faster-whisper-base", "models--Systran--faster-whisper-base"
     snapshot = home / ".cache/huggingface/hub" / name / "snapshots" / COMMIT
     shutil.copytree(ctranslate2_dir(half, tmp_path / "made"), snapshot)

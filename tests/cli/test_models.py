@@ -134,7 +134,7 @@ def test_a_terminal_shows_a_bar(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with download_bar() as draw:
         get(TUNED, cache_dir=tmp_path, on_download=draw)
-    assert re.search(rf"{TUNED}: 100%\|.*\| 300k/300k ", sys.stderr.getvalue())
+    assert re.search(rf"{TUNED}: 100%\|.*\| 300k/300k .*[\d.]+[kMG]B/s\]", sys.stderr.getvalue())
     monkeypatch.setattr(sys, "stderr", Terminal())
     with download_bar():
         get("demo", cache_dir=tmp_path)
