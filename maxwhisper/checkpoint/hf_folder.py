@@ -70,6 +70,7 @@ _POSITIONS = {
     "decoder.positional_embedding": "model.decoder.embed_positions.weight",
 }
 MAX_JSON_BYTES = 16 << 20  # of 0.3 MB for the shards of the largest model
+_PREFIX = "model."
 TIED_PROJECTION = "proj_out.weight"  # equals the token embedding; some files store both
 
 
@@ -90,7 +91,7 @@ def read_hf_folder(folder: Path) -> Checkpoint:
     Raises `CheckpointError` for missing or damaged files and for a network other than Whisper.
     """
     dims = read_dims(folder)
-    stored = without_tied_projection(folder, _read_tensors(folder))
+    stored = without_tied_projection(folder, _with_prefix(_read_tensors(folder)))
     try:
         check_layers(dims, len(stored))
     except CheckpointError as error:
@@ -108,6 +109,14 @@ def read_hf_folder(folder: Path) -> Checkpoint:
         return make_checkpoint(name, dims, weights, heads, source, no_timestamps)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+
+
+def _with_prefix(stored: dict[str, Array]) -> dict[str, Array]:
+    """Return tensors under the names that they have with the output projection. transformers'
+    `WhisperModel`, which lacks it, saves them without the prefix."""
+    if hf_name("encoder.conv1.weight").removeprefix(_PREFIX) not in stored:
+        return stored
+    return {_PREFIX + name: array for name, array in stored.items()}
 
 
 def without_tied_projection(path: Path, stored: dict[str, Array]) -> dict[str, Array]:

@@ -1,7 +1,7 @@
 """The `Checkpoint` type: the one representation of weights in this package.
 
 Owns `Checkpoint` and the table of tensors that a network must have. Names are openai-whisper's
-state-dict names; arrays are numpy. `openai_pt` and `hf_folder` read files; `convert` and
+state-dict names; arrays are numpy. `read` chooses a reader for a file or folder; `convert` and
 `convert_ctranslate2` write other formats.
 """
 
@@ -33,7 +33,8 @@ _MAX_MISSING = 1500  # tensors: large-v3 has 1,259, and the first missing one ca
 class Checkpoint:
     """A network's weights under canonical names.
 
-    `weights` holds float32 or float16 arrays exactly as stored (bfloat16 is widened to float32).
+    `weights` holds float32 or float16 arrays exactly as stored. bfloat16 is widened to float32, and
+    quantised numbers are dequantised to it; then `source` says so.
     `alignment_heads` are (decoder layer, head) pairs for word times.
     """
 

@@ -50,6 +50,11 @@ def test_what_transformers_saves_is_read(v2, transformers_model, tmp_path, shard
     assert load(tmp_path).digest == v2.digest
 
 
+def test_a_model_without_its_projection_is_read(v2, transformers_model, tmp_path):
+    transformers_model.model.save_pretrained(tmp_path)
+    assert load(tmp_path).digest == v2.digest
+
+
 def test_float16_and_alignment_heads_survive(half, folder, assert_same_weights):
     loaded = load(folder)
     assert_same_weights(loaded, half)
