@@ -50,11 +50,11 @@ compile: $(VENV)/.installed
 	$(PY) -m maxwhisper compile $(ARGS)
 
 # Rebuild the graphs of the package, after a change of maxwhisper/graphs or of MAX.
-SHIPPED := maxwhisper/assets/demo/graphs
+SHIPPED := maxwhisper/assets/graphs
 artifacts: $(VENV)/.installed
 	rm -f $(SHIPPED)/*.xz
-	for class in x86-64-v4 x86-64-v3; do \
-	  $(PY) -m maxwhisper compile --device cpu:$$class --out $(SHIPPED) || exit 1; done
+	for model in demo tiny base small; do for class in x86-64-v4 x86-64-v3; do \
+	  $(PY) -m maxwhisper compile --model $$model --device cpu:$$class --out $(SHIPPED) || exit 1; done; done
 
 clean:
 	rm -rf $(VENV)

@@ -3,6 +3,9 @@
 Source: openai/whisper model.py:208-249 (TextDecoder). The reference grows its cache by
 concatenation; here each layer has a buffer of `n_text_ctx` slots, written in place. Slots that are
 not written yet are masked. `greedy` builds its own step from the same parts.
+
+The token embedding (V, C) is an input, not a weight of the graph, and V is symbolic: the same
+graphs serve "base" and "base.en", whose vocabularies differ.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,40 +63,48 @@ def prefill_graph(
     """tokens (B, L) at positions offset..offset+L-1 -> logits (B, R, V) at the R requested rows,
     then each layer's cross-attention queries (B, H, L, D), which word times are computed from.
 
-    Inputs: tokens int64; offset (1,) int64 on the CPU; mask (L, n_text_ctx) float32; then
-    `keys_values_types`; then rows (R,) int64.
+    Inputs: tokens int64; offset (1,) int64 on the CPU; mask (L, n_text_ctx) float32; the token
+    embedding; then `keys_values_types`; then rows (R,) int64.
     """
     types = [
-        *_input_types(dims, dtype, device, "tokens"),
+        *_input_types(dims, dtype, device, matrices, "tokens"),
         TensorType(DType.int64, ("rows",), device),
     ]
     with Graph(PREFILL, input_types=types, module=module, custom_extensions=[KERNELS]) as graph:
         scope = Scope(graph, dtype, device, matrices)
         *inputs, rows = graph.inputs
         x, queries = _decode(scope, dims, inputs)
-        graph.output(logits(scope, ops.gather(x, rows.tensor, axis=1), dims), *queries)
+        x = ops.gather(x, rows.tensor, axis=1)
+        graph.output(logits(x, graph.inputs[3].tensor), *queries)
 
 
 def step_graph(
     module: Module, dims: Dims, dtype: DType, device: DeviceRef, matrices: DType
 ) -> None:
     """tokens (B, 1) at position offset -> logits (B, 1, V). Inputs as prefill's, without rows."""
-    types = _input_types(dims, dtype, device, 1)
+    types = _input_types(dims, dtype, device, matrices, 1)
     with Graph(STEP, input_types=types, module=module, custom_extensions=[KERNELS]) as graph:
         scope = Scope(graph, dtype, device, matrices)
         x, _ = _decode(scope, dims, graph.inputs)
-        graph.output(logits(scope, x, dims))
+        graph.output(logits(x, graph.inputs[3].tensor))
 
 
 def _input_types(
-    dims: Dims, dtype: DType, device: DeviceRef, n_tokens: str | int
+    dims: Dims, dtype: DType, device: DeviceRef, matrices: DType, n_tokens: str | int
 ) -> list[TensorType | BufferType]:
     return [
         TensorType(DType.int64, ("batch", n_tokens), device),
         TensorType(DType.int64, (1,), DeviceRef.CPU()),  # a slice's start is a host value
         TensorType(DType.float32, (n_tokens, dims.n_text_ctx), device),
+        embedding_type(dims, dtype, device, matrices),
         *keys_values_types(dims, dtype, device),
     ]
+
+
+def embedding_type(dims: Dims, dtype: DType, device: DeviceRef, matrices: DType) -> TensorType:
+    """The token embedding (V, C), in the type of the decoder's matrices."""
+    of_matrices = matrices if device.is_cpu() else dtype
+    return TensorType(of_matrices, ("vocabulary", dims.n_text_state), device)
 
 
 def keys_values_types(dims: Dims, dtype: DType, device: DeviceRef) -> list[TensorType | BufferType]:
@@ -109,13 +120,13 @@ def _decode(
     scope: Scope, dims: Dims, inputs: Sequence[Value]
 ) -> tuple[TensorValue, list[TensorValue]]:
     """Tokens at an offset that the host knows -> (B, L, C) and the cross-attention queries."""
-    tokens, offset, mask = (value.tensor for value in inputs[:3])
+    tokens, offset, mask, embedding = (value.tensor for value in inputs[:4])
     n_tokens = tokens.shape[1]
     end = offset[0] + ops.shape_to_tensor(tokens.shape)[1].cast(DType.int64)
     slots = (slice(offset[0], end), n_tokens)
     positions = positional_embedding(scope, dims)[slots, :]
-    attended = Attended(mask, append_at(slots), inputs[3:])
-    return blocks(scope, dims, tokens, positions, attended)
+    attended = Attended(mask, append_at(slots), inputs[4:])
+    return blocks(scope, dims, embed(scope, embedding, tokens) + positions, attended)
 
 
 def append_at(slots: tuple[slice, object]) -> Append:
@@ -129,16 +140,16 @@ def append_at(slots: tuple[slice, object]) -> Append:
     return append
 
 
+def embed(scope: Scope, embedding: TensorValue, tokens: TensorValue) -> TensorValue:
+    """embedding (V, C), tokens (B, L) -> (B, L, C)."""
+    return ops.gather(embedding, tokens, axis=0).cast(scope.dtype)
+
+
 def blocks(
-    scope: Scope,
-    dims: Dims,
-    tokens: TensorValue,
-    positions: TensorValue,
-    attended: Attended,
+    scope: Scope, dims: Dims, x: TensorValue, attended: Attended
 ) -> tuple[TensorValue, list[TensorValue]]:
-    """Embedding, all blocks and the final norm: tokens (B, L) with their positional embeddings
-    (L, C) -> (B, L, C), and each layer's cross-attention queries (B, H, L, D)."""
-    x = ops.gather(_token_embedding(scope, dims), tokens, axis=0).cast(scope.dtype) + positions
+    """All blocks and the final norm: embedded tokens (B, L, C) -> (B, L, C), and each layer's
+    cross-attention queries (B, H, L, D)."""
     queries = []
     for layer in range(dims.n_text_layer):
         x, q = _block(scope, x, dims, layer, attended)
@@ -176,19 +187,15 @@ def positional_embedding(scope: Scope, dims: Dims) -> TensorValue:
     return scope.weight("decoder.positional_embedding", dims.n_text_ctx, dims.n_text_state)
 
 
-def _token_embedding(scope: Scope, dims: Dims) -> TensorValue:
-    name = "decoder.token_embedding.weight"
-    return scope.weight(name, dims.n_vocab, dims.n_text_state, dtype=scope.matrices)
-
-
-def logits(scope: Scope, x: TensorValue, dims: Dims) -> TensorValue:
-    """(B, R, C) -> (B, R, V): the output projection is the token embedding (model.py:246).
+def logits(x: TensorValue, embedding: TensorValue) -> TensorValue:
+    """x (B, R, C), embedding (V, C) -> (B, R, V): the output projection is the token embedding
+    (model.py:246).
 
     On a GPU it is computed as embedding @ x^T, which needs no transposed copy of the embedding.
     """
-    if scope.device.is_cpu():
-        return skinny_matmul(x, _token_embedding(scope, dims))
+    if x.device.is_cpu():
+        return skinny_matmul(x, embedding)
     batch, rows, n_state = x.shape
     columns = ops.transpose(x.reshape((-1, n_state)), 0, 1)
-    rows_last = ops.transpose(_token_embedding(scope, dims) @ columns, 0, 1)
-    return rows_last.reshape((batch, rows, dims.n_vocab)).cast(DType.float32)
+    rows_last = ops.transpose(embedding @ columns, 0, 1)
+    return rows_last.reshape((batch, rows, embedding.shape[0])).cast(DType.float32)

@@ -23,6 +23,8 @@ from maxwhisper.graphs.decoder import (
     Attended,
     append_at,
     blocks,
+    embed,
+    embedding_type,
     keys_values_types,
     logits,
     positional_embedding,
@@ -48,6 +50,7 @@ def greedy_step_graph(
     * forbidden (V,) float32: 0 or -inf
     * bounds (2,) int64: the end-of-text token and the first timestamp, which is past the vocabulary
       where timestamps have no rules
+    * the token embedding (V, C)
     * then `keys_values_types`
     """
     n_ctx, on_host = dims.n_text_ctx, device.is_cpu()
@@ -56,13 +59,14 @@ def greedy_step_graph(
         BufferType(DType.int64, ("batch", n_ctx), device),
         BufferType(DType.int64, ("batch", 3), device),
         BufferType(DType.float32, ("batch", 1), device),
-        TensorType(DType.float32, (dims.n_vocab,), device),
+        TensorType(DType.float32, ("vocabulary",), device),
         TensorType(DType.int64, (2,), device),
+        embedding_type(dims, dtype, device, matrices),
         *keys_values_types(dims, dtype, device),
     ]
     with Graph(GREEDY_STEP, input_types=types, module=module, custom_extensions=[KERNELS]) as graph:
         scope = Scope(graph, dtype, device, matrices)
-        counter, written, state, sums, forbidden, bounds, *keys_values = graph.inputs
+        counter, written, state, sums, forbidden, bounds, table, *keys_values = graph.inputs
         position = counter.tensor if on_host else ops.buffer_load(counter.buffer)
         last = ops.buffer_load(state.buffer)
         slots = _range(n_ctx, device)
@@ -73,8 +77,9 @@ def greedy_step_graph(
         append = append_at((at, 1)) if on_host else _append_where(slots, position)
         attended = Attended(mask.reshape((1, n_ctx)), append, keys_values)
         positions = ops.gather(positional_embedding(scope, dims), position, axis=0)
-        x, _ = blocks(scope, dims, last[:, 0:1], positions, attended)
-        scores = logits(scope, x, dims).reshape((last.shape[0], dims.n_vocab))
+        embedding = table.tensor
+        x, _ = blocks(scope, dims, embed(scope, embedding, last[:, 0:1]) + positions, attended)
+        scores = logits(x, embedding).reshape((last.shape[0], embedding.shape[0]))
         token, logprob = choose(scores, forbidden.tensor, last, bounds.tensor)
 
         latest = ops.where(token >= bounds.tensor[1], token, last[:, 2:3])
@@ -115,7 +120,10 @@ def choose_by_operations(
     device = logits.device
     eot, begin = bounds[0], bounds[1]
     token, before, latest = last[:, 0:1], last[:, 1:2], last[:, 2:3]
-    ids = _range(logits.shape[1], device).reshape((1, logits.shape[1]))
+    n_vocab = logits.shape[1]
+    stop = ops.shape_to_tensor(logits.shape)[1].cast(DType.int64)
+    ids = ops.range(0, stop, 1, out_dim=n_vocab, dtype=DType.int64, device=device)
+    ids = ids.reshape((1, n_vocab))
     is_time = ids >= begin
     was_time, was_pair = token >= begin, before >= begin
     closed = was_time & ~was_pair  # text was closed: a second timestamp or the end follows

@@ -73,9 +73,9 @@ def skinny_matmul(
 ) -> TensorValue:
     """x (B, L, K) float32 times weight (N, K) float16 or float32 -> (B, L, N), on a CPU."""
     batch, length, depth = x.shape
-    n_out = int(weight.shape[0])
+    n_out = weight.shape[0]
     if bias is None:
-        bias = ops.constant(np.zeros(n_out, np.float32), DType.float32, x.device)
+        bias = ops.constant(np.zeros(0, np.float32), DType.float32, x.device)
     flat = x.reshape((-1, depth))
     out_type = TensorType(DType.float32, (flat.shape[0], n_out), x.device)
     (product,) = ops.custom("maxwhisper_skinny_matmul", x.device, [flat, weight, bias], [out_type])

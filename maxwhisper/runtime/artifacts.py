@@ -2,7 +2,8 @@
 
 An artifact is an entry of the cache with the file `graphs.mef`; `maxwhisper/cache.py` has the rule
 by which it is used. It holds no weights. For distribution it is packed into one file of a twentieth
-of its size; the package includes those of the bundled checkpoint.
+of its size; the package has those of the bundled checkpoint and of tiny, base and small, each for
+two classes of processors.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from maxwhisper.network.dims import Dims
 from maxwhisper.paths import cache_root, make_folder
 from maxwhisper.runtime.device import Placement
 
-SHIPPED = Path(__file__).parent.parent / "assets" / "demo" / "graphs"
+SHIPPED = Path(__file__).parent.parent / "assets" / "graphs"
 ARTIFACTS = (
     "MAXWHISPER_ARTIFACTS"  # environment variable: a folder of packed artifacts, searched first
 )
@@ -34,7 +35,8 @@ MEF = "graphs.mef"
 
 @dataclass(frozen=True)
 class ArtifactKey:
-    """Everything that a compiled artifact depends on."""
+    """Everything that a compiled artifact depends on. The size of the vocabulary is not part of it:
+    the graphs of "base" are those of "base.en"."""
 
     dims: Dims
     dtype: str
@@ -44,7 +46,9 @@ class ArtifactKey:
     max_version: str
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        content = asdict(self)
+        del content["dims"]["n_vocab"]
+        return content
 
     @property
     def folder_name(self) -> str:

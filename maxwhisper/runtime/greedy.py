@@ -50,7 +50,9 @@ class _Field:
 class GreedyLoop:
     """Call `begin` with a prefilled batch, then `run` any number of times."""
 
-    def __init__(self, model: Model, dims: Dims, placement: Placement, cache: KVCache) -> None:
+    def __init__(
+        self, model: Model, dims: Dims, placement: Placement, cache: KVCache, embedding: Buffer
+    ) -> None:
         self.cache = cache
         self._model, self._dims, self._placement = model, dims, placement
         self._on_host = placement.device.is_host
@@ -61,6 +63,7 @@ class GreedyLoop:
         self._sums = _Field((batch, 1), np.float32, placement)
         self._forbidden = _Field((dims.n_vocab,), np.float32, placement)
         self._bounds = _Field((2,), np.int64, placement)
+        self._embedding = embedding
         self._cross_kv: Sequence[Buffer] = []
         self._rules: GreedyRules | None = None
         self._is_captured = False
@@ -141,6 +144,7 @@ class GreedyLoop:
             self._sums.buffer,
             self._forbidden.buffer,
             self._bounds.buffer,
+            self._embedding,
             *self._cross_kv,
             *self.cache.buffers,
         )

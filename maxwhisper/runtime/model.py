@@ -26,7 +26,7 @@ from maxwhisper.runtime.device import Placement
 from maxwhisper.runtime.greedy import GreedyLoop
 from maxwhisper.runtime.kv_cache import KVCache
 from maxwhisper.runtime.log_mel import LogMel, LogMelSpectrogram
-from maxwhisper.runtime.weights import fits_float16, graph_weights
+from maxwhisper.runtime.weights import TOKEN_EMBEDDING, fits_float16, graph_weights
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,21 @@ class Encoded:
 
 
 class MaxNetwork:
-    """Log-mel, encoder and decoder of one checkpoint as executable MAX models."""
+    """Log-mel, encoder and decoder of one checkpoint as executable MAX models.
+
+    `embedding` is that of the tokens, (V, C) on the device: the one weight that is an input.
+    """
 
     def __init__(
         self,
         dims: Dims,
         placement: Placement,
         models: dict[str, Model],
+        embedding: Buffer,
         alignment_heads: Heads = (),
     ) -> None:
         self._dims = dims
+        self._embedding = embedding
         self._alignment_heads = alignment_heads
         self.placement = placement
         self.models = models
@@ -59,6 +64,10 @@ class MaxNetwork:
     @property
     def dims(self) -> Dims:
         return self._dims
+
+    @property
+    def embedding(self) -> Buffer:
+        return self._embedding
 
     @property
     def alignment_heads(self) -> Heads:
@@ -142,7 +151,8 @@ class MaxNetwork:
         if self._greedy is None or self._greedy.cache is not cache:
             if self._greedy is not None:
                 self._greedy.close()
-            self._greedy = GreedyLoop(self.models[GREEDY_STEP], self._dims, self.placement, cache)
+            step, placement = self.models[GREEDY_STEP], self.placement
+            self._greedy = GreedyLoop(step, self._dims, placement, cache, self.embedding)
         return self._greedy
 
     def close(self) -> None:
@@ -253,6 +263,7 @@ class MaxDecoder:
             put(np.ascontiguousarray(tokens, np.int64)),
             Buffer.from_numpy(np.array([cache.length], np.int64)),
             put(cache.mask(n_tokens)),
+            self._network.embedding,
             *self._cross_kv,
             *cache.buffers,
             *inputs,
@@ -275,5 +286,8 @@ def load_network(
         placement = replace(placement, matrices=DType.float16)
     compiled = load_or_compile(session, checkpoint.dims, placement, cache_dir, progress, sources)
     registry = weight_buffers(arrays, placement)
+    embedding = registry.pop(TOKEN_EMBEDDING)
+    if not on_host:
+        embedding = embedding.to(placement.device)
     models = session.init_all(compiled, weights_registry=registry)
-    return MaxNetwork(checkpoint.dims, placement, models, checkpoint.alignment_heads)
+    return MaxNetwork(checkpoint.dims, placement, models, embedding, checkpoint.alignment_heads)

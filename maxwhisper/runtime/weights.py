@@ -15,6 +15,7 @@ from maxwhisper.decoding.protocols import Float32
 from maxwhisper.network.dims import Dims
 from maxwhisper.network.mel_filters import dft_basis
 
+TOKEN_EMBEDDING = "decoder.token_embedding.weight"
 _FLOAT32_PARTS = ("_ln.", ".ln.", ".ln_post.")  # layer norms compute in float32
 
 
@@ -26,7 +27,7 @@ def is_float32(name: str) -> bool:
 def feeds_skinny_matmul(name: str) -> bool:
     """True for the decoder's matrices that are multiplied by a few rows at a time: all except those
     of the keys and values of the audio."""
-    if name == "decoder.token_embedding.weight":
+    if name == TOKEN_EMBEDDING:
         return True
     in_block = name.startswith("decoder.blocks.") and name.endswith(".weight")
     return in_block and not is_float32(name) and not name.endswith("cross_attn.kv.weight")
@@ -56,7 +57,7 @@ def graph_weights(dims: Dims, weights: Mapping[str, Array], on_host: bool) -> di
         layout.block(f"encoder.blocks.{layer}")
     layout.layer_norm("encoder.ln_post")
 
-    layout.embedding("decoder.token_embedding.weight")
+    layout.embedding(TOKEN_EMBEDDING)
     layout.copy("decoder.positional_embedding")
     for layer in range(dims.n_text_layer):
         name = f"decoder.blocks.{layer}"

@@ -18,6 +18,7 @@ from max.engine import InferenceSession
 from maxwhisper.cache import sha256_of
 from maxwhisper.checkpoint import bundled
 from maxwhisper.checkpoint.random import random_checkpoint
+from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.errors import ArtifactError, DeviceError, OutputError
 from maxwhisper.network.dims import Dims
 from maxwhisper.runtime import artifacts, compiled, device, probe
@@ -177,20 +178,32 @@ def test_only_what_was_asked_for_is_unpacked(cache, engine, tmp_path):
     assert artifacts.unpack(key, [tmp_path / "packed"], tmp_path / "other")
 
 
+SHIPPED_DIMS = {"demo": bundled.DIMS} | {
+    name: OFFICIAL_MODELS[name].dims
+    for name in ("tiny", "tiny.en", "base", "base.en", "small", "small.en")
+}
+
+
+@pytest.mark.parametrize("model", SHIPPED_DIMS)
 @pytest.mark.parametrize("name", device.CPU_CLASSES)
-def test_the_package_brings_the_graphs_of_its_checkpoint(name, tmp_path, figure):
+def test_the_package_brings_the_graphs_of_small_models(model, name, tmp_path, figure):
     """They match the source of the graphs, so the first load takes no minutes."""
     placement = replace(choose("cpu"), target=f"cpu-{name}", matrices=DType.float16)
-    key = artifacts.artifact_key(bundled.DIMS, placement)
+    key = artifacts.artifact_key(SHIPPED_DIMS[model], placement)
     start_s = time.perf_counter()
     assert artifacts.unpack(key, [artifacts.SHIPPED], tmp_path), (
         f"expected {key.folder_name}.mef.xz in {artifacts.SHIPPED}: the graphs have changed, "
         f"`make artifacts` builds them again"
     )
-    figure(time.perf_counter() - start_s, 10.0, "seconds to unpack the bundled graphs")
-    n_shipped = len(list(artifacts.SHIPPED.glob("*.xz")))
-    assert n_shipped == len(device.CPU_CLASSES), "an old artifact was left behind"
-    megabytes = sum(path.stat().st_size for path in artifacts.SHIPPED.iterdir()) / 1e6
+    figure(time.perf_counter() - start_s, 10.0, f"seconds to unpack the graphs of {model}")
+
+
+def test_the_package_has_no_old_graphs(figure):
+    n_networks = len({replace(dims, n_vocab=0) for dims in SHIPPED_DIMS.values()})
+    packed = list(artifacts.SHIPPED.glob("*.xz"))
+    assert n_networks == 4, "X and X.en have the same graphs"
+    assert len(packed) == len(device.CPU_CLASSES) * n_networks, "an old artifact was left behind"
+    megabytes = sum(path.stat().st_size for path in packed) / 1e6
     figure(megabytes, 25.0, "megabytes of compiled graphs in the package")
 
 
@@ -212,6 +225,10 @@ def test_another_network_or_precision_is_another_artifact(engine):
     half = artifacts.artifact_key(engine.dims, replace(placement, dtype_name="float16"))
     elsewhere = artifacts.artifact_key(engine.dims, replace(placement, target="cpu-other"))
     assert len({key.folder_name for key in (here, wider, half, elsewhere)}) == 4
+    other_vocabulary = artifacts.artifact_key(replace(engine.dims, n_vocab=51_866), placement)
+    assert other_vocabulary.folder_name == here.folder_name, (
+        "the vocabulary is an input of the graphs"
+    )
 
 
 def test_wrong_numbers_are_noticed(engine, tmp_path):

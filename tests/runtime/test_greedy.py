@@ -69,7 +69,7 @@ class Step:
 def loop_of(step):
     placement = SimpleNamespace(device=SimpleNamespace(is_host=False), put=DeviceBuffer)
     cache = SimpleNamespace(batch=2, length=1, buffers=[])
-    return GreedyLoop(step, DIMS, placement, cache)
+    return GreedyLoop(step, DIMS, placement, cache, None)
 
 
 def said(loop):

@@ -38,7 +38,7 @@ class Sums(Logits):
 
 @pytest.fixture
 def network():
-    return MaxNetwork(DIMS, choose("cpu"), {})
+    return MaxNetwork(DIMS, choose("cpu"), {}, None)
 
 
 def decoded(network, how, value):

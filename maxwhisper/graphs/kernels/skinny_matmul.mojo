@@ -4,7 +4,8 @@ A decoder step consists almost entirely of such products. Reading `w` takes near
 time, so `w` may be stored in float16, as in Whisper's checkpoints. It is widened to float32 in
 registers, which is exact.
 
-Input: x and bias float32, w float16 or float32, all row-major; K is a multiple of LANES.
+Input: x and bias float32, w float16 or float32, all row-major; K is a multiple of LANES. An empty
+bias adds nothing.
 Output: float32. Sums are kept per lane and added at the end.
 """
 
@@ -38,6 +39,7 @@ def columns[
     output: Pointer[Float32, output_origin],
     depth: Int,
     n_columns: Int,
+    has_bias: Bool,
 ):
     """Multiply all rows of x by COLUMNS rows of w: ROWS at a time, then the rest one by one."""
     var first = 0
@@ -52,7 +54,9 @@ def columns[
                         sums[r * COLUMNS + c] = wide.fma(here, sums[r * COLUMNS + c])
             comptime for r in range(rows):
                 comptime for c in range(COLUMNS):
-                    var total = sums[r * COLUMNS + c].reduce_add() + bias.unsafe_load(c)
+                    var total = sums[r * COLUMNS + c].reduce_add()
+                    if has_bias:
+                        total += bias.unsafe_load(c)
                     output.unsafe_store((first + r) * n_columns + c, total)
             first += rows
 
@@ -72,6 +76,7 @@ struct SkinnyMatmul:
         var n_rows = x.dim_size(0)
         var depth = x.dim_size(1)
         var n_columns = w.dim_size(0)
+        var has_bias = bias.dim_size(0) > 0
         var x_ptr = x.unsafe_ptr()
         var w_ptr = w.unsafe_ptr()
         var bias_ptr = bias.unsafe_ptr()
@@ -96,6 +101,7 @@ struct SkinnyMatmul:
                     output_ptr.unsafe_offset(column),
                     depth,
                     n_columns,
+                    has_bias,
                 )
 
         sync_parallelize(work, n_tasks)
