@@ -3,11 +3,15 @@
 Times are seconds from the start of the recording.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from maxwhisper.errors import OptionError, OutputError, quoted
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Word:
     probability: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segment:
     """A segment of text between two timestamps.
 
@@ -40,13 +44,16 @@ class Segment:
     no_speech_prob: float
     words: tuple[Word, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Segment {self.start:.2f} to {self.end:.2f} s: {quoted(self.text)}>"
+
 
 OnSegment = Callable[[Segment], None]  # called with each segment as soon as it is final
 OnRecordingSegment = Callable[[int, Segment], None]  # and with the index of its recording
 OnProgress = Callable[[float, float], None]  # seconds of audio: transcribed so far, in total
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Transcript:
     """The transcript of a whole recording.
 
@@ -60,6 +67,12 @@ class Transcript:
     duration: float  # seconds of audio
     timings: dict[str, float] = field(default_factory=dict)
     language_probabilities: dict[str, float] = field(default_factory=dict)  # empty if not detected
+
+    def __repr__(self) -> str:
+        return (
+            f"<Transcript of {self.duration:.1f} s in {self.language!r}, {len(self.segments)} "
+            f"segments: {quoted(self.text)}>"
+        )
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -87,3 +100,23 @@ class Transcript:
     def from_dict(cls, mapping: Mapping[str, Any]) -> "Transcript":
         """Rebuild a transcript from `to_dict`. Raises `ValueError` with the offending field."""
         return msgspec.convert(mapping, cls)
+
+    def save(self, path: str | Path) -> None:
+        """Write a file in the format that its ending names: txt, srt, vtt, tsv or json.
+
+        The content is openai-whisper's, subtitles of words if there are word times. Raises
+        `OptionError` for another ending, `OutputError` if the file cannot be written.
+        """
+        from maxwhisper.options import TranscribeOptions
+        from maxwhisper.text import writers
+
+        path = Path(os.path.expanduser(path))
+        ending = path.suffix.removeprefix(".").lower()
+        if ending not in writers.ALL:
+            endings = ", ".join(f".{each}" for each in writers.ALL)
+            raise OptionError(f"expected a name that ends in {endings}, got {quoted(path.name)}")
+        text = writers.render(self, ending, TranscribeOptions(word_timestamps=bool(self.words)))
+        try:
+            path.write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -4,6 +4,8 @@ Fulfils `engine.Engine`. In: a checkpoint and a recording. Out: a `Transcript`.
 """
 
 import asyncio
+import functools
+import logging
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +43,7 @@ from maxwhisper.options import (
     check_value,
 )
 from maxwhisper.runtime.artifacts import artifact_sources, discard
-from maxwhisper.runtime.device import Placement, choose
+from maxwhisper.runtime.device import Placement, choose, limit_threads
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import verify
 from maxwhisper.transcribe import batched, sequential, turns
@@ -58,6 +60,9 @@ from maxwhisper.transcript import (
 )
 
 Failure = AudioError | NumericError  # of one recording among many
+SHOWN_EVERY_S = 15.0  # a line of progress, if nobody asked for it
+
+log = logging.getLogger("maxwhisper")
 
 
 class Whisper:
@@ -391,25 +396,60 @@ def _only(steps: Steps[list[Transcript]]) -> Steps[Transcript]:
     return transcript
 
 
+class _LoggedProgress:
+    """Progress in the log: the first line and one every 15 s as warnings, which Python shows unless
+    logging is configured otherwise, so that nobody waits in silence; all others as information."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def __call__(self, line: str) -> None:
+        is_due = time.monotonic() >= self._next_s
+        if is_due:
+            self._next_s = time.monotonic() + SHOWN_EVERY_S
+        log.log(logging.WARNING if is_due else logging.INFO, line)
+
+
+@functools.cache
+def _warn_of_demo() -> None:
+    """Once in a process: nobody should measure a model by words that it has never learnt."""
+    log.warning(
+        "load() without a name loads demo, which has only learnt synthesised speech and mishears "
+        "people. Name a model that hears them, such as load('base') or load('turbo'), which is "
+        "downloaded once; load('demo') loads demo without this warning"
+    )
+
+
 def load(
-    name_or_path: str | Path = checkpoints.DEFAULT_MODEL,
+    name_or_path: str | Path | None = None,
     *,
     device: str = "auto",
     dtype: str = "auto",
     cache_dir: Path | None = None,
     progress: Progress | None = None,
     artifacts: Path | None = None,
+    threads: int | None = None,
 ) -> Whisper:
     """Load a model by name, or from a file or folder of weights (docs/weights.md has the formats).
+
+    "base" and the other official names understand people. "demo", which comes with the package and
+    is loaded without a name, has only learnt synthesised speech.
 
     The first load of a network shape compiles its graphs, which takes minutes on a CPU. Compiled
     graphs are not compiled again: those of the default model come with the package, others are
     found in `artifacts`, in the folder that MAXWHISPER_ARTIFACTS names (`maxwhisper compile --out`
     fills one), or in `cache_dir`, where the first load keeps them. `progress` is called with one
-    line of text per step. `dtype` "float32", the only precision on a CPU, gave openai-whisper's
-    text in docs/parity.md; "float16", the default on a GPU, and "bfloat16" round more, and their
-    text may differ.
+    line of text per step; without it, the lines go to the logger `maxwhisper`. `dtype` "float32",
+    the only precision on a CPU, gave openai-whisper's text in docs/parity.md; "float16", the
+    default on a GPU, and "bfloat16" round more, and their text may differ. `threads` of the CPU are
+    used, by default one for each that this process may use; the first load of a process decides.
     """
+    if name_or_path is None:
+        _warn_of_demo()
+        name_or_path = checkpoints.DEFAULT_MODEL
+    progress = progress or _LoggedProgress()
+    if threads is not None:
+        limit_threads(threads)
     checkpoint = checkpoints.load(name_or_path, cache_dir=cache_dir, progress=progress)
     return create_engine(
         checkpoint,

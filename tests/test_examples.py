@@ -6,15 +6,19 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from maxwhisper.audio.load import decode
+from maxwhisper.transcribe.stream import Stream
 from maxwhisper.transcript import Transcript
 from tests.fakes import engines as fake_engines
+from tests.fakes.scripted_transcriber import ScriptedTranscriber, ScriptedVoice
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 CLIPS = {clip["file"]: clip for clip in json.loads((EXAMPLES / "clips/clips.json").read_text())}
@@ -126,3 +130,52 @@ def test_transcribe_file_prints_text_and_times(
     monkeypatch.setattr("sys.argv", ["transcribe_file.py", str(EXAMPLES / "clips/plain.flac")])
     runpy.run_path(str(EXAMPLES / "transcribe_file.py"))
     assert "0.00 to   10.04 s  and so my fellow Americans" in capsys.readouterr().out
+
+
+def test_the_websocket_server_answers_as_a_stream() -> None:
+    testclient = pytest.importorskip("starlette.testclient")
+    program = runpy.run_path(str(EXAMPLES / "websocket_server.py"), run_name="example")
+
+    class Model:
+        def stream(self) -> Stream:
+            return Stream(ScriptedTranscriber([]), None, ScriptedVoice([]))
+
+    client = testclient.TestClient(program["app"](Model()))
+    with client.websocket_connect("/?rate=48000") as socket:
+        for start in range(0, 96_000, 9_001):  # a second of 16-bit samples, cut anywhere
+            socket.send_bytes(bytes(min(9_001, 96_000 - start)))
+            update = socket.receive_json()
+        assert update["received_s"] == pytest.approx(1.0, abs=0.1)
+        socket.send_bytes(b"")
+        assert socket.receive_json()["duration"] == pytest.approx(1.0, abs=1e-3)
+    with client.websocket_connect("/?rate=1") as socket:
+        socket.send_bytes(bytes(100))
+        assert "sample rate" in socket.receive_json()["error"]
+
+
+def test_the_microphone_is_read_in_blocks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Recorder:
+        def __init__(self, rate: int, callback: Callable[..., None], **how: object) -> None:
+            self.callback, self.how = callback, how
+
+        def __enter__(self) -> None:
+            assert self.how == {"channels": 1, "dtype": "int16"}
+            for _ in range(10):
+                self.callback(memoryview(bytes(9_600)), 4800, None, None)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    class Model:
+        def stream(self) -> Stream:
+            return Stream(ScriptedTranscriber([]), None, ScriptedVoice([]))
+
+    monkeypatch.setitem(sys.modules, "sounddevice", SimpleNamespace(RawInputStream=Recorder))
+    monkeypatch.setattr("maxwhisper.load", Model)
+    monkeypatch.setattr("builtins.input", lambda _: "")
+    monkeypatch.setattr("sys.argv", ["microphone.py"])
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLES / "microphone.py"), run_name="__main__")
+    assert (tmp_path / "microphone.srt").read_text() == ""

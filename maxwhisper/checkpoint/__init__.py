@@ -26,6 +26,7 @@ from maxwhisper.checkpoint.places import is_offline as is_offline
 from maxwhisper.checkpoint.places import others as others
 from maxwhisper.checkpoint.places import remove as remove
 from maxwhisper.checkpoint.quote import quoted
+from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.checkpoint.read import read_file, read_folder
 from maxwhisper.checkpoint.registry import HUB_REPOSITORIES, OFFICIAL_MODELS, did_you_mean
 from maxwhisper.checkpoint.schema import Checkpoint, expected_tensors, make_checkpoint
@@ -87,10 +88,11 @@ def get(
     The first of these places wins: a path; the bundled weights; our cache (`cache_dir`, by default
     `cache_root()`); openai-whisper's cache; Hugging Face's cache; then, into our cache, OpenAI's
     addresses and the Hugging Face Hub. `name` is one that `models` lists, a path, or a repository:
-    "user/name", "hf://user/name@revision". Files with a known checksum are verified. A later call
-    resumes a download. `on_download` is called a few times a second; without it, `progress` gets a
-    line at most once a second. Raises `CheckpointError`, `OutputError` if our cache cannot be
-    written, and any exception of the callbacks.
+    "user/name", "hf://user/name@revision"; "random:tiny" has random weights of tiny's dims. Files
+    with a known checksum are verified. A later call resumes a download. `on_download` is called a
+    few times a second; without it, `progress` gets a line at most once a second. Raises
+    `CheckpointError`, `OutputError` if our cache cannot be written, and any exception of the
+    callbacks.
     """
     if place := places.find(name, cache_dir, is_intact):
         return place
@@ -150,6 +152,8 @@ def _silent(line: str) -> None:
 def _read(place: Place) -> Checkpoint:
     if place.where is Where.BUNDLED:
         return bundled.read_demo()
+    if dims := places.random_dims(place.name):
+        return random_checkpoint(dims, name=place.name)
     model = OFFICIAL_MODELS.get(place.name)
     if place.where is Where.PATH or place.repository:
         read = read_folder if place.path.is_dir() else read_file
@@ -191,6 +195,8 @@ def about(name: str) -> str:
         return f"{name} is {bundled.limits()}."
     if name in OFFICIAL_MODELS:
         return f"{name} is OpenAI's model, as published."
+    if places.random_dims(name):
+        return f"{name} has random weights: its text means nothing."
     return f"{name} is not one of OpenAI's models; its accuracy is unknown."
 
 

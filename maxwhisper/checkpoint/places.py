@@ -19,11 +19,13 @@ from maxwhisper.checkpoint.hub_cache import Intact, Repository
 from maxwhisper.checkpoint.quote import quoted
 from maxwhisper.checkpoint.registry import HUB_REPOSITORIES, OFFICIAL_MODELS, OfficialModel
 from maxwhisper.errors import CheckpointError, OutputError
+from maxwhisper.network.dims import Dims
 from maxwhisper.paths import cache_root, locked
 from maxwhisper.paths import remove as remove_file
 
 log = logging.getLogger(__name__)
 
+RANDOM = "random:"  # before an official name: random weights of its dims
 _OFFLINE = ("MAXWHISPER_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _YES = ("1", "ON", "YES", "TRUE")  # as huggingface_hub reads them
 
@@ -36,6 +38,7 @@ class Where(StrEnum):
     CACHE = "our cache"
     WHISPER = "openai-whisper's cache"  # ~/.cache/whisper
     HUB = "the Hugging Face cache"
+    RANDOM = "nowhere: random weights"
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,21 @@ def find(
     this process.
     """
     intact = intact or _seen_intact
+    if random_dims(name):
+        return Place(str(name), Path(), Where.RANDOM, 0)
     if name == bundled.NAME:
         return Place(bundled.NAME, bundled.FOLDER, Where.BUNDLED, size(bundled.FOLDER))
     if isinstance(name, Path):
         return _on_path(name)
     place = None if name in HUB_REPOSITORIES else _on_path(name)
     return place or next(_downloaded(name, cache_dir, intact), None)
+
+
+def random_dims(name: str | Path) -> Dims | None:
+    """Return the dims of "random:tiny": random weights of an official model's dims."""
+    official = str(name).removeprefix(RANDOM) if str(name).startswith(RANDOM) else ""
+    model = OFFICIAL_MODELS.get(official)
+    return model.dims if model else None
 
 
 def _downloaded(name: str, cache_dir: Path | None, intact: Intact) -> Iterator[Place]:

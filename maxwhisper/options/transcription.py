@@ -1,11 +1,11 @@
 """Options of a transcription, named as in openai-whisper."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from maxwhisper.errors import OptionError
+from maxwhisper.errors import OptionError, or_nearest
 from maxwhisper.options.info import (
     ABOVE_0_FINITE,
     AT_LEAST_0,
@@ -35,6 +35,21 @@ _SPECIAL = re.compile(
 )
 _CANDIDATES = Allowed(minimum=1, maximum=1000)  # each has a decoder cache of its own
 _PROMPTS = ("initial_prompt", "prefix", "hotwords")
+
+# Arguments of `Whisper.transcribe` that are no fields here: suggested for misspelt names.
+ARGUMENTS = ("batch_size", "on_segment", "progress", "sample_rate", "vad")
+# Names that users of other engines type: whose, and what to give instead.
+OF_OTHERS = {
+    "vad_filter": (FASTER, "give vad=True"),
+    "vad_parameters": (FASTER, "give vad=VadOptions(...), which has the same fields"),
+    "log_prob_threshold": (FASTER, "its name here is logprob_threshold"),
+    "max_new_tokens": (FASTER, "its name here is sample_len"),
+    "multilingual": (FASTER, "the language is detected once, so leave it out"),
+    "chunk_length": (FASTER, "a window has 30 s, so leave it out"),
+    "log_progress": (FASTER, "give progress=, which is called with seconds of audio"),
+    "verbose": (OPENAI, "give on_segment=print"),
+    "fp16": (OPENAI, "give dtype to load() instead"),
+}
 
 _FASTER_WHISPERS = {OPENAI: "it has none"}
 _ONE_WINDOW = {LIVE: "one window at a time", OPENAI: "always the first 30 s"}
@@ -205,11 +220,9 @@ class TranscribeOptions:
     def changed(self, changes: Mapping[str, Any]) -> "TranscribeOptions":
         """A copy with some fields changed. Raises `OptionError` for an unknown name."""
         known = {field.name for field in fields(self)}
-        if unknown := set(changes) - known:
-            raise OptionError(
-                f"no option called {', '.join(sorted(unknown))[:60]}: "
-                f"choose from {', '.join(sorted(known))}"
-            )
+        for name in changes:
+            if name not in known:
+                raise OptionError(_unknown(name, known))
         return replace(self, **changes)
 
     def validate(self) -> "TranscribeOptions":
@@ -251,6 +264,15 @@ class TranscribeOptions:
         """Every field by name, ready for JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    """What to say about a name that is no option here."""
+    if name in OF_OTHERS:
+        return f"no option called {name} (of {OF_OTHERS[name][0]}): {OF_OTHERS[name][1]}"
+    if nearest := or_nearest(name, [*known, *ARGUMENTS]):
+        return f"no option called {name[:60]}{nearest}"
+    return f"no option called {name[:60]}: choose from {', '.join(sorted(known))}"
 
 
 # Greedy decoding without fallback: deterministic, so that engines can be compared.

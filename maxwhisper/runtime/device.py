@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from max.driver import (
     accelerator_count,
 )
 from max.dtype import DType
+from max.engine import InferenceSession
 from max.graph import DeviceRef
 
 from maxwhisper.errors import FORKED, DeviceError
@@ -33,6 +35,7 @@ _AVX512 = frozenset(("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"))
 # Classes of processors that graphs can be compiled for, best first, and the flags of /proc/cpuinfo
 # that each class requires (x86-64 psABI).
 CPU_CLASSES = {"x86-64-v4": _AVX2 | _AVX512, "x86-64-v3": _AVX2}
+MAX_THREAD = "🔥 Thread"  # in the name of each thread that MAX 26.7.0 computes with
 CUBLAS = (13, 12)  # versions that MAX 26.7.0 looks for, in its order
 DTYPES = {
     "float32": DType.float32,
@@ -70,8 +73,7 @@ def choose(device: str = "auto", dtype: str = "auto") -> Placement:
     float16, which both baselines use there. Raises `DeviceError` for a device or precision that
     this machine does not have, and in a process forked from one that has called this.
     """
-    if os.getpid() != _first_process():
-        raise DeviceError(FORKED)
+    _require_first_process()
     n_gpus = accelerator_count()
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "gpu") or (index and not index.isdigit()):
@@ -90,6 +92,55 @@ def choose(device: str = "auto", dtype: str = "auto") -> Placement:
         )
     open_cublas(CUBLAS)
     return gpu_placement(number, dtype, reason)
+
+
+def limit_threads(threads: int) -> None:
+    """Let MAX compute with this many threads on the CPU.
+
+    MAX 26.7.0 starts its threads once in a process, one for each CPU that the caller may use, and
+    aborts the process if a session wants another number. So this restricts the caller to as many
+    CPUs while the threads start, and lifts the restriction for all of them afterwards. Raises
+    `DeviceError` for a number that is impossible, or that differs from an earlier one.
+    """
+    allowed = os.sched_getaffinity(0)
+    if (
+        isinstance(threads, bool)
+        or not isinstance(threads, int)
+        or not 1 <= threads <= len(allowed)
+    ):
+        raise DeviceError(f"threads must be 1 to {len(allowed)} on this machine, got {threads!r}")
+    if not _n_threads():
+        os.sched_setaffinity(0, sorted(allowed)[:threads])
+        try:
+            InferenceSession(devices=[CPU()])
+        finally:
+            for task in _tasks():
+                with suppress(OSError):  # it has ended
+                    os.sched_setaffinity(int(task.name), allowed)
+    if (n := _n_threads()) != threads:
+        raise DeviceError(
+            f"MAX already computes with {n} threads in this process, and cannot change that: give "
+            f"threads={threads} to the first load(), or load in another process"
+        )
+
+
+def _n_threads() -> int:
+    """Number of threads that MAX computes with on the CPU; 0 before it has started."""
+    count = 0
+    for task in _tasks():
+        with suppress(OSError):
+            count += MAX_THREAD in (task / "comm").read_text()
+    return count
+
+
+def _tasks() -> list[Path]:
+    """The threads of this process, by their id."""
+    return list(Path("/proc/self/task").iterdir())
+
+
+def _require_first_process() -> None:
+    if os.getpid() != _first_process():
+        raise DeviceError(FORKED)
 
 
 @functools.cache

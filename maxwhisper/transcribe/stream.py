@@ -88,6 +88,10 @@ class Stream:
         self._lock = threading.RLock()  # one call at a time
         self._busy_s = 0.0
 
+    def __repr__(self) -> str:
+        seconds = self._received / SAMPLE_RATE
+        return f"<Stream of {seconds:.1f} s so far, {len(self._segments)} segments>"
+
     def feed(self, samples: npt.ArrayLike, sample_rate: int = SAMPLE_RATE) -> Update:
         """Add any number of samples at `sample_rate`: an array as in `audio.arrays.from_array`, or
         bytes of little-endian int16 mono, cut anywhere.

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from maxwhisper.checkpoint import about, find, load
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.random import random_checkpoint, sinusoids
+from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
+from maxwhisper.errors import CheckpointError
 
 
 def test_weights_follow_from_the_seed(v2):
@@ -15,6 +18,19 @@ def test_weights_follow_from_the_seed(v2):
 def test_random_weights_say_what_they_are(v2):
     assert v2.name == "random"
     assert "never trained" in v2.source
+
+
+def test_a_name_that_every_front_end_loads():
+    official = OFFICIAL_MODELS["tiny"].dims
+    place = find("random:tiny")
+    assert "random weights, 0 MB" in place.line
+    checkpoint = load("random:tiny")
+    assert (checkpoint.name, checkpoint.dims) == ("random:tiny", official)
+    assert checkpoint.digest == random_checkpoint(official).digest
+    assert about("random:tiny") == "random:tiny has random weights: its text means nothing."
+    for name in ("random:", "random:huge", "random:random:tiny"):
+        with pytest.raises(CheckpointError, match="expected the name"):
+            load(name)
 
 
 def test_sinusoids_are_the_references():

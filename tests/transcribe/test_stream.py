@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -297,17 +298,32 @@ def test_bytes_and_other_rates():
 
 
 def test_threads_may_share_a_stream():
-    """Each call is complete before the next one begins: no sample is lost."""
-    stream = Stream(ScriptedTranscriber([]), None, ScriptedVoice([]))
-    feeding = [
-        threading.Thread(target=lambda: [stream.feed(np.zeros(160)) for _ in range(100)])
-        for _ in range(4)
-    ]
+    """Each call is complete before the next one begins."""
+    inside = []
+
+    class Watched(ScriptedVoice):
+        def hear(self, samples):
+            inside.append(len(inside))
+            time.sleep(1e-3)
+            assert len(inside) == 1
+            inside.clear()
+
+    stream, failed = Stream(ScriptedTranscriber([]), None, Watched([])), []
+
+    def feed():
+        try:
+            for _ in range(20):
+                stream.feed(np.zeros(160))
+        except AssertionError as error:
+            failed.append(error)
+
+    feeding = [threading.Thread(target=feed) for _ in range(4)]
     for thread in feeding:
         thread.start()
     for thread in feeding:
         thread.join()
-    assert stream.finish().duration == 4.0
+    assert not failed
+    assert stream.finish().duration == 0.8
 
 
 def test_samples_are_checked():

@@ -20,6 +20,7 @@ import numpy as np
 from maxwhisper import checkpoint
 from maxwhisper.audio import load as audio
 from maxwhisper.audio.waveform import Waveform
+from maxwhisper.checkpoint.places import RANDOM
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.checkpoint.schema import Checkpoint
@@ -35,7 +36,6 @@ CLIPS = Path(__file__).parents[2] / "assets" / "clips"  # two of EXAMPLES, in th
 TALK = CLIPS / "talk.flac"  # the project's standard benchmark clip, 161.5 s
 SHORT = CLIPS / "plain.flac"  # two sentences in 10 s
 MAX_SHORT_S = 15  # clips up to this length are made from SHORT, longer ones from TALK
-RANDOM = "random:"
 MODE_KEYS = ("greedy", "beam5", "batched")
 
 _LENGTH = re.compile(r"([1-9]\d*)(s|m|h)")
