@@ -149,6 +149,7 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
         help=f"engine (default: {engine.OURS})",
     )
     _add_model_flags(parser)
+    _add_threads_flag(parser)
     parser.add_argument(
         "--batch_size",
         type=whole_number,
@@ -175,6 +176,15 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
     add_option_flags(parser)
 
 
+def _add_threads_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads",
+        type=whole_number,
+        metavar="N",
+        help="compute with N threads on the CPU (default: one for each CPU)",
+    )
+
+
 def _live_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
@@ -182,6 +192,7 @@ def _live_flags(parser: argparse.ArgumentParser) -> None:
         help="audio or video file, or - for 16-bit mono samples at 16 kHz on standard input",
     )
     _add_model_flags(parser)
+    _add_threads_flag(parser)
     add_stream_flags(parser)
     add_vad_flags(parser)
     add_option_flags(parser)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from maxwhisper import engine
 from maxwhisper.cli.output import answer, json_text, progress
+from maxwhisper.errors import OptionError
 
 if TYPE_CHECKING:
     from maxwhisper.checkpoint.schema import Checkpoint
@@ -74,7 +75,16 @@ def load_checkpoint(args: argparse.Namespace) -> "Checkpoint":
 
 
 def load_engine(args: argparse.Namespace, name: str) -> engine.Engine:
-    """The engine called `name` with the model, device and precision of the command line."""
+    """The engine called `name` with the model, device and precision of the command line.
+
+    Raises `OptionError` for a number of threads for another engine than ours.
+    """
+    if getattr(args, "threads", None) is not None:
+        from maxwhisper.runtime.device import limit_threads
+
+        if name != engine.OURS:
+            raise OptionError(f"--threads is for {engine.OURS}: set OMP_NUM_THREADS for {name}")
+        limit_threads(args.threads)
     loaded = engine.load_engine(
         name,
         load_checkpoint(args),

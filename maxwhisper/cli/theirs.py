@@ -14,7 +14,6 @@ THEIRS = {
     "--fp16": "use --dtype float16 or --dtype float32",
     "--compute_type": "use --dtype float32, float16 or bfloat16",
     "--device_index": "use --device gpu:N",
-    "--threads": "it computes on all cores; `taskset -c 0-3 maxwhisper …` leaves it four",
     "--verbose": "segments are printed as they are found; `> /dev/null` drops them",
     "--pretty_json": "`python -m json.tool FILE` indents a file",
     "-p": "`python -m json.tool FILE` indents a file",

@@ -442,6 +442,20 @@ def test_compile_asks_for_the_model_and_device_named(monkeypatch, capfd, tmp_pat
     assert asked["network"].weights, "these say in which precision the decoder's matrices are"
 
 
+def test_threads_are_ours(clip, monkeypatch, capfd):
+    asked, device = [], types.ModuleType("maxwhisper.runtime.device")
+    device.limit_threads = asked.append
+    monkeypatch.setitem(sys.modules, "maxwhisper.runtime.device", device)
+    monkeypatch.setattr("maxwhisper.engine.ENGINES", fake_engines.ENGINES)
+    assert cli.main([str(clip), "--threads", "2"]) == 0
+    assert asked == [2]
+    assert cli.main([str(clip)]) == 0
+    assert cli.main([str(clip), "--threads", "2", "--engine", "plain"]) == 1
+    assert asked == [2]
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last == "maxwhisper: error: --threads is for maxwhisper: set OMP_NUM_THREADS for plain"
+
+
 @pytest.mark.parametrize(("engine", "code"), [("plain", 0), ("sequential", 1)])
 def test_batches_are_asked_of_any_engine_which_may_refuse(clip, engine, code):
     run = run_with_fakes("transcribe", clip, "--engine", engine, "--batch_size", "4")
