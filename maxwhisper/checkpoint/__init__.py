@@ -135,7 +135,7 @@ def _unknown(name: str | Path) -> CheckpointError:
     return CheckpointError(
         "expected the name of a model, a path, or a repository of the Hugging Face Hub, got "
         f"{quoted(str(name))}{did_you_mean(str(name))}; known names are {bundled.NAME} "
-        f"{' '.join(HUB_REPOSITORIES)}"
+        f"{' '.join(OFFICIAL_MODELS)}"
     )
 
 
