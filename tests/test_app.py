@@ -1,5 +1,6 @@
 """`python app.py`: it answers before its engines are ready, and cleans up when it stops."""
 
+import argparse
 import asyncio
 import os
 import re
@@ -62,6 +63,45 @@ def test_models_on_offer_fit_in_memory(memory_gib, largest, monkeypatch):
     assert names[0] == "demo"
     assert names[-1] == largest
     assert not {"large", "turbo"} & set(names), "aliases of models in the list"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "variable", "on_offer", "better"),
+    [
+        (None, "", ["demo", "tiny.en", "tiny"], "tiny"),
+        (None, "tiny.en", ["demo", "tiny.en", "tiny"], "tiny.en"),
+        (None, "user/fine-tune", ["demo", "tiny.en", "tiny", "user/fine-tune"], "user/fine-tune"),
+        (None, "demo", ["demo", "tiny.en", "tiny"], ""),
+        (["small"], "tiny", ["small"], ""),
+    ],
+)
+def test_the_page_gets_the_model_that_fits_or_that_is_named(
+    chosen, variable, on_offer, better, monkeypatch
+):
+    monkeypatch.syspath_prepend(ROOT)
+    import app
+
+    monkeypatch.setenv("MAXWHISPER_MODEL", variable)
+    monkeypatch.setattr(app, "models_on_offer", lambda memory_gib: ["demo", "tiny.en", "tiny"])
+    for name in ("MAXWHISPER_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    machine = {"memory_gib": 8, "gpus": [], "cores": 2, "threads": 2}
+    arguments = argparse.Namespace(model=chosen, device="auto")
+    assert app.models_of(arguments, machine) == (on_offer, better)
+
+
+def test_offline_only_models_on_disk_are_offered(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT)
+    import app
+
+    for name in ("MAXWHISPER_CACHE", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("MAXWHISPER_MODEL", raising=False)
+    monkeypatch.setenv("MAXWHISPER_OFFLINE", "1")
+    machine = {"memory_gib": 8, "gpus": [], "cores": 2, "threads": 2}
+    models, better = app.models_of(argparse.Namespace(model=None, device="auto"), machine)
+    assert models == ["demo", "tiny"], "and the one that is wanted, for when somebody brings it"
+    assert better == "tiny"
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ class EnginePool:
                     deadline = Deadline(LOAD_DEADLINE_S, renews=True)
                     for item in process.run(command, cancelled, deadline):
                         if isinstance(item, str):
-                            yield f"{name}: {item}"
+                            yield item if name in item else f"{name}: {item}"
             except EngineFailed as error:
                 log.warning("%s cannot be prepared for %s: %s", model, name, error)
             finally:

@@ -1,0 +1,85 @@
+"""The door beside Run, and a default model that changes while somebody reads the page."""
+
+import gradio as gr
+import pytest
+
+from maxwhisper.checkpoint.download import DownloadProgress
+from maxwhisper.engines.pool import EnginePool
+from maxwhisper.web.server.better_weights import BetterWeights, Standing
+from maxwhisper.web.server.fair_use import FairUse, Limits
+from maxwhisper.web.server.queue import VisitorQueue
+from maxwhisper.web.server.uploads import Uploads
+from maxwhisper.web.ui.race.door import wire_door
+from maxwhisper.web.ui.race.inputs import race_inputs
+from maxwhisper.web.ui.weights import ShownWeights, door_html, line_html
+
+HERE = Standing("ready", "base")
+PROGRESS = DownloadProgress("base", 45 << 20, 139 << 20, 1 << 20)
+DOWNLOADING = Standing("downloading", "base", PROGRESS)
+
+
+@pytest.fixture
+def weights(monkeypatch):
+    pool = EnginePool(("maxwhisper",), ("demo", "base"))
+    weights = BetterWeights("", pool, VisitorQueue(FairUse(Limits())))
+    weights._standing = DOWNLOADING
+    return weights
+
+
+@pytest.fixture
+def handlers(weights, tmp_path):
+    with gr.Blocks() as page:
+        inputs = race_inputs(Uploads(tmp_path), weights._pool, ())
+        wire_door(ShownWeights(weights, weights._pool), inputs, gr.HTML(""))
+    return {fn.name: fn.fn for fn in page.fns.values()}
+
+
+def test_the_default_changes_for_who_chose_nothing_and_for_nobody_else(handlers, weights):
+    weights._standing, weights._pool.default_model = HERE, "base"
+    model, language, notice, door = handlers["follow"](True, False, False, "demo")
+    assert (model.value, language, notice, door) == ("base", "", "", "")
+    model, language, notice, door = handlers["follow"](True, True, True, "demo")
+    assert (model.value, notice) == ("demo", "")
+    assert language == gr.skip(), "a language that he chose stays, too"
+    assert "Use base, which understands people and 99 languages" in door
+
+
+def test_the_door_gets_the_weights_now_or_as_soon_as_they_are_here(handlers, weights):
+    model, _, is_chosen, door = handlers["enter"](False, "demo")
+    assert (model, is_chosen) == (gr.skip(), False), "the next default is his"
+    assert "Downloading base: 45 of 139 MiB, 1.0 MiB/s, 94 s left." in door
+    weights._standing = HERE
+    assert handlers["enter"](False, "demo") == ("base", "", False, "")
+
+
+def test_a_click_on_the_door_tries_a_failed_download_again(handlers, weights):
+    weights._standing = Standing("failed", "base", note="downloaded")
+    *_, door = handlers["enter"](False, "demo")
+    assert weights.standing.phase == "waiting"
+    assert "Use base as soon as it is ready" in door
+
+
+def test_only_who_brings_his_own_voice_to_demo_is_told(handlers):
+    assert "has heard only synthesised speech" in handlers["begin"]("demo")[1]
+    assert handlers["begin"]("base") == (True, "")
+    assert handlers["receive"](None, "demo") == (False, "")
+
+
+@pytest.mark.parametrize(
+    ("standing", "line", "door"),
+    [
+        (Standing("off"), "", "Choose another model in the settings above."),
+        (DOWNLOADING, "It understands people and 99 languages.", "as soon as it is ready"),
+        (Standing("preparing", "base", note="loading"), "between races: loading.", "between races"),
+        (HERE, "base is here</strong>: it understands people and 99 languages.", "Use base"),
+        (Standing("failed", "base", note="downloaded"), "cannot be downloaded now", "Try again"),
+        (Standing("offline", "base"), "downloads are switched off", "is not on this machine"),
+        (Standing("ready", "<b>x"), "&lt;b&gt;x is here</strong>.", "Use &lt;b&gt;x</button>"),
+    ],
+)
+def test_every_state_in_words(standing, line, door):
+    assert line in line_html(standing)
+    assert (line_html(standing) == "") == (line == "")
+    assert door in door_html(standing, "demo", 2)
+    assert door_html(standing, "base", 2) == ""
+    assert ("button" in line_html(standing)) == (standing.phase in ("failed", "offline"))
