@@ -236,7 +236,7 @@ def test_tensors_and_their_names_may_be_anything(save_pt, refused):
 
 @pytest.mark.parametrize("name", ["x" * 10_000, "x\0y", "~" * 300, "\ud800"])
 def test_a_name_that_no_disk_can_store_is_no_model(name, refused):
-    assert "expected a model name, a .pt file or a Hugging Face folder" in refused(name)
+    assert "expected the name of a model, a path, or a repository" in refused(name)
 
 
 GGML_HEADER = (51_865, 1500, 64, 2, 1, 448, 64, 4, 1, 80, 1)
