@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from maxwhisper.audio import resample
-from maxwhisper.audio.load import decode, decode_in_child, from_array, read
+from maxwhisper.audio.arrays import from_array
+from maxwhisper.audio.load import decode, decode_in_child, read
 from maxwhisper.errors import AudioError, AudioWarning
 from tests.fakes.audio_files import encode, tone, wav
 
