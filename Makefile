@@ -8,13 +8,18 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 REQUIREMENTS := requirements.txt $(if $(shell command -v nvidia-smi 2>/dev/null),requirements-gpu.txt)
 
-.PHONY: app test lint style types imports bench selftest clips slides races compile artifacts clean
+.PHONY: app test test-weights lint style types imports bench selftest clips slides races compile artifacts clean
 
 app: $(VENV)/.installed
 	$(PY) app.py $(ARGS)
 
 test: $(VENV)/.installed-dev
 	$(PY) -m pytest $(ARGS)
+
+# Fetch three official models (300 MB) and run every test that needs official weights.
+test-weights: $(VENV)/.installed-dev
+	$(PY) -m maxwhisper models get tiny.en tiny base
+	$(PY) -m pytest -m weights $(ARGS)
 
 lint: style types imports
 

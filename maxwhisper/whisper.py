@@ -436,9 +436,10 @@ def load(
     is loaded without a name, has only learnt synthesised speech.
 
     The first load of a network shape compiles its graphs, which takes minutes on a CPU. Compiled
-    graphs are not compiled again: those of the default model come with the package, others are
-    found in `artifacts`, in the folder that MAXWHISPER_ARTIFACTS names (`maxwhisper compile --out`
-    fills one), or in `cache_dir`, where the first load keeps them. `progress` is called with one
+    graphs are not compiled again: those of demo, tiny, base and small, also of their `.en` forms,
+    come with the package for processors with AVX2 or AVX-512. Others are found in `artifacts`, in
+    the folder that MAXWHISPER_ARTIFACTS names (`maxwhisper compile --out` fills one), or in
+    `cache_dir`, where the first load keeps them. `progress` is called with one
     line of text per step; without it, the lines go to the logger `maxwhisper`. `dtype` "float32",
     the only precision on a CPU, gave openai-whisper's text in docs/parity.md; "float16", the
     default on a GPU, and "bfloat16" round more, and their text may differ. `threads` of the CPU are

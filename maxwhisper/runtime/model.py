@@ -161,6 +161,7 @@ class MaxNetwork:
             self._greedy.close()
         self._greedy = self._cache = None
         self.models.clear()
+        del self._embedding
 
     def verify_capture(self) -> bool:
         """True if the greedy step is captured and launches the same kernels as an executed one.
