@@ -18,6 +18,7 @@ class Site:
     """What the server sends, and the `Range` of each request that it received."""
 
     content: bytes = CONTENT
+    url: str = ""
     cut_after: int | None = None  # bytes after which the connection breaks
     pause_s: float = 0.0  # between two blocks of 64 KiB
     is_dead: bool = False  # every connection is closed without an answer
@@ -56,8 +57,8 @@ def serving(monkeypatch, content=CONTENT, name="tiny", **entry):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    url, sha256 = f"http://127.0.0.1:{server.server_port}", hashlib.sha256(content).hexdigest()
-    monkeypatch.setattr(registry, "BASE_URL", url)
+    site.url, sha256 = f"http://127.0.0.1:{server.server_port}", hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(registry, "BASE_URL", site.url)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # a closed port: no Hub
     models = registry.OFFICIAL_MODELS
     monkeypatch.setitem(models, name, replace(models[name], sha256=sha256, **entry))

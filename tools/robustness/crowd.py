@@ -54,6 +54,7 @@ class Visitor:
         self._host, self._port = host, port
         self.number = number
         self.session = f"visitor-{number}"
+        self.model = "demo"
         self.headers = {"X-Forwarded-For": f"198.18.{number // 250}.{number % 250 + 1}"}
 
     def visit(self, clip: Clip) -> Visit:
@@ -93,7 +94,7 @@ class Visitor:
             visit.problem = f"upload: {status} {body[:200]!r}"
             return
         recording = {"path": json.loads(body)[0], "meta": {"_type": "gradio.FileData"}}
-        data = {"data": [recording, "demo", "en", "", 1, False, {}]}
+        data = {"data": [recording, self.model, "en", "", 1, False, {}]}
         status, body = self._ask("POST", "/gradio_api/call/compare", _json(data))
         if status != 200:
             visit.problem = f"race: {status} {body[:200]!r}"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +101,9 @@ def running_page(
     environment: Mapping[str, str] | None = None,
     host: str = "127.0.0.1",
     wait: bool = True,
+    arguments: Sequence[str] = ("--model", "demo"),
 ) -> Iterator[Page]:
-    """Start the page on the bundled checkpoint; with `wait`, return once it is ready.
+    """Start the page, by default on the bundled checkpoint; with `wait`, return once it is ready.
 
     `folder` keeps cache and temporary folders for a restart; without it they are made and deleted.
     The page is stopped at the end, with SIGKILL for it and its engines when SIGTERM does not do.
@@ -114,7 +115,7 @@ def running_page(
             part.mkdir(parents=True, exist_ok=True)
         port = free_port()
         settings = {"TMPDIR": str(temporary), "MAXWHISPER_CACHE": str(cache), **(environment or {})}
-        command = [sys.executable, "app.py", "--host", host, "--port", str(port), "--model", "demo"]
+        command = [sys.executable, "app.py", "--host", host, "--port", str(port), *arguments]
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command,
