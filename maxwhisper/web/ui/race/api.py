@@ -8,11 +8,12 @@ Reports progress on the way. If the client disconnects, its race stops.
 import inspect
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gradio as gr
 
+from maxwhisper.engines.verdict import ruling_of
 from maxwhisper.errors import AudioError, OptionError, quoted
 from maxwhisper.options import GREEDY
 from maxwhisper.options.info import check_value
@@ -78,8 +79,9 @@ def race_api(runner: Runner, forget: Callable[[str], None]) -> None:
         `options` has the page's settings by openai-whisper's names: task, beam_size (1 to 10),
         temperature (one number, 0 to 1), without_timestamps, word_timestamps,
         condition_on_previous_text, initial_prompt. Progress comes first: the number of races ahead
-        and the state of each engine. The last answer has the run, its scores by engine, the verdict
-        in sentences, and the query that opens the run on the page."""
+        and the state of each engine. The last answer has the run, its scores by engine, the factor
+        (the fastest baseline's median time over ours, null where it is too close or too noisy to
+        call), the verdict in sentences, and the query that opens the run on the page."""
         request = Comparison(*values, **named).request(runner, asker.client.host)
         session = secrets.token_hex(8)
         try:
@@ -135,10 +137,12 @@ def answer(view: View, *, has_link: bool) -> dict[str, Any]:
         }
         for score in scores_of(view.run)
     }
+    factor = ruling_of(view.run.results).factor
     link = f"?run={view.run.id}" if has_link and view.run.results else None
     return {
         "run": view.run.to_dict(),
         "scores": scores,
+        "factor": asdict(factor) if factor else None,
         "verdict": [*view.sentences, *([view.problem] if view.problem else [])],
         "link": link,
     }

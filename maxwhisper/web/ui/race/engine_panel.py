@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from maxwhisper.engines.verdict import Factor
 from maxwhisper.web.ui.race.verdict import Score
 from maxwhisper.web.ui.templates import render
 from maxwhisper.web.ui.wording import FIGURES
@@ -35,6 +36,7 @@ class EnginePanel:
     texts: list[tuple[float, str]] = field(default_factory=list)  # start in seconds, text
     seconds: tuple[float, ...] = ()
     score: Score | None = None
+    factor: Factor | None = None  # of the race, in the panel of our engine
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def _figures(panel: EnginePanel) -> list[_Figure]:
     spread = f"{min(seconds):.2f}–{max(seconds):.2f} s" if len(seconds) > 1 else ""
     rounds = _Figure("rounds", str(len(seconds) or _UNKNOWN), spread)
     median = f"{statistics.median(seconds):.2f}" if seconds else _UNKNOWN
-    lead = _Figure("seconds", median)
+    lead = _Figure("seconds", median, panel.factor.text if panel.factor else "")
     if score is None:
         others = map(_Figure, ("RTFx", "WER", "first text", "tokens/s"))
         return [lead, *others, rounds]

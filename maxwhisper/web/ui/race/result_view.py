@@ -11,6 +11,8 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from maxwhisper.checkpoint import about, available
+from maxwhisper.engine import OURS
+from maxwhisper.engines.verdict import ruling_of
 from maxwhisper.text.words import text_language
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.ui.race.engine_panel import EnginePanel
@@ -39,12 +41,15 @@ def view_of(run: Run, names: Sequence[str], *, is_recorded: bool = False) -> Vie
     scoring needs is not installed."""
     scores = scores_of(run)
     panels = {name: _panel(run, name) for name in names}
+    factor = ruling_of(run.results).factor
     for engine_score in scores:
         if engine_score.engine in panels:
             panels[engine_score.engine].score = engine_score
+    if OURS in panels:
+        panels[OURS].factor = factor
     return View(
         panels=panels,
-        chart=speed_chart(scores) if scores else None,
+        chart=speed_chart(scores, factor) if scores else None,
         sentences=sentences_of(run, scores),
         run=run,
         is_over=True,
@@ -76,7 +81,10 @@ def chart_page(run: Run) -> str:
     """The chart below the verdict, as one HTML file that needs no network."""
     scores = scores_of(run)
     lead, *rest = sentences_of(run, scores)
-    chart = speed_chart(scores).to_html(full_html=False, include_plotlyjs=True) if scores else ""
+    chart = ""
+    if scores:
+        figure = speed_chart(scores, ruling_of(run.results).factor)
+        chart = figure.to_html(full_html=False, include_plotlyjs=True)
     return render("race/chart_page.html", lead=lead, rest=rest, run=run, chart=Markup(chart))
 
 

@@ -4,20 +4,22 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from maxwhisper.engine import OURS
+from maxwhisper.engines.verdict import Factor
 from maxwhisper.palette import ERROR_BAR, FIGURE_LAYOUT, GRID, colour
-from maxwhisper.web.ui.race.verdict import Score, baseline_of
+from maxwhisper.web.ui.race.verdict import Score
 
 BAR_HEIGHT_PX = 52
 FRAME_HEIGHT_PX = 76  # axis and margins
 LABEL_WIDTH_PX = 112  # of "123.45 s  12.3×", which Plotly ignores when it chooses a range
 
 
-def speed_chart(scores: Sequence[Score]) -> go.Figure:
-    """Median seconds per engine, the fastest on top. Whiskers show the range of the rounds, labels
-    the speed relative to openai-whisper. The page's CSS sets the text colour, for both themes."""
+def speed_chart(scores: Sequence[Score], factor: Factor | None) -> go.Figure:
+    """Median seconds per engine, the fastest on top. Whiskers show the range of the rounds, the
+    label of our engine has the `factor` of the race. The page's CSS sets the text colour, for both
+    themes."""
     ranked = sorted(scores, key=lambda s: s.result.median_s, reverse=True)  # Plotly draws upwards
     medians = [s.result.median_s for s in ranked]
-    base = baseline_of(scores)
     figure = go.Figure(
         go.Bar(
             x=medians,
@@ -36,8 +38,8 @@ def speed_chart(scores: Sequence[Score]) -> go.Figure:
         )
     )
     for s in ranked:
-        factor = base.result.median_s / s.result.median_s
-        label = f"<b>{s.result.median_s:.2f} s</b>" + (f"  {factor:.1f}×" if s is not base else "")
+        label = f"<b>{s.result.median_s:.2f} s</b>"
+        label += f"  {factor.text}" if factor and s.engine == OURS else ""
         figure.add_annotation(
             x=max(s.result.seconds),
             y=s.engine,

@@ -7,11 +7,12 @@ Gradio.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from maxwhisper.engine import OURS
 from maxwhisper.engines.race import EngineResult
-from maxwhisper.engines.verdict import verdict_of
+from maxwhisper.engines.verdict import Ruling, ruling_of
 from maxwhisper.text import wer as scoring
 
-REFERENCE_ENGINE = "openai-whisper"  # agreement and speed factors refer to it
+REFERENCE_ENGINE = "openai-whisper"  # agreement refers to it
 
 
 @dataclass(frozen=True)
@@ -61,58 +62,30 @@ def unit_of_scores(scores: Sequence[Score]) -> scoring.Unit:
     return scores[0].unit if scores else "word"
 
 
-def baseline_of(scores: Sequence[Score]) -> Score:
-    """The result that speed factors refer to: openai-whisper's, or the slowest without it."""
-    for candidate in scores:
-        if candidate.engine == REFERENCE_ENGINE:
-            return candidate
-    return max(scores, key=lambda s: s.result.median_s)
-
-
 def verdict(scores: Sequence[Score], devices: dict[str, str], model: str) -> list[str]:
     """The race in sentences, by the same rules whichever engine wins. `devices`: each engine's
     device and dtype; `model`: the limits of the weights, in one sentence."""
     if not scores:
         return ["No engine returned a result."]
-    sentences = [_speed(scores), *_texts(scores), model, *_caveats(scores, devices)]
+    ruling = ruling_of([s.result for s in scores])
+    sentences = [_speed(scores, ruling), *_texts(scores), model, *_caveats(scores, devices)]
     return [sentence for sentence in sentences if sentence]
 
 
-def _speed(scores: Sequence[Score]) -> str:
+def _speed(scores: Sequence[Score], ruling: Ruling) -> str:
     ranked = sorted(scores, key=lambda s: s.result.median_s)
-    first, *others = ranked
-    if not others:
-        return f"Only {first.engine} returned a result, in {first.result.median_s:.2f} s."
-    level = [s for s in others if verdict_of(first.result.seconds, s.result.seconds) == "even"]
-    why = _why_level([first, *level])
-    if len(level) == len(others):
-        return f"Level: {' and '.join(s.engine for s in ranked)} ({why})."
-    times = ", ".join(
-        f"{_times(_factor(other, first))} as fast as {other.engine}"
-        for other in others
-        if other not in level
-    )
-    lead = f"{first.engine} was fastest: {times}"
-    if level:
-        lead += f"; level with {' and '.join(s.engine for s in level)} ({why})"
-    return lead + "."
-
-
-def _why_level(scores: Sequence[Score]) -> str:
-    """Why `verdict_of` calls these engines even."""
-    has_range = {len(s.result.seconds) > 1 for s in scores}
-    if has_range == {True}:
-        return "their rounds overlap"
-    return "less than 3 % apart" if has_range == {False} else "too close to call"
-
-
-def _times(factor: float) -> str:
-    """A factor; with two decimals where one would show a difference as "1.0×"."""
-    return f"{factor:.2f}×" if factor < 1.1 else f"{factor:.1f}×"
-
-
-def _factor(slower: Score, faster: Score) -> float:
-    return slower.result.median_s / faster.result.median_s
+    times = ", ".join(f"{s.engine} {s.result.median_s:.2f} s" for s in ranked)
+    if len(ranked) == 1:
+        return f"Only {ranked[0].engine} returned a result, in {ranked[0].result.median_s:.2f} s."
+    if ruling.doubts:
+        return f"Too close or too noisy to call: {'; '.join(ruling.doubts)}."
+    factor = ruling.factor
+    if factor is None:
+        return f"{OURS} returned no result: {times}."
+    spread = f" ({factor.spread} in {factor.rounds} rounds)" if factor.spread else ""
+    if factor.times > 1:
+        return f"{OURS} was fastest: {factor.text} as fast as {factor.baseline}{spread}."
+    return f"{factor.baseline} was fastest: {OURS} was {factor.text} as fast{spread}."
 
 
 def _texts(scores: Sequence[Score]) -> list[str]:
@@ -148,12 +121,6 @@ def _caveats(scores: Sequence[Score], devices: dict[str, str]) -> list[str]:
         sentences.append(
             f"{' and '.join(silent)} returned no text although another engine did: "
             "this is a failure, not a fast result."
-        )
-    disturbers = sorted({name for s in scores for name in s.result.disturbed_by})
-    if disturbers:
-        sentences.append(
-            f"{' and '.join(disturbers)} was still loading during the race, which makes the times "
-            "unfair. Run the race again."
         )
     used = {devices.get(s.engine, "") for s in scores}
     if len(used) > 1:

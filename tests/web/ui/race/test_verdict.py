@@ -3,6 +3,7 @@
 import pytest
 
 from maxwhisper.engines.race import EngineResult
+from maxwhisper.engines.verdict import ruling_of
 from maxwhisper.text.wer import NOTHING_SAID
 from maxwhisper.transcript import Segment, Transcript
 from maxwhisper.web.ui.race.speed_chart import speed_chart
@@ -23,45 +24,43 @@ def judge(*lanes, reference="", devices=SAME_DEVICE):
     return verdict(score(lanes, reference, "en"), devices, MODEL)
 
 
-def test_winner_is_named_with_factors():
+def test_the_winner_is_named_with_the_one_factor():
     first = judge(
         lane("openai-whisper", 4.0), lane("faster-whisper", 2.0), lane("maxwhisper", 1.0)
     )[0]
-    assert first == (
-        "maxwhisper was fastest: 2.0× as fast as faster-whisper, 4.0× as fast as openai-whisper."
+    assert first == "maxwhisper was fastest: 2.0× as fast as faster-whisper."
+    rounds = judge(lane("openai-whisper", 4.0, 4.2), lane("maxwhisper", 1.0, 2.0))
+    assert (
+        rounds[0]
+        == "maxwhisper was fastest: 2.7× as fast as openai-whisper (2.1–4.0× in 2 rounds)."
     )
 
 
-def test_our_defeat_is_said_as_plainly():
+def test_our_defeat_is_said_as_plainly_with_the_same_factor():
     first = judge(lane("openai-whisper", 4.0), lane("faster-whisper", 1.0), lane("maxwhisper", 1.5))
-    assert first[0] == (
-        "faster-whisper was fastest: 1.5× as fast as maxwhisper, 4.0× as fast as openai-whisper."
+    assert first[0] == "faster-whisper was fastest: maxwhisper was 0.67× as fast."
+
+
+def test_what_is_too_close_has_a_reason_and_no_factor():
+    said = judge(lane("openai-whisper", 3.0), lane("faster-whisper", 1.0), lane("maxwhisper", 1.01))
+    assert said[0] == (
+        "Too close or too noisy to call: maxwhisper and faster-whisper are less than 3 % apart."
     )
-
-
-def test_difference_below_three_percent_is_level():
-    assert judge(lane("openai-whisper", 1.0), lane("maxwhisper", 1.02))[0] == (
-        "Level: openai-whisper and maxwhisper (less than 3 % apart)."
-    )
-    first = judge(
-        lane("openai-whisper", 3.0), lane("faster-whisper", 1.0), lane("maxwhisper", 1.01)
-    )
-    assert "level with maxwhisper" in first[0]
-    assert "lost" not in first[0]
-
-
-def test_of_several_rounds_the_ranges_decide():
+    assert "×" not in " ".join(said)
     overlapping = judge(lane("openai-whisper", 1.0, 1.2, 1.4), lane("maxwhisper", 0.9, 1.0, 1.1))
-    assert overlapping[0] == "Level: maxwhisper and openai-whisper (their rounds overlap)."
-    apart = judge(lane("openai-whisper", 1.02, 1.03, 1.04), lane("maxwhisper", 1.0, 1.01, 1.01))
-    assert apart[0] == "maxwhisper was fastest: 1.02× as fast as openai-whisper."
-    failed_later = judge(lane("openai-whisper", 1.0), lane("maxwhisper", 0.99, 1.1, 0.98))
-    assert failed_later[0] == "Level: maxwhisper and openai-whisper (too close to call)."
+    assert overlapping[0] == (
+        "Too close or too noisy to call: the rounds of maxwhisper and openai-whisper overlap."
+    )
 
 
 def test_a_small_difference_is_not_called_one_time():
     first = judge(lane("openai-whisper", 1.04), lane("maxwhisper", 1.0))[0]
     assert first == "maxwhisper was fastest: 1.04× as fast as openai-whisper."
+
+
+def test_without_our_engine_there_are_times_and_no_factor():
+    first = judge(lane("openai-whisper", 3.0), lane("faster-whisper", 1.0))[0]
+    assert first == "maxwhisper returned no result: faster-whisper 1.00 s, openai-whisper 3.00 s."
 
 
 def test_one_engine_or_none():
@@ -101,23 +100,21 @@ def test_every_reason_for_doubt_is_given():
         devices={"openai-whisper": "cpu float32", "maxwhisper": "gpu:0 bfloat16"},
     )
     assert any("maxwhisper returned no text" in s and "not a fast result" in s for s in doubts)
-    assert any("faster-whisper was still loading" in s for s in doubts)
+    assert doubts[0] == (
+        "Too close or too noisy to call: faster-whisper was still loading during the race."
+    )
     assert any("openai-whisper on cpu float32, maxwhisper on gpu:0 bfloat16" in s for s in doubts)
     assert any(s.startswith("Measured once") for s in doubts)
 
 
-def test_chart_is_sorted_labelled_and_has_a_height():
-    scores = score(
-        [lane("maxwhisper", 1.0, 1.2, 1.4), lane("openai-whisper", 3.6), lane("other", 0.6)],
-        "",
-        "en",
-    )
-    figure = speed_chart(scores)
+def test_chart_is_sorted_has_a_height_and_one_factor():
+    results = [lane("maxwhisper", 1.0, 1.2, 1.4), lane("openai-whisper", 3.6), lane("other", 0.6)]
+    figure = speed_chart(score(results, "", "en"), ruling_of(results).factor)
     assert list(figure.data[0].y) == ["openai-whisper", "maxwhisper", "other"]  # upwards
     assert [a.text for a in figure.layout.annotations] == [
         "<b>3.60 s</b>",
-        "<b>1.20 s</b>  3.0×",
-        "<b>0.60 s</b>  6.0×",
+        "<b>1.20 s</b>  0.50×",
+        "<b>0.60 s</b>",
     ]
     assert figure.data[0].error_x.array == pytest.approx((0.0, 0.2, 0.0))
     assert figure.layout.height > 200
