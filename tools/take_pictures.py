@@ -65,7 +65,7 @@ def open_race(browser: Browser, address: str, title: str, size: tuple[int, int])
     page.goto(address)
     page.locator("#recorded-races").wait_for(state="attached")
     page.get_by_role("button", name=f"{title} ·").first.click()
-    page.wait_for_selector("#chart .bars path")
+    page.wait_for_selector("#chart .bar")
     page.wait_for_timeout(2000)
     page.evaluate("scrollTo(0, 0)")
     return page

@@ -92,8 +92,8 @@ def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
     assert page.locator(".engine-panel.done").count() == 3
     assert "%" in page.inner_text("#panel-maxwhisper dl")  # the clip's words are known
     assert "openai-whisper" in page.inner_text("#verdict .lead")
-    page.wait_for_selector("#chart .bars path")
-    assert page.locator("#chart .bars path").count() == 3
+    page.wait_for_selector("#chart .bar")
+    assert page.locator("#chart .bar").count() == 3
     page.wait_for_function(RUN_ENABLED)  # and again
 
 
@@ -317,7 +317,7 @@ def test_beside_a_gpu_checks_may_run_on_the_processor(browser, tmp_path):
 def test_every_tab_fits_and_reads(open_page, width, theme):
     page = open_page(width=width, theme=theme)
     run_clip(page)
-    page.wait_for_selector("#chart .bars path")
+    page.wait_for_selector("#chart .bar")
     for tab, sign in TABS.items():
         page.get_by_role("tab", name=tab).click()
         page.wait_for_selector(sign)

@@ -7,7 +7,6 @@ Imports no Gradio.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import plotly.graph_objects as go
 from markupsafe import Markup
 
 from maxwhisper.checkpoint import about, available
@@ -16,7 +15,7 @@ from maxwhisper.engines.verdict import ruling_of
 from maxwhisper.text.words import text_language
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.ui.race.engine_panel import EnginePanel
-from maxwhisper.web.ui.race.speed_chart import speed_chart
+from maxwhisper.web.ui.race.speed_chart import CSS, speed_chart
 from maxwhisper.web.ui.race.verdict import Score, score, verdict
 from maxwhisper.web.ui.templates import render
 
@@ -26,7 +25,7 @@ class View:
     """The changing part of the tab at one moment."""
 
     panels: dict[str, EnginePanel]  # by engine
-    chart: go.Figure | None = None
+    chart: str = ""  # SVG
     sentences: list[str] = field(default_factory=list)
     run: Run | None = None  # None until the race is over
     problem: str = ""  # what went wrong; with a `run`, why it could not be saved
@@ -49,7 +48,7 @@ def view_of(run: Run, names: Sequence[str], *, is_recorded: bool = False) -> Vie
         panels[OURS].factor = factor
     return View(
         panels=panels,
-        chart=speed_chart(scores, factor) if scores else None,
+        chart=speed_chart(scores, factor),
         sentences=sentences_of(run, scores),
         run=run,
         is_over=True,
@@ -78,14 +77,12 @@ def sentences_of(run: Run, scores: Sequence[Score]) -> list[str]:
 
 
 def chart_page(run: Run) -> str:
-    """The chart below the verdict, as one HTML file that needs no network."""
+    """The chart of the race, as one HTML file that needs no network and no script."""
     scores = scores_of(run)
     lead, *rest = sentences_of(run, scores)
-    chart = ""
-    if scores:
-        figure = speed_chart(scores, ruling_of(run.results).factor)
-        chart = figure.to_html(full_html=False, include_plotlyjs=True)
-    return render("race/chart_page.html", lead=lead, rest=rest, run=run, chart=Markup(chart))
+    chart = Markup(speed_chart(scores, ruling_of(run.results).factor))
+    facts = {"lead": lead, "rest": rest, "run": run}
+    return render("race/chart_page.html", **facts, style=Markup(CSS), chart=chart)
 
 
 def _stopped(run: Run) -> set[str]:

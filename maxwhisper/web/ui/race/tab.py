@@ -42,7 +42,7 @@ class Results:
     banner: gr.HTML
     panels: list[gr.HTML]
     verdict: gr.HTML
-    chart: gr.Plot
+    chart: gr.HTML
     replay: gr.HTML
     share_links: gr.HTML
     delete: gr.Button
@@ -93,7 +93,7 @@ def _results(runner: Runner, run_id: gr.State) -> Results:
             for name in runner.pool.names
         ]
     verdict = gr.HTML(_verdict_html([]), elem_id="verdict")
-    chart = gr.Plot(show_label=False, container=False, visible=False, elem_id="chart")
+    chart = gr.HTML("", elem_id="chart")
     shown = gr.HTML("", js_on_load=replay.JS, elem_id="replay")
     links = gr.HTML("", js_on_load=share_links.JS, elem_id="share-links")
     delete = gr.Button(
@@ -186,13 +186,12 @@ def _empty_view(runner: Runner, problem: str = "") -> View:
 
 def _draw(runner: Runner, view: View, raced: Source | None) -> tuple[Any, ...]:
     """A view as values for `Results.all`."""
-    chart = gr.Plot(view.chart, visible=True) if view.chart is not None else gr.Plot(visible=False)
     saved = view.run if view.run and view.run.results and not view.problem else None
     return (
         _banner(view),
         *[panel_html(panel) for panel in view.panels.values()],
         _verdict_html(view.sentences),
-        chart,
+        view.chart,
         replay.replay_html(view.run),
         share_links.share_links_html(saved, runner.runs),
         gr.Button(visible=saved is not None and not view.is_recorded),

@@ -9,13 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import gradio as gr
-import plotly.graph_objects as go
 from markupsafe import Markup
 
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.engines.status import Status
 from maxwhisper.evaluation.records import machine_line
-from maxwhisper.text.wer import Unit
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunStore
 from maxwhisper.web.ui.dates import day
@@ -43,34 +41,29 @@ def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State
         starts, heading = starts_html(pool.statuses()), benchmarks.read()
         names = benchmarks.names
         chooser = gr.Dropdown(names, value=next(iter(names), None), visible=bool(names))
-        if run is None:
-            return render("timings/no_run.html") + starts, _plot(None), heading, chooser
-        scores = scores_of(run)
-        figure = accuracy_chart(scores)
-        note = _NO_WORDS if any(s.invented is not None for s in scores) else _NO_WER
-        note = "" if figure is not None else note
-        above = run_html(run) + starts + accuracy_heading(unit_of_scores(scores), note)
-        return above, _plot(figure), heading, chooser
+        explorer = gr.Accordion(visible=bool(names))
+        shown = render("timings/no_run.html") if run is None else run_html(run)
+        accuracy = "" if run is None else accuracy_html(run)
+        return shown + starts + accuracy, heading, chooser, explorer
 
     def choose(name: str | None) -> tuple[Any, str]:
         figure = benchmarks.find(name)
         if figure is None:
-            return _plot(None), ""
-        return _plot(figure.drawing), badge_html(figure.record)
+            return gr.Plot(visible=False), ""
+        return gr.Plot(figure.drawing, visible=True), badge_html(figure.record)
 
     area = gr.HTML(LOADING, elem_id="timings")
-    scatter = gr.Plot(show_label=False, container=False, visible=False, elem_id="accuracy")
     with gr.Column(elem_id="records"):
         heading = gr.HTML("")
-        chooser = gr.Dropdown([], label="Figure", visible=False, interactive=True)
-        badge = gr.HTML("")
-        recorded = gr.Plot(show_label=False, container=False, visible=False)
-    chooser.change(choose, [chooser], [recorded, badge], **QUIET)
-    draw_when_seen(tab, store, run_id, draw, [area, scatter, heading, chooser])
-
-
-def _plot(figure: go.Figure | None) -> Any:
-    return gr.Plot(figure, visible=True) if figure is not None else gr.Plot(visible=False)
+        # The library that draws these figures is 4.6 MB: it comes when they are opened.
+        with gr.Accordion("Explore the figures", open=False, visible=False) as explorer:
+            chooser = gr.Dropdown([], label="Figure", interactive=True)
+            badge = gr.HTML("")
+            recorded = gr.Plot(show_label=False, container=False, visible=False)
+    chosen = [choose, [chooser], [recorded, badge]]
+    chooser.input(*chosen, **QUIET)
+    explorer.expand(*chosen, **QUIET)
+    draw_when_seen(tab, store, run_id, draw, [area, heading, chooser, explorer])
 
 
 def run_html(run: Run) -> str:
@@ -99,6 +92,10 @@ def measured_html(run: Run, now: datetime) -> str:
     return render("timings/measured.html", badge=badge, facts=[machine_line(run.machine)])
 
 
-def accuracy_heading(unit: Unit, note: str = "") -> str:
-    """The heading of the figure of speed and errors; `note` says why there is no figure."""
-    return render("timings/heading.html", title=f"Speed against {unit} errors", hint=note)
+def accuracy_html(run: Run) -> str:
+    """Speed against errors, or why there is no such figure."""
+    scores = scores_of(run)
+    figure = accuracy_chart(scores)
+    note = _NO_WORDS if any(s.invented is not None for s in scores) else _NO_WER
+    title = f"Speed against {unit_of_scores(scores)} errors"
+    return render("timings/heading.html", title=title, hint="" if figure else note) + figure

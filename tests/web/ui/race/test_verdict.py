@@ -1,9 +1,11 @@
 """The verdict says what the numbers say, whoever wins."""
 
+from xml.etree import ElementTree
+
 import pytest
 
 from maxwhisper.engines.race import EngineResult
-from maxwhisper.engines.verdict import ruling_of
+from maxwhisper.engines.verdict import factor_of
 from maxwhisper.text.wer import NOTHING_SAID
 from maxwhisper.transcript import Segment, Transcript
 from maxwhisper.web.ui.race.speed_chart import speed_chart
@@ -107,17 +109,27 @@ def test_every_reason_for_doubt_is_given():
     assert any(s.startswith("Measured once") for s in doubts)
 
 
-def test_chart_is_sorted_has_a_height_and_one_factor():
+def test_chart_is_sorted_drawn_to_scale_and_has_one_factor():
     results = [lane("maxwhisper", 1.0, 1.2, 1.4), lane("openai-whisper", 3.6), lane("other", 0.6)]
-    figure = speed_chart(score(results, "", "en"), ruling_of(results).factor)
-    assert list(figure.data[0].y) == ["openai-whisper", "maxwhisper", "other"]  # upwards
-    assert [a.text for a in figure.layout.annotations] == [
-        "<b>3.60 s</b>",
-        "<b>1.20 s</b>  0.50×",
-        "<b>0.60 s</b>",
+    chart = speed_chart(score(results, "", "en"), factor_of({r.engine: r.seconds for r in results}))
+    svg = ElementTree.fromstring(chart).find("svg")
+    rows = svg.findall("g")
+    assert [row.find("text").text for row in rows] == ["other", "maxwhisper", "openai-whisper"]
+    assert [[part.text for part in row.iter("tspan")] for row in rows] == [
+        ["0.60 s"],
+        ["1.20 s", "0.50×"],
+        ["3.60 s"],
     ]
-    assert figure.data[0].error_x.array == pytest.approx((0.0, 0.2, 0.0))
-    assert figure.layout.height > 200
+    widths = [float(row.find("rect").get("width").rstrip("%")) for row in rows]
+    assert widths == pytest.approx([100 / 6, 100 / 3, 100], abs=0.01)
+    whiskers = next((line.get("x1"), line.get("x2")) for line in rows[1].iter("line"))
+    assert whiskers == ("27.78%", "38.89%"), "from the fastest round to the slowest"
+    assert not list(rows[2].iter("line")), "one round has no range"
+    assert "maxwhisper 1.20 s (rounds from 1.00 to 1.40 s), 0.50× as fast as other" in svg.get(
+        "aria-label"
+    )
+    assert svg.get("height") == "108", "known before it is drawn, so that nothing moves"
+    assert speed_chart([], None) == ""
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.4])

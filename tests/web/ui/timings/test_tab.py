@@ -17,7 +17,7 @@ from maxwhisper.web.ui.race.verdict import score
 from maxwhisper.web.ui.timings.accuracy_chart import accuracy_chart
 from maxwhisper.web.ui.timings.recorded_benchmarks import RecordedBenchmarks, badge_html
 from maxwhisper.web.ui.timings.stages import OTHER, TOTAL, engine_stages, stages_html
-from maxwhisper.web.ui.timings.tab import accuracy_heading, measured_html, run_html, starts_html
+from maxwhisper.web.ui.timings.tab import accuracy_html, measured_html, run_html, starts_html
 from tests.fakes.runs import make_run
 from tests.fakes.scripted_subject import contestant
 
@@ -84,18 +84,26 @@ def test_cold_and_warm_of_engines_that_know_both():
     assert starts_html({"other": Status("loading")}) == ""
 
 
-def test_the_heading_says_what_errors_are_of():
-    assert accuracy_heading("word") == "<h3>Speed against word errors</h3>"
-    assert accuracy_heading("character", "Why.").startswith("<h3>Speed against character errors")
-
-
 def test_speed_against_errors_needs_the_transcript():
-    results = make_run().results
-    assert accuracy_chart(score(results, "", "en")) is None
-    figure = accuracy_chart(score(results, "the quick brown cat jumps over it", "en"))
-    assert [trace.x[0] for trace in figure.data] == pytest.approx([100 / 7] * 3)
-    assert len({trace.marker.symbol for trace in figure.data}) == 3  # told apart without colour
-    assert figure.layout.xaxis.range[0] == 0, "no error rate is negative"
+    run = make_run(reference="")
+    assert "Word errors need the correct transcript" in accuracy_html(run)
+    assert accuracy_chart(score(run.results, "", "en")) == ""
+    assert accuracy_html(make_run()).startswith("<h3>Speed against word errors</h3>")
+
+
+def test_each_engine_is_a_mark_of_its_own_shape_where_its_figures_lie():
+    scores = score(make_run().results, "the quick brown cat jumps over it", "en")
+    drawn = accuracy_chart(scores).replace("\u00a0", " ")
+    marks = re.findall(
+        r'class="mark".*? x="(.*?)%" y="(.*?)%"><title>(.*?)</title>\s*<path d="(.*?)"', drawn
+    )
+    assert len({shape for *_, shape in marks}) == 3, "told apart without colour"
+    top = 1.15 * max(s.result.rtfx for s in scores)
+    for (x, y, title, _), s in zip(marks, scores, strict=True):
+        assert title == f"{s.engine}: 14.3 % WER, RTFx {s.result.rtfx:.1f}"
+        assert drawn.count(title) == 3, "for the eye, the pointer and the screen reader"
+        assert float(x) == pytest.approx(100 / 1.15, abs=0.01)
+        assert float(y) == pytest.approx(100 * (1 - s.result.rtfx / top), abs=0.01)
 
 
 @pytest.fixture
