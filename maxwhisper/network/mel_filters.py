@@ -26,15 +26,15 @@ LOG_STEP = np.log(6.4) / 27
 
 
 @functools.cache
-def mel_filters(n_mels: int) -> Float32:
-    """Return the Slaney-style mel filterbank, (n_mels, 201), 0..8 kHz, area-normalised.
+def mel_filters(n_mels: int, n_fft: int = N_FFT) -> Float32:
+    """Return the Slaney-style mel filterbank, (n_mels, n_fft // 2 + 1), 0..8 kHz, area-normalised.
 
     It equals librosa's bit for bit, which produced the table that openai-whisper ships
     (audio.py:92-107); tests/network/test_mel_filters.py compares them. Importing librosa would take
     seconds and 90 MB.
     """
     corners = _hz(np.linspace(0.0, _mel(SAMPLE_RATE / 2), n_mels + 2))
-    bins = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
+    bins = np.fft.rfftfreq(n_fft, 1 / SAMPLE_RATE)
     rising = (bins - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
     falling = (corners[2:, None] - bins) / (corners[2:] - corners[1:-1])[:, None]
     triangles = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)

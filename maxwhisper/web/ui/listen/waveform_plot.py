@@ -14,12 +14,15 @@ from PIL import Image
 
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.network.dims import HOP_LENGTH, N_FFT, SAMPLE_RATE
+from maxwhisper.network.mel_filters import mel_filters
 from maxwhisper.web.ui.templates import render
 
 COLUMNS = 1000  # of either picture; most screens show the page narrower
 N_MELS = 80
 RANGE_DB = 80.0  # below the loudest: Whisper's eight decades of power
 _HEIGHT = 100  # of the waveform, SVG units
+_FLOOR = 1e-8  # power of what counts as silence
+_AT_ONCE = 64  # frames; of ten minutes, each has 9,600 samples
 _TICKS = 5  # times below the pictures
 
 
@@ -53,23 +56,29 @@ def waveform_path(waveform: Waveform) -> str:
 
 def mel_picture(waveform: Waveform) -> npt.NDArray[np.uint8]:
     """Loudness of each mel band, (80, columns), lowest band first: 0 is 80 dB below the loudest."""
-    import librosa  # not above: its import takes seconds, and most visits draw no picture
+    power = mel_power(waveform)
+    loudest = float(power.max())
+    if loudest <= _FLOOR:  # digital silence stays blank
+        return np.zeros(power.shape, np.uint8)
+    decibel = 10 * np.log10(np.maximum(power, 1e-10) / loudest)
+    return np.rint(255 * np.clip(1 + decibel / RANGE_DB, 0, 1)).astype(np.uint8)
 
+
+def mel_power(waveform: Waveform) -> npt.NDArray[np.float64]:
+    """Power of each mel band, (80, columns): librosa's `melspectrogram` of frames padded with
+    zeros, whose import would take seconds. A long recording gets longer frames, so that no sample
+    is skipped."""
     hop = max(HOP_LENGTH, -(-waveform.size // COLUMNS))
-    power = librosa.feature.melspectrogram(
-        y=waveform,
-        sr=SAMPLE_RATE,
-        n_fft=max(N_FFT, hop),  # long recordings get longer frames, so that no sample is skipped
-        hop_length=hop,
-        n_mels=N_MELS,
-        pad_mode="constant",  # a clip may be shorter than half a frame
-    )
-    floor = 1e-8  # digital silence stays blank
-    decibel = librosa.power_to_db(
-        power, ref=max(float(power.max()), floor), amin=1e-10, top_db=None
-    )
-    ink = np.clip(1 + decibel / RANGE_DB, 0, 1) if power.max() > floor else np.zeros_like(power)
-    return np.rint(255 * ink).astype(np.uint8)
+    n_fft = max(N_FFT, hop)
+    padded = np.pad(waveform, n_fft // 2)  # a clip may be shorter than half a frame
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
+    window = 0.5 * (1 - np.cos(2 * np.pi * np.arange(n_fft) / n_fft))
+    filters = mel_filters(N_MELS, n_fft).T
+    bands = [
+        np.abs(np.fft.rfft(frames[i : i + _AT_ONCE] * window)) ** 2 @ filters
+        for i in range(0, len(frames), _AT_ONCE)
+    ]
+    return np.concatenate(bands).T
 
 
 def png_of_ink(ink: npt.NDArray[np.uint8]) -> bytes:

@@ -12,6 +12,7 @@ from maxwhisper.web.ui.listen.waveform_plot import (
     COLUMNS,
     N_MELS,
     mel_picture,
+    mel_power,
     png_of_ink,
     sound_html,
     waveform_path,
@@ -47,6 +48,17 @@ def test_ink_is_where_the_tone_is():
     assert low.shape == (N_MELS, 101)
     assert low.mean(axis=1).argmax() < 10 < 60 < high.mean(axis=1).argmax()
     assert low.max() == 255
+
+
+@pytest.mark.parametrize("seconds", [0.5, 30.0])
+def test_the_power_is_librosas(seconds):
+    librosa = pytest.importorskip("librosa")
+    noise = np.random.default_rng(0).standard_normal(int(seconds * RATE)).astype(np.float32)
+    drawn, hop = mel_power(noise), max(160, int(seconds * RATE / COLUMNS))
+    expected = librosa.feature.melspectrogram(
+        y=noise, sr=RATE, n_fft=max(400, hop), hop_length=hop, n_mels=N_MELS, pad_mode="constant"
+    )
+    np.testing.assert_allclose(drawn, expected, rtol=1e-4)
 
 
 def test_silence_is_paper_and_long_recordings_stay_small():
