@@ -6,6 +6,7 @@ differences remain: it omits segments without text, and it detects the language 
 padded with zeros, where the reference pads the audio with silence.
 """
 
+import contextlib
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,6 +18,7 @@ import faster_whisper
 import numpy as np
 
 from baselines.faster_options import NAME, batch_arguments, sequential_arguments
+from baselines.outside_clock import OutsideClock, timed_ctranslate2
 from baselines.setup import Device, choose_device, cpu_threads, to_segment
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.convert_ctranslate2 import ctranslate2_dir
@@ -48,7 +50,8 @@ class FasterEngine:
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
     ) -> Transcript:
-        """See `Engine.transcribe`. Segments are reported after each window or batch.
+        """See `Engine.transcribe`. Segments are reported after each window or batch; stages are
+        timed on a CPU.
 
         Raises `OptionError` for options that `faster_options` cannot translate.
         """
@@ -59,20 +62,24 @@ class FasterEngine:
             reader = faster_whisper.BatchedInferencePipeline(self.model)
             arguments |= batch_arguments(options, batch_size, vad, audio_s)
         segments = []
-        started = time.perf_counter()
-        lazy, info = reader.transcribe(waveform, **arguments)
-        for index, entry in enumerate(lazy):  # decoding happens here
-            numbered = {**vars(entry), "id": index}  # this library counts from 1
-            segments.append(to_segment(numbered, map(vars, entry.words or ())))
-            if on_segment:
-                on_segment(segments[-1])
-        seconds = time.perf_counter() - started
+        with contextlib.ExitStack() as watching:
+            started = time.perf_counter()
+            clock = OutsideClock(before="vad" if arguments["vad_filter"] else "")
+            if self.info.device == "cpu":
+                watching.enter_context(timed_ctranslate2(self.model, clock))
+            lazy, info = reader.transcribe(waveform, **arguments)
+            for index, entry in enumerate(lazy):  # decoding happens here
+                numbered = {**vars(entry), "id": index}  # this library counts from 1
+                segments.append(to_segment(numbered, map(vars, entry.words or ())))
+                if on_segment:
+                    on_segment(segments[-1])
+            seconds = time.perf_counter() - started
         return Transcript(
             text="".join(segment.text for segment in segments),
             language=info.language,
             segments=tuple(segments),
             duration=audio_s,
-            timings={"total": seconds},
+            timings={**clock.seconds, "total": seconds},
         )
 
 

@@ -16,6 +16,7 @@ import torch
 import whisper
 
 from baselines.openai_lines import SegmentLines
+from baselines.outside_clock import OutsideClock, timed_torch
 from baselines.setup import choose_device, cpu_threads, to_segment
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.convert import to_openai
@@ -49,7 +50,8 @@ class OpenAIEngine:
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
     ) -> Transcript:
-        """See `Engine.transcribe`. Segments are reported with times and text only.
+        """See `Engine.transcribe`. Segments are reported with times and text only; stages are timed
+        on a CPU.
 
         Raises `OptionError` for what this library does not have: options of faster-whisper, prompts
         of token ids, batches and speech detection.
@@ -60,20 +62,23 @@ class OpenAIEngine:
         options.validate().require_supported(NAME)
         arguments = self._arguments(options, len(waveform))
         torch.manual_seed(options.seed)
-        started = time.perf_counter()
-        if on_segment:
-            with contextlib.redirect_stdout(SegmentLines(on_segment)):
-                result = self.model.transcribe(waveform, verbose=True, **arguments)
-        else:
-            result = self.model.transcribe(waveform, verbose=None, **arguments)
-        seconds = time.perf_counter() - started
+        with contextlib.ExitStack() as listening:
+            if on_segment:
+                listening.enter_context(contextlib.redirect_stdout(SegmentLines(on_segment)))
+            started = time.perf_counter()
+            clock = OutsideClock(before="mel")
+            if self.info.device == "cpu":
+                listening.enter_context(timed_torch(self.model, clock))
+            verbose = True if on_segment else None
+            result = self.model.transcribe(waveform, verbose=verbose, **arguments)
+            seconds = time.perf_counter() - started
         segments = tuple(to_segment(entry, entry.get("words", ())) for entry in result["segments"])
         return Transcript(
             text=result["text"],
             language=result["language"],
             segments=segments,
             duration=len(waveform) / SAMPLE_RATE,
-            timings={"total": seconds},
+            timings={**clock.seconds, "total": seconds},
         )
 
     def remember_windows(self) -> None:

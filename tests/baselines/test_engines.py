@@ -121,10 +121,31 @@ def test_segments_are_reported_and_clocked(engines, clip):
         transcript = engine.transcribe(clip[:48_000], OPTIONS, seen.append)
         reported = [(s.start, s.end, s.text) for s in seen]
         assert reported == [(s.start, s.end, s.text) for s in transcript.segments]
-        assert list(transcript.timings) == ["total"]
         assert transcript.timings["total"] > 0
         assert (transcript.duration, transcript.language) == (3.0, "en")
         assert [segment.id for segment in seen] == list(range(len(seen)))
+
+
+@pytest.mark.parametrize("change", [{}, {"word_timestamps": True}], ids=str)
+def test_stages_measured_from_outside_fill_the_time_of_both(engines, clip, change):
+    for engine in engines:
+        timings = engine.transcribe(clip, replace(OPTIONS, **change)).timings
+        stages = {"mel", "encoder", "decode"} | ({"words"} if change else set())
+        prompt = {"prefill"} if engine.info.name == NAMES[0] else set()  # part of one call there
+        assert set(timings) == stages | prompt | {"total"}
+        inside_s = sum(timings.values()) - timings["total"]
+        assert 0.5 < inside_s / timings["total"] < 1.0
+
+
+def test_nothing_of_the_clock_stays_in_a_model(engines, clip):
+    openai, faster = (engine.model for engine in engines)
+    kept = (faster.model, faster.feature_extractor)
+    for engine in engines:
+        engine.transcribe(clip[:16_000], OPTIONS)
+    assert (faster.model, faster.feature_extractor) == kept
+    for part in (openai.encoder, openai.decoder):
+        assert not part._forward_hooks
+        assert not part._forward_pre_hooks
 
 
 def test_openai_whisper_that_remembers_its_windows_says_the_same(clip, monkeypatch):
@@ -135,6 +156,7 @@ def test_openai_whisper_that_remembers_its_windows_says_the_same(clip, monkeypat
     engine.model.encoder.conv1.register_forward_hook(lambda *_: encoded.append(1))
     fresh = engine.transcribe(clip, words)
     n_fresh = len(encoded)
+    assert fresh.timings["language"] > 0, "detected by a call of its own"
 
     engine.remember_windows()
     found = [engine.transcribe(clip, words) for _ in range(2)]
