@@ -230,7 +230,7 @@ def test_the_zip_is_served_and_an_unknown_one_is_not(page):
     answer = httpx.get(f"{address}runs/{run.id}/run.zip", timeout=60)
     assert answer.headers["content-disposition"].endswith(f'filename="maxwhisper-{run.id}.zip"')
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        assert b"Plotly" in archive.read("chart.html")
+        assert b'class="speeds"' in archive.read("chart.html")
     missing = httpx.get(f"{address}runs/{'x' * 16}/run.zip")
     assert missing.status_code == 404
     assert "no longer available" in missing.text
