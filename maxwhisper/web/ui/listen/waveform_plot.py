@@ -64,7 +64,7 @@ def mel_picture(waveform: Waveform) -> npt.NDArray[np.uint8]:
     return np.rint(255 * np.clip(1 + decibel / RANGE_DB, 0, 1)).astype(np.uint8)
 
 
-def mel_power(waveform: Waveform) -> npt.NDArray[np.float64]:
+def mel_power(waveform: Waveform) -> npt.NDArray[np.floating]:
     """Power of each mel band, (80, columns): librosa's `melspectrogram` of frames padded with
     zeros, whose import would take seconds. A long recording gets longer frames, so that no sample
     is skipped."""

@@ -19,7 +19,8 @@ def accuracy_chart(scores: Sequence[Score]) -> str:
     if not known:
         return ""
     unit = unit_of_scores(scores)
-    worst, fastest = (max(each[i] for each in known) for i in (1, 2))
+    worst = max(percent for _, percent, _ in known)
+    fastest = max(rtfx for *_, rtfx in known)
     return render(
         "timings/accuracy_chart.html",
         points=known,

@@ -60,9 +60,8 @@ def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State
             chooser = gr.Dropdown([], label="Figure", interactive=True)
             badge = gr.HTML("")
             recorded = gr.Plot(show_label=False, container=False, visible=False)
-    chosen = [choose, [chooser], [recorded, badge]]
-    chooser.input(*chosen, **QUIET)
-    explorer.expand(*chosen, **QUIET)
+    for listen in (chooser.input, explorer.expand):
+        listen(choose, [chooser], [recorded, badge], **QUIET)
     draw_when_seen(tab, store, run_id, draw, [area, heading, chooser, explorer])
 
 
