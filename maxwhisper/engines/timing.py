@@ -1,7 +1,8 @@
 """The one clock around an engine: from samples in memory to text on the host.
 
-In: a loaded engine and the arguments of `Engine.transcribe`. Out: the transcript, its seconds, and
-when each segment was known. The page and the benchmark both time with it, in the engine's process.
+In: a loaded engine and the arguments of `Engine.transcribe`. Out: the transcript, its seconds,
+when each segment was known, and how much others computed meanwhile. The page and the benchmark both
+time with it, in the engine's process.
 """
 
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.engine import Engine
+from maxwhisper.engines.load import Load, LoadMeter
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import OnSegment, Segment, Transcript
 
@@ -19,6 +21,7 @@ class TimedTranscript:
     transcript: Transcript
     seconds: float  # around `Engine.transcribe` and nothing else
     spoken_s: tuple[float, ...]  # readings of the same clock when each segment was known
+    load: Load | None = None  # of others meanwhile; None where the system does not tell
 
 
 def timed(
@@ -37,7 +40,8 @@ def timed(
         if on_segment is not None:
             on_segment(segment)
 
+    meter = LoadMeter()
     start_s = time.perf_counter()
     transcript = engine.transcribe(waveform, options, hear, **(mode or {}))
     seconds = time.perf_counter() - start_s
-    return TimedTranscript(transcript, seconds, tuple(spoken_s))
+    return TimedTranscript(transcript, seconds, tuple(spoken_s), meter.read())

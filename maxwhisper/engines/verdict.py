@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from maxwhisper.engine import OURS
+from maxwhisper.engines.load import total
 from maxwhisper.engines.race import EngineResult
 
 Verdict = Literal["faster", "even", "slower"]
 
 TIE = 1.03  # of two single rounds: a second run may reverse a smaller difference
+NOISE_LIMIT = 0.05  # of the same engine run twice: the factor of a race is not called beyond it
+# Of the processor, taken by others during the turns: engines use all of it, so each may lose as
+# much of its speed, and none loses the same.
+BUSY_LIMIT = 0.10
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,30 @@ def factor_of(seconds: Mapping[str, Sequence[float]]) -> Factor | None:
     return Factor(times, min(ratios), max(ratios), baseline, len(both))
 
 
+def apart(first: Sequence[float], second: Sequence[float]) -> float:
+    """The difference of two medians, as a share of the smaller one."""
+    low, high = sorted((statistics.median(first), statistics.median(second)))
+    return high / low - 1
+
+
+def noise_of(results: Sequence[EngineResult]) -> float | None:
+    """The A/A comparison of a race: how far the two medians of the engine lie apart that had two
+    turns in each round. None if none had."""
+    twice = [apart(each.seconds, each.again) for each in results if each.again]
+    return max(twice) if twice else None
+
+
+def load_of(results: Sequence[EngineResult]) -> float | None:
+    """The share of the processor that others took during all turns; None where not measured."""
+    load = total(each.load for each in results)
+    return load.share if load is not None else None
+
+
 def ruling_of(results: Sequence[EngineResult]) -> Ruling:
-    """The factor of a race, unless there is a reason to call none."""
+    """The factor of a race, unless there is a reason to call none: the two engines that it compares
+    are too close (`verdict_of`), an engine was still loading, the same engine run twice differed by
+    more than `NOISE_LIMIT`, or others took more of the processor than `BUSY_LIMIT`. What was not
+    measured is no reason."""
     factor = factor_of({result.engine: result.seconds for result in results})
     if factor is None:
         return Ruling()
@@ -105,6 +132,10 @@ def _doubts(factor: Factor, results: Mapping[str, EngineResult]) -> Iterator[str
             yield f"{names} are less than 3 % apart"
     if disturbers := sorted({name for each in results.values() for name in each.disturbed_by}):
         yield f"{' and '.join(disturbers)} was still loading during the race"
+    if (noise := noise_of([*results.values()])) is not None and noise > NOISE_LIMIT:
+        yield f"{OURS} run twice differed by {noise:.0%}"
+    if (load := load_of([*results.values()])) is not None and load > BUSY_LIMIT:
+        yield f"other programs took {load:.0%} of the processor"
 
 
 def _shown(times: float) -> str:

@@ -2,11 +2,13 @@
 
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from maxwhisper.engines.race import Finished, Race, Spoke, run_race, turns
+from maxwhisper.engines.load import Load
+from maxwhisper.engines.race import Finished, Race, Spoke, Started, run_race, turns
 from maxwhisper.engines.timing import TimedTranscript
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript
@@ -73,6 +75,40 @@ def test_an_engine_that_restarts_during_a_turn_disturbs_it():
     pool.transcribe = transcribe
     (result,) = [event.result for event in events if isinstance(event, Finished)]
     assert result.disturbed_by == ("another",)
+
+
+class ThreeEngines(Pool):
+    """Ours takes 1 s and 2 s by turns, the others 5 s; others took a tenth of the processor."""
+
+    names = ("openai-whisper", "faster-whisper", "maxwhisper")
+
+    def __init__(self):
+        super().__init__(())
+        self.order = []
+
+    def transcribe(self, name, waveform, options, on_segment, *more):
+        self.order.append(name)
+        is_even = self.order.count(name) % 2 == 0
+        self._seconds = iter((5.0 if name != "maxwhisper" else 2.0 if is_even else 1.0,))
+        done = super().transcribe(name, waveform, options, on_segment)
+        return replace(done, load=Load(0.1, 1.0))
+
+
+@pytest.mark.parametrize("offset", range(4))
+def test_our_engine_is_run_twice_a_round_half_a_round_apart(offset):
+    pool = ThreeEngines()
+    race = Race(SECOND, TranscribeOptions(), "demo", rounds=2, offset=offset)
+    events = list(run_race(pool, race, threading.Event()))
+    for number in (0, 1):
+        order = pool.order[4 * number : 4 * number + 4]
+        assert order[:2].count("maxwhisper") == order[2:].count("maxwhisper") == 1
+    last = {e.result.engine: e.result for e in events if isinstance(e, Finished)}
+    assert (last["maxwhisper"].seconds, last["maxwhisper"].again) == ((1.0, 1.0), (2.0, 2.0))
+    assert last["faster-whisper"].again == ()
+    assert last["maxwhisper"].load.total_s == pytest.approx(4.0), "of every turn"
+    assert [e.round for e in events if isinstance(e, Started) and e.is_again] == [0, 1]
+    ends = [e.result.engine for e in events if isinstance(e, Finished) and e.is_last]
+    assert sorted(ends) == sorted(pool.names), "once each"
 
 
 class Entry:

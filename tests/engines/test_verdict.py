@@ -6,6 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from maxwhisper.engines.load import Load
 from maxwhisper.engines.race import EngineResult
 from maxwhisper.engines.verdict import Factor, factor_of, ruling_of, verdict_of
 from maxwhisper.transcript import Transcript
@@ -80,3 +81,20 @@ def test_a_factor_is_called_only_without_a_doubt():
     assert ruling_of(close).doubts == ("the rounds of maxwhisper and faster-whisper overlap",)
     loading = [*clear, result("openai-whisper", 9.0, disturbed_by=("faster-whisper",))]
     assert ruling_of(loading).doubts == ("faster-whisper was still loading during the race",)
+
+
+@pytest.mark.parametrize(
+    ("again", "load", "doubts"),
+    [
+        ((1.0, 1.08), Load(0.19, 2.0), ()),
+        ((1.05, 1.17), None, ("maxwhisper run twice differed by 6%",)),
+        ((0.94, 1.04), None, ("maxwhisper run twice differed by 6%",)),
+        ((), Load(0.22, 2.0), ("other programs took 11% of the processor",)),
+    ],
+)
+def test_noise_and_load_beyond_the_limits_withhold_the_factor(again, load, doubts):
+    quiet = None if load is None else Load(0.0, 0.0)
+    ours = result("maxwhisper", 1.0, 1.1, again=again, load=load)
+    ruling = ruling_of([result("faster-whisper", 2.0, 2.2, load=quiet), ours])
+    assert ruling.doubts == doubts
+    assert (ruling.factor is None) is bool(doubts)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maxwhisper.engines.process import EngineRefused
+from maxwhisper.engines.verdict import apart
 from maxwhisper.evaluation.bench.cases import Clip, Job, Mode, Model
 from maxwhisper.evaluation.bench.measure import Measurement, Subject, reason_of
 from maxwhisper.evaluation.bench.record import (
@@ -20,7 +21,6 @@ from maxwhisper.evaluation.bench.record import (
     GraphRuns,
     MeasuredRun,
     Run,
-    apart,
     derived,
 )
 from maxwhisper.text.wer import word_error_rate

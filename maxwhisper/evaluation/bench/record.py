@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 import msgspec
 
 from maxwhisper.engine import EngineInfo
+from maxwhisper.engines.verdict import apart
 from maxwhisper.evaluation.records import Part, Record
 
 # Two medians of one engine further apart than this: the machine is too noisy to compare engines.
@@ -230,12 +231,6 @@ def interquartile_range(seconds: Sequence[float]) -> float:
         return 0.0
     first, _, third = statistics.quantiles(seconds, n=4, method="inclusive")
     return third - first
-
-
-def apart(first: Sequence[float], second: Sequence[float]) -> float:
-    """The difference of two medians, as a share of the smaller one."""
-    low, high = sorted((statistics.median(first), statistics.median(second)))
-    return high / low - 1
 
 
 def _check_aa(aa: AaCheck) -> None:

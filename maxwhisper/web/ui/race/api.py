@@ -43,6 +43,7 @@ class Comparison:
         gone."""
         for name in ("model", "language", "reference"):
             check_value(name, getattr(self, name), str)
+        check_value("rounds", self.rounds, int)
         recording: Any = self.recording
         if not isinstance(recording, dict) or not isinstance(recording.get("path"), str):
             raise AudioError("not_an_upload", "Upload the recording first.")

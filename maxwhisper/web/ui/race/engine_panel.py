@@ -33,10 +33,16 @@ class EnginePanel:
     engine: str
     phase: Phase = "idle"
     note: str = ""
+    rounds: int = 1  # to run
     texts: list[tuple[float, str]] = field(default_factory=list)  # start in seconds, text
     seconds: tuple[float, ...] = ()
     score: Score | None = None
     factor: Factor | None = None  # of the race, in the panel of our engine
+
+    @property
+    def progress(self) -> str:
+        """What an engine that waits has done: "1 of 3 rounds", or that it waits."""
+        return f"{len(self.seconds)} of {self.rounds} rounds" if self.seconds else "waiting"
 
 
 @dataclass(frozen=True)

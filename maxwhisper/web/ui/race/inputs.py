@@ -33,6 +33,7 @@ _CHOICES: dict[str, list[tuple[str, float]]] = {
     "beam_size": [("1: greedy", 1), *((str(n), n) for n in range(2, MAX_BEAM_SIZE + 1))],
     "temperature": [("0: deterministic", 0.0), *((str(t), t) for t in FALLBACK[1:])],
 }
+AUTOMATIC = "automatic"  # rounds
 _OFF_JS = "() => ({__type__: 'update', interactive: false})"
 
 
@@ -83,7 +84,12 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
         run = gr.Button("Run all three", variant="primary", interactive=False, elem_id="run")
         stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
         rounds = gr.Radio(
-            list(range(1, MAX_ROUNDS + 1)), value=1, label="Rounds", elem_id="rounds", min_width=220
+            [("Automatic", AUTOMATIC), *((str(n), n) for n in range(1, MAX_ROUNDS + 1, 2))],
+            value=AUTOMATIC,
+            label="Rounds",
+            info="Automatic: 3 up to a minute of sound, else 1.",
+            elem_id="rounds",
+            min_width=220,
         )
         keep = gr.Checkbox(
             True,
@@ -113,7 +119,7 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
 def request_from(
     source: Source | None,
     reference: str | None,  # gradio sends None for a text box nobody touched
-    rounds: int,
+    rounds: int | str,
     keep: bool,
     model: str,
     *settings: Any,
@@ -131,7 +137,8 @@ def request_from(
         "initial_prompt": prompt.strip() or None if isinstance(prompt, str) else prompt,
     }
     options = TranscribeOptions(language=None if language == "" else language, **chosen)
-    return Request(source, model, options, "" if reference is None else reference, rounds, keep)
+    wanted: Any = None if rounds == AUTOMATIC else rounds
+    return Request(source, model, options, "" if reference is None else reference, wanted, keep)
 
 
 def run_button(source: Source | None) -> gr.Button:

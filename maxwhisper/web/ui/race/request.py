@@ -14,6 +14,7 @@ from maxwhisper.text.languages import language_code
 from maxwhisper.web.server.visitor import LOCALHOST
 
 MAX_ROUNDS = 5
+LONG_S = 60.0  # a recording from this length on has one round, unless more are asked for
 MAX_BEAM_SIZE = 10  # each beam has its own decoder cache, in every engine
 MAX_TEMPERATURE = 1.0  # the highest that Whisper samples at
 MAX_TEXT_CHARACTERS = 20_000  # of a reference or a prompt
@@ -64,7 +65,7 @@ class Request:
     model: str
     options: TranscribeOptions
     reference: str = ""  # the correct transcript, "" if unknown
-    rounds: int = 1
+    rounds: int | None = 1  # None: `automatic_rounds`
     is_kept: bool = True  # saved under a link; else deleted when the page is closed
     visitor: str = LOCALHOST  # a name
 
@@ -73,7 +74,7 @@ class Request:
         from a program that sends anything."""
         if self.source is None:
             raise OptionError("Choose a recording first: upload one, record one, or choose a clip.")
-        check_value("rounds", self.rounds, int, Allowed(minimum=1, maximum=MAX_ROUNDS))
+        check_value("rounds", self.rounds, int | None, Allowed(minimum=1, maximum=MAX_ROUNDS))
         check_value("keep", self.is_kept, bool)
         for name, text in (("model", self.model), ("reference", self.reference)):
             check_value(name, text, str)
@@ -88,3 +89,8 @@ class Request:
                 f"This text has {longest} characters, at most {MAX_TEXT_CHARACTERS} are allowed."
             )
         return self.source
+
+
+def automatic_rounds(audio_s: float) -> int:
+    """Three, so that a median has a range; one where that takes long."""
+    return 3 if audio_s < LONG_S else 1

@@ -5,6 +5,7 @@ saves finished races. Imports no Gradio.
 """
 
 import contextlib
+import dataclasses
 import datetime
 import itertools
 import logging
@@ -31,7 +32,7 @@ from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunNotFound, RunStore, new_run_id
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.race.engine_panel import EnginePanel
-from maxwhisper.web.ui.race.request import Request, Source
+from maxwhisper.web.ui.race.request import Request, Source, automatic_rounds
 from maxwhisper.web.ui.race.result_view import View, view_of
 from maxwhisper.web.ui.wording import status_note
 
@@ -127,9 +128,11 @@ class Runner:
             source.path, is_upload=source.is_upload, cancelled=cancelled.is_set
         )
         waveform = recording.waveform
-        work = race.Race(
-            waveform, request.options, request.model, request.rounds, next(self._offset)
-        )
+        rounds = request.rounds or automatic_rounds(waveform.size / SAMPLE_RATE)
+        request = dataclasses.replace(request, rounds=rounds)
+        for panel in view.panels.values():
+            panel.rounds = rounds
+        work = race.Race(waveform, request.options, request.model, rounds, next(self._offset))
         results, engines = yield from self._watch(work, view, cancelled)
         run = self._describe(view, results, engines, request, recording)
         finished = view_of(run, self.pool.names)
@@ -161,7 +164,7 @@ class Runner:
             if isinstance(event, race.Finished):
                 results[event.result.engine] = event.result
                 engines |= self._ready_engines()
-            self._apply(event, view, work.rounds, time.monotonic() - started_s)
+            self._apply(event, view, time.monotonic() - started_s)
             view.is_stopping = cancelled.is_set()
             if isinstance(event, race.Spoke) and time.monotonic() - drawn_s < REDRAW_S:
                 continue
@@ -169,22 +172,22 @@ class Runner:
             yield view
         return results, engines | self._ready_engines()
 
-    def _apply(self, event: race.Event, view: View, rounds: int, elapsed_s: float) -> None:
+    def _apply(self, event: race.Event, view: View, elapsed_s: float) -> None:
         """Change the panels by one event."""
         if isinstance(event, race.Started):
             panel = view.panels[event.engine]
-            panel.phase = "running"
+            panel.phase, panel.note = "running", _turn(event, panel.rounds)
             for other in view.panels.values():
                 if other.phase == "waiting":
-                    other.note = "waiting"
-            panel.note = f"round {event.round + 1} of {rounds}" if rounds > 1 else "running"
+                    other.note = other.progress
         elif isinstance(event, race.Spoke):
             view.panels[event.engine].texts.append((event.segment.start, event.segment.text))
         elif isinstance(event, race.Finished):
             panel = view.panels[event.result.engine]
             panel.seconds = event.result.seconds
             panel.texts = [(s.start, s.text) for s in event.result.transcript.segments]
-            panel.phase, panel.note = "done", "done"
+            panel.phase = "done" if event.is_last else "waiting"
+            panel.note = "done" if event.is_last else panel.progress
         elif isinstance(event, race.Refused):
             panel = view.panels[event.engine]
             panel.phase, panel.note = "refused", event.reason
@@ -202,7 +205,7 @@ class Runner:
                 panel.note = f"{panel.note.partition(' · ')[0]} · {elapsed_s:.0f} s"
             elif panel.phase == "waiting":
                 status = statuses[panel.engine]
-                panel.note = "waiting" if status.phase == "ready" else status_note(status)
+                panel.note = panel.progress if status.phase == "ready" else status_note(status)
 
     def _ready_engines(self) -> dict[str, EngineInfo]:
         statuses = self.pool.statuses()
@@ -225,7 +228,7 @@ class Runner:
             model=request.model,
             machine=self._machine,
             options=request.options,
-            rounds=request.rounds,
+            rounds=request.rounds or 1,
             audio_name=source.name,
             audio_s=recording.waveform.size / SAMPLE_RATE,
             audio_warning=recording.warning or UNSET,
@@ -234,6 +237,13 @@ class Runner:
             refused={n: panel.note for n, panel in view.panels.items() if panel.phase == "refused"},
             engines=engines,
         )
+
+
+def _turn(event: race.Started, rounds: int) -> str:
+    """What the engine that runs is doing."""
+    if event.is_again:
+        return "again, to measure noise"
+    return f"round {event.round + 1} of {rounds}" if rounds > 1 else "running"
 
 
 def _noted(view: View, note: str) -> View:

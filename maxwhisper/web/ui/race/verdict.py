@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from maxwhisper.engine import OURS
 from maxwhisper.engines.race import EngineResult
-from maxwhisper.engines.verdict import Ruling, ruling_of
+from maxwhisper.engines.verdict import Ruling, load_of, noise_of, ruling_of
 from maxwhisper.text import wer as scoring
 
 REFERENCE_ENGINE = "openai-whisper"  # agreement refers to it
@@ -136,4 +136,19 @@ def _caveats(scores: Sequence[Score], devices: dict[str, str]) -> list[str]:
         )
     if min(len(s.result.seconds) for s in scores) == 1:
         sentences.append("Measured once. Use 3 or more rounds for a reliable result.")
+    sentences.append(_noise([s.result for s in scores]))
     return sentences
+
+
+def _noise(results: Sequence[EngineResult]) -> str:
+    """How far the times can be relied on."""
+    noise, load = noise_of(results), load_of(results)
+    known = []
+    if noise is not None:
+        known.append(f"{OURS} run twice differed by {noise:.1%}")
+    if load is not None:
+        known.append(f"other programs took {load:.0%} of the processor")
+    if not known:
+        return "The noise of the machine was not measured."
+    unknown = "" if load is not None else " The load of other programs was not measured."
+    return f"Noise: {', '.join(known)}.{unknown}"

@@ -215,6 +215,50 @@ def test_what_gave_a_result_is_known_though_it_died_in_a_later_round(runner, req
     assert not any("different devices" in sentence for sentence in last.sentences)
 
 
+def test_rounds_are_counted_and_done_is_said_once(runner, request_of, raced):
+    first, both = (result("maxwhisper", ["a fox"], rounds=n) for n in (1, 2))
+
+    def events():
+        for number, so_far in ((0, first), (1, both)):
+            yield race.Started("maxwhisper", number)
+            yield race.Finished(so_far, is_last=False)
+            yield race.Started("openai-whisper", number)
+            yield race.Started("maxwhisper", number, is_again=True)
+            yield race.Finished(so_far, is_last=number == 1)
+
+    raced(events, lambda: {name: ready(name) for name in ENGINES})
+    asked = dataclasses.replace(request_of(STRANGER), rounds=2)
+    told = []
+    for view in runner.run("anna", asked):
+        lane = view.panels["maxwhisper"]
+        if (lane.phase, lane.note) != (told or [None])[-1]:
+            told.append((lane.phase, lane.note))
+    assert told[1:] == [
+        ("running", "round 1 of 2"),
+        ("waiting", "1 of 2 rounds"),
+        ("running", "again, to measure noise"),
+        ("waiting", "1 of 2 rounds"),
+        ("running", "round 2 of 2"),
+        ("waiting", "2 of 2 rounds"),
+        ("running", "again, to measure noise"),
+        ("done", "done"),
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(59.9, 3), (60.0, 1)])
+def test_short_recordings_have_three_rounds_unless_others_are_asked_for(
+    runner, request_of, monkeypatch, seconds, rounds, tmp_path
+):
+    ran = []
+    monkeypatch.setattr(race, "run_race", lambda pool, work, _: ran.append(work.rounds) or iter(()))
+    clip = Source(write_wav(tmp_path / "long.wav", seconds), is_upload=False)
+    asked = dataclasses.replace(request_of(STRANGER), source=clip, rounds=None)
+    *_, last = runner.run("anna", asked)
+    assert last.run.rounds == rounds
+    list(runner.run("anna", dataclasses.replace(asked, rounds=2)))
+    assert ran == [rounds, 2]
+
+
 @pytest.fixture
 def handlers(runner):
     """The Race tab's own, by name."""

@@ -1,9 +1,11 @@
 """The verdict says what the numbers say, whoever wins."""
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
+from maxwhisper.engines.load import Load
 from maxwhisper.engines.race import EngineResult
 from maxwhisper.engines.verdict import factor_of
 from maxwhisper.text.wer import NOTHING_SAID
@@ -151,3 +153,21 @@ def test_words_invented_where_nobody_speaks_are_counted_and_silence_is_no_failur
     quiet = judge(lane("openai-whisper", 2.0, text=""), reference=NOTHING_SAID)
     assert "No engine found speech." in quiet
     assert "Nobody speaks in this recording. Invented words: openai-whisper 0." in quiet
+
+
+def test_the_noise_is_told_and_what_was_not_measured_too():
+    ours = replace(lane("maxwhisper", 1.0), again=(1.02,), load=Load(0.06, 2.0))
+    theirs = replace(lane("openai-whisper", 2.0), load=Load(0.0, 1.0))
+    noise = "Noise: maxwhisper run twice differed by 2.0%"
+    assert f"{noise}, other programs took 2% of the processor." in judge(theirs, ours)
+    elsewhere = replace(ours, load=None)
+    assert f"{noise}. The load of other programs was not measured." in judge(theirs, elsewhere)
+    recorded_before = judge(lane("openai-whisper", 2.0), lane("maxwhisper", 1.0))
+    assert "The noise of the machine was not measured." in recorded_before
+
+
+def test_a_noisy_machine_has_a_reason_and_no_factor():
+    noisy = replace(lane("maxwhisper", 1.0), again=(1.3,))
+    said = judge(lane("openai-whisper", 3.0), noisy)
+    assert said[0] == ("Too close or too noisy to call: maxwhisper run twice differed by 30%.")
+    assert "×" not in " ".join(said)
