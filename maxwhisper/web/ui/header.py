@@ -93,11 +93,8 @@ def _software(machine: Mapping[str, Any]) -> str:
 
 
 def _detail(status: Status) -> str:
-    if status.info is not None and status.cold_s is not None and status.warm_s is not None:
-        return (
-            f"{status.info.version} · {status.info.model} · first run {status.cold_s:.1f} s, "
-            f"warm {status.warm_s:.1f} s"
-        )
+    if status.phase == "ready" and status.info is not None:
+        return f"{status.info.version} · {status.info.model}"
     note = status_note(status)
     if status.phase in ("starting", "loading", "warming", "crashed"):
         note += f" · {time.monotonic() - status.since:.0f} s"

@@ -9,7 +9,9 @@ FIGURES = {
     "WER": "word error rate: substituted, deleted and inserted words per word of the correct "
     "transcript",
     "CER": "character error rate: the word error rate of languages without spaces",
-    "agreement": "share of words that agree with openai-whisper's transcript",
+    "accuracy": "word error rate if the correct transcript is known, else agreement",
+    "agreement": "share of words that agree with openai-whisper's transcript, or with "
+    "faster-whisper's if that is missing",
     "invented": "words transcribed although nobody speaks",
     "first text": "seconds until the first segment was known",
     "tokens/s": "tokens of text per second of computing",

@@ -47,13 +47,19 @@ class EnginePanel:
 
 @dataclass(frozen=True)
 class _Figure:
-    name: str  # a key of FIGURES
+    name: str
     value: str = _UNKNOWN
     range: str = ""
+    kind: str = ""  # which of several figures of this name it is, shown behind the value
 
     @property
     def meaning(self) -> str:
-        return FIGURES[self.name]
+        return FIGURES[self.kind or self.name]
+
+    @property
+    def small(self) -> str:
+        """What is shown behind the value."""
+        return self.range or self.kind
 
 
 def panel_html(panel: EnginePanel) -> str:
@@ -89,7 +95,7 @@ def _figures(panel: EnginePanel) -> list[_Figure]:
     median = f"{statistics.median(seconds):.2f}" if seconds else _UNKNOWN
     lead = _Figure("seconds", median, panel.factor.text if panel.factor else "")
     if score is None:
-        others = map(_Figure, ("RTFx", "WER", "first text", "tokens/s"))
+        others = map(_Figure, ("RTFx", "accuracy", "first text", "tokens/s"))
         return [lead, *others, rounds]
     result, first_s = score.result, score.result.first_text_s
     first_text = f"{first_s:.2f} s" if first_s is not None else _UNKNOWN
@@ -106,14 +112,14 @@ def _figures(panel: EnginePanel) -> list[_Figure]:
 
 def _accuracy(score: Score) -> _Figure:
     """Invented words where nobody speaks, the error rate where the correct transcript is known,
-    else the agreement with the reference engine."""
+    else the agreement with the engine that all are compared with."""
     if score.invented is not None:
-        return _Figure("invented", str(score.invented))
+        return _Figure("accuracy", str(score.invented), kind="invented")
     if score.errors and score.wer is not None:
-        return _Figure(score.errors.rate_name, f"{score.wer:.1%}")
+        return _Figure("accuracy", f"{score.wer:.1%}", kind=score.errors.rate_name)
     if score.agreement is not None:
-        return _Figure("agreement", f"{score.agreement:.0%}")
-    return _Figure("WER")
+        return _Figure("accuracy", f"{score.agreement:.0%}", kind="agreement")
+    return _Figure("accuracy")
 
 
 def _word_errors(score: Score | None) -> str:

@@ -59,7 +59,7 @@ def view_of(run: Run, names: Sequence[str], *, is_recorded: bool = False) -> Vie
 def scores_of(run: Run) -> list[Score]:
     """Word errors and agreement of every engine, in the language of the first transcript."""
     language = text_language(run.results[0].transcript, run.options) if run.results else "en"
-    return score(run.results, run.reference, language)
+    return score(run.results, run.reference, language, run.options)
 
 
 def sentences_of(run: Run, scores: Sequence[Score]) -> list[str]:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from maxwhisper.engine import OURS
 from maxwhisper.engines.race import EngineResult
 from maxwhisper.engines.verdict import Ruling, load_of, noise_of, ruling_of
+from maxwhisper.options import GREEDY, TranscribeOptions
 from maxwhisper.text import wer as scoring
+from maxwhisper.transcript import Segment
 
-REFERENCE_ENGINE = "openai-whisper"  # agreement refers to it
+REFERENCE_ENGINE = "openai-whisper"  # agreement is with its text, or with the next baseline's
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,10 @@ class Score:
 
     result: EngineResult
     errors: scoring.WordErrors | None  # None without a reference
-    agreement: float | None  # with openai-whisper's text; None for that engine or without its text
+    agreement: float | None  # with the text of `compared_with`; None for that engine
+    compared_with: str = ""
     unit: scoring.Unit = "word"  # of errors and agreement
+    unsure: str = ""  # why the engine itself doubts its text: see `unsure_of`
 
     @property
     def wer(self) -> float | None:
@@ -39,22 +43,68 @@ class Score:
         return self.result.engine
 
 
-def score(results: Sequence[EngineResult], reference: str, language: str) -> list[Score]:
-    """Score every result. `reference` is the correct transcript, "" if unknown."""
+def score(
+    results: Sequence[EngineResult],
+    reference: str,
+    language: str,
+    options: TranscribeOptions = GREEDY,
+) -> list[Score]:
+    """Score every result. `reference` is the correct transcript, "" if unknown; `options` are those
+    of the race."""
     texts = {result.engine: result.transcript.text for result in results}
+    baselines = [REFERENCE_ENGINE, *(name for name in texts if name != OURS)]
+    compared_with = next((name for name in baselines if name in texts), "")
     return [
         Score(
             result,
             scoring.word_error_rate(reference, result.transcript.text, language)
             if reference.strip()
             else None,
-            scoring.agreement(texts[REFERENCE_ENGINE], result.transcript.text, language)
-            if REFERENCE_ENGINE in texts and result.engine != REFERENCE_ENGINE
+            scoring.agreement(texts[compared_with], result.transcript.text, language)
+            if compared_with and result.engine != compared_with
             else None,
+            compared_with,
             scoring.unit_of(language),
+            unsure_of(result.transcript.segments, options),
         )
         for result in results
     ]
+
+
+def unsure_of(segments: Sequence[Segment], options: TranscribeOptions) -> str:
+    """Why an engine doubts its own text, as a clause; "" if it does not.
+
+    The thresholds are Whisper's own, from `options`, by which a window counts as failed or as
+    silence (openai/whisper transcribe.py:204-221, 298-308): here each of them counts alone, for any
+    segment with text.
+    """
+    spoken = [each for each in segments if each.text.strip()]
+    highest = {
+        "text that repeats itself": (
+            [each.compression_ratio for each in spoken],
+            options.compression_ratio_threshold,
+        ),
+        "improbable words": (
+            [-each.avg_logprob for each in spoken],
+            None if options.logprob_threshold is None else -options.logprob_threshold,
+        ),
+        "text where it hears no speech": (
+            [each.no_speech_prob for each in spoken],
+            options.no_speech_threshold,
+        ),
+    }
+    found = [
+        f"{what} in {_share(sum(value > limit for value in values), len(values))}"
+        for what, (values, limit) in highest.items()
+        if limit is not None and any(value > limit for value in values)
+    ]
+    return ", ".join(found)
+
+
+def _share(count: int, total: int) -> str:
+    if total == 1:
+        return "its only segment"
+    return f"{count} of {total} segments"
 
 
 def unit_of_scores(scores: Sequence[Score]) -> scoring.Unit:
@@ -99,7 +149,7 @@ def _texts(scores: Sequence[Score]) -> list[str]:
         sentences.append("No engine found speech.")
     elif not invented:  # without speech there is nothing to agree on
         sentences += [
-            f"{s.engine} agrees with {REFERENCE_ENGINE} on {s.agreement:.0%} of the {unit}s."
+            f"{s.engine} agrees with {s.compared_with} on {s.agreement:.0%} of the {unit}s."
             for s in scores
             if s.agreement is not None
         ]

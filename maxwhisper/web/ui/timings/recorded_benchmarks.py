@@ -8,6 +8,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from maxwhisper.checkpoint.places import RANDOM
 from maxwhisper.errors import RecordError
 from maxwhisper.evaluation.bench.figures import figures
 from maxwhisper.evaluation.bench.record import AaCheck, BenchRecord
@@ -34,6 +35,13 @@ class Figure:
         when = self.record.when[:16].replace("T", " ")
         return f"{self.caption} · {device_name(self.record.machine)}, {when}"
 
+    @property
+    def rank(self) -> tuple[bool, bool, bool]:
+        """Sorts the figures by what they say to a visitor, the best first."""
+        commit = self.record.machine.get("commit") or "+"
+        is_random = self.caption.startswith(RANDOM)
+        return is_random, commit.endswith("+"), _FIRST not in self.caption
+
 
 class RecordedBenchmarks:
     """The figures of every record in a folder, read again each time the tab is drawn."""
@@ -57,8 +65,9 @@ class RecordedBenchmarks:
 
     @property
     def names(self) -> list[str]:
-        """Names of all figures, the one to show first in front."""
-        return sorted(self._figures, key=lambda name: _FIRST not in name)
+        """Names of all figures, the one to show first in front: of trained weights before random
+        ones, of a commit before changed files."""
+        return sorted(self._figures, key=lambda name: self._figures[name].rank)
 
     def find(self, name: str | None) -> Figure | None:
         """The figure with this name, or None."""

@@ -65,8 +65,44 @@ def test_a_race_has_one_factor_and_no_other():
 def test_word_errors_are_counted_by_kind():
     run = make_run(TEXTS, reference="a quick brown fox jumps over it now")
     lane = panel_html(view_of(run, ENGINES).panels["maxwhisper"])
-    assert "<dt>WER</dt><dd>25.0%</dd>" in lane
+    assert "<dt>accuracy</dt><dd>25.0% <small>WER</small></dd>" in lane
     assert "1 substituted, 1 deleted, 0 inserted, of 8 words" in lane
+
+
+def test_without_the_correct_transcript_the_same_column_has_the_agreement():
+    lanes = view_of(make_run(TEXTS, reference=""), ENGINES).panels
+    agreed = "<dt>accuracy</dt><dd>100% <small>agreement</small></dd>"
+    assert [agreed in panel_html(lane) for lane in lanes.values()] == [False, True, True]
+    assert "<dt>accuracy</dt><dd>–</dd>" in panel_html(lanes["openai-whisper"])
+    two = view_of(make_run(TEXTS, reference="", results=make_run(TEXTS).results[1:]), ENGINES)
+    assert agreed in panel_html(two.panels["maxwhisper"]), "with faster-whisper's text"
+
+
+@pytest.mark.parametrize(
+    ("figures", "limits", "why"),
+    [
+        ({"avg_logprob": -0.99, "compression_ratio": 2.4, "no_speech_prob": 0.6}, {}, ""),
+        ({"avg_logprob": -1.01}, {}, "improbable words in 1 of 2 segments"),
+        ({"compression_ratio": 2.41}, {}, "text that repeats itself in 1 of 2 segments"),
+        ({"no_speech_prob": 0.61}, {}, "text where it hears no speech in 1 of 2 segments"),
+        ({"no_speech_prob": 0.61, "text": " "}, {}, ""),
+        ({"avg_logprob": -1.01}, {"logprob_threshold": -2.0}, ""),
+        ({"avg_logprob": -9.0}, {"logprob_threshold": None}, ""),
+    ],
+)
+def test_an_engine_that_doubts_its_text_is_called_unsure(figures, limits, why):
+    ours = make_run(TEXTS).results[2]
+    first, *rest = ours.transcript.segments
+    segments = (replace(first, **figures), *rest)
+    doubted = replace(ours, transcript=replace(ours.transcript, segments=segments))
+    options = TranscribeOptions(temperature=0.0, **limits)
+    view = view_of(
+        make_run(results=(make_run(TEXTS).results[0], doubted), options=options), ENGINES
+    )
+    lanes = {name: panel_html(panel) for name, panel in view.panels.items()}
+    assert (f"<strong>unsure</strong> {why}</p>" in lanes["maxwhisper"]) is bool(why)
+    assert ("unsure" in lanes["maxwhisper"]) is bool(why)
+    assert "unsure" not in lanes["openai-whisper"]
 
 
 def in_japanese(reference):
@@ -82,7 +118,7 @@ def test_where_no_spaces_part_words_rates_are_of_characters_and_say_so():
     run = in_japanese("今日は良い天気です。")
     view = view_of(run, ENGINES)
     lane = panel_html(view.panels["maxwhisper"])
-    assert "<dt>CER</dt><dd>11.1%</dd>" in lane
+    assert "<dt>accuracy</dt><dd>11.1% <small>CER</small></dd>" in lane
     assert "1 substituted, 0 deleted, 0 inserted, of 9 characters" in lane
     rates = ", ".join(f"{engine} 11.1%" for engine in ENGINES)
     assert f"Character error rate: {rates}." in view.sentences
@@ -107,7 +143,7 @@ def test_characters_invented_are_called_so():
 def test_words_invented_are_counted_in_every_lane():
     run = make_run(("you",), reference=NOTHING_SAID)
     for lane in view_of(run, ENGINES).panels.values():
-        assert "<dt>invented</dt><dd>1</dd>" in panel_html(lane)
+        assert "<dt>accuracy</dt><dd>1 <small>invented</small></dd>" in panel_html(lane)
         assert "1 word where nobody speaks" in panel_html(lane)
 
 

@@ -141,6 +141,22 @@ def test_records_of_one_day_have_different_names(folder):
     assert [name[-16:] for name in lengths] == ["2026-11-22 10:23", "2026-11-22 12:11"]
 
 
+def test_trained_weights_and_a_clean_commit_are_shown_first(folder):
+    record = json.loads((folder / "cpu.json").read_text())
+    told = (("demo", "0" * 40 + "+"), ("random:tiny", "1" * 40), ("demo", "2" * 40))
+    for hour, (model, commit) in enumerate(told):
+        text = json.dumps({**record, "when": f"2026-11-22T0{hour}:00:00+00:00"})
+        changed = json.loads(text.replace('"fake"', f'"{model}"'))
+        changed["machine"]["commit"] = commit
+        (folder / f"{hour}.json").write_text(json.dumps(changed))
+    (folder / "cpu.json").unlink()
+    records = RecordedBenchmarks(folder)
+    records.read()
+    assert records.names[0].startswith("demo: time against length")
+    assert records.names[0].endswith("02:00"), "of the clean commit"
+    assert records.names[-1].startswith("random:tiny"), "though it is of a clean commit"
+
+
 @pytest.mark.parametrize(
     ("worst", "said"),
     [
