@@ -189,6 +189,14 @@ def available(cache_dir: Path | None = None) -> list[ModelRow]:
     return rows
 
 
+def dims_of(name: str) -> Dims | None:
+    """Return the dims of a model that this version knows by name; None for any other place."""
+    if name == bundled.NAME:
+        return bundled.DIMS
+    official = OFFICIAL_MODELS.get(name)
+    return official.dims if official is not None else places.random_dims(name)
+
+
 def about(name: str) -> str:
     """Return one sentence about the accuracy of a model, to show beside its text."""
     if name == bundled.NAME:

@@ -4,8 +4,8 @@ Owns the commands (parent to child) and the answers (child to parent). All are p
 pickle carries numpy arrays and functions of modules as they are. Knows nothing of either side.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ class Transcribe:
 
     waveform: Waveform  # (n,) float32, mono, 16 kHz
     options: TranscribeOptions
+    mode: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the engine's
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,17 @@ class Device:
         self._is_held = True
 
     def transcribe(
-        self, name: str, waveform: Waveform, options: TranscribeOptions, on_segment: OnSegment
+        self,
+        name: str,
+        waveform: Waveform,
+        options: TranscribeOptions,
+        on_segment: OnSegment,
+        *,
+        mode: Mapping[str, Any] | None = None,
     ) -> TimedTranscript:
-        """One timed transcription by engine `name`; waveform (n,) float32, mono, 16 kHz."""
-        for item in self._answer(name, messages.Transcribe(waveform, options)):
+        """One timed transcription by engine `name`; waveform (n,) float32, mono, 16 kHz. `mode`:
+        batches and speech detection, arguments of `Engine.transcribe`."""
+        for item in self._answer(name, messages.Transcribe(waveform, options, mode or {})):
             if isinstance(item, Segment):
                 on_segment(item)
         timed: TimedTranscript = item  # the last one

@@ -7,10 +7,10 @@ engine. Must not know the page or the benchmark.
 
 import statistics
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.engine import OURS
@@ -145,6 +145,7 @@ class Race:
     model: str
     rounds: int = 1
     offset: int = 0
+    mode: Mapping[str, Any] = field(default_factory=dict)  # batches, of `Engine.transcribe`
 
 
 def run_race(pool: EnginePool, race: Race, cancelled: threading.Event) -> Iterator[Event]:
@@ -202,7 +203,9 @@ class _Entry:
                 emit(Spoke(self.engine, segment))
 
         try:
-            done = device.transcribe(self.engine, race.waveform, race.options, on_segment)
+            done = device.transcribe(
+                self.engine, race.waveform, race.options, on_segment, mode=race.mode
+            )
         except EngineUnavailable as error:
             self.is_running = False
             emit(Refused(self.engine, str(error)))

@@ -195,7 +195,7 @@ def transcribe(
     line: Line, engine: Engine, command: messages.Transcribe
 ) -> Iterator[TimedTranscript]:
     """Run the engine; each segment is sent as it comes, and a Cancel stops it between two."""
-    done = timed(engine, command.waveform, command.options, line.send_item)
+    done = timed(engine, command.waveform, command.options, line.send_item, dict(command.mode))
     n_segments, n_reported = len(done.transcript.segments), len(done.spoken_s)
     if n_reported != n_segments:
         raise RuntimeError(f"expected {n_segments} segments reported, got {n_reported}")

@@ -35,7 +35,7 @@ class Pool:
     def still_loading(self):
         return self.loading
 
-    def transcribe(self, name, waveform, options, on_segment):
+    def transcribe(self, name, waveform, options, on_segment, **_more):
         taken_s = next(self._seconds)
         text = f" {taken_s} s"
         segment = Segment(0, 0, 0.0, 1.0, text, (), 0.0, 0.0, 0.0, 0.0)
@@ -68,9 +68,9 @@ def test_an_engine_that_restarts_during_a_turn_disturbs_it():
     events = run_race(pool, Race(SECOND, TranscribeOptions(), "demo"), threading.Event())
     hear = pool.transcribe
 
-    def transcribe(*given):
+    def transcribe(*given, **more):
         pool.loading = ("engine", "another")
-        return hear(*given)
+        return hear(*given, **more)
 
     pool.transcribe = transcribe
     (result,) = [event.result for event in events if isinstance(event, Finished)]
@@ -86,7 +86,7 @@ class ThreeEngines(Pool):
         super().__init__(())
         self.order = []
 
-    def transcribe(self, name, waveform, options, on_segment, *more):
+    def transcribe(self, name, waveform, options, on_segment, **_more):
         self.order.append(name)
         is_even = self.order.count(name) % 2 == 0
         self._seconds = iter((5.0 if name != "maxwhisper" else 2.0 if is_even else 1.0,))

@@ -3,7 +3,7 @@
 import functools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,14 +26,14 @@ from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.run_store import RunStore
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.race.api import COMPARE
-from maxwhisper.web.ui.race.request import RACE_OPTIONS
+from maxwhisper.web.ui.race.request import RACE_MODE, RACE_OPTIONS
 from tools.options_table.entries import Absent, Settings
 
 
 class RecordingPool(EnginePool):
     """Records in `received` the options that its engine would receive."""
 
-    received: TranscribeOptions
+    received: dict[str, Any]
 
     def use_model(self, model: str, cancelled: Cancelled) -> None:
         pass
@@ -48,9 +48,15 @@ class RecordingDevice(Device):
         self._pool = pool
 
     def transcribe(
-        self, name: str, waveform: Waveform, options: TranscribeOptions, on_segment: OnSegment
+        self,
+        name: str,
+        waveform: Waveform,
+        options: TranscribeOptions,
+        on_segment: OnSegment,
+        *,
+        mode: Mapping[str, Any] | None = None,
     ) -> TimedTranscript:
-        self._pool.received = options
+        self._pool.received = {**options.to_dict(), **(mode or {})}
         raise EngineUnavailable("this engine transcribes nothing")
 
 
@@ -75,9 +81,9 @@ class Endpoint:
         )
         page = build_page(parts)
         self._compare: Any = next(f.fn for f in page.fns.values() if f.api_name == COMPARE)
-        self.always = self.ask().to_dict()
+        self.always = self.ask()
 
-    def ask(self, language: str = "en", **options: Any) -> TranscribeOptions:
+    def ask(self, language: str = "en", **options: Any) -> dict[str, Any]:
         """The options that an engine receives."""
         upload = shutil.copy(EXAMPLES / "plain.flac", self._folder)
         asker = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), session_hash="table")
@@ -91,9 +97,9 @@ def endpoint() -> Endpoint:
     return Endpoint(Path(tempfile.mkdtemp()))
 
 
-def api(settings: Settings, seed: int) -> TranscribeOptions:
+def api(settings: Settings, seed: int) -> dict[str, Any]:
     """The options that an engine receives. A setting that always holds needs no option."""
-    server, taken = endpoint(), {"language", *RACE_OPTIONS}
+    server, taken = endpoint(), {"language", *RACE_OPTIONS, *RACE_MODE}
     values = {name: value for name, value in settings.items() if name in taken}
     for name in reversed(list(settings)):  # the option of the row comes last
         if name not in values and name not in server.always:

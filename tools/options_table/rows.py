@@ -113,7 +113,6 @@ WHY = {
     ("sample_len", FASTER): "counts the prompt's tokens",
     ("batch_size", SEQUENTIAL): "makes it the batched mode",
     ("batch_size", STREAM): "one window at a time",
-    ("batch_size", API): "one window at a time",
     ("batch_size", OPENAI): "one window at a time",
     **{
         ("temperature_increment_on_fallback", column): "give temperature a tuple"
@@ -123,7 +122,7 @@ WHY = {
 }
 # (group, column) -> reason for all rows of the group that have no reason of their own.
 WHY_ALL = {
-    ("vad", API): "everything is read",
+    ("vad", API): "always the defaults",
     ("vad", OPENAI): "it has none",
     **{
         ("stream", column): "for live audio only"

@@ -27,6 +27,8 @@ class Run(Record, kw_only=True):
     model: str
     machine: Mapping[str, Any]  # `maxwhisper.machine.describe()`
     options: TranscribeOptions
+    batch_size: int | UnsetType = UNSET  # windows decoded together; one after another without it
+    vad: bool | UnsetType = UNSET  # only speech was read; batches always do that
     rounds: int
     audio_name: str
     audio_s: float
@@ -43,6 +45,12 @@ class Run(Record, kw_only=True):
         if isinstance(document, Mapping) and isinstance(document.get("options"), Mapping):
             TranscribeOptions().changed(document["options"])
         return super().from_dict(document)
+
+    @property
+    def mode_name(self) -> str:
+        """How windows were read, for people; "" for one after another."""
+        names = [f"batches of {self.batch_size}"] if self.batch_size is not UNSET else []
+        return " · ".join([*names, *(["voice activity detection"] if self.vad is True else [])])
 
     def check(self) -> None:
         self.options.validate()

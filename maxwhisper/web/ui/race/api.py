@@ -18,7 +18,7 @@ from maxwhisper.errors import AudioError, OptionError, quoted
 from maxwhisper.options import GREEDY
 from maxwhisper.options.info import check_value
 from maxwhisper.web.ui.errors import shown_errors
-from maxwhisper.web.ui.race.request import RACE_OPTIONS, Request, Source
+from maxwhisper.web.ui.race.request import RACE_MODE, RACE_OPTIONS, Request, Source
 from maxwhisper.web.ui.race.result_view import View, scores_of
 from maxwhisper.web.ui.race.runner import Runner
 
@@ -43,20 +43,23 @@ class Comparison:
         gone."""
         for name in ("model", "language", "reference"):
             check_value(name, getattr(self, name), str)
-        check_value("rounds", self.rounds, int)
         recording: Any = self.recording
         if not isinstance(recording, dict) or not isinstance(recording.get("path"), str):
             raise AudioError("not_an_upload", "Upload the recording first.")
         own = runner.uploads.adopt(recording["path"])
         try:
+            check_value("rounds", self.rounds, int)
+            asked = _checked(self.options or {})
+            mode = {name: asked.pop(name) for name in RACE_MODE if name in asked}
             request = Request(
                 Source(own, is_upload=True, name=own.name),
                 self.model or runner.pool.default_model,
-                GREEDY.changed({"language": self.language or None, **_checked(self.options or {})}),
+                GREEDY.changed({"language": self.language or None, **asked}),
                 self.reference,
                 self.rounds,
                 self.keep,
                 visitor,
+                **mode,
             )
             request.validate()
             runner.pool.check_model(request.model)
@@ -79,10 +82,11 @@ def race_api(runner: Runner, forget: Callable[[str], None]) -> None:
         between words. `rounds` is 1 to 5. Without `keep`, the server deletes recording and result.
         `options` has the page's settings by openai-whisper's names: task, beam_size (1 to 10),
         temperature (one number, 0 to 1), without_timestamps, word_timestamps,
-        condition_on_previous_text, initial_prompt. Progress comes first: the number of races ahead
-        and the state of each engine. The last answer has the run, its scores by engine, the factor
-        (the fastest baseline's median time over ours, null where it is too close or too noisy to
-        call), the verdict in sentences, and the query that opens the run on the page."""
+        condition_on_previous_text, initial_prompt; and batch_size (1 to 16) and vad, which
+        openai-whisper refuses. Progress comes first: the number of races ahead and the state of
+        each engine. The last answer has the run, its scores by engine, the factor (the fastest
+        baseline's median time over ours, null where it is too close or too noisy to call), the
+        verdict in sentences, and the query that opens the run on the page."""
         request = Comparison(*values, **named).request(runner, asker.client.host)
         session = secrets.token_hex(8)
         try:
@@ -110,12 +114,11 @@ def _checked(options: Any) -> dict[str, Any]:
     for an option that a race does not have."""
     if not isinstance(options, dict):
         raise OptionError(f"options must be an object, got {quoted(options)}")
+    known = (*RACE_OPTIONS, *RACE_MODE)
     for name in options:
-        if name not in RACE_OPTIONS:
-            raise OptionError(
-                f"a race has no option {quoted(name)}, only {', '.join(RACE_OPTIONS)}"
-            )
-    return options
+        if name not in known:
+            raise OptionError(f"a race has no option {quoted(name)}, only {', '.join(known)}")
+    return dict(options)
 
 
 def progress(view: View) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from maxwhisper.checkpoint import available
-from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
+from maxwhisper.checkpoint import available, dims_of
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.options import FALLBACK, TranscribeOptions
 from maxwhisper.options.info import Option
@@ -23,16 +22,26 @@ from maxwhisper.web.server.uploads import MAX_AUDIO_S, MAX_FILE_MB, Uploads
 from maxwhisper.web.ui.errors import shown_errors
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.examples import Example
-from maxwhisper.web.ui.race.request import MAX_BEAM_SIZE, MAX_ROUNDS, RACE_OPTIONS, Request, Source
+from maxwhisper.web.ui.race.request import (
+    MAX_BEAM_SIZE,
+    MAX_ROUNDS,
+    RACE_MODE,
+    RACE_OPTIONS,
+    Request,
+    Source,
+)
 from maxwhisper.web.ui.recorder import recorder, taken
 from maxwhisper.web.ui.templates import render
 from maxwhisper.web.ui.weights import CLICK_JS
 
-# Choices of options that are numbers. A beam size of 1 stands for greedy decoding.
+# Choices of options that are numbers. A beam size of 1 stands for greedy decoding, a
+# batch size of 1 for none.
 _CHOICES: dict[str, list[tuple[str, float]]] = {
     "beam_size": [("1: greedy", 1), *((str(n), n) for n in range(2, MAX_BEAM_SIZE + 1))],
+    "batch_size": [("1: one after another", 1), *((str(n), n) for n in (4, 8, 16))],
     "temperature": [("0: deterministic", 0.0), *((str(t), t) for t in FALLBACK[1:])],
 }
+_LABELS = {"vad": "Voice activity detection"}
 AUTOMATIC = "automatic"  # rounds
 _OFF_JS = "() => ({__type__: 'update', interactive: false})"
 
@@ -124,11 +133,13 @@ def request_from(
     model: str,
     *settings: Any,
 ) -> Request:
-    """The values of `Inputs.values` as a request. `settings`: language, then `RACE_OPTIONS`. A
-    browser sends what it likes: a value of another type stays as it is, and `validate` refuses
-    it."""
+    """The values of `Inputs.values` as a request. `settings`: language, `RACE_OPTIONS`,
+    `RACE_MODE`. A browser sends what it likes: a value of another type stays as it is, and
+    `validate` refuses it."""
     language, *values = settings
-    chosen = dict(zip(RACE_OPTIONS, values, strict=True))
+    chosen = dict(zip((*RACE_OPTIONS, *RACE_MODE), values, strict=True))
+    mode = {name: chosen.pop(name) for name in RACE_MODE}
+    mode["batch_size"] = None if mode["batch_size"] == 1 else mode["batch_size"]
     temperature, prompt = chosen["temperature"], chosen["initial_prompt"]
     chosen |= {
         "beam_size": None if chosen["beam_size"] == 1 else chosen["beam_size"],
@@ -138,7 +149,8 @@ def request_from(
     }
     options = TranscribeOptions(language=None if language == "" else language, **chosen)
     wanted: Any = None if rounds == AUTOMATIC else rounds
-    return Request(source, model, options, "" if reference is None else reference, wanted, keep)
+    text = "" if reference is None else reference
+    return Request(source, model, options, text, wanted, keep, **mode)
 
 
 def run_button(source: Source | None) -> gr.Button:
@@ -158,8 +170,8 @@ def _clip_buttons(examples: Sequence[Example]) -> list[gr.Button]:
 def _settings(
     pool: EnginePool,
 ) -> tuple[tuple[gr.Dropdown, gr.Dropdown], list[gr.components.Component]]:
-    """Controls of the model, the language and every one of `RACE_OPTIONS`, in that order."""
-    languages = [(name.title(), code) for code, name in LANGUAGES.items()]
+    """Controls of the model, the language and every one of `RACE_OPTIONS` and `RACE_MODE`, in that
+    order."""
     with gr.Accordion("Model and settings, the same for every engine", open=False):
         with gr.Row():
             model = gr.Dropdown(
@@ -169,28 +181,40 @@ def _settings(
                 elem_id="model",
             )
             language = gr.Dropdown(
-                [("Detect", ""), *languages],
+                languages_of(pool.default_model),
                 value=usual_language(pool.default_model),
                 label="Language",
                 elem_id="language",
+                interactive=len(languages_of(pool.default_model)) > 1,
             )
         controls = []
         for _, options in itertools.groupby(RACE_OPTIONS.values(), lambda each: each.kind is bool):
             with gr.Row():  # check boxes have a row of their own
-                controls += [_control(option) for option in options]
+                controls += [_control(option, pool.default_model) for option in options]
+        with gr.Row():
+            controls += [_control(option, pool.default_model) for option in RACE_MODE.values()]
+        _limit(model, language, controls[0])
     return (model, language), controls
 
 
-def _control(option: Option) -> gr.components.Component:
-    """The control that fits the option's type."""
+def _limit(model: gr.Dropdown, language: gr.Dropdown, task: gr.components.Component) -> None:
+    """Offer only what the chosen weights can do."""
+    model.change(_offered, [model, language, task], [language, task], **QUIET)
+
+
+def _control(option: Option, model: str) -> gr.components.Component:
+    """The control that fits the option's type, for these weights."""
     described: dict[str, Any] = {
-        "label": option.name.replace("_", " ").capitalize(),
+        "label": _LABELS.get(option.name, option.name.replace("_", " ").capitalize()),
         "info": option.info.help[0].upper() + option.info.help[1:],  # "English" keeps its capital
         "elem_id": option.name.replace("_", "-"),
     }
     if option.name in _CHOICES:
         choices = _CHOICES[option.name]
         return gr.Dropdown(choices, value=choices[0][1], **described)
+    if option.name == "task":
+        tasks = tasks_of(model)
+        return gr.Dropdown(tasks, value=tasks[0], interactive=len(tasks) > 1, **described)
     if option.info.allowed.choices:
         return gr.Dropdown(list(option.info.allowed.choices), value=option.default, **described)
     if option.kind is bool:
@@ -200,8 +224,41 @@ def _control(option: Option) -> gr.components.Component:
 
 def usual_language(model: str) -> str:
     """The language of a visitor who chose none: detected, if the model knows more than English."""
-    known = OFFICIAL_MODELS.get(model)
-    return "" if known is not None and known.dims.is_multilingual else "en"
+    dims = dims_of(model)
+    return "" if dims is not None and dims.is_multilingual else "en"
+
+
+def languages_of(model: str) -> list[tuple[str, str]]:
+    """(name, code) of each language that the weights can hear; English alone for those that know no
+    other."""
+    dims = dims_of(model)
+    if dims is not None and not dims.is_multilingual:
+        return [("English", "en")]
+    n_languages = dims.num_languages if dims is not None else None
+    names = itertools.islice(LANGUAGES.items(), n_languages)
+    return [("Detect", ""), *((name.title(), code) for code, name in names)]
+
+
+def tasks_of(model: str) -> list[str]:
+    """The tasks that the weights can do."""
+    dims = dims_of(model)
+    tasks = RACE_OPTIONS["task"].info.allowed.choices
+    return [task for task in tasks if task != "translate" or dims is None or dims.can_translate]
+
+
+def _offered(model: str, language: str, task: str) -> tuple[gr.Dropdown, gr.Dropdown]:
+    """The controls of language and task after another model was chosen: what it cannot do is not
+    offered, what was chosen stays if it can."""
+    languages, tasks = languages_of(model), tasks_of(model)
+    is_known = language in {code for _, code in languages}
+    return (
+        gr.Dropdown(
+            languages,
+            value=language if is_known else usual_language(model),
+            interactive=len(languages) > 1,
+        ),
+        gr.Dropdown(tasks, value=task if task in tasks else tasks[0], interactive=len(tasks) > 1),
+    )
 
 
 def model_choices(models: Sequence[str]) -> list[tuple[str, str]]:

@@ -9,13 +9,14 @@ from typing import Any
 
 from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.options.info import Allowed, Option, check_value, options_of
+from maxwhisper.options.info import Allowed, Option, OptionInfo, check_value, options_of
 from maxwhisper.text.languages import language_code
 from maxwhisper.web.server.visitor import LOCALHOST
 
 MAX_ROUNDS = 5
 LONG_S = 60.0  # a recording from this length on has one round, unless more are asked for
 MAX_BEAM_SIZE = 10  # each beam has its own decoder cache, in every engine
+MAX_BATCH_SIZE = 16  # as each beam
 MAX_TEMPERATURE = 1.0  # the highest that Whisper samples at
 MAX_TEXT_CHARACTERS = 20_000  # of a reference or a prompt
 
@@ -47,6 +48,28 @@ RACE_OPTIONS: dict[str, Option] = {
     "initial_prompt": replace(_ALL["initial_prompt"], kind=str | None),
 }
 
+# How windows are read: arguments of `Engine.transcribe`. openai-whisper has neither; its lane is
+# refused, because without them it would do other work than the others.
+_SITS_OUT = "openai-whisper has none and sits out"
+RACE_MODE: dict[str, Option] = {
+    "batch_size": Option(
+        "batch_size",
+        int | None,
+        None,
+        OptionInfo(
+            f"windows decoded together, cut where nobody speaks; {_SITS_OUT}",
+            Allowed(minimum=1, maximum=MAX_BATCH_SIZE),
+            unit="windows",
+        ),
+    ),
+    "vad": Option(
+        "vad",
+        bool,
+        False,
+        OptionInfo(f"voice activity detection: only speech is read, as in batches; {_SITS_OUT}"),
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -68,6 +91,14 @@ class Request:
     rounds: int | None = 1  # None: `automatic_rounds`
     is_kept: bool = True  # saved under a link; else deleted when the page is closed
     visitor: str = LOCALHOST  # a name
+    batch_size: int | None = None  # None: one window after another
+    vad: bool = False
+
+    @property
+    def mode(self) -> dict[str, Any]:
+        """Arguments of `Engine.transcribe`; empty where windows are read one after another."""
+        asked = {"batch_size": self.batch_size, "vad": self.vad}
+        return {name: value for name, value in asked.items() if value}
 
     def validate(self) -> Source:
         """The recording to run. Raises `OptionError` for a value out of range: a request may come
@@ -80,6 +111,8 @@ class Request:
             check_value(name, text, str)
         for name, option in RACE_OPTIONS.items():
             option.check(getattr(self.options, name))
+        for name, option in RACE_MODE.items():
+            option.check(getattr(self, name))
         self.options.validate()
         if self.options.language is not None:
             language_code(self.options.language)  # once, and not by every engine

@@ -16,7 +16,7 @@ from maxwhisper.text.words import text_language
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.ui.race.engine_panel import EnginePanel
 from maxwhisper.web.ui.race.speed_chart import CSS, speed_chart
-from maxwhisper.web.ui.race.verdict import Score, score, verdict
+from maxwhisper.web.ui.race.verdict import REFERENCE_ENGINE, Score, score, verdict
 from maxwhisper.web.ui.templates import render
 
 
@@ -46,11 +46,16 @@ def view_of(run: Run, names: Sequence[str], *, is_recorded: bool = False) -> Vie
             panels[engine_score.engine].score = engine_score
     if OURS in panels:
         panels[OURS].factor = factor
+    refusal = _one_refusal(run)
+    if refusal:
+        for panel in panels.values():
+            panel.note = "refused" if panel.phase == "refused" else panel.note
     return View(
         panels=panels,
         chart=speed_chart(scores, factor),
-        sentences=sentences_of(run, scores),
+        sentences=[] if refusal else sentences_of(run, scores),
         run=run,
+        problem=refusal,
         is_over=True,
         is_recorded=is_recorded,
     )
@@ -69,6 +74,10 @@ def sentences_of(run: Run, scores: Sequence[Score]) -> list[str]:
     sentences = verdict(scores, devices, about(run.model) if is_known else "")
     if any(len(s.result.seconds) < run.rounds for s in scores) or _stopped(run):
         sentences.append("The race ended early: some rounds are missing.")
+    if run.mode_name and REFERENCE_ENGINE in run.refused:
+        sentences.append(
+            f"{REFERENCE_ENGINE} did not take part: it has neither batches nor speech detection."
+        )
     if run.audio_warning:
         sentences.append(
             f"{run.audio_warning} The recording is damaged: no engine heard that part."
@@ -83,6 +92,15 @@ def chart_page(run: Run) -> str:
     chart = Markup(speed_chart(scores, ruling_of(run.results).factor))
     facts = {"lead": lead, "rest": rest, "run": run}
     return render("race/chart_page.html", **facts, style=Markup(CSS), chart=chart)
+
+
+def _one_refusal(run: Run) -> str:
+    """The reason, if every engine of a race without results gave the same; else ""."""
+    reasons = {reason.removeprefix(f"{name}: ") for name, reason in run.refused.items()}
+    if run.results or len(run.refused) < 2 or len(reasons) > 1:
+        return ""
+    (reason,) = reasons
+    return f"No engine gave a result: {reason}"
 
 
 def _stopped(run: Run) -> set[str]:

@@ -132,7 +132,9 @@ class Runner:
         request = dataclasses.replace(request, rounds=rounds)
         for panel in view.panels.values():
             panel.rounds = rounds
-        work = race.Race(waveform, request.options, request.model, rounds, next(self._offset))
+        work = race.Race(
+            waveform, request.options, request.model, rounds, next(self._offset), request.mode
+        )
         results, engines = yield from self._watch(work, view, cancelled)
         run = self._describe(view, results, engines, request, recording)
         finished = view_of(run, self.pool.names)
@@ -228,6 +230,8 @@ class Runner:
             model=request.model,
             machine=self._machine,
             options=request.options,
+            batch_size=request.batch_size or UNSET,
+            vad=request.vad or UNSET,
             rounds=request.rounds or 1,
             audio_name=source.name,
             audio_s=recording.waveform.size / SAMPLE_RATE,

@@ -44,7 +44,8 @@ def share_links_html(run: Run | None, store: RunStore) -> str:
 def recorded_html(run: Run) -> str:
     """When, on what and with which settings a recorded race was measured."""
     rounds = f"{run.rounds} rounds" if run.rounds > 1 else "one round"
-    settings = f"{run.audio_s:.1f} s · model {run.model} · {rounds} · {machine_line(run.machine)}"
+    facts = [f"{run.audio_s:.1f} s", f"model {run.model}", run.mode_name, rounds]
+    settings = " · ".join([*filter(None, facts), machine_line(run.machine)])
     return render("race/recorded.html", run=run, settings=settings)
 
 

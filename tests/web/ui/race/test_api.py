@@ -126,6 +126,14 @@ def test_every_engine_gets_the_options_and_one_may_refuse_them(page, tmp_path):
         assert reason == f"{engine}: does not support initial_prompt: leave it empty"
 
 
+def test_batches_and_speech_detection_reach_the_engines(page, tmp_path):
+    """The fake engines do not know these arguments, and say so in their logs."""
+    clip = upload(page[0], write_wav(tmp_path / "voice.wav"))
+    _, (answer,) = post(page[0], [clip, "", "en", "", 1, False, {"batch_size": 8, "vad": True}])
+    assert (answer["run"]["batch_size"], answer["run"]["vad"]) == (8, True)
+    assert set(answer["run"]["refused"]) == {"openai-whisper", "faster-whisper", "maxwhisper"}
+
+
 def test_nothing_stays_of_a_race_that_is_not_to_be_kept(page, tmp_path):
     address, uploads, _, runs = page
     clip = upload(address, write_wav(tmp_path / "voice.wav", 2.0))
@@ -160,6 +168,11 @@ def test_the_endpoint_describes_itself(page):
             "initial_prompt must be ordinary text, got the special token",
         ),
         (["", "en", "", 1, "no", {}], "keep must be of type bool, got 'no'"),
+        (
+            ["", "en", "", 1, True, {"batch_size": 17}],
+            "batch_size must be between 1 and 16, got 17",
+        ),
+        (["", "en", "", 1, True, {"vad": 1}], "vad must be of type bool, got 1"),
         (["", "en", "", 1, True, {"beam_size": 11}], "beam_size must be between 1 and 10, got 11"),
         (
             ["", "en", "", 1, True, {"beam_size": "5"}],
@@ -174,7 +187,7 @@ def test_the_endpoint_describes_itself(page):
             "must be of type float, got [0, 1]",
         ),
         (["", "en", "", 1, True, {"task": "sing"}], "task must be 'transcribe' or 'translate'"),
-        (["", "en", "", 1, True, {"vad": True}], "a race has no option 'vad', only task, "),
+        (["", "en", "", 1, True, {"best_of": 2}], "a race has no option 'best_of', only task, "),
         (["", "en", "", 1, True, ["task"]], "options must be an object"),
     ],
 )

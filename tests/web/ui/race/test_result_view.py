@@ -174,6 +174,32 @@ def test_what_refused_was_stopped_or_was_not_there_is_said():
     assert view.sentences[-1] == "The race ended early: some rounds are missing."
 
 
+def test_one_reason_of_all_engines_is_said_once():
+    reason = "this model cannot translate"
+    refused = {name: f"{name}: {reason}" for name in ENGINES}
+    view = view_of(make_run(results=(), refused=refused), ENGINES)
+    assert view.problem == f"No engine gave a result: {reason}"
+    assert view.sentences == []
+    lanes = "".join(panel_html(panel) for panel in view.panels.values())
+    assert reason not in lanes
+    assert lanes.count('<span class="state">refused</span>') == 3
+    several = view_of(make_run(results=(), refused={**refused, "maxwhisper": "crashed"}), ENGINES)
+    assert several.problem == ""
+    lane = panel_html(several.panels["faster-whisper"])
+    assert f'<span class="state">{reason}</span>' in lane, "the lane has the engine's name"
+
+
+def test_a_race_in_batches_says_so_and_who_sat_out():
+    refused = {"openai-whisper": "openai-whisper: it has no batches"}
+    changes = {"refused": refused, "batch_size": 8, "vad": True}
+    run = make_run(TEXTS, results=make_run(TEXTS).results[1:], **changes)
+    sat_out = "openai-whisper did not take part: it has neither batches nor speech detection."
+    assert sat_out in view_of(run, ENGINES).sentences
+    assert sat_out not in view_of(make_run(TEXTS), ENGINES).sentences
+    banner = recorded_html(run).replace("\N{NO-BREAK SPACE}", " ")
+    assert "batches of 8 · voice activity detection · 2 rounds" in banner
+
+
 def test_a_run_of_a_model_this_page_does_not_know_can_be_shown():
     assert view_of(make_run(TEXTS, model="somebody's"), ENGINES).sentences[0]
 
