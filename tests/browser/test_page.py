@@ -1,5 +1,7 @@
 """What a visitor does, in a real browser: choose, run, stop, check; on a desk and on a phone."""
 
+import re
+
 import pytest
 
 from maxwhisper.web.server.uploads import MAX_FILE_MB
@@ -91,7 +93,8 @@ def test_clip_fills_three_lanes_and_draws_the_chart(open_page):
     assert all("<b>quick</b>" in text for text in lane_texts(page))  # shown, not obeyed
     assert page.locator(".engine-panel.done").count() == 3
     assert "%" in page.inner_text("#panel-maxwhisper dl")  # the clip's words are known
-    assert "openai-whisper" in page.inner_text("#verdict .lead")
+    lead = page.inner_text("#verdict .lead")  # this machine may be busy
+    assert re.search(r"was fastest: .*×|^Too close or too noisy to call: .", lead), lead
     page.wait_for_selector("#chart .bar")
     assert page.locator("#chart .bar").count() == 3
     page.wait_for_function(RUN_ENABLED)  # and again
