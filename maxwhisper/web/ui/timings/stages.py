@@ -22,7 +22,11 @@ STAGES: dict[str, str] = {
     "text": "tokens to text",
 }
 TOTAL, OTHER = "total", "other"
-_UNREPORTED = {TOTAL: "the engine does not report its stages", OTHER: "between the stages"}
+_UNREPORTED = {
+    TOTAL: "not separated: see above",
+    OTHER: "between the stages: the engine's own Python, for example the search for the next token",
+}
+_DECODER = ("prefill", "decode")
 NEGLIGIBLE = 0.002  # of the total: clock resolution
 
 
@@ -32,6 +36,7 @@ class EngineStages:
 
     engine: str
     seconds: dict[str, float]
+    n_tokens: int = 0  # of the transcript
 
     @property
     def total_s(self) -> float:
@@ -42,8 +47,21 @@ class EngineStages:
         """False if the engine reports its total time only."""
         return set(self.seconds) != {TOTAL}
 
+    @property
+    def token_ms(self) -> float | None:
+        """Milliseconds of all work per token; None without tokens."""
+        return 1000 * self.total_s / self.n_tokens if self.n_tokens else None
 
-def engine_stages(engine: str, timings: Mapping[str, float], measured_s: float) -> EngineStages:
+    @property
+    def decoder_ms(self) -> float | None:
+        """Milliseconds in the decoder per token; None if they are not known."""
+        decoder_s = sum(self.seconds.get(name, 0.0) for name in _DECODER)
+        return 1000 * decoder_s / self.n_tokens if self.n_tokens and decoder_s else None
+
+
+def engine_stages(
+    engine: str, timings: Mapping[str, float], measured_s: float, n_tokens: int = 0
+) -> EngineStages:
     """`timings` as stages. Time outside the stages becomes `OTHER`, or `TOTAL` if there are no
     stages. `measured_s` replaces a missing total."""
     stages = {name: timings[name] for name in STAGES if timings.get(name)}
@@ -51,10 +69,9 @@ def engine_stages(engine: str, timings: Mapping[str, float], measured_s: float) 
     total_s = timings.get("total", measured_s)
     other_s = total_s - sum(stages.values())
     if not stages:
-        return EngineStages(engine, {TOTAL: total_s})
-    return EngineStages(
-        engine, stages | ({OTHER: other_s} if other_s > NEGLIGIBLE * total_s else {})
-    )
+        return EngineStages(engine, {TOTAL: total_s}, n_tokens)
+    other = {OTHER: other_s} if other_s > NEGLIGIBLE * total_s else {}
+    return EngineStages(engine, stages | other, n_tokens)
 
 
 def stages_html(engines: Sequence[EngineStages]) -> str:

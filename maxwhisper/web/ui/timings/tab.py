@@ -67,14 +67,16 @@ def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State
 
 def run_html(run: Run) -> str:
     """Stages of every engine in its median round, whose transcript is shown."""
-    engines = [engine_stages(r.engine, r.transcript.timings, r.shown_s) for r in run.results]
+    engines = [
+        engine_stages(r.engine, r.transcript.timings, r.shown_s, r.transcript.n_tokens)
+        for r in run.results
+    ]
     return render(
         "timings/run.html",
         run=run,
         measured=Markup(measured_html(run, datetime.now(UTC))),
         stages=Markup(stages_html(engines)),
-        reporting=[stages.engine for stages in engines if stages.has_stages],
-        unreported=not all(stages.has_stages for stages in engines),
+        whole=[stages.engine for stages in engines if not stages.has_stages],
     )
 
 

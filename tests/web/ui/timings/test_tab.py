@@ -58,14 +58,28 @@ def test_a_run_says_when_and_where_and_which_engines_report_no_stages():
     *others, ours = run.results
     results = (*(replace(result, transcript=blind) for result in others), ours)
     page = run_html(msgspec.structs.replace(run, results=results))
-    assert "Only maxwhisper reports its stages; the others show total time." in page
+    assert "openai-whisper and faster-whisper: total time only." in page
     assert "this is the median round" in page
-    alone = run_html(msgspec.structs.replace(run, results=results[:1], rounds=1))
+    alone = run_html(msgspec.structs.replace(run, results=results[2:], rounds=1))
     assert "the median round" not in alone
-    assert "Engines that do not report their stages show total time." in alone
+    assert "total time only" not in alone
     assert "measured on 2 January 2026<" in page
     assert "Test CPU" in page
     assert "<script" not in page
+
+
+def test_each_engine_has_its_milliseconds_per_token():
+    ours = engine_stages("maxwhisper", {"prefill": 0.1, "decode": 0.4, "total": 1.0}, 9.0, 20)
+    assert (ours.decoder_ms, ours.token_ms) == pytest.approx((25.0, 50.0))
+    whole = engine_stages("openai-whisper", {"total": 2.0}, 9.0, 20)
+    assert (whole.decoder_ms, whole.token_ms) == (None, pytest.approx(100.0))
+    silent = engine_stages("faster-whisper", {"decode": 0.4, "total": 1.0}, 9.0)
+    assert (silent.decoder_ms, silent.token_ms) == (None, None)
+    table = stages_html([ours, whole, silent])
+    assert re.findall(r"<td>(?:([\d.]+) ms|–)</td>", table)[-6:] == [
+        *("25.00", "", ""),
+        *("50.00", "100.00", ""),
+    ]
 
 
 def test_a_fresh_run_is_not_called_an_old_one():
