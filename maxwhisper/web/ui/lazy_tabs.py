@@ -1,12 +1,14 @@
 """Tabs that are drawn when a visitor opens them, and again for every new run.
 
-Input: a tab, the run's id, and a function that draws. A tab that nobody opens costs nothing.
+Input: a tab, the run's id, and a function that draws. A tab that nobody opens costs nothing. Before
+the first run it offers two ways to one.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunNotFound, RunStore
@@ -16,6 +18,22 @@ from maxwhisper.web.ui.templates import render
 
 LOADING = render("loading.html")  # shown until a tab is first drawn
 Draw = Callable[[Run | None], Any]  # returns one value, or a tuple with one for each output
+Open = Callable[[gr.Button, Run], None]  # has a button open that run, in every tab
+_TO_RACE_JS = """() => {
+  [...document.querySelectorAll('[role=tab]')].find(t => t.innerText.trim() === 'Race')?.click();
+  scrollTo(0, 0);
+}"""
+
+
+def ways_to_a_run(store: RunStore, open_run: Open) -> gr.Row:
+    """Two buttons for a tab without a run: race, or open the first of the recorded races here. The
+    tab shows the row where there is no run."""
+    with gr.Row(visible=False, elem_classes="ways-to-a-run") as row:
+        to_race = gr.Button("Run one", variant="primary", size="sm")
+        to_race.click(None, None, None, js=_TO_RACE_JS, **QUIET)
+        for run in store.recorded()[:1]:
+            open_run(gr.Button("Open a recorded one", size="sm"), run)
+    return row
 
 
 def draw_when_seen(
@@ -23,7 +41,7 @@ def draw_when_seen(
     store: RunStore,
     run_id: gr.State,
     draw: Draw,
-    outputs: list[gr.components.Component],
+    outputs: list[Block],
 ) -> None:
     """Fill `outputs` with `draw(run)`, or `draw(None)` before the first run. The first output must
     be HTML: if the run is gone, the reason is put in front of it, unless it is empty."""

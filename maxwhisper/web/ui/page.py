@@ -83,12 +83,12 @@ def build_page(parts: PageParts) -> gr.Blocks:
         header(page, pool, runner.queue, machine, weights)
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Race"):
-                race_tab(runner, examples, run_id, weights)
+                open_run = race_tab(runner, examples, run_id, weights)
                 race_api(runner, lambda session: _forget(page, session))
             with gr.Tab("Listen & diff") as tab:
-                listen_tab(tab, runs, run_id)
+                listen_tab(tab, runs, run_id, open_run)
             with gr.Tab("Where the time goes") as tab:
-                timings_tab(tab, pool, runs, run_id)
+                timings_tab(tab, pool, runs, run_id, open_run)
             with gr.Tab("Components"):
                 components_tab(pool, runner.queue, parts.catalogue, machine)
                 layers_section(pool, runner.queue, parts.uploads, examples)

@@ -6,6 +6,7 @@ connects it to the sound.
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
@@ -15,7 +16,7 @@ from maxwhisper.text.wer import normalize
 from maxwhisper.text.words import joiner, split_words, text_language
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import AUDIO_NAME, RunNotFound, RunStore
-from maxwhisper.web.ui.lazy_tabs import LOADING, draw_when_seen
+from maxwhisper.web.ui.lazy_tabs import LOADING, Open, draw_when_seen, ways_to_a_run
 from maxwhisper.web.ui.listen.confidence import legend_html, segments_html
 from maxwhisper.web.ui.listen.diff import Counts, align, count, diff_html
 from maxwhisper.web.ui.listen.karaoke import karaoke_html
@@ -31,7 +32,7 @@ _JS = (Path(__file__).parent / "listen.js").read_text(encoding="utf-8")
 _MAX_PLOTS = 8  # in memory; each is about 50 kB of text
 
 
-def listen_tab(tab: gr.Tab, store: RunStore, run_id: gr.State) -> None:
+def listen_tab(tab: gr.Tab, store: RunStore, run_id: gr.State, open_run: Open) -> None:
     """Build the tab inside the current `gr.Tab`. The waveform is drawn by an event of its own, so
     that the words need not wait for it."""
 
@@ -39,10 +40,10 @@ def listen_tab(tab: gr.Tab, store: RunStore, run_id: gr.State) -> None:
     def plot_of(shown_id: str) -> str:
         return sound_html(store.waveform(shown_id))
 
-    def draw(run: Run | None) -> tuple[str, str]:
+    def draw(run: Run | None) -> tuple[Any, ...]:
         if run is None:
-            return render("listen/before.html", text=BEFORE), ""
-        return player_html(run), words_html(run)
+            return render("listen/before.html", text=BEFORE), gr.Row(visible=True), ""
+        return player_html(run), gr.Row(visible=False), words_html(run)
 
     def draw_plot(run: Run | None) -> str:
         try:
@@ -52,9 +53,10 @@ def listen_tab(tab: gr.Tab, store: RunStore, run_id: gr.State) -> None:
 
     with gr.Column(elem_id="listen"):
         player = gr.HTML(LOADING)
+        ways = ways_to_a_run(store, open_run)
         plot = gr.HTML("")
         words = gr.HTML("", js_on_load=_JS)
-    draw_when_seen(tab, store, run_id, draw, [player, words])
+    draw_when_seen(tab, store, run_id, draw, [player, ways, words])
     draw_when_seen(tab, store, run_id, draw_plot, [plot])
 
 

@@ -21,6 +21,7 @@ from maxwhisper.web.server.run_store import RunNotFound
 from maxwhisper.web.ui.errors import problem_html, public_message, shown_errors
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.examples import Example
+from maxwhisper.web.ui.lazy_tabs import Open
 from maxwhisper.web.ui.race import replay, share_links
 from maxwhisper.web.ui.race.door import wire_door
 from maxwhisper.web.ui.race.engine_panel import EnginePanel, panel_html
@@ -57,9 +58,9 @@ class Results:
 
 def race_tab(
     runner: Runner, examples: Sequence[Example], run_id: gr.State, weights: ShownWeights
-) -> None:
+) -> Open:
     """Build the tab inside the current `gr.Blocks`. `run_id` is set when a race ends or is opened
-    by its link."""
+    by its link. Returns what has a button of another tab open a stored race."""
     pool = runner.pool
     notice = gr.HTML(lambda: notice_html(pool.default_model, len(pool.models)))
     inputs = race_inputs(runner.uploads, pool, examples)
@@ -67,9 +68,14 @@ def race_tab(
     recorded = _recorded_buttons(runner)
     results = _results(runner, run_id)
     _wire_run(runner, inputs, results)
-    for button, run in recorded:
+
+    def open_run(button: gr.Button, run: Run) -> None:
         button.click(functools.partial(_opened, runner, run.id), None, results.all, **QUIET)
+
+    for button, run in recorded:
+        open_run(button, run)
     _wire_finished(runner, inputs, results)
+    return open_run
 
 
 def _recorded_buttons(runner: Runner) -> list[tuple[gr.Button, Run]]:

@@ -18,7 +18,7 @@ from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunStore
 from maxwhisper.web.ui.dates import day
 from maxwhisper.web.ui.events import QUIET
-from maxwhisper.web.ui.lazy_tabs import LOADING, draw_when_seen
+from maxwhisper.web.ui.lazy_tabs import LOADING, Open, draw_when_seen, ways_to_a_run
 from maxwhisper.web.ui.race.result_view import scores_of
 from maxwhisper.web.ui.race.verdict import unit_of_scores
 from maxwhisper.web.ui.templates import render
@@ -33,7 +33,9 @@ _NO_WER = (
 _NO_WORDS = "This recording has no speech, so there are no word errors."
 
 
-def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State) -> None:
+def timings_tab(
+    tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State, open_run: Open
+) -> None:
     """Build the tab inside the current `gr.Tab`."""
     benchmarks = RecordedBenchmarks()
 
@@ -44,7 +46,8 @@ def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State
         explorer = gr.Accordion(visible=bool(names))
         shown = render("timings/no_run.html") if run is None else run_html(run)
         accuracy = "" if run is None else accuracy_html(run)
-        return shown + starts + accuracy, heading, chooser, explorer
+        ways = gr.Row(visible=run is None)
+        return shown, ways, starts + accuracy, heading, chooser, explorer
 
     def choose(name: str | None) -> tuple[Any, str]:
         figure = benchmarks.find(name)
@@ -52,7 +55,10 @@ def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State
             return gr.Plot(visible=False), ""
         return gr.Plot(figure.drawing, visible=True), badge_html(figure.record)
 
-    area = gr.HTML(LOADING, elem_id="timings")
+    with gr.Column(elem_id="timings"):
+        area = gr.HTML(LOADING)
+        ways = ways_to_a_run(store, open_run)
+        below = gr.HTML("")
     with gr.Column(elem_id="records"):
         heading = gr.HTML("")
         # The library that draws these figures is 4.6 MB: it comes when they are opened.
@@ -62,7 +68,7 @@ def timings_tab(tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State
             recorded = gr.Plot(show_label=False, container=False, visible=False)
     for listen in (chooser.input, explorer.expand):
         listen(choose, [chooser], [recorded, badge], **QUIET)
-    draw_when_seen(tab, store, run_id, draw, [area, heading, chooser, explorer])
+    draw_when_seen(tab, store, run_id, draw, [area, ways, below, heading, chooser, explorer])
 
 
 def run_html(run: Run) -> str:
