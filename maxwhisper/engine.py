@@ -114,18 +114,16 @@ ENGINES: dict[str, str] = {
     "openai-whisper": "baselines.openai_engine:create_engine",
     "faster-whisper": "baselines.faster_engine:create_engine",
 }
-_GET_BASELINES = (
-    ". It needs a clone of the repository: run `pip install -e '.[baselines]'` there, then "
-    "`python -m maxwhisper` in that folder"
-)
+_PACKAGES = {"openai-whisper": "whisper", "faster-whisper": "faster_whisper"}
+GET_BASELINES = "pip install 'maxwhisper[baselines]'"
 
 
 def installed() -> list[str]:
-    """The engines whose adapters can be found: all of them in a clone, otherwise only ours."""
+    """Ours, and each of the others whose package can be found."""
     return [
         name
-        for name, factory in ENGINES.items()
-        if importlib.util.find_spec(factory.partition(".")[0]) is not None
+        for name in ENGINES
+        if name == OURS or importlib.util.find_spec(_PACKAGES[name]) is not None
     ]
 
 
@@ -149,6 +147,6 @@ def load_engine(
     try:
         factory: EngineFactory = getattr(importlib.import_module(module_name), attribute)
     except ImportError as error:
-        hint = "" if name == OURS else _GET_BASELINES
+        hint = "" if name == OURS else f". Run {GET_BASELINES}"
         raise EngineUnavailable(f"{name} cannot run here: {error}{hint}") from error
     return factory(checkpoint, device=device, dtype=dtype, cache_dir=cache_dir, progress=progress)

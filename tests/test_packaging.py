@@ -195,13 +195,12 @@ def test_the_voice_activity_network_is_that_of_faster_whisper():
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_the_wheel_holds_one_package_with_all_its_files(tmp_path):
+def test_the_wheel_holds_both_packages_with_all_their_files(tmp_path):
     source = tmp_path / "source"
-    shutil.copytree(
-        ROOT / "maxwhisper",
-        source / "maxwhisper",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    packages = ("maxwhisper", "baselines")
+    for name in packages:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, source / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     build = "import setuptools.build_meta as build, sys; build.build_wheel(sys.argv[1])"
@@ -216,7 +215,8 @@ def test_the_wheel_holds_one_package_with_all_its_files(tmp_path):
         assert wheel.read("maxwhisper/assets/clips/talk.flac") == talk, "for `profile talk`"
     files = {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "maxwhisper").rglob("*")
+        for name in packages
+        for path in (ROOT / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert packed == files

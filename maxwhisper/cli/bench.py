@@ -211,7 +211,7 @@ def _installed() -> list[str]:
     """The engines to race by default; says which are left out."""
     found = engine.installed()
     if missing := [name for name in engine.ENGINES if name not in found]:
-        progress(f"left out: {', '.join(missing)}, which need a clone of the repository")
+        progress(f"left out: {', '.join(missing)}; to add them, {engine.GET_BASELINES}")
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from baselines.faster_options import batch_arguments, sequential_arguments
 from baselines.openai_lines import SegmentLines
 from maxwhisper.checkpoint.random import random_checkpoint
-from maxwhisper.engine import load_engine
+from maxwhisper.engine import installed, load_engine
 from maxwhisper.errors import DeviceError, EngineUnavailable, OptionError
 from maxwhisper.evaluation.bench.cases import Clip, Model, find_mode, make_job
 from maxwhisper.evaluation.bench.measure import measure
@@ -375,5 +375,6 @@ def test_a_missing_package_makes_the_engine_unavailable(name, package, monkeypat
     monkeypatch.setitem(sys.modules, package, None)  # import then raises ImportError
     monkeypatch.delitem(sys.modules, "baselines.openai_engine", raising=False)
     monkeypatch.delitem(sys.modules, "baselines.faster_engine", raising=False)
+    assert name not in installed()
     with pytest.raises(EngineUnavailable, match=f"{name} cannot run here: .*{package}"):
         load_engine(name, random_checkpoint(EN, seed=3))
