@@ -53,7 +53,7 @@ def view_of(run: Run, names: Sequence[str], *, is_recorded: bool = False) -> Vie
     return View(
         panels=panels,
         chart=speed_chart(scores, factor),
-        sentences=[] if refusal else sentences_of(run, scores),
+        sentences=[] if refusal else sentences_of(run, scores, is_own=not is_recorded),
         run=run,
         problem=refusal,
         is_over=True,
@@ -67,13 +67,19 @@ def scores_of(run: Run) -> list[Score]:
     return score(run.results, run.reference, language, run.options)
 
 
-def sentences_of(run: Run, scores: Sequence[Score]) -> list[str]:
-    """The verdict, with the limits of the model if this version knows it."""
+def sentences_of(run: Run, scores: Sequence[Score], *, is_own: bool = False) -> list[str]:
+    """The verdict, with the limits of the model if this version knows it. `is_own`: who
+    reads it ran the race, and stopped it if anybody did."""
+    stopped = "You stopped the race." if is_own else "The race was stopped before its end."
+    if _stopped(run) and not scores:
+        return [stopped]
     devices = {name: f"{info.device} {info.dtype}" for name, info in run.engines.items()}
     is_known = run.model in {row.name for row in available()}
-    sentences = verdict(scores, devices, about(run.model) if is_known else "")
-    if any(len(s.result.seconds) < run.rounds for s in scores) or _stopped(run):
-        sentences.append("The race ended early: some rounds are missing.")
+    lead, *rest = verdict(scores, devices, about(run.model) if is_known else "")
+    sentences = [lead, *([stopped] if _stopped(run) else []), *rest]
+    short = [s.engine for s in scores if len(s.result.seconds) < run.rounds]
+    if failed := [name for name in short if name in run.refused]:
+        sentences.append(f"Some rounds are missing: {' and '.join(failed)} failed.")
     if run.mode_name and REFERENCE_ENGINE in run.refused:
         sentences.append(
             f"{REFERENCE_ENGINE} did not take part: it has neither batches nor speech detection."
@@ -104,8 +110,10 @@ def _one_refusal(run: Run) -> str:
 
 
 def _stopped(run: Run) -> set[str]:
-    """Engines that were ready and neither returned a result nor refused."""
-    return set(run.engines) - {r.engine for r in run.results} - set(run.refused)
+    """Engines that were ready, did not refuse, and lack rounds."""
+    rounds = {result.engine: len(result.seconds) for result in run.results}
+    ready = set(run.engines) - set(run.refused)
+    return {name for name in ready if rounds.get(name, 0) < run.rounds}
 
 
 def _panel(run: Run, name: str) -> EnginePanel:

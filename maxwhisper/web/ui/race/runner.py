@@ -95,7 +95,7 @@ class Runner:
             yield finished  # the next turn does not wait for its drawing
         except RunCancelled:  # before the race started
             stopped = {n: EnginePanel(n, "stopped", "stopped") for n in self.pool.names}
-            yield View(stopped, is_over=True)
+            yield View(stopped, sentences=["You stopped the race."], is_over=True)
         finally:
             cancelled.set()
             if self._running.get(session) is cancelled:

@@ -171,7 +171,21 @@ def test_what_refused_was_stopped_or_was_not_there_is_said():
         "newer": "idle",
     }
     assert "<img" not in panel_html(view.panels["openai-whisper"])
-    assert view.sentences[-1] == "The race ended early: some rounds are missing."
+    assert view.sentences[1] == "You stopped the race."
+    by_link = view_of(only_ours, ENGINES, is_recorded=True)
+    assert by_link.sentences[1] == "The race was stopped before its end."
+
+
+def test_who_stopped_a_race_before_any_result_reads_only_that():
+    assert view_of(make_run(results=()), ENGINES).sentences == ["You stopped the race."]
+
+
+def test_an_engine_that_failed_in_a_later_round_was_not_stopped():
+    run = make_run(TEXTS, rounds=3, refused=dict.fromkeys(ENGINES, "crashed"))
+    said = view_of(run, ENGINES).sentences
+    assert not any("stopped" in sentence for sentence in said)
+    names = " and ".join(ENGINES)
+    assert f"Some rounds are missing: {names} failed." in said
 
 
 def test_one_reason_of_all_engines_is_said_once():

@@ -1,0 +1,81 @@
+"""Empty and lost states in a real browser: no race yet, a reload, a broken connection, Stop,
+Delete; and what the figures of a race cost."""
+
+import pytest
+
+from tests.browser.test_page import run_clip
+from tests.fakes.runs import make_run, waveform
+
+pytestmark = pytest.mark.browser
+
+# Bytes of scripts and styles as they came over the network, the longest task, and the sum of layout
+# shifts without a click before them.
+COUNT = """() => {
+  window.seen = {task: 0, shift: 0};
+  new PerformanceObserver(list => list.getEntries().forEach(entry => {
+    window.seen.task = Math.max(window.seen.task, entry.duration);
+  })).observe({type: 'longtask', buffered: true});
+  new PerformanceObserver(list => list.getEntries().forEach(entry => {
+    if (!entry.hadRecentInput) window.seen.shift += entry.value;
+  })).observe({type: 'layout-shift', buffered: true});
+}"""
+BYTES = """() => performance.getEntriesByType('resource')
+  .reduce((sum, entry) => sum + entry.transferSize, 0)"""
+PLOTLY = """() => performance.getEntriesByType('resource')
+  .filter(entry => entry.name.includes('PlotlyPlot')).length"""
+
+
+def query(page):
+    return page.evaluate("new URL(location.href).searchParams.get('run')")
+
+
+@pytest.mark.parametrize("tab", ["Listen & diff", "Where the time goes"])
+def test_a_tab_without_a_race_leads_to_one(open_page, tab):
+    page = open_page()
+    page.get_by_role("tab", name=tab).click()
+    page.get_by_role("button", name="Run one").click()
+    page.wait_for_selector("#run:visible")
+    page.get_by_role("tab", name=tab).click()
+    page.get_by_role("button", name="Open a recorded one").click()
+    page.get_by_text("A recorded clip").locator("visible=true").first.wait_for()
+    page.wait_for_selector({"Listen & diff": ".diff"}.get(tab, ".engine-stages"))
+    assert not page.get_by_role("button", name="Run one").is_visible()
+    assert query(page), "the address has the race"
+
+
+def test_the_address_keeps_the_race_over_reload_and_back(open_page, served):
+    page = open_page()
+    assert query(page) is None
+    run_clip(page)
+    page.wait_for_selector("#share-links .address")
+    run_id = query(page)
+    assert page.input_value("#share-links .address").endswith(f"?run={run_id}")
+    assert "__theme=light" in page.url, "and what else it carried"
+    page.reload()
+    page.get_by_text("measured on").first.wait_for()
+    assert query(page) == run_id
+    page.goto("about:blank")
+    page.go_back()
+    page.wait_for_selector("#share-links .address")
+    assert query(page) == run_id
+
+
+def test_a_race_loads_no_plotly_until_its_figures_are_opened(open_page, served):
+    run = make_run()
+    served[3].save(run, waveform())
+    page = open_page(script=f"({COUNT})()")
+    run_clip(page)
+    page.wait_for_selector("#chart .bar")
+    page.wait_for_timeout(500)
+    cost = page.evaluate("window.seen")
+    print(f"\nrace: {page.evaluate(BYTES)} bytes, longest task {cost['task']:.0f} ms", end=", ")
+    print(f"layout shift {cost['shift']:.3f}")
+    for tab in ("Listen & diff", "Where the time goes"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(500)
+    page.wait_for_selector(".plot .mark")
+    assert page.evaluate(PLOTLY) == 0
+    page.get_by_role("button", name="Explore the figures").click()
+    page.wait_for_selector("#records .js-plotly-plot")
+    assert page.evaluate(PLOTLY) > 0
+    print(f"with Plotly: {page.evaluate(BYTES)} bytes")
