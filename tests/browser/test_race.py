@@ -192,7 +192,14 @@ def test_a_race_is_deleted_by_who_ran_it(open_page, served):
     page.wait_for_selector("#share-links .address")
     run_id = page.input_value("#share-links .address").partition("?run=")[2]
     assert runs.audio_path(run_id).is_file()
-    page.get_by_role("button", name="Delete this race").click()
+    delete = page.get_by_role("button", name="Delete this race")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    delete.click()
+    page.wait_for_timeout(500)
+    assert runs.audio_path(run_id).is_file(), "asked first"
+    page.once("dialog", lambda dialog: dialog.accept())
+    delete.click()
+    page.get_by_text("Deleted: ").wait_for()
     page.wait_for_selector("#share-links .address", state="detached")
     with pytest.raises(Exception, match="no longer available"):
         runs.load(run_id)

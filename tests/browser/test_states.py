@@ -3,7 +3,7 @@ Delete; and what the figures of a race cost."""
 
 import pytest
 
-from tests.browser.test_page import run_clip
+from tests.browser.test_page import begin_slow_race, run_clip
 from tests.fakes.runs import make_run, waveform
 
 pytestmark = pytest.mark.browser
@@ -43,8 +43,18 @@ def test_a_tab_without_a_race_leads_to_one(open_page, tab):
     assert query(page), "the address has the race"
 
 
-def test_the_address_keeps_the_race_over_reload_and_back(open_page, served):
-    page = open_page()
+@pytest.fixture
+def page(browser, served):
+    """A page that may log its aborted requests: it is left and loaded again."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{served[0]}?__theme=light")
+    page.get_by_role("button", name="A short clip").wait_for()
+    yield page
+    context.close()
+
+
+def test_the_address_keeps_the_race_over_reload_and_back(page):
     assert query(page) is None
     run_clip(page)
     page.wait_for_selector("#share-links .address")
@@ -58,6 +68,30 @@ def test_the_address_keeps_the_race_over_reload_and_back(open_page, served):
     page.go_back()
     page.wait_for_selector("#share-links .address")
     assert query(page) == run_id
+
+
+def test_a_race_goes_on_over_a_reload_and_may_still_be_stopped(page, served):
+    begin_slow_race(page)
+    page.reload()
+    page.wait_for_selector(".engine-panel.running .words time")
+    assert served[2].is_busy
+    page.click("#stop")
+    page.wait_for_selector(".engine-panel.stopped", timeout=5000)
+    page.get_by_text("You stopped the race.").wait_for()
+
+
+def test_a_broken_connection_resumes_the_race(page, served):
+    begin_slow_race(page)
+    run_id = query(page)
+    page.context.set_offline(True)
+    page.get_by_text("Connection to the server was lost").wait_for()
+    page.wait_for_timeout(2000)
+    page.context.set_offline(False)
+    page.get_by_text("Connection to the server was lost").wait_for(state="detached")
+    page.wait_for_selector(".engine-panel.running .words time")
+    assert query(page) == run_id
+    page.click("#stop")
+    page.wait_for_selector(".engine-panel.stopped", timeout=5000)
 
 
 def test_a_race_loads_no_plotly_until_its_figures_are_opened(open_page, served):

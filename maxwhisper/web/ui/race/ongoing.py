@@ -61,10 +61,10 @@ class Ongoing:
                 return race.session
         return session
 
-    def leave(self, session: str) -> None:
-        """The page of `session` was closed."""
-        for race in list(self._races.values()):
-            _unwatch(race, session)
+    def leave(self, session: str) -> bool:
+        """The page of `session` was closed. True if a race that it watched goes on for now."""
+        watched = [_unwatch(race, session) for race in list(self._races.values())]
+        return True in watched
 
     def _run(self, race_id: str, race: _Race) -> None:
         try:
@@ -99,8 +99,11 @@ def _watched(race: _Race, session: str) -> Iterator[Shown]:
         _unwatch(race, session)
 
 
-def _unwatch(race: _Race, session: str) -> None:
+def _unwatch(race: _Race, session: str) -> bool:
+    """False if `session` did not watch the race."""
     with race.news:
-        if session in race.watchers:
-            race.watchers.discard(session)
-            race.unwatched_at = time.monotonic()
+        if session not in race.watchers:
+            return False
+        race.watchers.discard(session)
+        race.unwatched_at = time.monotonic()
+        return True

@@ -3,7 +3,7 @@
 Everything else about an option is in `maxwhisper.options`. No gradio.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from maxwhisper.errors import OptionError
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.options.info import Allowed, Option, OptionInfo, check_value, options_of
 from maxwhisper.text.languages import language_code
+from maxwhisper.web.server.run_store import new_run_id
 from maxwhisper.web.server.visitor import LOCALHOST
 
 MAX_ROUNDS = 5
@@ -93,6 +94,7 @@ class Request:
     visitor: str = LOCALHOST  # a name
     batch_size: int | None = None  # None: one window after another
     vad: bool = False
+    id: str = field(default_factory=new_run_id)  # of the run that it becomes
 
     @property
     def mode(self) -> dict[str, Any]:

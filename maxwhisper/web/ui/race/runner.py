@@ -29,9 +29,10 @@ from maxwhisper.web.server.downloads import Downloads
 from maxwhisper.web.server.fair_use import RACES
 from maxwhisper.web.server.queue import Place, VisitorQueue
 from maxwhisper.web.server.run import Run
-from maxwhisper.web.server.run_store import RunNotFound, RunStore, new_run_id
+from maxwhisper.web.server.run_store import RunNotFound, RunStore
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.race.engine_panel import EnginePanel
+from maxwhisper.web.ui.race.ongoing import Ongoing
 from maxwhisper.web.ui.race.request import Request, Source, automatic_rounds
 from maxwhisper.web.ui.race.result_view import View, view_of
 from maxwhisper.web.ui.wording import status_note
@@ -53,6 +54,7 @@ class Runner:
         queue: VisitorQueue,
     ) -> None:
         self.queue = queue
+        self.ongoing = Ongoing()  # races whose page may come back
         self._downloads = Downloads(queue.fair)
         self.pool = pool
         self.uploads = uploads
@@ -70,8 +72,10 @@ class Runner:
         return cancelled is not None
 
     def leave(self, session: str) -> None:
-        """Stop the race of a closed page and delete its temporary runs."""
-        self.stop(session)
+        """The page was closed: delete its temporary runs, and stop a race that nobody can come back
+        to."""
+        if not self.ongoing.leave(session):
+            self.stop(session)
         for run_id, path in self._temporary.pop(session, []):
             self.uploads.forget(path)
             with contextlib.suppress(RunNotFound):  # already deleted, by hand or by age
@@ -225,7 +229,7 @@ class Runner:
         source = request.source
         assert source is not None, "a race has a recording"
         return Run(
-            id=new_run_id(),
+            id=request.id,
             when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             model=request.model,
             machine=self._machine,

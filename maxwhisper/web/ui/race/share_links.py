@@ -22,10 +22,11 @@ SCROLL_JS = "watch('value', () => element.querySelector('.recorded, .problem')?.
 CLEAR_JS = """banner => banner?.includes('class="problem"') ? '' : banner"""
 
 
-def share_links_html(run: Run | None, store: RunStore) -> str:
-    """Link and download; empty without a run or without results."""
+def share_links_html(run: Run | None, store: RunStore, racing_id: str = "") -> str:
+    """Link and download; empty without a run or without results, but for the id of a race that runs
+    and will have a link: the address bar shows it."""
     if run is None or not run.results:
-        return ""
+        return render("race/racing.html", id=racing_id) if racing_id else ""
     lifetime = (
         f"The link works for {store.keep_days} days; the server keeps the last {store.keep_runs} "
         "races. Anyone with the link can read the transcripts and hear the recording."

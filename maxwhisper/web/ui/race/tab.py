@@ -26,7 +26,7 @@ from maxwhisper.web.ui.race import replay, share_links
 from maxwhisper.web.ui.race.door import wire_door
 from maxwhisper.web.ui.race.engine_panel import EnginePanel, panel_html
 from maxwhisper.web.ui.race.inputs import Inputs, race_inputs, request_from, run_button
-from maxwhisper.web.ui.race.request import Source
+from maxwhisper.web.ui.race.request import Request, Source
 from maxwhisper.web.ui.race.result_view import View, view_of
 from maxwhisper.web.ui.race.runner import Runner
 from maxwhisper.web.ui.stop_button import run_and_stop
@@ -34,6 +34,9 @@ from maxwhisper.web.ui.templates import render
 from maxwhisper.web.ui.weights import ShownWeights, notice_html
 
 log = logging.getLogger(__name__)
+
+_ASK_JS = """(run, raced) =>
+  [run, raced, confirm('Delete this race, its transcripts and its recording for everybody?')]"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,21 +115,38 @@ def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
     """Connect Run and Stop. After a race, Run is enabled only if there is a recording: it may have
     been cleared meanwhile, and the next one may still be uploading."""
 
+    def failed(error: Exception) -> tuple[Any, ...]:
+        """Said once, in the banner, which stays."""
+        if not isinstance(error, MaxWhisperError):
+            log.error("internal error", exc_info=error)
+        view = _empty_view(runner, problem=public_message(error))
+        return (*_draw(runner, view, None), run_button(None), run_and_stop(is_over=True)[1])
+
+    def views(session: str, wanted: Request) -> Iterator[tuple[Any, ...]]:
+        """The race as values for `shown`; raises nothing."""
+        try:
+            for view in runner.run(session, wanted):
+                racing_id = wanted.id if wanted.is_kept and not view.is_over else ""
+                _, stop = run_and_stop(is_over=view.is_over, is_stopping=view.is_stopping)
+                yield (*_draw(runner, view, wanted.source, racing_id), run_button(None), stop)
+        except Exception as error:
+            yield failed(error)
+
     @shown_errors
     def start(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        session, visitor = str(request.session_hash), request.client.host
         try:
-            wanted = dataclasses.replace(request_from(*values), visitor=request.client.host)
-            for view in runner.run(str(request.session_hash), wanted):
-                _, stop = run_and_stop(is_over=view.is_over, is_stopping=view.is_stopping)
-                yield (*_draw(runner, view, wanted.source), run_button(None), stop)
-        except Exception as error:  # said once, in the banner, which stays
-            if not isinstance(error, MaxWhisperError):
-                log.exception("internal error")
-            view = _empty_view(runner, problem=public_message(error))
-            yield (*_draw(runner, view, None), run_button(None), run_and_stop(is_over=True)[1])
+            wanted = dataclasses.replace(request_from(*values), visitor=visitor)
+        except Exception as error:
+            yield failed(error)
+            return
+        drawn = views(session, wanted)
+        if wanted.is_kept:  # else it goes with its page
+            drawn = runner.ongoing.begin(wanted.id, drawn, visitor=visitor, session=session)
+        yield from drawn
 
     def halt(request: gr.Request) -> Any:
-        is_stopping = runner.stop(str(request.session_hash))
+        is_stopping = runner.stop(runner.ongoing.starter(str(request.session_hash)))
         return run_and_stop(is_over=not is_stopping, is_stopping=is_stopping)[1]
 
     def again(source: Source | None) -> gr.Button:
@@ -157,9 +177,15 @@ def _wire_finished(runner: Runner, inputs: Inputs, results: Results) -> None:
     """Connect what a finished race offers: open it by its link, score it against a correct
     transcript, delete it."""
 
-    def open_link(request: gr.Request) -> tuple[Any, ...]:
-        wanted = request.query_params.get("run", "")
-        return _opened(runner, wanted) if wanted else (gr.skip(),) * len(results.all)
+    def open_link(request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """A race of this visitor that still runs goes on here: his page was reloaded."""
+        wanted, session = request.query_params.get("run", ""), str(request.session_hash)
+        running = runner.ongoing.watch(wanted, visitor=request.client.host, session=session)
+        if running is not None:
+            yield from running
+        else:
+            opened = _opened(runner, wanted) if wanted else (gr.skip(),) * len(results.all)
+            yield (*opened, gr.skip(), gr.skip())
 
     @shown_errors
     def rescore(
@@ -174,24 +200,29 @@ def _wire_finished(runner: Runner, inputs: Inputs, results: Results) -> None:
         return _draw(runner, view, raced)
 
     @shown_errors
-    def delete(run_id: str, raced: Source | None) -> tuple[Any, ...]:
-        if raced is None:  # a forged request: a race opened by its link shows no such button
+    def delete(run_id: str, raced: Source | None, is_sure: bool) -> tuple[Any, ...]:
+        # A race opened by its link shows no such button: then the request is forged.
+        if raced is None or not is_sure:
             return (gr.skip(),) * len(results.all)
         runner.runs.delete(run_id)
-        return _draw(runner, _empty_view(runner), None)
+        _, *others = _draw(runner, _empty_view(runner), None)
+        return (render("race/deleted.html"), *others)
 
-    gr.on(None, open_link, None, results.all, **QUIET)
+    opened = [*results.all, inputs.run, inputs.stop]
+    gr.on(None, open_link, None, opened, concurrency_limit=None, **QUIET)
     scored = [results.run_id, results.raced, inputs.source, inputs.reference]
     inputs.reference.blur(rescore, scored, results.all, **QUIET)
-    results.delete.click(delete, [results.run_id, results.raced], results.all, **QUIET)
+    is_sure = gr.Checkbox(False, visible=False)
+    told = [results.run_id, results.raced, is_sure]
+    results.delete.click(delete, told, results.all, js=_ASK_JS, **QUIET)
 
 
 def _empty_view(runner: Runner, problem: str = "") -> View:
     return View({name: EnginePanel(name) for name in runner.pool.names}, problem=problem)
 
 
-def _draw(runner: Runner, view: View, raced: Source | None) -> tuple[Any, ...]:
-    """A view as values for `Results.all`."""
+def _draw(runner: Runner, view: View, raced: Source | None, racing_id: str = "") -> tuple[Any, ...]:
+    """A view as values for `Results.all`; `racing_id` of a race that will have a link."""
     saved = view.run if view.run and view.run.results and not view.problem else None
     return (
         _banner(view),
@@ -199,7 +230,7 @@ def _draw(runner: Runner, view: View, raced: Source | None) -> tuple[Any, ...]:
         _verdict_html(view.sentences),
         view.chart,
         replay.replay_html(view.run),
-        share_links.share_links_html(saved, runner.runs),
+        share_links.share_links_html(saved, runner.runs, racing_id),
         gr.Button(visible=saved is not None and not view.is_recorded),
         saved.id if saved else "",
         raced if view.run is not None else None,

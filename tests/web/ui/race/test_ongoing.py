@@ -39,7 +39,8 @@ def test_who_comes_back_sees_the_newest_view_and_the_end(views):
     first = ongoing.begin("id", views(), **HERE)
     views.show(1)
     assert next(first) == (1,)
-    ongoing.leave("page")
+    assert ongoing.leave("page")
+    assert not ongoing.leave("other"), "it watched none"
     again = ongoing.watch("id", visitor="a", session="reloaded")
     views.show(2)
     seen = [next(again)]
