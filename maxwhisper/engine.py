@@ -15,7 +15,7 @@ from maxwhisper.checkpoint.download import Progress as Progress
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.options import StreamOptions, TranscribeOptions, VadOptions
-from maxwhisper.transcript import OnRecordingSegment, OnSegment, Transcript
+from maxwhisper.transcript import OnRecordingSegment, OnSegment, OnText, Transcript
 
 if TYPE_CHECKING:
     from maxwhisper.transcribe.stream import Stream
@@ -53,13 +53,15 @@ class Engine(Protocol):
         *,
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
+        on_text: OnText | None = None,
     ) -> Transcript:
         """Transcribe `waveform` (float32, mono, 16 kHz).
 
-        `on_segment` is called with each segment as soon as it is final. With a `batch_size`, that
-        many windows are decoded together. With `vad` (True or `VadOptions`) only speech is
-        transcribed, which is the default in batches. Raises `OptionError` for an option that this
-        engine does not honour.
+        `on_segment` is called with each segment as soon as it is final, and `on_text` with the text
+        so far of the window that is being decoded, where an engine can tell without being slower:
+        others never call it. With a `batch_size`, that many windows are decoded together. With
+        `vad` (True or `VadOptions`) only speech is transcribed, which is the default in batches.
+        Raises `OptionError` for an option that this engine does not honour.
         """
         ...
 

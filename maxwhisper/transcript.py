@@ -49,6 +49,7 @@ class Segment:
 
 
 OnSegment = Callable[[Segment], None]  # called with each segment as soon as it is final
+OnText = Callable[[str], None]  # called with text that may still change, while it is decoded
 OnRecordingSegment = Callable[[int, Segment], None]  # and with the index of its recording
 OnProgress = Callable[[float, float], None]  # seconds of audio: transcribed so far, in total
 

@@ -55,6 +55,7 @@ from maxwhisper.transcript import (
     OnProgress,
     OnRecordingSegment,
     OnSegment,
+    OnText,
     Segment,
     Transcript,
 )
@@ -109,6 +110,7 @@ class Whisper:
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
         progress: OnProgress | None = None,
+        on_text: OnText | None = None,
         sample_rate: int | None = None,
         **changes: Unpack[TranscribeChanges],
     ) -> Transcript:
@@ -117,17 +119,19 @@ class Whisper:
         `audio.inputs.to_waveform` lists all forms. Samples are at 16 kHz if nothing says otherwise.
         Keyword `changes` are fields of `TranscribeOptions` and override those of `options`.
         `on_segment` is called with each segment as soon as it is final, `progress` after each
-        window with the seconds of audio done and in total. Windows are decoded one after the
-        other, as in openai-whisper; with a `batch_size`, that many are decoded together. With `vad`
-        (True or `VadOptions`) only speech is transcribed, which is the default in batches. Without
-        batches, each stretch of speech is then a clip of its own: docs/options.md says why.
+        window with the seconds of audio done and in total, and `on_text` up to 20 times a second
+        with the text so far of the window that is being decoded, which may still change; it must
+        not use the model. Windows are decoded one after the other, as in openai-whisper; with a
+        `batch_size`, that many are decoded together. With `vad` (True or `VadOptions`) only speech
+        is transcribed, which is the default in batches. Without batches, each stretch of speech is
+        then a clip of its own: docs/options.md says why.
         `timings` of the result are seconds per stage, including `audio` (reading and resampling a
         file), `waiting` (for other threads that use this model), and `total`. Raises `AudioError`
         for a recording that cannot be read, `OptionError` for an option that cannot be honoured,
         and `EngineUnavailable` if a package that `vad` needs is not installed.
         """
         options = _options(options, changes)
-        steps = self._steps(audio, options, batch_size, vad, sample_rate)
+        steps = self._steps(audio, options, batch_size, vad, sample_rate, on_text)
         report = (lambda _, segment: on_segment(segment)) if on_segment else None
         return turns.complete(turns.found(steps, progress), report)
 
@@ -162,6 +166,7 @@ class Whisper:
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
         progress: OnProgress | None = None,
+        on_text: OnText | None = None,
         sample_rate: int | None = None,
         **changes: Unpack[TranscribeChanges],
     ) -> Transcript:
@@ -175,6 +180,10 @@ class Whisper:
         def report(segment: Segment) -> None:
             if on_segment is not None:
                 loop.call_soon_threadsafe(on_segment, segment)
+
+        def read(text: str) -> None:
+            if on_text is not None:
+                loop.call_soon_threadsafe(on_text, text)
 
         def advance(done_s: float, total_s: float) -> None:
             if cancelled.is_set():
@@ -190,6 +199,7 @@ class Whisper:
                 batch_size=batch_size,
                 vad=vad,
                 progress=advance,
+                on_text=read if on_text is not None else None,
                 sample_rate=sample_rate,
                 **changes,
             )
@@ -250,10 +260,11 @@ class Whisper:
         batch_size: int | None,
         vad: VadOptions | bool | None,
         sample_rate: int | None,
+        on_text: OnText | None = None,
     ) -> Steps[Transcript]:
         """The transcription of one recording, which is read now."""
         if batch_size is not None:
-            return _only(self._batches([audio], options, batch_size, vad, sample_rate))
+            return _only(self._batches([audio], options, batch_size, vad, sample_rate, on_text))
         check_value("vad", vad, VadOptions | bool | None)
         options.validate()
         clock, start = StageClock(), time.perf_counter()
@@ -264,7 +275,7 @@ class Whisper:
                 how = vad if isinstance(vad, VadOptions) else VadOptions()
                 clips = speech_clips(waveform, options.clip_timestamps, how)
             options = options.changed({"clip_timestamps": clips})
-        steps = sequential.steps(self.network, waveform, options, clips[0])
+        steps = sequential.steps(self.network, waveform, options, clips[0], on_text)
         return _timed(turns.in_turns(steps, self._turns, clock), clock, start)
 
     def _batches(
@@ -274,6 +285,7 @@ class Whisper:
         batch_size: int,
         vad: VadOptions | bool | None,
         sample_rate: int | None,
+        on_text: OnText | None = None,
     ) -> Steps[list[Transcript]]:
         """The transcription of recordings, which are read when a batch has room for them."""
         check_value("vad", vad, VadOptions | bool | None)
@@ -282,7 +294,9 @@ class Whisper:
         clock, start = StageClock(), time.perf_counter()
         failed: dict[int, Failure] = {}
         waveforms = self._readable(audios, sample_rate, clock, failed)
-        steps = batched.steps(self.network, waveforms, options, batch_size=batch_size, vad=vad)
+        steps = batched.steps(
+            self.network, waveforms, options, batch_size=batch_size, vad=vad, on_text=on_text
+        )
         return _all_timed(turns.in_turns(steps, self._turns, clock), clock, start, failed)
 
     def _readable(

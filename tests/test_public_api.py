@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,20 @@ def test_a_recording_is_transcribed(engine):
     assert all(isinstance(segment, maxwhisper.Segment) for segment in segments)
     greedy = maxwhisper.TranscribeOptions(temperature=0.0)
     assert engine.transcribe(CLIP.read_bytes(), greedy, language="en").text == transcript.text
+
+
+@pytest.mark.parametrize("how", [{}, {"beam_size": 2}, {"batch_size": 2}], ids=str)
+def test_text_is_told_while_it_is_decoded_and_changes_nothing(engine, how):
+    told = []
+    transcript = engine.transcribe(CLIP, language="en", on_text=told.append, **how)
+    plain = engine.transcribe(CLIP, language="en", **how)
+    assert transcript.segments == plain.segments
+    assert transcript.text == plain.text
+    assert len(told) >= 2
+    assert not any("…" in text for text in told), "one text for one window"
+    assert all(len(text) < len(later) for text, later in pairwise(told)) or "beam_size" in how
+    first_words = told[0].split()
+    assert first_words == plain.text.split()[: len(first_words)] or "beam_size" in how
 
 
 def test_recordings_are_transcribed_in_batches(engine):

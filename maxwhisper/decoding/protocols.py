@@ -1,6 +1,6 @@
 """What decoding needs from a network, and nothing more. Never imports MAX."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +12,8 @@ from maxwhisper.network.dims import Dims
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+# Called after each step with the sampled tokens (R, n) and the sums of log-probabilities (R,).
+OnTokens = Callable[[Int64, Float32], None]
 
 
 class LogMelFrames(Protocol):
@@ -55,12 +57,18 @@ class GreedyDecoder(Protocol):
     """A decoder that samples greedily on its own: the logits never leave the device."""
 
     def greedy(
-        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, max_tokens: int
+        self,
+        sampled: Int64,
+        sum_logprobs: Float32,
+        rules: GreedyRules,
+        max_tokens: int,
+        on_tokens: OnTokens | None = None,
     ) -> tuple[Int64, Float32]:
         """Sample the likeliest token of every row until all rows have ended or hold `max_tokens`.
 
         `sampled` is (R, n), n >= 1; its last column has not been decoded yet. Returns all tokens
-        (R, m), n < m <= max_tokens, and the sums of log-probabilities (R,).
+        (R, m), n < m <= max_tokens, and the sums of log-probabilities (R,). `on_tokens` must not
+        change the arrays that it is called with.
         """
         ...
 

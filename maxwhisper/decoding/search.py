@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from maxwhisper.clock import StageClock
-from maxwhisper.decoding.protocols import Decoder, Float32, GreedyDecoder, GreedyRules, Int64
+from maxwhisper.decoding.protocols import (
+    Decoder,
+    Float32,
+    GreedyDecoder,
+    GreedyRules,
+    Int64,
+    OnTokens,
+)
 from maxwhisper.decoding.rules import Rule, greedy_rules, log_sum_exp
 from maxwhisper.decoding.strategy import Candidate, Move, Strategy
 from maxwhisper.errors import NumericError, OptionError
@@ -33,7 +40,8 @@ class SearchResult:
 @dataclass(frozen=True)
 class Search:
     """One search over a batch of windows. Samples until the strategy is done, a row holds
-    `sample_len` tokens, or the context of `n_text_ctx` tokens is full."""
+    `sample_len` tokens, or the context of `n_text_ctx` tokens is full. `on_tokens` sees the rows
+    after each step."""
 
     tokenizer: Tokenizer
     strategy: Strategy
@@ -41,6 +49,7 @@ class Search:
     sample_len: int
     n_text_ctx: int
     clock: StageClock
+    on_tokens: OnTokens | None = None
 
     def run(self, decoder: Decoder, initial_tokens: Sequence[int], n_windows: int) -> SearchResult:
         """Search `n_windows` windows that share their initial tokens.
@@ -85,7 +94,11 @@ class Search:
         return move
 
     def _choose(self, logits: Float32, sampled: Int64, sum_logprobs: Float32) -> Move:
-        return self.strategy.choose(_filtered(logits, sampled, self.rules), sampled, sum_logprobs)
+        filtered = _filtered(logits, sampled, self.rules)
+        move = self.strategy.choose(filtered, sampled, sum_logprobs)
+        if self.on_tokens is not None:
+            self.on_tokens(move.sampled, move.sum_logprobs)
+        return move
 
     def _sample_on_device(
         self, decoder: GreedyDecoder, first: Move, rules: GreedyRules, max_tokens: int
@@ -93,7 +106,9 @@ class Search:
         """Continue greedily from the first token of every row."""
         if first.done or first.sampled.shape[1] == max_tokens:
             return first
-        sampled, sums = decoder.greedy(first.sampled, first.sum_logprobs, rules, max_tokens)
+        sampled, sums = decoder.greedy(
+            first.sampled, first.sum_logprobs, rules, max_tokens, self.on_tokens
+        )
         if (lost := ~np.isfinite(sums)).any():
             _refuse_dead_ends(sampled[lost], self.rules, self.tokenizer.n_vocab)
             raise NumericError(NAN_LOGITS)

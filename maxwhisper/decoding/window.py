@@ -15,14 +15,15 @@ import numpy as np
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.alignment import WordTiming, align_words
 from maxwhisper.decoding.beam import BeamSearch
-from maxwhisper.decoding.protocols import Network
+from maxwhisper.decoding.partial import PartialText
+from maxwhisper.decoding.protocols import Network, OnTokens
 from maxwhisper.decoding.rules import Rule, build_rules
 from maxwhisper.decoding.search import Search
 from maxwhisper.decoding.strategy import Sampling, Strategy, likeliest
 from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.text.tokenizer import Tokenizer
-from maxwhisper.transcript import Segment
+from maxwhisper.transcript import OnText, Segment
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class WindowDecoder:
     """Decodes windows with one network, one tokenizer and one set of options.
 
     `random` is only used above temperature 0. All windows of a recording draw from the same
-    generator; a generator per window would favour the same tokens in every window.
+    generator; a generator per window would favour the same tokens in every window. `on_text` is
+    called with the text so far of the windows that are being decoded.
     """
 
     def __init__(
@@ -94,16 +96,21 @@ class WindowDecoder:
         options: TranscribeOptions,
         clock: StageClock,
         random: np.random.Generator | None = None,
+        on_text: OnText | None = None,
     ) -> None:
         self.network = network
         self.tokenizer = tokenizer
         self.options = options
         self.clock = clock
         self.random = np.random.default_rng(options.seed) if random is None else random
+        self.on_text = on_text
+        self._partial_text = PartialText(on_text, tokenizer) if on_text is not None else None
 
     def for_tokenizer(self, tokenizer: Tokenizer) -> "WindowDecoder":
         """The same decoder for another language or task; it draws from the same generator."""
-        return WindowDecoder(self.network, tokenizer, self.options, self.clock, self.random)
+        return WindowDecoder(
+            self.network, tokenizer, self.options, self.clock, self.random, self.on_text
+        )
 
     def decode(
         self, encoded: Any, n_windows: int, prompt: Sequence[int] = ()
@@ -134,13 +141,15 @@ class WindowDecoder:
         self, temperature: float, encoded: Any, n_windows: int, prompt: Sequence[int]
     ) -> list[WindowResult]:
         tokenizer, options, dims = self.tokenizer, self.options, self.network.dims
+        strategy = choose_strategy(temperature, tokenizer, options, self.random)
         search = Search(
             tokenizer,
-            choose_strategy(temperature, tokenizer, options, self.random),
+            strategy,
             self._rules,
             sample_len(options, dims),
             dims.n_text_ctx,
             self.clock,
+            self._teller(strategy.group_size),
         )
         tokens = initial_tokens(tokenizer, options, prompt, dims)
         found = search.run(self.network.decoder(encoded), tokens, n_windows)
@@ -163,6 +172,13 @@ class WindowDecoder:
                 chosen, texts, found.no_speech_probs, strict=True
             )
         ]
+
+    def _teller(self, group_size: int) -> OnTokens | None:
+        """What a search calls after each step, if anybody wants to read its text."""
+        partial_text = self._partial_text
+        if partial_text is None:
+            return None
+        return lambda sampled, sums: partial_text.tell(sampled, sums, group_size)
 
     @cached_property
     def _rules(self) -> tuple[Rule, ...]:

@@ -37,7 +37,7 @@ _CANDIDATES = Allowed(minimum=1, maximum=1000)  # each has a decoder cache of it
 _PROMPTS = ("initial_prompt", "prefix", "hotwords")
 
 # Arguments of `Whisper.transcribe` that are no fields here: suggested for misspelt names.
-ARGUMENTS = ("batch_size", "on_segment", "progress", "sample_rate", "vad")
+ARGUMENTS = ("batch_size", "on_segment", "on_text", "progress", "sample_rate", "vad")
 # Names that users of other engines type: whose, and what to give instead.
 OF_OTHERS = {
     "vad_filter": (FASTER, "give vad=True"),

@@ -15,7 +15,7 @@ from max.dtype import DType
 from max.engine import InferenceSession, Model
 
 from maxwhisper.checkpoint.schema import Checkpoint, Heads
-from maxwhisper.decoding.protocols import Float32, GreedyRules, Int64
+from maxwhisper.decoding.protocols import Float32, GreedyRules, Int64, OnTokens
 from maxwhisper.engine import Progress
 from maxwhisper.errors import OptionError
 from maxwhisper.graphs import CROSS_KV, ENCODER, GATHER_ROWS, GREEDY_STEP, PREFILL, STEP
@@ -190,7 +190,12 @@ class MaxDecoder:
         return self.on_host(self.forward(STEP, tokens[:, None])[0])[:, 0]
 
     def greedy(
-        self, sampled: Int64, sum_logprobs: Float32, rules: GreedyRules, max_tokens: int
+        self,
+        sampled: Int64,
+        sum_logprobs: Float32,
+        rules: GreedyRules,
+        max_tokens: int,
+        on_tokens: OnTokens | None = None,
     ) -> tuple[Int64, Float32]:
         """See `protocols.GreedyDecoder`.
 
@@ -209,6 +214,8 @@ class MaxDecoder:
             written, sums[rows] = loop.run(n_steps)
             tokens[rows, n : n + n_steps] = written
             n += n_steps
+            if on_tokens is not None:
+                on_tokens(tokens[:, :n], sums)
             is_live = written[:, -1] != rules.eot
             n_live = np.count_nonzero(is_live)
             if n_live == 0:

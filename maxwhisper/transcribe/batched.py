@@ -37,7 +37,7 @@ from maxwhisper.transcribe.segments import Window, ends_in_single_timestamp, win
 from maxwhisper.transcribe.silence import seek_after_words
 from maxwhisper.transcribe.turns import Step, Steps, complete, found
 from maxwhisper.transcribe.word_times import add_word_times, text_tokens
-from maxwhisper.transcript import OnRecordingSegment, Segment, Transcript
+from maxwhisper.transcript import OnRecordingSegment, OnText, Segment, Transcript
 
 BATCH_SIZE = 8  # windows, as in faster-whisper's batched pipeline
 
@@ -83,12 +83,14 @@ def steps(
     *,
     batch_size: int = BATCH_SIZE,
     vad: VadOptions | None = PAUSES,
+    on_text: OnText | None = None,
 ) -> Steps[list[Transcript]]:
-    """`transcribe_batch` in steps: a batch each."""
+    """`transcribe_batch` in steps: a batch each. `on_text` is called within a step, with the texts
+    so far of all windows in the batch."""
     check_options(options, network, batch_size)
     if vad is not None:
         vad.validate()
-    return _steps(_Reader(network, options, vad), iter(waveforms), batch_size)
+    return _steps(_Reader(network, options, vad, on_text), iter(waveforms), batch_size)
 
 
 def _steps(
@@ -154,6 +156,7 @@ class _Reader:
     network: Network
     options: TranscribeOptions
     vad: VadOptions | None
+    on_text: OnText | None
     clock: StageClock = field(default_factory=StageClock)
 
     def __post_init__(self) -> None:
@@ -209,7 +212,9 @@ class _Reader:
 
     def _read(self, batch: Sequence[Chunk]) -> None:
         tokenizer, prompt = batch[0].recording.tokenizer, batch[0].prompt
-        decoder = WindowDecoder(self.network, tokenizer, self.options, self.clock, self._random)
+        decoder = WindowDecoder(
+            self.network, tokenizer, self.options, self.clock, self._random, self.on_text
+        )
         with self.clock.stage("encoder"):
             windows = [chunk.next_window() for chunk in batch]
             mels = [

@@ -34,7 +34,7 @@ from maxwhisper.transcribe.silence import (
 )
 from maxwhisper.transcribe.turns import Step, Steps, complete, found
 from maxwhisper.transcribe.word_times import last_word_end, with_words
-from maxwhisper.transcript import OnSegment, Segment, Transcript
+from maxwhisper.transcript import OnSegment, OnText, Segment, Transcript
 
 
 def check_options(options: TranscribeOptions, network: Network) -> None:
@@ -119,15 +119,24 @@ def transcribe(
 
 
 def steps(
-    network: Network, waveform: Waveform, options: TranscribeOptions, speech_start_s: float = 0.0
+    network: Network,
+    waveform: Waveform,
+    options: TranscribeOptions,
+    speech_start_s: float = 0.0,
+    on_text: OnText | None = None,
 ) -> Steps[Transcript]:
-    """`transcribe` in steps: the log-mel and the language first, then window by window."""
+    """`transcribe` in steps: the log-mel and the language first, then window by window. `on_text`
+    is called within a step, with the text so far of its window."""
     check_options(options, network)
-    return _steps(network, waveform, options, speech_start_s)
+    return _steps(network, waveform, options, speech_start_s, on_text)
 
 
 def _steps(
-    network: Network, waveform: Waveform, options: TranscribeOptions, speech_start_s: float
+    network: Network,
+    waveform: Waveform,
+    options: TranscribeOptions,
+    speech_start_s: float,
+    on_text: OnText | None,
 ) -> Steps[Transcript]:
     clock, duration_s = StageClock(), len(waveform) / SAMPLE_RATE
     with clock.stage("mel"):
@@ -136,7 +145,7 @@ def _steps(
     language = choose_language(network, from_speech(mel, speech_start_s, options), options, clock)
     tokenizer = get_tokenizer(network.dims, language=language.code, task=options.task)
     history = new_history(tokenizer, options, network.dims)
-    decoder = WindowDecoder(network, tokenizer, options, clock)
+    decoder = WindowDecoder(network, tokenizer, options, clock, on_text=on_text)
     reader = _Reader(decoder, mel, content_frames, history)
     yield Step((), 0.0, duration_s)
     for clip in seek_clips(options.clip_timestamps, content_frames):

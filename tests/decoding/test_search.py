@@ -180,7 +180,7 @@ class DeviceDecoder(ScriptedDecoder):
 
     last_sum = 0.0
 
-    def greedy(self, sampled, sum_logprobs, rules, max_tokens):
+    def greedy(self, sampled, sum_logprobs, rules, max_tokens, on_tokens=None):
         sums = np.array([0, self.last_sum], np.float32)
         return np.pad(sampled, ((0, 0), (0, 3)), constant_values=5), sums
 

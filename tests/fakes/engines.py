@@ -40,7 +40,9 @@ class FakeEngine:
         self.network = SimpleNamespace(models=graphs)
         self.calls, self.modes = [], []
 
-    def transcribe(self, waveform, options, on_segment=None, *, batch_size=None, vad=None):
+    def transcribe(
+        self, waveform, options, on_segment=None, *, batch_size=None, vad=None, on_text=None
+    ):
         if batch_size is not None and self.no_batches:
             raise OptionError(f"{self.info.name} has no batches")
         self.calls.append((waveform, options))
