@@ -28,7 +28,7 @@ from maxwhisper.errors import DeviceError, EngineUnavailable
 from maxwhisper.network.dims import SAMPLE_RATE
 from maxwhisper.options import TranscribeOptions, VadOptions
 from maxwhisper.runtime.cublas import open_cublas
-from maxwhisper.transcript import OnSegment, Transcript
+from maxwhisper.transcript import OnSegment, OnText, Transcript
 
 _CUBLAS = (12,)  # the version that CTranslate2 4.8.5 opens; requirements-gpu.txt installs it
 
@@ -49,9 +49,10 @@ class FasterEngine:
         *,
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
+        on_text: OnText | None = None,
     ) -> Transcript:
-        """See `Engine.transcribe`. Segments are reported after each window or batch; stages are
-        timed on a CPU.
+        """See `Engine.transcribe`. Segments are reported after each window or batch, and stages are
+        timed on a CPU; `on_text` is never called: CTranslate2 decodes a window in one call.
 
         Raises `OptionError` for options that `faster_options` cannot translate.
         """

@@ -16,18 +16,21 @@ import torch
 import whisper
 
 from baselines.openai_lines import SegmentLines
+from baselines.openai_tokens import told_tokens
 from baselines.outside_clock import OutsideClock, timed_torch
 from baselines.setup import choose_device, cpu_threads, to_segment
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.schema import Checkpoint
+from maxwhisper.decoding.partial import PartialText
 from maxwhisper.engine import Engine, EngineInfo, Progress
 from maxwhisper.errors import DeviceError, OptionError
 from maxwhisper.network.dims import FRAMES_PER_SECOND, HOP_LENGTH, SAMPLE_RATE
 from maxwhisper.options import OPENAI, TranscribeOptions, VadOptions
 from maxwhisper.options.info import supported
 from maxwhisper.text.languages import spoken_language
-from maxwhisper.transcript import OnSegment, Transcript
+from maxwhisper.text.tokenizer import get_tokenizer
+from maxwhisper.transcript import OnSegment, OnText, Transcript
 
 NAME = OPENAI
 REMEMBERED_BYTES = 1 << 30
@@ -49,9 +52,10 @@ class OpenAIEngine:
         *,
         batch_size: int | None = None,
         vad: VadOptions | bool | None = None,
+        on_text: OnText | None = None,
     ) -> Transcript:
-        """See `Engine.transcribe`. Segments are reported with times and text only; stages are timed
-        on a CPU.
+        """See `Engine.transcribe`. Segments are reported with times and text only, and text so far
+        in greedy decoding only; stages are timed on a CPU.
 
         Raises `OptionError` for what this library does not have: options of faster-whisper, prompts
         of token ids, batches and speech detection.
@@ -65,6 +69,9 @@ class OpenAIEngine:
         with contextlib.ExitStack() as listening:
             if on_segment:
                 listening.enter_context(contextlib.redirect_stdout(SegmentLines(on_segment)))
+            if on_text:
+                partial_text = PartialText(on_text, get_tokenizer(self.checkpoint.dims))
+                listening.enter_context(told_tokens(self.model.decoder, partial_text))
             started = time.perf_counter()
             clock = OutsideClock(before="mel")
             if self.info.device == "cpu":

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from baselines.faster_options import batch_arguments, sequential_arguments
 from baselines.openai_lines import SegmentLines
 from maxwhisper.checkpoint.random import random_checkpoint
+from maxwhisper.decoding import partial
 from maxwhisper.engine import installed, load_engine
 from maxwhisper.errors import DeviceError, EngineUnavailable, OptionError
 from maxwhisper.evaluation.bench.cases import Clip, Model, find_mode, make_job
@@ -17,6 +19,7 @@ from maxwhisper.evaluation.parity.compare import figures
 from maxwhisper.evaluation.selftest.numpy_network import NumpyNetwork
 from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions, VadOptions
+from maxwhisper.text.tokenizer import get_tokenizer
 from maxwhisper.whisper import Whisper
 
 pytest.importorskip("whisper")
@@ -146,6 +149,33 @@ def test_nothing_of_the_clock_stays_in_a_model(engines, clip):
     for part in (openai.encoder, openai.decoder):
         assert not part._forward_hooks
         assert not part._forward_pre_hooks
+
+
+def test_openai_whisper_tells_its_greedy_text_and_says_the_same(clip, cache, monkeypatch):
+    """What its decoder is given as a prompt, or to find the language, is no text."""
+    monkeypatch.setattr(partial, "TEXT_EVERY_S", 0.0)
+    engine, _ = both(V3, cache)
+    options = replace(OPTIONS, language=None, without_timestamps=True, sample_len=12)
+    told = []
+    heard = engine.transcribe(clip, options, on_text=told.append)
+    plain = engine.transcribe(clip, options)
+    assert not any(figure.differs for figure in figures(heard, plain))
+    tokenizer = get_tokenizer(V3)
+    last = np.array(heard.segments[-1].tokens)  # of the second window; the first has no length
+    so_far = [partial.partial_text(last[:n], tokenizer) for n in range(len(last))]
+    newly = [text for before, text in pairwise(so_far) if text != before]
+    assert len(newly) >= 8
+    assert told[-len(newly) :] == newly
+    assert len(told) > len(newly), "the first window was told as well"
+    assert not engine.model.decoder._forward_pre_hooks, "it is let go of"
+
+
+def test_who_cannot_tell_its_text_does_not(engines, clip):
+    told = []
+    openai, faster = engines
+    openai.transcribe(clip[:48_000], replace(OPTIONS, beam_size=2), on_text=told.append)
+    faster.transcribe(clip[:48_000], OPTIONS, on_text=told.append)
+    assert told == []
 
 
 def test_openai_whisper_that_remembers_its_windows_says_the_same(clip, monkeypatch):
