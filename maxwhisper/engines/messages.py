@@ -32,11 +32,20 @@ class Load:
 
 @dataclass(frozen=True)
 class Transcribe:
-    """Items: each `Segment` as soon as it is final, then a `TimedTranscript`."""
+    """Items: each `Segment` as soon as it is final, between them a `Partial` now and then if
+    `tells_text`, then a `TimedTranscript`."""
 
     waveform: Waveform  # (n,) float32, mono, 16 kHz
     options: TranscribeOptions
     mode: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the engine's
+    tells_text: bool = False  # of engines that can: see `Engine.transcribe`
+
+
+@dataclass(frozen=True)
+class Partial:
+    """The text so far of the window that is being decoded."""
+
+    text: str
 
 
 @dataclass(frozen=True)

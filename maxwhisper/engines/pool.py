@@ -24,7 +24,7 @@ from maxwhisper.engines.supervisor import LOAD_DEADLINE_S, SupervisedEngine
 from maxwhisper.engines.timing import TimedTranscript
 from maxwhisper.errors import EngineUnavailable, OptionError, quoted
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.transcript import OnSegment, Segment
+from maxwhisper.transcript import OnSegment, OnText, Segment
 
 PATIENCE_S = 60.0  # with an engine that is on its way; compiling takes minutes, others may race
 DEADLINE_S = 300.0  # one transcription on a small machine; a hung engine is killed after it
@@ -55,14 +55,18 @@ class Device:
         waveform: Waveform,
         options: TranscribeOptions,
         on_segment: OnSegment,
+        on_text: OnText | None = None,
         *,
         mode: Mapping[str, Any] | None = None,
     ) -> TimedTranscript:
-        """One timed transcription by engine `name`; waveform (n,) float32, mono, 16 kHz. `mode`:
-        batches and speech detection, arguments of `Engine.transcribe`."""
-        for item in self._answer(name, messages.Transcribe(waveform, options, mode or {})):
+        """One timed transcription by engine `name`; waveform (n,) float32, mono, 16 kHz. `on_text`
+        as in `Engine.transcribe`. `mode`: batches and speech detection, arguments of the same."""
+        command = messages.Transcribe(waveform, options, mode or {}, on_text is not None)
+        for item in self._answer(name, command):
             if isinstance(item, Segment):
                 on_segment(item)
+            elif isinstance(item, messages.Partial) and on_text is not None:
+                on_text(item.text)
         timed: TimedTranscript = item  # the last one
         return timed
 

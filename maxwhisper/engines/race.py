@@ -116,6 +116,14 @@ class Spoke:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """The text so far of the window that the engine is decoding: it may still change."""
+
+    engine: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Finished:
     result: EngineResult  # of the turns so far
     is_last: bool = True  # the engine has had all its turns
@@ -132,7 +140,7 @@ class Stopped:
     """The run was stopped; engines without a `Finished` or `Refused` have no result."""
 
 
-Event = Waiting | Started | Spoke | Finished | Refused | Stopped
+Event = Waiting | Started | Spoke | Heard | Finished | Refused | Stopped
 Emit = Callable[[Event], None]
 
 
@@ -193,8 +201,9 @@ class _Entry:
         *,
         is_again: bool,
     ) -> None:
-        """Run once; only the first round's text is emitted as it comes. Engines that load at the
-        beginning disturb it, and so do those that load at the end: one may restart meanwhile."""
+        """Run once; only the first round's text is emitted as it comes, so the others do nothing
+        but compute. Engines that load at the beginning disturb it, and so do those that load at the
+        end: one may restart meanwhile."""
         is_first = not self.rounds
         self.disturbed_by |= set(still_loading()) - {self.engine}
 
@@ -202,9 +211,17 @@ class _Entry:
             if is_first:
                 emit(Spoke(self.engine, segment))
 
+        def on_text(text: str) -> None:
+            emit(Heard(self.engine, text))
+
         try:
             done = device.transcribe(
-                self.engine, race.waveform, race.options, on_segment, mode=race.mode
+                self.engine,
+                race.waveform,
+                race.options,
+                on_segment,
+                on_text if is_first else None,
+                mode=race.mode,
             )
         except EngineUnavailable as error:
             self.is_running = False

@@ -194,8 +194,14 @@ def warm_up(engine: Engine) -> Iterator[float]:
 def transcribe(
     line: Line, engine: Engine, command: messages.Transcribe
 ) -> Iterator[TimedTranscript]:
-    """Run the engine; each segment is sent as it comes, and a Cancel stops it between two."""
-    done = timed(engine, command.waveform, command.options, line.send_item, dict(command.mode))
+    """Run the engine; segments and text are sent as they come, and a Cancel stops it at the next
+    of them."""
+
+    def on_text(text: str) -> None:
+        line.send_item(messages.Partial(text))
+
+    mode = dict(command.mode) | ({"on_text": on_text} if command.tells_text else {})
+    done = timed(engine, command.waveform, command.options, line.send_item, mode)
     n_segments, n_reported = len(done.transcript.segments), len(done.spoken_s)
     if n_reported != n_segments:
         raise RuntimeError(f"expected {n_segments} segments reported, got {n_reported}")

@@ -13,6 +13,7 @@ from maxwhisper.engines.messages import FinishStream
 from maxwhisper.engines.race import (
     EngineResult,
     Finished,
+    Heard,
     Race,
     Refused,
     Spoke,
@@ -24,7 +25,7 @@ from maxwhisper.engines.status import RunCancelled
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.evaluation.selftest.tasks import component_checks
 from maxwhisper.options import TranscribeOptions
-from tests.fakes.engine_processes import wait_until
+from tests.fakes.engine_processes import WORDS, wait_until
 
 ONE_SECOND = np.zeros(16_000, dtype=np.float32)
 THREE = ("openai-whisper", "faster-whisper", "maxwhisper")
@@ -242,6 +243,10 @@ def test_race_runs_one_engine_at_a_time_in_rotated_order(make_pool):
     assert speaking == sorted(
         speaking, key=("faster-whisper", "maxwhisper", "openai-whisper").index
     )
+    heard = [e for e in events if isinstance(e, Heard)]
+    assert {e.engine for e in heard} == {"maxwhisper", "openai-whisper"}, "the other cannot tell"
+    assert len(heard) == 2 * len(WORDS), "in the first round only"
+    assert heard[0].text == "th", "half of the first word"
     results = {e.result.engine: e.result for e in events if isinstance(e, Finished)}
     assert {len(r.seconds) for r in results.values()} == {2}
     assert results["maxwhisper"].median_s < results["openai-whisper"].median_s

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maxwhisper.engines.load import Load
-from maxwhisper.engines.race import Finished, Race, Spoke, Started, run_race, turns
+from maxwhisper.engines.race import Finished, Heard, Race, Spoke, Started, run_race, turns
 from maxwhisper.engines.timing import TimedTranscript
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import Segment, Transcript
@@ -35,9 +35,11 @@ class Pool:
     def still_loading(self):
         return self.loading
 
-    def transcribe(self, name, waveform, options, on_segment, **_more):
+    def transcribe(self, name, waveform, options, on_segment, on_text=None, **_more):
         taken_s = next(self._seconds)
         text = f" {taken_s} s"
+        if on_text is not None:
+            on_text(text[:2])
         segment = Segment(0, 0, 0.0, 1.0, text, (), 0.0, 0.0, 0.0, 0.0)
         on_segment(segment)
         heard = Transcript(text, "en", (segment,), 1.0, {"total": taken_s})
@@ -61,6 +63,7 @@ def test_the_middle_round_speaks_for_all(seconds, shown_s):
     assert [event.segment.text for event in events if isinstance(event, Spoke)] == [
         f" {seconds[0]} s"
     ], "only the first round's text is shown as it comes"
+    assert [event.text for event in events if isinstance(event, Heard)] == [f" {seconds[0]} s"[:2]]
 
 
 def test_an_engine_that_restarts_during_a_turn_disturbs_it():

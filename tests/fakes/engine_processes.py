@@ -32,7 +32,7 @@ class FakeEngine:
         self.pace_s = pace_s
         self.info = EngineInfo(name, "fake 1.0", "fake", "cpu", "no accelerator here", "float32")
 
-    def transcribe(self, waveform, options, on_segment=None):
+    def transcribe(self, waveform, options, on_segment=None, *, on_text=None):
         order = options.initial_prompt
         if order == "crash" and self.info.name == "maxwhisper":
             os._exit(7)
@@ -52,7 +52,10 @@ class FakeEngine:
             words, pace_s = WORDS * 1_000_000, 0
         segments = []
         for i, word in enumerate(words):
-            time.sleep(pace_s)
+            time.sleep(pace_s / 2)
+            if on_text is not None and self.info.name != "faster-whisper":  # which cannot tell
+                on_text(word[: (len(word) + 1) // 2])
+            time.sleep(pace_s / 2)
             segment = Segment(i, 0, i * 0.5, i * 0.5 + 0.5, f" {word}", (1, 2), 0.0, -0.1, 1.0, 0.0)
             segments.append(segment)
             if on_segment is not None:

@@ -18,7 +18,7 @@ from maxwhisper.engines.timing import TimedTranscript
 from maxwhisper.errors import EngineUnavailable
 from maxwhisper.machine import describe
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.transcript import OnSegment
+from maxwhisper.transcript import OnSegment, OnText
 from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.fair_use import FairUse, Limits
 from maxwhisper.web.server.live_session import LiveDesk
@@ -53,6 +53,7 @@ class RecordingDevice(Device):
         waveform: Waveform,
         options: TranscribeOptions,
         on_segment: OnSegment,
+        on_text: OnText | None = None,
         *,
         mode: Mapping[str, Any] | None = None,
     ) -> TimedTranscript:
