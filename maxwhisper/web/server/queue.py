@@ -7,7 +7,7 @@ leave. Must not know what a turn is used for.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from maxwhisper.engines.status import Cancelled, RunCancelled
@@ -58,10 +58,12 @@ class VisitorQueue:
 
 
 class Place:
-    """One visitor in the queue."""
+    """One visitor in the queue. Who has the turn may set `left_s`, which returns about how many
+    seconds it will still take, or None while that is not known."""
 
     def __init__(self, visitor: str, share: Share | None, queue: VisitorQueue) -> None:
         self.visitor = visitor
+        self.left_s: Callable[[], float | None] = lambda: None
         self._share, self._queue = share, queue
 
     def wait(self, cancelled: Cancelled) -> Iterator[int]:
@@ -70,6 +72,12 @@ class Place:
         while n_ahead := self._n_ahead():
             yield n_ahead
             self._rest(min(max(MIN_TELL_S, n_ahead * TELL_S), MAX_TELL_S), cancelled)
+
+    def first_left_s(self) -> float | None:
+        """`left_s` of the visitor who has the turn."""
+        with self._queue.moved:
+            first = self._queue.places[0]
+        return first.left_s()
 
     def turn(self) -> AbstractContextManager[None]:
         """Count the seconds of the block, which uses the device. Raises `LimitExceeded`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maxwhisper.evaluation.html import environment
-from maxwhisper.web.ui.dates import clock, moment
+from maxwhisper.web.ui.dates import about, clock, moment
 
 _NO_BREAK = "\u00a0"  # no-break space
 
@@ -25,6 +25,7 @@ def _sentence(text: str) -> str:
 
 _ENVIRONMENT = environment(Path(__file__).parent)
 _ENVIRONMENT.filters |= {
+    "about": about,  # of seconds
     "clock": clock,  # of seconds
     "moment": moment,  # of an ISO 8601 time
     "sentence": _sentence,

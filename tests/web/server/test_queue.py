@@ -36,6 +36,14 @@ def test_races_run_in_the_order_they_joined(races):
     assert races.n_waiting == 0
 
 
+def test_who_waits_is_told_how_long_the_first_still_takes(races):
+    with races.join(ANNA) as first, races.join(BORIS) as second, races.join(BORIS) as third:
+        assert third.first_left_s() is None, "nobody has said"
+        second.left_s = lambda: 99.0
+        first.left_s = lambda: 12.0
+        assert [place.first_left_s() for place in (second, third)] == [12.0, 12.0]
+
+
 def test_a_visitor_who_stops_leaves_the_queue(races):
     with races.join(ANNA):
         with pytest.raises(RunCancelled), races.join(BORIS) as place:
