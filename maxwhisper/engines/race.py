@@ -155,6 +155,22 @@ class Race:
     offset: int = 0
     mode: Mapping[str, Any] = field(default_factory=dict)  # batches, of `Engine.transcribe`
 
+    def planned(self, names: Sequence[str]) -> list[str]:
+        """The engine of each turn, in their order, if none drops out."""
+        return [entry.engine for entry, _ in self.line_up(names)]
+
+    def line_up(self, names: Sequence[str]) -> Iterator[tuple["_Entry", int]]:
+        """The turns of the race with their rounds, see `turns`.
+
+        Our engine has two turns a round, half a round apart: the difference of the two is noise, as
+        in the benchmark. Ours, because it costs the least: the others are slower as a rule.
+        """
+        entries = [_Entry(name, self.rounds) for name in sorted(names, key=OURS.__ne__)]
+        twin = entries[0] if entries[0].engine == OURS and len(entries) > 1 else None
+        if twin is not None:
+            twin.n_left += self.rounds
+        return turns(entries, self.rounds, offset=self.offset, twin=twin)
+
 
 def run_race(pool: EnginePool, race: Race, cancelled: threading.Event) -> Iterator[Event]:
     """Yield events as they happen, `Waiting` when nothing does. Closing the iterator cancels the
@@ -167,15 +183,9 @@ def run_race(pool: EnginePool, race: Race, cancelled: threading.Event) -> Iterat
 
 
 def _work(pool: EnginePool, race: Race, cancelled: threading.Event, emit: Emit) -> None:
-    """Our engine has two turns a round, half a round apart: the difference of the two is noise, as
-    in the benchmark. Ours, because it costs the least: the others are slower as a rule."""
     pool.use_model(race.model, cancelled.is_set)
     with pool.device(cancelled.is_set) as device:
-        entries = [_Entry(name, race.rounds) for name in sorted(pool.names, key=OURS.__ne__)]
-        twin = entries[0] if entries[0].engine == OURS and len(entries) > 1 else None
-        if twin is not None:
-            twin.n_left += race.rounds
-        for entry, number in turns(entries, race.rounds, offset=race.offset, twin=twin):
+        for entry, number in race.line_up(pool.names):
             is_again = len(entry.rounds) > number
             emit(Started(entry.engine, number, is_again))
             entry.take_turn(device, race, emit, pool.still_loading, is_again=is_again)

@@ -89,7 +89,7 @@ class ThreeEngines(Pool):
         super().__init__(())
         self.order = []
 
-    def transcribe(self, name, waveform, options, on_segment, **_more):
+    def transcribe(self, name, waveform, options, on_segment, on_text=None, **_more):
         self.order.append(name)
         is_even = self.order.count(name) % 2 == 0
         self._seconds = iter((5.0 if name != "maxwhisper" else 2.0 if is_even else 1.0,))
@@ -126,6 +126,14 @@ def order_of(taken):
 def test_turns_rotate_after_the_warm_ups():
     entries = [Entry(name) for name in "abc"]
     assert order_of(turns(entries, 2, warmups=1, offset=2)) == "a-1 b-1 c-1 c0 a0 b0 a1 b1 c1"
+
+
+def test_a_race_knows_its_turns():
+    race = Race(SECOND, TranscribeOptions(), "demo", rounds=2, offset=1)
+    assert race.planned(["a", "b", "c"]) == [*"bca", *"cab"]
+    pool = Pool((1.0, 2.0))
+    events = run_race(pool, replace(race, offset=0), threading.Event())
+    assert [e.engine for e in events if isinstance(e, Started)] == race.planned(pool.names)
 
 
 def test_a_twin_stands_half_way_round_and_is_not_warmed_up():

@@ -6,19 +6,23 @@ Input: an `EnginePanel`. Output: HTML. Imports no Gradio.
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from maxwhisper.engines.verdict import Factor
+from maxwhisper.options import FASTER, OPENAI, TranscribeOptions
 from maxwhisper.web.ui.race.verdict import Score
 from maxwhisper.web.ui.templates import render
 from maxwhisper.web.ui.wording import FIGURES
 
 Phase = Literal["idle", "waiting", "running", "done", "refused", "stopped"]
+LANE_JS = (Path(__file__).parent / "lane.js").read_text(encoding="utf-8")
 _UNKNOWN = "–"
+_ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 _PLACEHOLDERS = {  # instead of a transcript
     "idle": "The transcript appears here.",
     "waiting": "Waiting: engines run one at a time.",
-    "running": "Transcribing… text arrives one 30-second window at a time.",
+    "running": "Transcribing…",
     "done": "No speech found.",
     "stopped": "Stopped before any text arrived.",
     "refused": "No result; the reason is above. The other engines are not affected.",
@@ -34,7 +38,12 @@ class EnginePanel:
     phase: Phase = "idle"
     note: str = ""
     rounds: int = 1  # to run
+    place: int = 0  # in the order of first turns, from 1; 0: not known yet
+    turn: int = 0  # that it runs, or ran last, from 1
+    elapsed_s: float = 0.0  # since that turn began
+    arrival: str = ""  # how its text comes: see `arrival`
     texts: list[tuple[float, str]] = field(default_factory=list)  # start in seconds, text
+    partial: str = ""  # what follows, so far: it may still change
     seconds: tuple[float, ...] = ()
     score: Score | None = None
     factor: Factor | None = None  # of the race, in the panel of our engine
@@ -42,7 +51,15 @@ class EnginePanel:
     @property
     def progress(self) -> str:
         """What an engine that waits has done: "1 of 3 rounds", or that it waits."""
-        return f"{len(self.seconds)} of {self.rounds} rounds" if self.seconds else "waiting"
+        if self.seconds:
+            return f"{len(self.seconds)} of {self.rounds} rounds"
+        ordinal = _ORDINALS.get(self.place, f"{self.place}th")
+        return f"Waiting its turn: {ordinal}" if self.place else "waiting"
+
+    def start(self, note: str) -> None:
+        """Show that a turn of the engine has begun."""
+        self.phase, self.note = "running", note
+        self.turn, self.elapsed_s = self.turn + 1, 0.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,14 @@ class _Figure:
     def small(self) -> str:
         """What is shown behind the value."""
         return self.range or self.kind
+
+
+def arrival(engine: str, options: TranscribeOptions) -> str:
+    """How text comes from an engine while it runs, in one sentence: see `Engine.transcribe`."""
+    n_rows = (options.best_of if any(options.temperatures) else options.beam_size) or 1
+    if engine == FASTER or (engine == OPENAI and n_rows > 1):
+        return "Text arrives segment by segment."
+    return "Text arrives token by token."
 
 
 def panel_html(panel: EnginePanel) -> str:

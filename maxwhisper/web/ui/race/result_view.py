@@ -30,6 +30,7 @@ class View:
     run: Run | None = None  # None until the race is over
     problem: str = ""  # what went wrong; with a `run`, why it could not be saved
     n_ahead: int = 0  # runs before this one in the queue
+    left_s: float | None = None  # of the run that has its turn, about; None: not known
     is_stopping: bool = False
     is_over: bool = False
     is_recorded: bool = False  # opened by a link or a button, not measured just now

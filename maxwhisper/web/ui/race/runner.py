@@ -31,10 +31,11 @@ from maxwhisper.web.server.queue import Place, VisitorQueue
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunNotFound, RunStore
 from maxwhisper.web.server.uploads import Uploads
-from maxwhisper.web.ui.race.engine_panel import EnginePanel
+from maxwhisper.web.ui.race.engine_panel import EnginePanel, arrival
 from maxwhisper.web.ui.race.ongoing import Ongoing
 from maxwhisper.web.ui.race.request import Request, Source, automatic_rounds
 from maxwhisper.web.ui.race.result_view import View, view_of
+from maxwhisper.web.ui.race.time_left import Pace, TimeLeft
 from maxwhisper.web.ui.wording import status_note
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Runner:
         self._running: dict[str, threading.Event] = {}
         self._temporary: dict[str, list[tuple[str, Path]]] = {}  # by session: run id, recording
         self._offset = itertools.count()  # rotates the order of engines from race to race
+        self._pace: Pace = {}
 
     def stop(self, session: str) -> bool:
         """Stop the race of `session`. False if it has none."""
@@ -95,7 +97,7 @@ class Runner:
             with self.queue.join(request.visitor, RACES) as place:
                 yield from self._wait(place, source, view, cancelled)
                 with place.turn():
-                    finished = yield from self._race(session, request, source, view, cancelled)
+                    finished = yield from self._race(session, request, place, view, cancelled)
             yield finished  # the next turn does not wait for its drawing
         except RunCancelled:  # before the race started
             stopped = {n: EnginePanel(n, "stopped", "stopped") for n in self.pool.names}
@@ -108,13 +110,14 @@ class Runner:
     def _wait(
         self, place: Place, source: Source, view: View, cancelled: threading.Event
     ) -> Iterator[View]:
-        """Yield the number of visitors ahead and the progress of engines that are still loading.
-        Raises `RunCancelled`."""
+        """Yield the number of visitors ahead, about how long the first of them still takes, and the
+        progress of engines that are still loading. Raises `RunCancelled`."""
         for view.n_ahead in place.wait(cancelled.is_set):
+            view.left_s = place.first_left_s()
             if source.is_upload:  # or it would be deleted as one that nobody races
                 with contextlib.suppress(OSError):  # decoded before
                     os.utime(source.path)
-            self._note_waiting(view, 0.0)
+            self._note_waiting(view)
             yield view
         view.n_ahead = 0
         yield _noted(view, "reading the recording")
@@ -123,11 +126,13 @@ class Runner:
         self,
         session: str,
         request: Request,
-        source: Source,
+        place: Place,
         view: View,
         cancelled: threading.Event,
     ) -> Generator[View, None, View]:
         """Decode, race, score and save. Returns the last view."""
+        source = request.source
+        assert source is not None, "a race has a recording"
         recording = self.uploads.recording(
             source.path, is_upload=source.is_upload, cancelled=cancelled.is_set
         )
@@ -139,7 +144,8 @@ class Runner:
         work = race.Race(
             waveform, request.options, request.model, rounds, next(self._offset), request.mode
         )
-        results, engines = yield from self._watch(work, view, cancelled)
+        place.left_s = left = TimeLeft(work, self.pool.names, self._pace)
+        results, engines = yield from self._watch(work, view, left, cancelled)
         run = self._describe(view, results, engines, request, recording)
         finished = view_of(run, self.pool.names)
         if results:  # a race without results gets no link
@@ -156,60 +162,69 @@ class Runner:
         return finished
 
     def _watch(
-        self, work: race.Race, view: View, cancelled: threading.Event
+        self, work: race.Race, view: View, left: TimeLeft, cancelled: threading.Event
     ) -> Generator[View, None, tuple[dict[str, race.EngineResult], dict[str, EngineInfo]]]:
         """Apply events to the panels and yield the view, at most every `REDRAW_S` while text comes.
         Returns the results by engine, and the description of each engine that gave one, even if it
         crashed in a later round."""
         results: dict[str, race.EngineResult] = {}
         engines: dict[str, EngineInfo] = {}
+        for place, name in enumerate(dict.fromkeys(work.planned(self.pool.names)), start=1):
+            panel = view.panels[name]
+            panel.place, panel.arrival = place, arrival(name, work.options)
         drawn_s = started_s = time.monotonic()
         for event in race.run_race(self.pool, work, cancelled):
+            left.see(event)
             if isinstance(event, race.Started):
                 started_s = time.monotonic()
             if isinstance(event, race.Finished):
                 results[event.result.engine] = event.result
                 engines |= self._ready_engines()
-            self._apply(event, view, time.monotonic() - started_s)
+            self._apply(event, view)
             view.is_stopping = cancelled.is_set()
-            if isinstance(event, race.Spoke) and time.monotonic() - drawn_s < REDRAW_S:
+            is_text = isinstance(event, race.Spoke | race.Heard)
+            if is_text and time.monotonic() - drawn_s < REDRAW_S:
                 continue
             drawn_s = time.monotonic()
+            if not isinstance(event, race.Waiting):  # a lane that is only waited for is not redrawn
+                for panel in view.panels.values():
+                    panel.elapsed_s = round(drawn_s - started_s, 1)
             yield view
         return results, engines | self._ready_engines()
 
-    def _apply(self, event: race.Event, view: View, elapsed_s: float) -> None:
+    def _apply(self, event: race.Event, view: View) -> None:
         """Change the panels by one event."""
         if isinstance(event, race.Started):
             panel = view.panels[event.engine]
-            panel.phase, panel.note = "running", _turn(event, panel.rounds)
-            for other in view.panels.values():
-                if other.phase == "waiting":
-                    other.note = other.progress
+            panel.start(_turn(event, panel.rounds))
+            self._note_waiting(view)
         elif isinstance(event, race.Spoke):
-            view.panels[event.engine].texts.append((event.segment.start, event.segment.text))
+            panel = view.panels[event.engine]
+            panel.texts.append((event.segment.start, event.segment.text))
+            panel.partial = ""
+        elif isinstance(event, race.Heard):
+            view.panels[event.engine].partial = event.text
         elif isinstance(event, race.Finished):
             panel = view.panels[event.result.engine]
             panel.seconds = event.result.seconds
             panel.texts = [(s.start, s.text) for s in event.result.transcript.segments]
             panel.phase = "done" if event.is_last else "waiting"
             panel.note = "done" if event.is_last else panel.progress
+            panel.partial = ""
         elif isinstance(event, race.Refused):
             panel = view.panels[event.engine]
-            panel.phase, panel.note = "refused", event.reason
+            panel.phase, panel.note, panel.partial = "refused", event.reason, ""
         elif isinstance(event, race.Stopped):
             for panel in view.panels.values():
                 if panel.phase in ("waiting", "running"):
                     panel.phase, panel.note = "stopped", "stopped"
         else:
-            self._note_waiting(view, elapsed_s)
+            self._note_waiting(view)
 
-    def _note_waiting(self, view: View, elapsed_s: float) -> None:
+    def _note_waiting(self, view: View) -> None:
         statuses = self.pool.statuses()
         for panel in view.panels.values():
-            if panel.phase == "running":
-                panel.note = f"{panel.note.partition(' · ')[0]} · {elapsed_s:.0f} s"
-            elif panel.phase == "waiting":
+            if panel.phase == "waiting":
                 status = statuses[panel.engine]
                 panel.note = panel.progress if status.phase == "ready" else status_note(status)
 

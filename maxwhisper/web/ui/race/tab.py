@@ -24,7 +24,7 @@ from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.lazy_tabs import Open
 from maxwhisper.web.ui.race import replay, share_links
 from maxwhisper.web.ui.race.door import wire_door
-from maxwhisper.web.ui.race.engine_panel import EnginePanel, panel_html
+from maxwhisper.web.ui.race.engine_panel import LANE_JS, EnginePanel, panel_html
 from maxwhisper.web.ui.race.inputs import Inputs, race_inputs, request_from, run_button
 from maxwhisper.web.ui.race.request import Request, Source
 from maxwhisper.web.ui.race.result_view import View, view_of
@@ -98,7 +98,7 @@ def _results(runner: Runner, run_id: gr.State) -> Results:
     banner = gr.HTML("", js_on_load=share_links.SCROLL_JS, elem_id="banner")
     with gr.Row(elem_classes="engine-panels"):
         panels = [
-            gr.HTML(panel_html(EnginePanel(name)), elem_id=f"panel-{name}")
+            gr.HTML(panel_html(EnginePanel(name)), js_on_load=LANE_JS, elem_id=f"panel-{name}")
             for name in runner.pool.names
         ]
     verdict = gr.HTML(_verdict_html([]), elem_id="verdict")
@@ -242,7 +242,9 @@ def _banner(view: View) -> str:
         return problem_html(view.problem)
     if view.run is not None and view.is_recorded:
         return share_links.recorded_html(view.run)
-    return render("race/queue.html", n_ahead=view.n_ahead) if view.n_ahead else ""
+    if not view.n_ahead:
+        return ""
+    return render("race/queue.html", n_ahead=view.n_ahead, left_s=view.left_s)
 
 
 def _verdict_html(sentences: Sequence[str]) -> str:

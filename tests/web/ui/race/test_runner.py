@@ -22,6 +22,7 @@ from maxwhisper.web.server.fair_use import FairUse, LimitExceeded, Limits
 from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.run_store import RunNotFound, RunStore
 from maxwhisper.web.server.uploads import Uploads
+from maxwhisper.web.ui.race import runner as runner_module
 from maxwhisper.web.ui.race.request import Request, Source
 from maxwhisper.web.ui.race.runner import Runner
 from maxwhisper.web.ui.race.tab import _draw, race_tab
@@ -71,6 +72,16 @@ def test_stop_ends_a_race_whose_recording_is_still_being_read(runner, request_of
     assert last.is_over
     assert [lane.phase for lane in last.panels.values()] == ["stopped"]
     assert runner.queue.n_waiting == 0
+
+
+def test_who_waits_is_told_about_how_long(runner, request_of):
+    with runner.queue.join(STRANGER) as first:
+        first.left_s = lambda: 12.0
+        views = runner.run("anna", request_of(STRANGER))
+        banner, *_ = _draw(runner, next(views), None)
+        assert "one run ahead of yours" in banner
+        assert "It will take about 15 s more." in banner
+        views.close()
 
 
 def test_who_closes_the_page_leaves_the_line(runner, request_of):
@@ -199,6 +210,56 @@ def test_a_race_that_cannot_be_kept_is_shown_without_a_link(
     banner, *_, keep, forget, run_id, _raced = _draw(runner, last, None)
     assert "cannot be saved" in banner
     assert (keep, forget.visible, run_id) == ("", False, "")
+
+
+def test_text_is_shown_as_it_is_heard_and_who_waits_has_a_place(
+    runner, request_of, raced, monkeypatch
+):
+    monkeypatch.setattr(runner_module, "REDRAW_S", 0.0)
+    said = result("faster-whisper", ["the fox"])
+    (segment,) = said.transcript.segments
+    script = [
+        race.Waiting(),
+        race.Started("faster-whisper", 0),
+        race.Heard("faster-whisper", "the fax"),
+        race.Heard("faster-whisper", "the fox"),
+        race.Spoke("faster-whisper", segment),
+        race.Heard("faster-whisper", "and"),
+        race.Finished(said),
+    ]
+    raced(lambda: iter(script), lambda: {name: ready(name) for name in ENGINES})
+    runner._offset = iter([3])  # ours, openai-whisper, ours again, and then the first of this race
+    seen = [
+        (
+            lane.phase,
+            [text for _, text in lane.texts],
+            lane.partial,
+            *(view.panels[name].note for name in ("maxwhisper", "openai-whisper")),
+        )
+        for view in runner.run("anna", request_of(STRANGER))
+        for lane in [view.panels["faster-whisper"]]
+    ]
+    turns = ("Waiting its turn: 2nd", "Waiting its turn: 3rd")
+    assert seen[1:-1] == [
+        ("waiting", [], "", *turns),
+        ("running", [], "", *turns),
+        ("running", [], "the fax", *turns),
+        ("running", [], "the fox", *turns),
+        ("running", [segment.text], "", *turns),
+        ("running", [segment.text], "and", *turns),
+        ("done", [segment.text], "", *turns),
+    ]
+
+
+def test_words_heard_often_are_drawn_now_and_then(runner, request_of, raced):
+    def events():
+        yield race.Started("maxwhisper", 0)
+        for n in range(1000):
+            yield race.Heard("maxwhisper", f"{n} words")
+        yield race.Finished(result("maxwhisper", ["1000 words"]))
+
+    raced(events, lambda: {name: ready(name) for name in ENGINES})
+    assert len(list(runner.run("anna", request_of(STRANGER)))) < 50
 
 
 def test_what_gave_a_result_is_known_though_it_died_in_a_later_round(runner, request_of, raced):

@@ -11,7 +11,7 @@ from maxwhisper.web.ui.dates import about
 from maxwhisper.web.ui.race.time_left import TimeLeft
 from tests.fakes.runs import result
 
-ENGINES = ("openai-whisper", "faster-whisper", "maxwhisper")
+ENGINES = ("openai-whisper", "faster-whisper", "another")
 
 
 class Clock:
@@ -22,7 +22,7 @@ class Clock:
 
 
 def finished(engine, seconds):
-    return Finished(replace(result(engine, ["a fox"]), seconds=seconds))
+    return Finished(replace(result("maxwhisper", ["a fox"]), engine=engine, seconds=seconds))
 
 
 def race_of(audio_s, rounds):
@@ -44,12 +44,12 @@ def test_a_race_is_timed_by_what_its_engines_took():
     clock.now_s += 60
     assert left() == pytest.approx(4 * 6.0), "a turn that takes long takes nothing from the next"
     left.see(finished("faster-whisper", (2.0,)))
-    left.see(finished("maxwhisper", (1.0,)))
+    left.see(finished("another", (1.0,)))
     assert left() == pytest.approx(6.0 + 2.0 + 1.0)
     left.see(Refused("openai-whisper", "it crashed"))
     assert left() == pytest.approx(2.0 + 1.0)
     left.see(finished("faster-whisper", (2.0, 2.0)))
-    left.see(finished("maxwhisper", (1.0, 1.0)))
+    left.see(finished("another", (1.0, 1.0)))
     assert left() == 0
 
 
@@ -60,6 +60,12 @@ def test_the_next_race_is_timed_from_its_start_by_its_windows():
     assert TimeLeft(race_of(31, rounds=3), ENGINES[:1], pace)() == pytest.approx(3 * 2 * 3.0)
     another = race_of(31, rounds=3)
     assert TimeLeft(Race(another.waveform, GREEDY, "base", 3), ENGINES[:1], pace)() is None
+
+
+def test_ours_has_two_turns_in_a_round():
+    pace = {("tiny", "maxwhisper"): 1.0, ("tiny", "faster-whisper"): 2.0}
+    left = TimeLeft(race_of(10, rounds=2), ["faster-whisper", "maxwhisper"], pace)
+    assert left() == pytest.approx(2 * (2.0 + 2 * 1.0))
 
 
 @pytest.mark.parametrize(

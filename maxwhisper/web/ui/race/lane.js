@@ -1,0 +1,30 @@
+// Ticks the clock of a running lane in tenths, and keeps its newest words in view. The server only
+// says when a round began: with every redraw, how long ago that was. Gradio passes `element` and
+// replaces its content.
+const TICK_MS = 100;
+let turn = '', began = 0, timer = 0;
+
+function tick() {
+  const clock = element.querySelector('.ticking');
+  if (clock) clock.textContent = `${(Math.max(0, performance.now() - began) / 1000).toFixed(1)} s`;
+}
+
+function follow() {
+  const clock = element.querySelector('.ticking');
+  clearInterval(timer);
+  if (!clock) {
+    turn = '';
+    return;
+  }
+  const since = performance.now() - 1000 * clock.dataset.elapsed;
+  // A redraw that was slow to arrive does not set the clock back.
+  began = clock.dataset.turn === turn ? Math.min(began, since) : since;
+  turn = clock.dataset.turn;
+  const words = element.querySelector('.words');
+  words.scrollTop = words.scrollHeight;
+  tick();
+  timer = setInterval(tick, TICK_MS);
+}
+
+watch('value', follow);
+follow();
