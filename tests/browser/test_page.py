@@ -261,6 +261,32 @@ def test_stop_ends_the_run(open_page):
     page.wait_for_function(RUN_ENABLED)
 
 
+def test_a_running_lane_shows_text_and_ticks_in_tenths(open_page):
+    page = open_page()
+    begin_slow_race(page)
+    page.wait_for_selector(".engine-panel.running .words p")
+    assert "Text arrives" in page.inner_text(".engine-panel.running .fine")
+    waiting = page.locator(".engine-panel.waiting .state").all_inner_texts()
+    assert sorted(waiting) == ["Waiting its turn: 2nd", "Waiting its turn: 3rd"]
+    shown = page.evaluate(
+        """() => new Promise(done => {
+          const shown = [], end = performance.now() + 2000;
+          (function look() {
+            const clock = document.querySelector('.engine-panel.running .ticking');
+            if (clock && shown.at(-1) !== clock.textContent) shown.push(clock.textContent);
+            if (performance.now() < end) requestAnimationFrame(look); else done(shown);
+          })();
+        })"""
+    )
+    seconds = [float(text.removesuffix(" s")) for text in shown]
+    assert seconds == sorted(seconds), "it never goes back"
+    assert 1.5 < seconds[-1] - seconds[0] < 2.5
+    assert len(seconds) >= 10, shown
+    page.click("#stop")
+    page.wait_for_selector(".engine-panel.stopped")
+    assert page.locator(".ticking").count() == 0
+
+
 def test_who_waits_is_told_his_place_and_may_leave(open_page, served):
     first, second, pool = open_page(), open_page(), served[2]
     with pool.device(lambda: False):  # the first race lasts until it is let go
