@@ -332,9 +332,10 @@ def handlers(runner):
 def test_who_only_opened_a_link_deletes_nothing(runner, request_of, handlers):
     run = make_run()
     runner.runs.save(run, waveform())
-    handlers["delete"](run.id, None)
+    handlers["delete"](run.id, None, True)
+    handlers["delete"](run.id, request_of(STRANGER).source, False)
     assert runner.runs.load(run.id) == run
-    handlers["delete"](run.id, request_of(STRANGER).source)
+    handlers["delete"](run.id, request_of(STRANGER).source, True)
     with pytest.raises(RunNotFound):
         runner.runs.load(run.id)
 
