@@ -115,6 +115,17 @@ def test_text_is_told_while_it_is_decoded_and_changes_nothing(engine, how):
     assert first_words == plain.text.split()[: len(first_words)] or "beam_size" in how
 
 
+def test_who_stops_in_the_middle_of_a_window_leaves_a_sound_model(engine):
+    plain = engine.transcribe(CLIP, language="en")
+
+    def stop(text):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        engine.transcribe(CLIP, language="en", on_text=stop)
+    assert engine.transcribe(CLIP, language="en").segments == plain.segments
+
+
 def test_recordings_are_transcribed_in_batches(engine):
     options = maxwhisper.TranscribeOptions(word_timestamps=True, temperature=0.0)
     vad = maxwhisper.VadOptions(min_silence_duration_ms=200)

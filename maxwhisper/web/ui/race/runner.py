@@ -41,6 +41,7 @@ from maxwhisper.web.ui.wording import status_note
 log = logging.getLogger(__name__)
 
 REDRAW_S = 0.12  # every redraw goes over the network
+CLOCK_S = 5.0  # a page that comes back to a race sets its clock by what was drawn last
 
 
 class Runner:
@@ -186,9 +187,10 @@ class Runner:
             if is_text and time.monotonic() - drawn_s < REDRAW_S:
                 continue
             drawn_s = time.monotonic()
-            if not isinstance(event, race.Waiting):  # a lane that is only waited for is not redrawn
-                for panel in view.panels.values():
-                    panel.elapsed_s = round(drawn_s - started_s, 1)
+            elapsed_s = round(drawn_s - started_s, 1)
+            for panel in view.panels.values():  # the clock ticks by itself: redraw it seldom
+                if not isinstance(event, race.Waiting) or elapsed_s - panel.elapsed_s > CLOCK_S:
+                    panel.elapsed_s = elapsed_s
             yield view
         return results, engines | self._ready_engines()
 
