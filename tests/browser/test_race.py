@@ -131,6 +131,7 @@ def test_words_pasted_after_the_race_are_scored_and_kept(open_page, served):
     page.click("#run")
     page.wait_for_selector("#share-links .address")
     assert "invented" in page.inner_text("#panel-maxwhisper dl").lower(), "nobody speaks in a tone"
+    page.get_by_role("button", name="Options").click()
     page.get_by_label("Correct transcript").fill("the quick brown cat")
     page.get_by_label("Correct transcript").blur()
     page.get_by_text("1 substituted, 0 deleted").first.wait_for()
@@ -140,6 +141,7 @@ def test_words_pasted_after_the_race_are_scored_and_kept(open_page, served):
 
 def test_everything_downloads_as_one_zip(open_page, tmp_path):
     page = open_page()
+    page.get_by_role("button", name="Options").click()
     page.get_by_label("1", exact=True).check()
     run_clip(page)
     page.wait_for_selector("#share-links .download")
@@ -207,6 +209,7 @@ def test_a_race_is_deleted_by_who_ran_it(open_page, served):
 
 def test_a_race_not_to_be_kept_goes_with_its_page(open_page, served):
     page, runs = open_page(), served[3]
+    page.get_by_role("button", name="Options").click()
     page.get_by_label("Save with a share link").uncheck()
     run_clip(page)
     page.wait_for_selector("#share-links .download")

@@ -191,6 +191,7 @@ def test_keys_work_and_never_while_typing(open_show):
     page.keyboard.press("5")
     page.wait_for_selector("#live")
     page.keyboard.press("1")
+    page.get_by_role("button", name="Options").click()
     page.locator("#reference textarea").fill("")
     page.locator("#reference textarea").press_sequentially("f?4")
     assert page.locator("#keys[open]").count() == 0

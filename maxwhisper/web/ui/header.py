@@ -1,4 +1,5 @@
-"""The header: what this page is, the device and why it was chosen, and the state of every engine.
+"""The header, one line on every tab: name, machine and model, the state of every engine, the queue.
+A click on it opens the versions and the reason for the device.
 
 Input: the pool and the queue, polled every few seconds; the machine's description. Output: HTML.
 """
@@ -12,6 +13,7 @@ import gradio as gr
 from maxwhisper.engine import OURS
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.engines.status import Status
+from maxwhisper.evaluation.records import device_name
 from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.qr_code import address_of, share_html
@@ -20,7 +22,6 @@ from maxwhisper.web.ui.weights import ShownWeights
 from maxwhisper.web.ui.wording import status_note, status_word
 
 REFRESH_S = 3.0
-_PITCH = "Same weights, same audio, same settings: race three Whisper engines and compare the text."
 _TOOLS = (  # action in page.js, text, label for screen readers
     ("tour", "Tour", "Guided tour, 90 seconds"),
     ("stage", "Stage", "Stage mode: large type, full screen"),
@@ -38,7 +39,6 @@ def header(
     weights: ShownWeights,
 ) -> None:
     """Build the header inside `page`, the current `gr.Blocks`, and keep it up to date."""
-    gr.HTML(render("masthead.html", tools=_TOOLS, pitch=_PITCH))
 
     def now() -> str:
         return strip_html(pool.statuses(), machine, queue.n_waiting)
@@ -50,17 +50,19 @@ def header(
     def share(request: gr.Request) -> str:
         return share_html(address_of(request.headers))
 
-    strip = gr.HTML(now, elem_id="strip")  # a function: every visitor starts with fresh values
+    with gr.Row(elem_classes="masthead"):
+        gr.HTML(render("masthead.html"), elem_id="name")
+        strip = gr.HTML(now(), elem_id="strip")
+        shown = [strip, *weights.build()]
+        gr.HTML(render("tools.html", tools=_TOOLS), elem_id="tools")
     # Unlimited concurrency: ticks of many visitors would wait for each other.
-    shown = [strip, *weights.build()]
-    gr.Timer(REFRESH_S).tick(refresh, shown, shown, concurrency_limit=None, **QUIET)
+    for event in (page.load, gr.Timer(REFRESH_S).tick):  # every visitor starts with fresh values
+        event(refresh, shown, shown, concurrency_limit=None, **QUIET)
     page.load(share, None, [gr.HTML("")], **QUIET)
 
 
 def strip_html(statuses: Mapping[str, Status], machine: Mapping[str, Any], n_waiting: int) -> str:
-    """Device and versions, the length of the queue, and one chip per engine."""
-    waiting = f"{n_waiting} waiting" if n_waiting else "queue empty"
-    facts = (_device(statuses, machine), f"{_software(machine)} · {waiting}")
+    """Device, one chip per engine, the length of the queue; versions and details below."""
     chips = [
         {
             "engine": name,
@@ -70,7 +72,22 @@ def strip_html(statuses: Mapping[str, Status], machine: Mapping[str, Any], n_wai
         }
         for name, status in statuses.items()
     ]
-    return render("strip.html", facts=facts, chips=chips)
+    return render(
+        "strip.html",
+        device=_short_device(statuses, machine),
+        facts=(_device(statuses, machine), _software(machine)),
+        chips=chips,
+        waiting=f"{n_waiting} waiting" if n_waiting else "queue empty",
+    )
+
+
+def _short_device(statuses: Mapping[str, Status], machine: Mapping[str, Any]) -> str:
+    """Machine and model, without the reasons."""
+    info = statuses.get(OURS, Status("starting")).info
+    parts = [device_name(machine)]
+    if info is not None:
+        parts += [f"{info.model} model", info.device.upper()]
+    return " · ".join(parts)
 
 
 def _device(statuses: Mapping[str, Status], machine: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
   // Browsers allow microphones only on https and local pages; elsewhere the page shows a note.
   document.documentElement.style.setProperty('--insecure-only', isSecureContext ? 'none' : 'block');
+  document.documentElement.style.setProperty('--secure-only', isSecureContext ? 'block' : 'none');
 
   function make(name, properties = {}, ...children) {
     const element = Object.assign(document.createElement(name), properties);
@@ -26,11 +27,12 @@
     if (button && !button.disabled) button.click();
   }
 
-  // ---- Stage mode: large type, fewer details, full screen if the browser allows it.
+  // ---- Stage mode: verdict and lanes in large type, full screen if the browser allows it.
 
   function setStage(on) {
     document.documentElement.classList.toggle('stage', on);
     find('[data-do=stage]')?.setAttribute('aria-pressed', String(on));
+    if (on) openTab('Race');
     if (on) document.documentElement.requestFullscreen?.().catch(() => {});
     else if (document.fullscreenElement) document.exitFullscreen();
     dispatchEvent(new Event('resize')); // figures adapt to the new size
@@ -170,19 +172,23 @@
   }
 
   const DO = {tour: startTour, stage: () => setStage(!isStage()), keys: () => keys.showModal(),
-    share: () => find('#share')?.showModal(), close: button => button.closest('dialog').close()};
+    replay: playAgain, share: () => find('#share')?.showModal(), close: button => button.closest('dialog').close()};
   document.addEventListener('click', event => {
     const button = event.target.closest?.('[data-do]');
     if (button) DO[button.dataset.do]?.(button);
   });
-  // Bring a race and its Stop button into view, wherever it was started.
+
+  function playAgain() {
+    find('#replay').scrollIntoView({block: 'nearest', behavior: calm ? 'auto' : 'smooth'});
+    press('#replay .restart');
+  }
+
+  // Bring the verdict of a race into view, wherever it was started; the lanes are below it.
   document.addEventListener('click', event => {
     if (!event.target.closest?.('#run')) return;
     tour.left = Math.max(tour.left, LOOK_S); // until the server has started it
-    setTimeout(() => {
-      if (find('.engine-panels').getBoundingClientRect().top > 0.6 * innerHeight)
-        find('.actions').scrollIntoView({behavior: calm ? 'auto' : 'smooth'});
-    }, 150);
+    if (find('.band').getBoundingClientRect().top < 0)
+      find('.band').scrollIntoView({behavior: calm ? 'auto' : 'smooth'});
   });
   document.addEventListener('keydown', onKey);
   find('.gradio-container').append(card, keys);

@@ -35,10 +35,12 @@ class Recorder:
     refused: gr.HTML  # why the last file was refused
 
 
-def recorder(label: str, elem_id: str, *, visible: bool = True) -> Recorder:
+def recorder(
+    label: str, elem_id: str, *, visible: bool = True, has_microphone: bool = True
+) -> Recorder:
     """Build them inside the current `gr.Blocks`."""
     audio = gr.Audio(
-        sources=["upload", "microphone"],
+        sources=["upload", "microphone"] if has_microphone else ["upload"],
         type="filepath",  # with format=None: the file as uploaded; only we decode it
         format=None,
         editable=False,
@@ -52,6 +54,7 @@ def recorder(label: str, elem_id: str, *, visible: bool = True) -> Recorder:
             sample_rate=SAMPLE_RATE,
         ),
         label=label,
+        show_label=has_microphone,
         elem_id=elem_id,
         elem_classes="recorder",
     )

@@ -18,7 +18,8 @@ from maxwhisper.web.ui.templates import render
 
 CLICK_JS = (Path(__file__).parent / "weights.js").read_text(encoding="utf-8")
 _FILE_BYTES = 2  # per parameter: the official files are float16
-_OTHER_MODELS = "For other speech, choose an official model in the settings below."
+_NOTICE = f"{DEFAULT_MODEL} is a small English Whisper that has heard only synthesised speech"
+_OTHER_MODELS = ": choose another for people"
 
 
 class ShownWeights:
@@ -32,7 +33,7 @@ class ShownWeights:
 
     def build(self) -> list[Any]:
         """Build the header's line; returns the components that `now` fills."""
-        line = gr.HTML(self._line, js_on_load=CLICK_JS, elem_id="weights")
+        line = gr.HTML(self._line(), js_on_load=CLICK_JS, elem_id="weights")
         line.click(self._ask, None, [line], **QUIET)
         return [line, self.default, self.news]
 
@@ -67,11 +68,11 @@ def door_html(standing: Standing, model: str, n_models: int) -> str:
 
 
 def notice_html(model: str, n_models: int) -> str:
-    """What the default model has learnt; "" for one that understands people."""
+    """What the default model has learnt, in one line; "" for one that understands people."""
     if model != DEFAULT_MODEL:
         return ""
-    note = f"{about(model)} {_OTHER_MODELS if n_models > 1 else ''}"
-    return render("race/weights.html", note=note)
+    note = f"{_NOTICE}{_OTHER_MODELS if n_models > 1 else ''}."
+    return render("race/weights.html", note=note, about=about(model))
 
 
 def _facts(standing: Standing) -> dict[str, Any]:

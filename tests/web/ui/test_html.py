@@ -82,7 +82,11 @@ def test_header_gives_device_reason_and_each_engines_state():
     strip = strip_html(statuses, MACHINE, n_waiting=2)
     assert "Test CPU, 2 threads · tiny model · CPU (no GPU was found) · float32" in strip
     assert "MAX 26.7.0 · PyTorch 2.13.0 · CTranslate2 not installed" in strip
-    assert "commit 0123456789 · 2 waiting" in strip
+    assert "commit 0123456789" in strip
+    assert '<span class="waiting">2 waiting</span>' in strip
+    assert '<span class="device">Test CPU · tiny model · CPU</span>' in strip, (
+        "one line, no reasons"
+    )
     assert "max 26.7" in strip
     assert "2.0 s" not in strip, "seconds of a warm-up on silence say nothing of a race"
     assert "<em>warm</em>" in strip
@@ -99,7 +103,8 @@ def test_header_names_the_driver_and_says_when_the_queue_is_empty():
     gpu = {"name": "A GPU", "driver_version": "570.1", "memory.total": "1"}
     strip = strip_html({}, {**MACHINE, "gpus": [gpu], "commit": None}, n_waiting=0)
     assert "A GPU (driver 570.1)" in strip
-    assert "commit unknown · queue empty" in strip
+    assert "commit unknown" in strip
+    assert "queue empty" in strip
 
 
 @pytest.mark.parametrize(

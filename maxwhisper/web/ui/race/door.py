@@ -14,8 +14,8 @@ from maxwhisper.web.ui.race.request import Source
 from maxwhisper.web.ui.weights import ShownWeights, door_html, notice_html
 
 
-def wire_door(weights: ShownWeights, inputs: Inputs, notice: gr.HTML) -> None:
-    """Connect the model's control, the door and the `notice` about the default model."""
+def wire_door(weights: ShownWeights, inputs: Inputs) -> None:
+    """Connect the model's control, the door and the notice about the default model."""
     pool, better = weights.pool, weights.weights
     is_own = gr.State(False)  # the recording is, or is about to be, the visitor's own
     # What he chose himself is never changed for him.
@@ -55,11 +55,11 @@ def wire_door(weights: ShownWeights, inputs: Inputs, notice: gr.HTML) -> None:
 
     model, network = inputs.model, [inputs.model, inputs.language]
     gr.on([weights.news.change, model.change], door, [is_own, model], [inputs.door], **QUIET)
-    inputs.audio.start_recording(begin, [model], [is_own, inputs.door], **QUIET)
+    inputs.speak.start_recording(begin, [model], [is_own, inputs.door], **QUIET)
     inputs.source.change(receive, [inputs.source, model], [is_own, inputs.door], **QUIET)
     model.input(lambda: True, None, [has_model], **QUIET)
     inputs.language.input(lambda: True, None, [has_language], **QUIET)
     entered = [*network, has_model, inputs.door]
     inputs.door.click(enter, [has_language, model], entered, **QUIET)
-    seen, shown = [is_own, has_model, has_language, model], [*network, notice, inputs.door]
+    seen, shown = [is_own, has_model, has_language, model], [*network, inputs.notice, inputs.door]
     weights.default.change(follow, seen, shown, **QUIET)

@@ -16,7 +16,10 @@ from maxwhisper.web.ui.templates import render
 from maxwhisper.web.ui.wording import FIGURES
 
 Phase = Literal["idle", "waiting", "running", "done", "refused", "stopped"]
-LANE_JS = (Path(__file__).parent / "lane.js").read_text(encoding="utf-8")
+JS = "".join(
+    (Path(__file__).parent / name).read_text(encoding="utf-8")
+    for name in ("lane.js", "engine_panel.js")  # the clock and the newest words; copies and files
+)
 _UNKNOWN = "–"
 _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 _PLACEHOLDERS = {  # instead of a transcript
@@ -46,6 +49,7 @@ class EnginePanel:
     partial: str = ""  # what follows, so far: it may still change
     seconds: tuple[float, ...] = ()
     score: Score | None = None
+    files: dict[str, str] = field(default_factory=dict)  # the transcript, by format
     factor: Factor | None = None  # of the race, in the panel of our engine
 
     @property

@@ -1,7 +1,7 @@
 """The form of a race: a recording, its correct transcript, model and settings.
 
-Input: the clips, the checkpoint names, the folder of uploads. Output: components, wired so that an
-upload, a recording or a clip becomes the source.
+Input: the clips, the checkpoint names, the folder of uploads. Output: components, wired so that
+what a visitor speaks, uploads or chooses becomes the source.
 """
 
 import functools
@@ -30,9 +30,9 @@ from maxwhisper.web.ui.race.request import (
     Request,
     Source,
 )
-from maxwhisper.web.ui.recorder import recorder, taken
+from maxwhisper.web.ui.recorder import Recorder, recorder, taken
 from maxwhisper.web.ui.templates import render
-from maxwhisper.web.ui.weights import CLICK_JS
+from maxwhisper.web.ui.weights import CLICK_JS, notice_html
 
 # Choices of options that are numbers. A beam size of 1 stands for greedy decoding, a
 # batch size of 1 for none.
@@ -43,6 +43,15 @@ _CHOICES: dict[str, list[tuple[str, float]]] = {
 }
 _LABELS = {"vad": "Voice activity detection"}
 AUTOMATIC = "automatic"  # rounds
+_HERE = Path(__file__).parent
+_SPEAK_JS = "".join(
+    path.read_text(encoding="utf-8")
+    for path in (_HERE.parent / "microphone.js", _HERE / "speak.js")
+)
+_UPLOAD_JS = (_HERE / "upload.js").read_text(encoding="utf-8")
+_CHOSEN_JS = (_HERE / "chosen.js").read_text(encoding="utf-8")
+_SPEAK = "Say a sentence: the race begins when you pause."
+_SPOKEN = "My recording"
 _OFF_JS = "() => ({__type__: 'update', interactive: false})"
 
 
@@ -58,6 +67,9 @@ class Inputs:
     language: gr.Dropdown
     settings: list[gr.components.Component]  # after the language
     audio: gr.Audio
+    speak: gr.HTML
+    heard: Any  # the event's dependency: what was spoken is the source now
+    notice: gr.HTML  # about the default model
     door: gr.HTML  # to weights that understand people
     run: gr.Button
     stop: gr.Button
@@ -73,13 +85,48 @@ class Inputs:
 def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example]) -> Inputs:
     """Build the inputs inside the current `gr.Blocks`."""
     source = gr.State(None)
-    with gr.Row(elem_classes="inputs"):
-        with gr.Column(scale=5, min_width=300):
-            given = recorder(
-                f"Sound or video, up to {MAX_AUDIO_S / 60:.0f} min, {MAX_FILE_MB} MB", "recording"
-            )
-        with gr.Column(scale=5, min_width=300):
-            clips = _clip_buttons(examples)
+    with gr.Row(elem_classes="entries"):
+        idle = render("race/speak.html", idle=_SPEAK)
+        speak = gr.HTML(idle, js_on_load=_SPEAK_JS, elem_id="speak")
+        limits = {"max_min": f"{MAX_AUDIO_S / 60:.0f}", "max_mb": MAX_FILE_MB}
+        gr.HTML(render("race/upload.html", **limits), js_on_load=_UPLOAD_JS, elem_id="upload")
+        clips = _clip_buttons(examples)
+    with gr.Row(elem_classes="actions"):
+        with gr.Column(elem_classes="given", min_width=0):
+            chosen = gr.HTML(_chosen_html(), js_on_load=_CHOSEN_JS, elem_id="chosen")
+            given = recorder("Recording", "recording", has_microphone=False)
+        run = gr.Button("Run all three", variant="primary", interactive=False, elem_id="run")
+        stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
+    options = "Options: model and settings, the same for every engine"
+    with gr.Row(elem_classes="settings"):
+        notice = gr.HTML(notice_html(pool.default_model, len(pool.models)), elem_id="notice")
+        with gr.Accordion(options, open=False, elem_id="options"):
+            reference, rounds, keep = _race_options()
+            (model, language), settings = _settings(pool)
+    door = gr.HTML("", js_on_load=CLICK_JS, elem_id="door")
+    wiring = _Wiring(uploads, given, source, reference, run, keep, chosen)
+    events, heard = wiring.connect(speak, list(zip(clips, examples, strict=True)))
+    return Inputs(
+        source,
+        reference,
+        rounds,
+        keep,
+        model,
+        language,
+        settings,
+        given.audio,
+        speak,
+        heard,
+        notice,
+        door,
+        run,
+        stop,
+        events,
+    )
+
+
+def _race_options() -> tuple[gr.Textbox, gr.Radio, gr.Checkbox]:
+    """The correct transcript, the rounds, and whether the race is kept."""
     reference = gr.Textbox(
         label="Correct transcript (optional, adds word error rate)",
         placeholder="Paste the exact words, before or after the race",
@@ -87,11 +134,7 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
         max_lines=4,
         elem_id="reference",
     )
-    (model, language), settings = _settings(pool)
-    door = gr.HTML("", js_on_load=CLICK_JS, elem_id="door")
-    with gr.Row(elem_classes="actions"):
-        run = gr.Button("Run all three", variant="primary", interactive=False, elem_id="run")
-        stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
+    with gr.Row():
         rounds = gr.Radio(
             [("Automatic", AUTOMATIC), *((str(n), n) for n in range(1, MAX_ROUNDS + 1, 2))],
             value=AUTOMATIC,
@@ -103,26 +146,11 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
         keep = gr.Checkbox(
             True,
             label="Save with a share link",
-            info="Otherwise deleted when you close this page.",
+            info="Otherwise deleted when you close this page. Off for what you speak here.",
             elem_id="keep",
             min_width=220,
         )
-    outputs = [source, reference, run, given.refused]
-    chosen = _wire(uploads, given.audio, list(zip(clips, examples, strict=True)), outputs)
-    return Inputs(
-        source,
-        reference,
-        rounds,
-        keep,
-        model,
-        language,
-        settings,
-        given.audio,
-        door,
-        run,
-        stop,
-        chosen,
-    )
+    return reference, rounds, keep
 
 
 def request_from(
@@ -159,12 +187,18 @@ def run_button(source: Source | None) -> gr.Button:
 
 
 def _clip_buttons(examples: Sequence[Example]) -> list[gr.Button]:
-    gr.HTML(render("race/clips.html"), elem_id="intro")
-    with gr.Row(elem_classes="clips"):
-        return [
-            gr.Button(f"{clip.title}\n{clip.duration_s:.0f} s · {clip.description}", min_width=140)
-            for clip in examples
-        ]
+    with gr.Column(elem_classes="entry", min_width=0):
+        gr.HTML(render("race/clips.html"))
+        with gr.Row(elem_classes="clips", elem_id="clips"):
+            return [
+                gr.Button(f"{clip.title} · {clip.duration_s:.0f} s", size="sm", min_width=0)
+                for clip in examples
+            ]
+
+
+def _chosen_html(name: str = "", what: str = "", clip: int | None = None) -> str:
+    """What is about to be raced; `clip` is the index of a bundled one."""
+    return render("race/chosen.html", name=name, what=what, clip=clip)
 
 
 def _settings(
@@ -172,28 +206,27 @@ def _settings(
 ) -> tuple[tuple[gr.Dropdown, gr.Dropdown], list[gr.components.Component]]:
     """Controls of the model, the language and every one of `RACE_OPTIONS` and `RACE_MODE`, in that
     order."""
-    with gr.Accordion("Model and settings, the same for every engine", open=False):
-        with gr.Row():
-            model = gr.Dropdown(
-                model_choices(pool.models),
-                value=pool.default_model,
-                label="Model",
-                elem_id="model",
-            )
-            language = gr.Dropdown(
-                languages_of(pool.default_model),
-                value=usual_language(pool.default_model),
-                label="Language",
-                elem_id="language",
-                interactive=len(languages_of(pool.default_model)) > 1,
-            )
-        controls = []
-        for _, options in itertools.groupby(RACE_OPTIONS.values(), lambda each: each.kind is bool):
-            with gr.Row():  # check boxes have a row of their own
-                controls += [_control(option, pool.default_model) for option in options]
-        with gr.Row():
-            controls += [_control(option, pool.default_model) for option in RACE_MODE.values()]
-        _limit(model, language, controls[0])
+    with gr.Row():
+        model = gr.Dropdown(
+            model_choices(pool.models),
+            value=pool.default_model,
+            label="Model",
+            elem_id="model",
+        )
+        language = gr.Dropdown(
+            languages_of(pool.default_model),
+            value=usual_language(pool.default_model),
+            label="Language",
+            elem_id="language",
+            interactive=len(languages_of(pool.default_model)) > 1,
+        )
+    controls = []
+    for _, options in itertools.groupby(RACE_OPTIONS.values(), lambda each: each.kind is bool):
+        with gr.Row():  # check boxes have a row of their own
+            controls += [_control(option, pool.default_model) for option in options]
+    with gr.Row():
+        controls += [_control(option, pool.default_model) for option in RACE_MODE.values()]
+    _limit(model, language, controls[0])
     return (model, language), controls
 
 
@@ -274,40 +307,68 @@ def model_choices(models: Sequence[str]) -> list[tuple[str, str]]:
     return choices
 
 
-def _wire(
-    uploads: Uploads,
-    audio: gr.Audio,
-    clips: Sequence[tuple[gr.Button, Example]],
-    outputs: list[Any],
-) -> list[Any]:
-    """Make an upload, a recording or a clip the source; returns the events that change it. Outputs:
-    source, reference, Run, and the reason why a file is refused."""
-    *_, run, _ = outputs
+@dataclass(frozen=True)
+class _Wiring:
+    """Makes what is spoken, uploaded or chosen the source."""
 
-    def accept(path: str | None, name: str) -> tuple[Any, Source | None, str, Any, str]:
-        player, own, problem = taken(uploads, path)
-        chosen = Source(own, is_upload=True, name=name or own.name) if own else None
-        return player, chosen, "", run_button(chosen), problem
+    uploads: Uploads
+    given: Recorder
+    source: gr.State
+    reference: gr.Textbox
+    run: gr.Button
+    keep: gr.Checkbox
+    chosen: gr.HTML
+
+    def connect(
+        self, speak: gr.HTML, clips: Sequence[tuple[gr.Button, Example]]
+    ) -> tuple[list[Any], Any]:
+        """Returns the events that change the source, and the dependency that follows speech."""
+        audio, run = self.given.audio, self.run
+        has_kept = gr.State(False)  # the visitor chose himself whether the race is kept
+        self.keep.input(lambda: True, None, [has_kept], **QUIET)
+        shown = [audio, self.source, self.reference, run, self.given.refused, self.chosen]
+        # The next recording may start, and even arrive, before the server has answered that the
+        # last one is gone. `always_last` asks once more then, instead of ignoring the event.
+        gone = [audio.clear, speak.stop_recording, speak.edit]
+        gr.on(gone, None, None, [run], js=_OFF_JS, **QUIET)
+        brought = [audio.upload, audio.clear]
+        gr.on(brought, self.receive, [audio], shown, trigger_mode="always_last", **QUIET)
+        # Speech is raced at once: whether it is kept changes with it, not after it.
+        spoken: dict[str, Any] = {"inputs": [has_kept], "outputs": [*shown, self.keep]}
+        speak.edit(self.hear, **spoken, **QUIET)
+        heard = speak.stop_recording(self.hear, **spoken, **QUIET)
+        for index, (button, clip) in enumerate(clips):
+            button.click(functools.partial(self.choose, index, clip), None, shown, **QUIET)
+        others = [*brought, *(button.click for button, _ in clips)]
+        gr.on(others, _kept, [has_kept], [self.keep], **QUIET)
+        return [*others, speak.start_recording, speak.edit], heard
 
     @shown_errors
-    def receive(path: str | None) -> tuple[Any, ...]:
-        return accept(path, "")
+    def receive(self, path: str | None) -> tuple[Any, ...]:
+        """An upload, or None where it was removed."""
+        player, own, problem = taken(self.uploads, path)
+        source = Source(own, is_upload=True, name=own.name) if own else None
+        return player, source, "", run_button(source), problem, _named(source)
 
     @shown_errors
-    def hear(path: str | None) -> tuple[Any, ...]:
-        return accept(path, "Microphone recording")
+    def hear(self, has_kept: bool, event: gr.EventData) -> tuple[Any, ...]:
+        """What a visitor spoke. It is kept only if he asks."""
+        path = str(event.path)
+        player, own, problem = taken(self.uploads, path)
+        source = Source(own, is_upload=True, name=_SPOKEN) if own else None
+        shown = (path if own else player, source, "", run_button(source), problem)
+        return *shown, _named(source), gr.skip() if has_kept else False
 
-    def choose(clip: Example) -> tuple[Any, ...]:
-        chosen = Source(Path(clip.path), is_upload=False, name=clip.title)
-        return str(clip.path), chosen, clip.reference, run_button(chosen), ""
+    def choose(self, index: int, clip: Example) -> tuple[Any, ...]:
+        source = Source(Path(clip.path), is_upload=False, name=clip.title)
+        named = _chosen_html(clip.title, f"{clip.duration_s:.0f} s · {clip.description}", index)
+        return str(clip.path), source, clip.reference, run_button(source), "", named
 
-    # The next recording may start, and even arrive, before the server has answered that the last
-    # one is gone. `always_last` asks once more then, instead of ignoring the event.
-    gr.on([audio.clear, audio.start_recording], None, None, [run], js=_OFF_JS, **QUIET)
-    given, shown = [audio.upload, audio.clear], [audio, *outputs]
-    gr.on(given, receive, [audio], shown, trigger_mode="always_last", **QUIET)
-    audio.stop_recording(hear, [audio], shown, **QUIET)
-    for button, clip in clips:
-        button.click(functools.partial(choose, clip), None, shown, **QUIET)
-    own = [audio.upload, audio.clear, audio.start_recording, audio.stop_recording]
-    return [*own, *(button.click for button, _ in clips)]
+
+def _kept(has_kept: bool) -> Any:
+    """Clips and uploads are kept, unless the visitor made a choice."""
+    return gr.skip() if has_kept else True
+
+
+def _named(source: Source | None) -> str:
+    return _chosen_html(source.name if source else "")

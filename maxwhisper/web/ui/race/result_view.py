@@ -12,12 +12,16 @@ from markupsafe import Markup
 from maxwhisper.checkpoint import about, available
 from maxwhisper.engine import OURS
 from maxwhisper.engines.verdict import ruling_of
+from maxwhisper.text import writers
 from maxwhisper.text.words import text_language
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.ui.race.engine_panel import EnginePanel
 from maxwhisper.web.ui.race.speed_chart import CSS, speed_chart
 from maxwhisper.web.ui.race.verdict import REFERENCE_ENGINE, Score, score, verdict
 from maxwhisper.web.ui.templates import render
+
+OFFERED = ("txt", "srt")  # in each lane; the ZIP has all formats
+MAX_FILE_CHARACTERS = 200_000  # of a file that is part of the page
 
 
 @dataclass
@@ -130,4 +134,7 @@ def _panel(run: Run, name: str) -> EnginePanel:
     if result is not None:
         panel.texts = [(segment.start, segment.text) for segment in result.transcript.segments]
         panel.seconds = result.seconds
+        files = {kind: writers.render(result.transcript, kind, run.options) for kind in OFFERED}
+        if max(map(len, files.values())) <= MAX_FILE_CHARACTERS:
+            panel.files = files
     return panel

@@ -15,8 +15,9 @@ from maxwhisper.web.ui.templates import render
 
 JS = (Path(__file__).parent / "share_links.js").read_text(encoding="utf-8")
 
-# Show the race to a visitor who opens its link, not the form above it.
-SCROLL_JS = "watch('value', () => element.querySelector('.recorded, .problem')?.scrollIntoView())"
+# Show a race that was opened further down the page.
+SCROLL_JS = """watch('value', () =>
+  element.querySelector('.recorded, .problem')?.scrollIntoView({block: 'nearest'}))"""
 
 # Drop the problem of one recording when the next one is chosen.
 CLEAR_JS = """banner => banner?.includes('class="problem"') ? '' : banner"""

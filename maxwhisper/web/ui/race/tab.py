@@ -1,9 +1,11 @@
-"""The Race tab: choose a recording, run all engines on it, read, replay, share.
+"""The Race tab: the last result, a recording to choose, three lanes; below them replay and links.
 
-Builds components and connects them. The form is `inputs`, the race itself `runner`; results are
-drawn by `engine_panel`, `speed_chart`, `replay` and `share_links`.
+Builds components and connects them. A page opens with a recorded race, which is part of the page as
+it is sent: nothing moves when it appears. The form is `inputs`, the race itself `runner`; results
+are drawn by `engine_panel`, `speed_chart`, `replay` and `share_links`.
 """
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -15,23 +17,23 @@ import gradio as gr
 import msgspec
 
 from maxwhisper.engine import ENGINES
-from maxwhisper.errors import MaxWhisperError
+from maxwhisper.errors import EngineUnavailable, MaxWhisperError
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunNotFound
 from maxwhisper.web.ui.errors import problem_html, public_message, shown_errors
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.lazy_tabs import Open
-from maxwhisper.web.ui.race import replay, share_links
+from maxwhisper.web.ui.race import engine_panel, replay, share_links
 from maxwhisper.web.ui.race.door import wire_door
-from maxwhisper.web.ui.race.engine_panel import LANE_JS, EnginePanel, panel_html
+from maxwhisper.web.ui.race.engine_panel import EnginePanel, panel_html
 from maxwhisper.web.ui.race.inputs import Inputs, race_inputs, request_from, run_button
 from maxwhisper.web.ui.race.request import Request, Source
 from maxwhisper.web.ui.race.result_view import View, view_of
 from maxwhisper.web.ui.race.runner import Runner
 from maxwhisper.web.ui.stop_button import run_and_stop
 from maxwhisper.web.ui.templates import render
-from maxwhisper.web.ui.weights import ShownWeights, notice_html
+from maxwhisper.web.ui.weights import ShownWeights
 
 log = logging.getLogger(__name__)
 
@@ -64,51 +66,62 @@ def race_tab(
 ) -> Open:
     """Build the tab inside the current `gr.Blocks`. `run_id` is set when a race ends or is opened
     by its link. Returns what has a button of another tab open a stored race."""
-    pool = runner.pool
-    notice = gr.HTML(lambda: notice_html(pool.default_model, len(pool.models)))
-    inputs = race_inputs(runner.uploads, pool, examples)
-    wire_door(weights, inputs, notice)
-    recorded = _recorded_buttons(runner)
-    results = _results(runner, run_id)
+    recorded = runner.runs.recorded()
+    landing = _landing(runner, recorded)
+    banner, verdict, chart = _band(landing)
+    inputs = race_inputs(runner.uploads, runner.pool, examples)
+    wire_door(weights, inputs)
+    with gr.Row(elem_classes="engine-panels"):
+        panels = [
+            gr.HTML(panel_html(panel), js_on_load=engine_panel.JS, elem_id=f"panel-{name}")
+            for name, panel in landing.panels.items()
+        ]
+    shown = gr.HTML(replay.replay_html(landing.run), js_on_load=replay.JS, elem_id="replay")
+    links = gr.HTML("", js_on_load=share_links.JS, elem_id="share-links")
+    delete = gr.Button(
+        "Delete this race and its recording", size="sm", visible=False, elem_id="delete"
+    )
+    raced = gr.State(None)
+    results = Results(banner, panels, verdict, chart, shown, links, delete, run_id, raced)
     _wire_run(runner, inputs, results)
 
     def open_run(button: gr.Button, run: Run) -> None:
         button.click(functools.partial(_opened, runner, run.id), None, results.all, **QUIET)
 
-    for button, run in recorded:
+    for button, run in zip(_recorded_buttons(recorded), recorded, strict=True):
         open_run(button, run)
     _wire_finished(runner, inputs, results)
     return open_run
 
 
-def _recorded_buttons(runner: Runner) -> list[tuple[gr.Button, Run]]:
+def _landing(runner: Runner, recorded: Sequence[Run]) -> View:
+    """What a new visitor sees: the longest recorded race, if the page came with one."""
+    with contextlib.suppress(EngineUnavailable):  # scoring needs a package: see `view_of`
+        for run in recorded[:1]:
+            return view_of(run, runner.pool.names, is_recorded=True)
+    return _empty_view(runner)
+
+
+def _band(landing: View) -> tuple[gr.HTML, gr.HTML, gr.HTML]:
+    """The result on top: where it comes from, the verdict, and the chart."""
+    with gr.Row(elem_classes="band"):
+        with gr.Column(scale=3, min_width=280):
+            banner = gr.HTML(_banner(landing), js_on_load=share_links.SCROLL_JS, elem_id="banner")
+            verdict = gr.HTML(_verdict_html(landing, is_landing=True), elem_id="verdict")
+        with gr.Column(scale=2, min_width=280, elem_classes="band-chart"):
+            chart = gr.HTML(landing.chart, elem_id="chart")
+    return banner, verdict, chart
+
+
+def _recorded_buttons(recorded: Sequence[Run]) -> list[gr.Button]:
     """One button for each race that comes with the page: they need no time, GPU or network."""
-    runs = runner.runs.recorded()
-    if not runs:
+    if not recorded:
         return []
     with gr.Row(elem_classes="recorded-races", elem_id="recorded-races"):
         gr.HTML(render("race/recorded_races.html"))
         return [
-            (gr.Button(share_links.recorded_name(run), size="sm", min_width=240), run)
-            for run in runs
+            gr.Button(share_links.recorded_name(run), size="sm", min_width=240) for run in recorded
         ]
-
-
-def _results(runner: Runner, run_id: gr.State) -> Results:
-    banner = gr.HTML("", js_on_load=share_links.SCROLL_JS, elem_id="banner")
-    with gr.Row(elem_classes="engine-panels"):
-        panels = [
-            gr.HTML(panel_html(EnginePanel(name)), js_on_load=LANE_JS, elem_id=f"panel-{name}")
-            for name in runner.pool.names
-        ]
-    verdict = gr.HTML(_verdict_html([]), elem_id="verdict")
-    chart = gr.HTML("", elem_id="chart")
-    shown = gr.HTML("", js_on_load=replay.JS, elem_id="replay")
-    links = gr.HTML("", js_on_load=share_links.JS, elem_id="share-links")
-    delete = gr.Button(
-        "Delete this race and its recording", size="sm", visible=False, elem_id="delete"
-    )
-    return Results(banner, panels, verdict, chart, shown, links, delete, run_id, gr.State(None))
 
 
 def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
@@ -145,6 +158,11 @@ def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
             drawn = runner.ongoing.begin(wanted.id, drawn, visitor=visitor, session=session)
         yield from drawn
 
+    def start_heard(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """What was spoken is raced at once, unless it was refused."""
+        if values[0] is not None:
+            yield from start(request, *values)
+
     def halt(request: gr.Request) -> Any:
         is_stopping = runner.stop(runner.ongoing.starter(str(request.session_hash)))
         return run_and_stop(is_over=not is_stopping, is_stopping=is_stopping)[1]
@@ -156,7 +174,11 @@ def _wire_run(runner: Runner, inputs: Inputs, results: Results) -> None:
 
     # No limit here: races wait in their own queue, which shows each its place and lets it stop.
     shown = [*results.all, inputs.run, inputs.stop]
-    raced = inputs.run.click(start, inputs.values, shown, concurrency_limit=None, **QUIET)
+    asked: dict[str, Any] = {"inputs": inputs.values, "outputs": shown, "concurrency_limit": None}
+    inputs.heard.success(start_heard, **asked, **QUIET).then(
+        again, [inputs.source], [inputs.run], **QUIET
+    )
+    raced = inputs.run.click(start, **asked, **QUIET)
     raced.then(again, [inputs.source], [inputs.run], **QUIET)
     inputs.stop.click(halt, None, [inputs.stop], **QUIET)
     banner = [results.banner]
@@ -227,7 +249,7 @@ def _draw(runner: Runner, view: View, raced: Source | None, racing_id: str = "")
     return (
         _banner(view),
         *[panel_html(panel) for panel in view.panels.values()],
-        _verdict_html(view.sentences),
+        _verdict_html(view),
         view.chart,
         replay.replay_html(view.run),
         share_links.share_links_html(saved, runner.runs, racing_id),
@@ -247,8 +269,19 @@ def _banner(view: View) -> str:
     return render("race/queue.html", n_ahead=view.n_ahead, left_s=view.left_s)
 
 
-def _verdict_html(sentences: Sequence[str]) -> str:
-    """The first sentence large, the rest as a list."""
-    lead, *rest = sentences or [""]
-    parts = [part for part in re.split(f"({'|'.join(ENGINES)})", lead) if part]
-    return render("race/verdict.html", lead=parts, rest=rest, engines=ENGINES)
+def _verdict_html(view: View, *, is_landing: bool = False) -> str:
+    """The first sentence large, the rest as a list. While a race runs, what happens."""
+    lead, *rest = view.sentences or [""]
+    is_racing = any(panel.phase in ("waiting", "running") for panel in view.panels.values())
+    texts = {result.transcript.text.strip() for result in view.run.results} if view.run else set()
+    return render(
+        "race/verdict.html",
+        lead=[part for part in re.split(f"({'|'.join(ENGINES)})", lead) if part],
+        rest=rest,
+        engines=ENGINES,
+        is_landing=is_landing,
+        is_racing=is_racing and not view.is_over,
+        is_replayable=view.run is not None and bool(view.run.results),
+        factor=next((p.factor for p in view.panels.values() if p.factor), None),
+        is_identical=len(texts) == 1 and len(view.run.results if view.run else ()) > 1,
+    )

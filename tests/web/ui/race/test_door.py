@@ -30,7 +30,7 @@ def weights(monkeypatch):
 def handlers(weights, tmp_path):
     with gr.Blocks() as page:
         inputs = race_inputs(Uploads(tmp_path), weights._pool, ())
-        wire_door(ShownWeights(weights, weights._pool), inputs, gr.HTML(""))
+        wire_door(ShownWeights(weights, weights._pool), inputs)
     return {fn.name: fn.fn for fn in page.fns.values()}
 
 

@@ -1,0 +1,225 @@
+"""The race on one screen: what is seen without scrolling, in how many clicks, how steadily."""
+
+import wave
+
+import numpy as np
+import pytest
+
+from tests.browser.test_page import RUN_ENABLED
+
+pytestmark = pytest.mark.browser
+
+ENGINES = ("openai-whisper", "faster-whisper", "maxwhisper")
+# What the browser says of its own work, from the first moment on.
+WATCH = """window.seen = {shift: 0, moved: [], paint: 0, tasks: []};
+new PerformanceObserver(list => { for (const e of list.getEntries()) {
+  if (e.hadRecentInput) continue;
+  window.seen.shift += e.value;
+  for (const {node: n} of e.sources) window.seen.moved.push(n?.id || n?.className || n?.nodeName);
+} })
+  .observe({type: 'layout-shift', buffered: true});
+new PerformanceObserver(list => { for (const e of list.getEntries())
+  window.seen.paint = e.startTime; }).observe({type: 'largest-contentful-paint', buffered: true});
+new PerformanceObserver(list => { for (const e of list.getEntries())
+  window.seen.tasks.push([e.startTime, e.duration]); }).observe({type: 'longtask', buffered: true});
+"""
+
+
+def box(page, selector):
+    """(top, bottom) in pixels from the top of the window."""
+    inside = "e => { const r = e.getBoundingClientRect(); return [r.top, r.bottom]; }"
+    return page.locator(selector).first.evaluate(inside)
+
+
+def race_clip(page):
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_selector("#verdict .lead")
+
+
+def test_run_lanes_and_verdict_fit_one_screen(open_page):
+    page = open_page(width=1440, height=900)
+    race_clip(page)
+    parts = ["#verdict", "#run", *(f"#panel-{name}" for name in ENGINES)]
+    boxes = {part: box(page, part) for part in parts}
+    print({part: [round(px) for px in at] for part, at in boxes.items()})
+    assert page.evaluate("scrollY") == 0
+    for part, (top, bottom) in boxes.items():
+        assert 0 <= top < bottom <= 900, part
+    assert min(bottom - top for top, bottom in boxes.values()) >= 40, "large enough to read"
+
+
+def test_a_phone_has_the_verdict_first_and_run_in_reach(open_page):
+    page = open_page(width=390, height=844)
+    assert box(page, "#run")[1] <= 844, "before anything is scrolled"
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_timeout(200)
+    assert 844 - 100 <= box(page, "#run")[1] <= 844, "it stays at the bottom"
+    race_clip(page)
+    page.wait_for_function(
+        "() => { const top = document.querySelector('#verdict').getBoundingClientRect().top;"
+        " return top >= 0 && top < innerHeight / 2; }"
+    )
+    verdict, lanes = box(page, "#verdict"), [box(page, f"#panel-{name}") for name in ENGINES]
+    print({"verdict": verdict, "lanes": lanes, "run": box(page, "#run")})
+    assert all(verdict[1] <= top for top, _ in lanes), "the verdict is above all lanes"
+
+
+def test_a_page_opens_with_a_recorded_race_and_its_replay(open_page):
+    page = open_page(width=1440, height=900)
+    assert "measured on 2 January 2026" in page.inner_text("#banner")
+    assert "fast" in page.inner_text("#verdict .headline")
+    assert "Identical text" in page.inner_text("#verdict")
+    assert "a race that came" in page.inner_text("#panel-maxwhisper .words")
+    page.get_by_role("button", name="▶ Replay").click()
+    page.wait_for_selector("#replay .play:text('Pause')")
+    page.wait_for_function(
+        "() => document.querySelector('#replay').getBoundingClientRect().bottom <= innerHeight + 1"
+    )
+
+
+def test_each_lane_gives_its_text_in_one_click(open_page):
+    page = open_page(width=1440, height=900)
+    race_clip(page)
+    starts = {"txt": "the\n<b>quick</b>\n", "srt": "1\n00:00:00,000 --> 00:00:00,500\nthe\n"}
+    for kind, start in starts.items():
+        with page.expect_download() as download:
+            page.click(f"#panel-maxwhisper [data-take={kind}]")
+        assert download.value.suggested_filename == f"maxwhisper.{kind}"
+        assert download.value.path().read_text().startswith(start)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#panel-faster-whisper [data-take=copy]")
+    page.locator("#panel-faster-whisper").get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("the\n<b>quick</b>\n")
+
+
+@pytest.fixture
+def speaker(launch, served, tmp_path):
+    """A function that opens a page whose microphone hears half a second of noise, 1.2 s of a voice,
+    and silence."""
+    contexts = []
+
+    def open_it(**how):
+        rng = np.random.default_rng(27)
+        said = np.concatenate(
+            [np.zeros(24_000), np.sin(np.arange(57_600) * 0.05), np.zeros(480_000)]
+        )
+        samples = (8000 * said + 20 * rng.standard_normal(said.size)).astype("<i2")
+        path = tmp_path / "voice.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 48_000, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+        chromium = launch(f"--use-file-for-fake-audio-capture={path}%noloop")
+        context = chromium.new_context(**{"permissions": ["microphone"], **how})
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(served[0])
+        page.get_by_role("button", name="A short clip").wait_for()
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+
+
+def test_one_click_races_ones_own_voice(speaker, served):
+    page = speaker(viewport={"width": 1440, "height": 900})
+    page.click("#speak .speak-now")
+    page.wait_for_function(
+        "() => +document.querySelector('#speak .meter').getAttribute('aria-valuenow') > 20"
+    )
+    page.wait_for_selector("#verdict .lead", timeout=20_000)
+    print("clicks to racing one's own voice: 1")
+    assert page.inner_text("#chosen strong") == "My recording"
+    assert "Not saved" in page.inner_text("#share-links"), "spoken words are kept only if asked"
+    run_id = page.get_attribute("#share-links .download", "href").split("/")[-2]
+    spoken_s = served[3].load(run_id).audio_s
+    print(f"recorded {spoken_s:.2f} s")
+    assert 2.5 < spoken_s < 4.5, "half a second, 1.2 s of voice, 1.5 s of silence"
+    page.wait_for_function(RUN_ENABLED)  # it can be raced again
+    page.get_by_role("button", name="Trim to speech").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.wait_for_function(
+        "old => !(document.querySelector('#share-links .download')?.href ?? old).includes(old)",
+        arg=run_id,
+    )
+    again = page.get_attribute("#share-links .download", "href").split("/")[-2]
+    trimmed_s = served[3].load(again).audio_s
+    print(f"trimmed to {trimmed_s:.2f} s")
+    assert 1.3 < trimmed_s < 2.2
+    page.close()
+
+
+def test_a_second_click_ends_a_recording(open_page):
+    page = open_page()  # chromium's own fake microphone beeps every second
+    page.click("#speak .speak-now")
+    page.locator("#speak").get_by_text("Stop ·").wait_for()
+    page.wait_for_timeout(700)
+    page.click("#speak .speak-now")
+    page.wait_for_selector("#verdict .lead")
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(
+        "() => document.querySelector('#clips button').getAttribute('aria-pressed') === 'true'"
+    )
+    assert page.inner_text("#chosen strong") == "A short clip"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("NotAllowedError", "The microphone was refused. Allow it"),
+        ("NotFoundError", "No microphone was found. Connect one"),
+    ],
+)
+def test_without_a_microphone_one_sentence_says_why(open_page, name, sentence):
+    page = open_page(
+        script="navigator.mediaDevices.getUserMedia = async () => "
+        f"{{ throw new DOMException('', '{name}'); }}"
+    )
+    page.click("#speak .speak-now")
+    page.locator("#recording-refused").get_by_text(sentence).wait_for()
+    assert page.locator("#speak .label").inner_text() == "Speak"
+
+
+def test_without_https_the_same_place_says_why(open_page):
+    page = open_page(script="Object.defineProperty(navigator, 'mediaDevices', {value: undefined});")
+    page.click("#speak .speak-now")
+    page.locator("#recording-refused").get_by_text("served over https").wait_for()
+
+
+def test_the_page_stands_still_and_answers(open_page):
+    page = open_page(width=1440, height=900, script=WATCH)
+    page.wait_for_timeout(1500)
+    landed = page.evaluate("window.seen")
+    started = page.evaluate("performance.now()")
+    race_clip(page)
+    page.wait_for_timeout(1500)
+    seen = page.evaluate("window.seen")
+    longest = max([ms for at, ms in seen["tasks"] if at >= started] or [0])
+    print("moved:", seen["moved"])
+    print(f"CLS {seen['shift']:.3f}, LCP {landed['paint']:.0f} ms, longest task {longest:.0f} ms")
+    assert seen["shift"] < 0.05
+    assert landed["paint"] < 1500
+    assert longest < 200
+
+
+@pytest.mark.parametrize("width", [320, 390, 1440])
+def test_targets_are_large_enough_and_nothing_is_cut(open_page, width):
+    page = open_page(width=width, height=844)
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('.gradio-container :is(button, a[href])')]
+        .filter(e => e.checkVisibility())
+        .map(e => [e.textContent || e.ariaLabel, e.getBoundingClientRect()])
+        .filter(([, r]) => r.width && (r.width < 24 || r.height < 24))
+        .map(([name, r]) => `${name} ${r.width}x${r.height}`)"""
+    )
+    assert small == []
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll('.gradio-container *')]
+        .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 0.5)
+        .filter(e => !e.closest('.visually-hidden, svg')).map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert cut == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

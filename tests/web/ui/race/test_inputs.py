@@ -1,0 +1,51 @@
+"""What is given to a race: spoken, uploaded or chosen, and whether it is kept."""
+
+import gradio as gr
+import pytest
+
+from maxwhisper.engines.pool import EnginePool
+from maxwhisper.web.server.uploads import Uploads
+from maxwhisper.web.ui.examples import Example
+from maxwhisper.web.ui.race.inputs import race_inputs
+from tests.fakes.page import write_wav
+
+
+@pytest.fixture
+def handlers(tmp_path):
+    clip = Example(tmp_path / "clip.wav", "A <i>clip", "Seven words.", 2.0, "seven words")
+    (tmp_path / "uploads").mkdir()
+    with gr.Blocks() as page:
+        race_inputs(Uploads(tmp_path / "uploads"), EnginePool(("maxwhisper",), ("demo",)), [clip])
+    return {getattr(fn.fn, "func", fn.fn).__name__: fn.fn for fn in page.fns.values() if fn.fn}
+
+
+def spoken(path):
+    return gr.EventData(None, {"path": str(path)})
+
+
+def test_what_is_spoken_is_kept_only_if_asked(handlers, tmp_path):
+    path = write_wav(tmp_path / "uploads" / "recording.wav")
+    player, source, _, run, problem, named, keep = handlers["hear"](False, spoken(path))
+    assert (player, problem, keep) == (str(path), "", False)
+    assert (source.name, source.is_upload, run.interactive) == ("My recording", True, True)
+    assert "My recording" in named
+    again = write_wav(tmp_path / "uploads" / "again.wav")
+    assert handlers["hear"](True, spoken(again))[-1] == gr.skip(), "the visitor asked"
+
+
+@pytest.mark.parametrize("name", ["../elsewhere.wav", "/etc/hostname", "gone.wav"])
+def test_only_an_upload_is_heard(handlers, tmp_path, name):
+    write_wav(tmp_path / "elsewhere.wav")
+    path = (tmp_path / "uploads").joinpath(name)
+    player, source, _, run, problem, *_ = handlers["hear"](False, spoken(path))
+    assert (player, source, run.interactive) == (None, None, False)
+    assert "problem" in problem
+
+
+def test_a_clip_is_named_and_marked(handlers):
+    player, source, reference, run, problem, named = handlers["choose"]()
+    assert (source.name, source.is_upload, reference) == ("A <i>clip", False, "seven words")
+    assert 'data-clip="0"' in named
+    assert "<strong>A &lt;i&gt;clip</strong> <span>2 s · Seven words.</span>" in named
+    assert (run.interactive, problem) == (True, "")
+    assert player.endswith("clip.wav")
