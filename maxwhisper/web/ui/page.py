@@ -39,7 +39,7 @@ from maxwhisper.web.ui.live.tab import live_tab
 from maxwhisper.web.ui.race.api import race_api
 from maxwhisper.web.ui.race.runner import Runner
 from maxwhisper.web.ui.race.tab import race_tab
-from maxwhisper.web.ui.theme import CSS, theme
+from maxwhisper.web.ui.theme import CSS, HEAD, theme
 from maxwhisper.web.ui.timings.tab import timings_tab
 from maxwhisper.web.ui.upload_route import upload_routes
 from maxwhisper.web.ui.use_it.tab import About, use_it_tab
@@ -160,6 +160,7 @@ def serve_page(
             app_kwargs={"middleware": middleware, "routes": routes},
             theme=theme(),
             css=CSS,
+            head=HEAD,
             js=f"() => {{ {' '.join(f'({script})();' for script in _SCRIPTS)} }}",
         )
     if public_address:
