@@ -50,7 +50,7 @@ def test_replay_starts_all_together_and_ends_as_recorded(open_page, kept):
     page.wait_for_timeout(200)
     assert page.inner_text("#replay .clock") == paused
     page.get_by_label("Speed").select_option("16")
-    page.get_by_role("button", name="Replay").click()
+    page.get_by_role("button", name="Replay", exact=True).click()
     page.wait_for_function(
         "() => document.querySelector('#replay .progress').innerText === '3rd · 1.70 s'"
     )
