@@ -7,20 +7,28 @@ In: words with times in seconds. Out: numbers of words. Pure functions. Source o
 
 from collections.abc import Sequence
 
+from maxwhisper.transcribe.word_times import SENTENCE_END_MARKS
 from maxwhisper.transcript import Word
 
 
 def agreed(before: Sequence[Word], now: Sequence[Word]) -> int:
     """Number of words at the beginning that are equal in two successive hypotheses.
 
-    Punctuation and case count.
+    Punctuation and case count, with one exception: the end of the audio looks like the end of a
+    sentence, so the mark after the last earlier word does not count once another word follows it.
     """
     n_words = 0
     for earlier, later in zip(before, now, strict=False):
         if earlier.word != later.word:
-            break
+            is_followed = n_words == len(before) - 1 and n_words < len(now) - 1
+            return n_words + (is_followed and unfinished(earlier.word) == later.word)
         n_words += 1
     return n_words
+
+
+def unfinished(text: str) -> str:
+    """`text` without the marks at its end that end a sentence."""
+    return text.rstrip(SENTENCE_END_MARKS)
 
 
 def covered(committed: Sequence[Word], words: Sequence[Word]) -> int:

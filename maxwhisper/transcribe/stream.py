@@ -1,10 +1,11 @@
 """Live transcription: samples in, words out as soon as two successive hypotheses agree on them.
 
 The window is transcribed again with every hop of new audio. Words at its beginning that are the
-same in two successive hypotheses are committed and final; the others are tentative. A pause commits
-all words before it. A full window moves to the end of its last closed segment, as in the sequential
-mode, so the committed text equals that of the whole recording. Silence is not decoded. Samples are
-counted from the stream's start. Knows no network.
+same in two successive hypotheses are committed and final; the others are tentative, and so is a
+word that has only just ended, because more of it may follow. A pause commits all words before it. A
+full window moves to the end of its last closed segment, as in the sequential mode, so the committed
+text equals that of the whole recording. Silence is not decoded. Samples are counted from the
+stream's start. Knows no network.
 """
 
 import threading
@@ -20,9 +21,12 @@ from maxwhisper.audio.waveform import Waveform
 from maxwhisper.errors import AudioError
 from maxwhisper.network.dims import FRAMES_PER_SECOND, HOP_LENGTH, SAMPLE_RATE
 from maxwhisper.options import StreamOptions
-from maxwhisper.transcribe.agreement import agreed, covered
+from maxwhisper.transcribe.agreement import agreed, covered, unfinished
 from maxwhisper.transcribe.live_window import Hypothesis, WindowTranscriber
 from maxwhisper.transcript import Segment, Transcript, Word
+
+AGREE_S = 0.7  # two hypotheses closer than that share their errors
+EDGE_S = 0.2  # a word that ended this recently may be a part of a longer one: "sing", "singing"
 
 
 class Voice(Protocol):
@@ -38,9 +42,9 @@ class Update:
     """The result of new samples.
 
     `committed` are the new final words. `tentative` is the text after all committed words; it may
-    still change. `lag_s` is the audio received since the last committed word; 0 if nothing is left
-    to commit. `real_time_factor` is computing time over audio for the whole stream: above 1 the
-    stream falls behind.
+    still change, and ends without a full stop while speech goes on. `lag_s` is the audio received
+    since the last committed word; 0 if nothing is left to commit. `real_time_factor` is computing
+    time over audio for the whole stream: above 1 the stream falls behind.
     """
 
     committed: tuple[Word, ...]
@@ -81,6 +85,8 @@ class Stream:
         self._committed: list[Word] = []  # in the window
         self._unreported: list[Word] = []  # committed, but not in an update yet
         self._tentative: list[Word] = []
+        self._n_committed = 0  # in the whole stream
+        self._heard: list[tuple[int, int, list[Word]]] = []  # end, words committed before, words
         self._hypothesis: Hypothesis | None = None  # the last one of this window
         self._segments: list[Segment] = []  # committed; only their words are up to date
         self._transcript: Transcript | None = None
@@ -202,7 +208,7 @@ class Stream:
         if is_last or silence_s >= self._options.pause_s:
             n_new, self._settled = len(new), self._speech_end
         else:
-            n_new = agreed(self._tentative, new)
+            n_new = self._n_final(new)
         if self._is_full:
             n_new = max(n_new, hypothesis.n_closed - n_old)
         self._commit(hypothesis, n_old, n_old + n_new)
@@ -210,6 +216,31 @@ class Stream:
         self._hypothesis = hypothesis
         if self._is_full and not is_last:
             self._close(hypothesis)
+
+    def _n_final(self, new: list[Word]) -> int:
+        """Number of words at the beginning on which two hypotheses agree and which are complete.
+        The end of the audio looks like that of a sentence, so a full stop must be `pause_s` old.
+        """
+        n_final = agreed(self._heard_before(), new)
+        self._heard.append((self._received, self._n_committed, new))
+        for word in reversed(new[:n_final]):
+            ends_sentence = unfinished(word.word) != word.word
+            age_s = self._received / SAMPLE_RATE - word.end
+            if age_s >= (self._options.pause_s if ends_sentence else EDGE_S):
+                break
+            n_final -= 1
+        return n_final
+
+    def _heard_before(self) -> list[Word]:
+        """The words not committed yet of the last hypothesis that is `AGREE_S` old; none if there
+        is no such hypothesis."""
+        latest = self._received - round(AGREE_S * SAMPLE_RATE)
+        while len(self._heard) > 1 and self._heard[1][0] <= latest:
+            del self._heard[0]
+        if not self._heard or self._heard[0][0] > latest:
+            return []
+        _, n_before, words = self._heard[0]
+        return words[self._n_committed - n_before :]
 
     def _commit(self, hypothesis: Hypothesis, first: int, end: int) -> None:
         """Commit words first..end of a hypothesis. No word begins before the previous one ends."""
@@ -220,6 +251,7 @@ class Stream:
                 if first <= n < end:
                     committed.append(self._keep(segment, word, opens=i == 0))
                 n += 1
+        self._n_committed += len(committed)
         self._committed += committed
         self._unreported += committed
 
@@ -259,7 +291,7 @@ class Stream:
             lag_s = received_s - max(last_word_s, max(self._start, self._settled) / SAMPLE_RATE)
         return Update(
             committed=committed,
-            tentative="".join(word.word for word in self._tentative),
+            tentative=unfinished("".join(word.word for word in self._tentative)),
             received_s=received_s,
             lag_s=lag_s,
             real_time_factor=self._busy_s / received_s if received_s else 0.0,

@@ -22,6 +22,10 @@ def words(text, start=0.0):
         ("a b", "a b c", 2),
         ("a b c", "a x c", 1),
         ("a b.", "a b", 1),  # a mark may disappear again
+        ("a b.", "a b c", 2),  # or was that of the end of the audio
+        ("a b. c", "a b c d", 1),
+        ("a b", "a b. c", 1),
+        ("a b,", "a b c", 1),
         ("A b", "a b", 0),
     ],
 )

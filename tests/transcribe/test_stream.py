@@ -163,6 +163,43 @@ def test_words_are_committed_before_the_window_is_full():
     assert all(update.real_time_factor < 1 for update in speaking)
 
 
+LIVE = StreamOptions(hop_s=0.25, keep_up=True)  # as on the page
+
+
+def test_a_word_is_final_about_a_second_after_it_was_spoken():
+    words = script([" ".join(f"w{n}" for n in range(80))])
+    _, updates, _ = run(words, 25, [RATE // 8] * 200, LIVE)
+    spoken = iter(words)
+    delays = [update.received_s - next(spoken).end for update in updates for _ in update.committed]
+    assert len(delays) > 75
+    assert max(delays) <= 1.5
+    assert np.median(delays) <= 1.2
+
+
+def test_unfinished_text_has_no_full_stop():
+    """The scripted transcriber writes one after every word that has just ended."""
+    words = script(SENTENCES[:6], pause_s=0.4)  # shorter than a pause that commits
+    _, updates, transcript = run(words, words[-1].end, [RATE // 8] * 200, LIVE)
+    assert not [update.tentative for update in updates if update.tentative.endswith(".")]
+    assert not [word.word for word in committed(updates) if word.word.endswith(".")]
+    assert transcript.text.endswith("."), "the last word keeps its own"
+
+
+def test_half_a_word_is_not_final():
+    class Prophet(ScriptedTranscriber):
+        """Hears the same half of a word each time."""
+
+        def _heard(self, said, begin, end, chance):
+            half = Said(said.text[: len(said.text) // 2], said.start, said.end, said.utterance)
+            return super()._heard(half if said.end > end else said, begin, end, chance)
+
+    words = script(["he was singing something beautiful yesterday evening"], word_s=0.9)
+    stream = Stream(Prophet(words, edge_errors=False), LIVE, ScriptedVoice(words))
+    updates = [stream.feed(samples) for samples in np.split(ramp(8), 64)]
+    stream.finish()
+    assert [word.word.strip() for word in committed(updates)] == [said.text for said in words]
+
+
 def test_who_falls_behind_may_leave_hops_out():
     words = script(SENTENCES)
     seconds = words[-1].end + 1

@@ -1,6 +1,7 @@
 """Live transcription with the default model: a real recording, the real voice network."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from maxwhisper.audio.load import decode
 from maxwhisper.options import GREEDY, StreamOptions
 from maxwhisper.text.wer import word_error_rate
+from maxwhisper.web.server.live_session import KEEP_UP
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 SPOKEN = [c for c in json.loads((CLIPS / "clips.json").read_text()) if c["text"]]
@@ -68,3 +70,45 @@ def test_live_text_is_offline_text(engine):
         n_errors += errors.substitutions + errors.deletions + errors.insertions
         print(f"{clip['file']}: live differs from offline by {errors}")
     assert 1 - n_errors / n_words >= GOAL
+
+
+def in_real_time(stream, waveform):
+    """Feed the stream what a microphone has by then, as often as it is free. Yields each update
+    with the seconds since the start."""
+    began_s, n_fed = time.perf_counter(), 0
+    while n_fed < len(waveform):
+        n_there = min(len(waveform), int((time.perf_counter() - began_s) * RATE))
+        if n_there - n_fed < RATE // 8 and n_there < len(waveform):
+            time.sleep(0.005)
+            continue
+        update = stream.feed(waveform[n_fed:n_there])
+        n_fed = n_there
+        yield time.perf_counter() - began_s, update
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", SPOKEN[:2], ids=lambda clip: clip["file"])
+def test_the_text_of_the_page_in_real_time(engine, clip):
+    """The page's policy, in real time, on this machine."""
+    offline = engine.transcribe(
+        decode(CLIPS / clip["file"]), GREEDY.changed({"language": "en", "word_timestamps": True})
+    )
+    if word_error_rate(clip["text"], offline.text).wer > HEARS:
+        pytest.skip(f"the model {engine.info.model!r} does not hear {clip['file']}")
+    waveform = np.concatenate([decode(CLIPS / clip["file"]), np.zeros(RATE, np.float32)])
+    stream = engine.stream(GREEDY.changed({"language": "en"}), KEEP_UP)
+    delays, n_updates, before = [], 0, ""
+    for now_s, update in in_real_time(stream, waveform):
+        delays += [now_s - word.end for word in update.committed]
+        n_updates += bool(update.committed) or update.tentative != before
+        before = update.tentative
+    text = stream.finish().text
+    share, per_s = update.real_time_factor, n_updates / (len(waveform) / RATE)
+    middle, late = np.quantile(delays, [0.5, 0.95])
+    errors = word_error_rate(offline.text, text)
+    print(
+        f"{clip['file']}: {per_s:.1f} updates per second, words final {middle:.2f} s after their "
+        f"end (95th percentile {late:.2f} s), computing {share:.0%} of the time; live differs "
+        f"from offline by {errors}"
+    )
+    assert 1 - errors.wer >= GOAL
