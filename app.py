@@ -112,7 +112,7 @@ def serve(arguments: argparse.Namespace) -> None:
     from maxwhisper.paths import cache_root
     from maxwhisper.web.server.better_weights import BetterWeights
     from maxwhisper.web.server.fair_use import FairUse, Limits
-    from maxwhisper.web.server.live_session import LiveDesk
+    from maxwhisper.web.server.live_desk import LiveDesk
     from maxwhisper.web.server.queue import VisitorQueue
     from maxwhisper.web.server.run_store import KEEP_DAYS, KEEP_RUNS, RunStore
     from maxwhisper.web.server.uploads import Uploads, make_upload_folder
@@ -138,7 +138,7 @@ def serve(arguments: argparse.Namespace) -> None:
     )
     folder, keep_own = cache_root() / "runs", int(fair.limits.kept)
     runs = RunStore(folder, KEEP_DAYS, KEEP_RUNS, chart_page, RECORDED, keep_own)
-    desk, queue = LiveDesk(pool), VisitorQueue(fair)
+    desk, queue = LiveDesk(pool, fair), VisitorQueue(fair)
     weights = BetterWeights(better, pool, queue, lambda: desk.is_live)
     parts = PageParts(
         pool=pool,

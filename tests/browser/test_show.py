@@ -1,4 +1,4 @@
-"""Live, proof and presentation, in a real browser with a fake microphone."""
+"""Proof and presentation, in a real browser."""
 
 import pytest
 
@@ -27,60 +27,6 @@ def open_show(open_page):
 
 def tab(page, name):
     page.get_by_role("tab", name=name).click()
-
-
-def test_speech_is_read_while_it_is_spoken_and_stop_ends_it(open_page, served):
-    page, uploads = open_page(), served[1]
-    tab(page, "Live")
-    assert page.locator("#live-stop").is_disabled(), "nothing to stop"
-    page.get_by_role("button", name="Start speaking").click()
-    page.wait_for_selector(".live.listening .tentative")
-    assert page.get_by_role("meter", name="lag in seconds").is_visible()
-    page.wait_for_function(
-        "() => document.querySelector('.live .transcript').innerText.includes('brown')"
-    )
-    page.click("#live-stop")
-    page.wait_for_selector(".live.over", timeout=5000)
-    assert "<b>quick</b> brown" in page.inner_text(
-        ".live .transcript"
-    )  # no chunk was lost, nothing is markup
-    assert page.locator(".tentative").count() == 0
-    assert page.locator("#live-stop").is_disabled()
-    page.get_by_text("The microphone is off.").wait_for()
-    assert not list(uploads.root.rglob("*.wav"))
-
-
-def test_a_clip_is_played_as_if_it_were_spoken(open_page):
-    page = open_page()
-    tab(page, "Live")
-    page.locator("#live-clips button").first.click()
-    page.wait_for_selector(".live.over")
-    assert "the <b>quick</b> brown fox" in page.inner_text(".live .transcript")
-
-
-def test_beginning_anew_goes_on_with_the_new_clip(open_page):
-    page = open_page()
-    tab(page, "Live")
-    page.get_by_role("button", name="Start speaking").click()
-    page.wait_for_selector(".live.listening .tentative")
-    page.locator("#live-clips button").first.click()
-    page.get_by_text("The microphone is off.").wait_for()
-    page.wait_for_selector("#live-stop:not([disabled])")
-    page.wait_for_selector(".live.over")
-    assert page.inner_text(".live .transcript") == "the <b>quick</b> brown fox"
-    assert page.locator("#live-stop").is_disabled()
-
-
-def test_a_second_visitor_is_told_that_somebody_is_live(open_page):
-    page, other = open_page(), open_page()
-    tab(page, "Live")
-    page.get_by_role("button", name="Start speaking").click()
-    page.wait_for_selector(".live.listening")
-    tab(other, "Live")
-    other.locator("#live-clips button").first.click()
-    other.get_by_text("Someone else is using Live").first.wait_for()
-    page.click("#live-stop")
-    page.wait_for_selector(".live.over")
 
 
 def test_board_is_grey_then_one_check_runs_then_a_group(open_page):

@@ -84,8 +84,10 @@ class FakeStream:
 
     def finish(self):
         n_heard = 2 * self.n_samples // SAMPLE_RATE
-        text = "".join(word.word for word in self._words(0, n_heard))
-        return Transcript(text, "en", (), self.n_samples / SAMPLE_RATE, {})
+        words = self._words(0, n_heard)
+        text = "".join(word.word for word in words)
+        segment = Segment(0, 0, 0.0, n_heard / 2, text, (), 0.0, -0.1, 1.0, 0.0, words)
+        return Transcript(text, "en", (segment,), self.n_samples / SAMPLE_RATE, {})
 
     def _words(self, first, end):
         return tuple(

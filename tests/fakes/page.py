@@ -47,7 +47,7 @@ def served_page(monkeypatch, folder: Path, real_engines=(), connections=None, be
     from maxwhisper.web.server.better_weights import BetterWeights
     from maxwhisper.web.server.connections import ConnectionLimits
     from maxwhisper.web.server.fair_use import FairUse, Limits
-    from maxwhisper.web.server.live_session import LiveDesk
+    from maxwhisper.web.server.live_desk import LiveDesk
     from maxwhisper.web.server.queue import VisitorQueue
     from maxwhisper.web.server.run_store import RunStore
     from maxwhisper.web.server.uploads import Uploads
@@ -82,7 +82,7 @@ def served_page(monkeypatch, folder: Path, real_engines=(), connections=None, be
         uploads=uploads,
         machine=MACHINE,
         runs=runs,
-        desk=LiveDesk(pool),
+        desk=LiveDesk(pool, queue.fair),
         queue=queue,
         weights=weights,
         connections=connections or ConnectionLimits(),

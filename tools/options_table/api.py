@@ -21,7 +21,7 @@ from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import OnSegment, OnText
 from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.fair_use import FairUse, Limits
-from maxwhisper.web.server.live_session import LiveDesk
+from maxwhisper.web.server.live_desk import LiveDesk
 from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.run_store import RunStore
 from maxwhisper.web.server.uploads import Uploads

@@ -1,15 +1,20 @@
 """Live transcription for a page: samples in as they come, text out; races have priority.
 
-One session at a time, of `MAX_LIVE_S` by the clock at most. A session has a thread of its own. It
-holds the device for one step at a time, and never while a run holds the device or waits for it;
-samples are buffered meanwhile. The stream itself is in the engine's process. Must not know the
-page.
+A session lasts `MAX_LIVE_S` by the clock at most, from the moment when its turn comes; the desk
+(`live_desk`) gives the turns. It has a thread of its own, and holds the device for one step at a
+time, never while a run holds the device or waits for it; samples are buffered meanwhile. The stream
+itself is in the engine's process. Must not know the page.
 """
 
 import logging
+import math
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Literal
 
 import numpy as np
@@ -19,31 +24,37 @@ from maxwhisper.engine import OURS
 from maxwhisper.engines import messages
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.engines.status import RunCancelled
-from maxwhisper.errors import EngineUnavailable, MaxWhisperError
+from maxwhisper.errors import MaxWhisperError
 from maxwhisper.network.dims import SAMPLE_RATE
 from maxwhisper.options import StreamOptions, TranscribeOptions
 from maxwhisper.transcribe.stream import Update
-from maxwhisper.transcript import Transcript
+from maxwhisper.transcript import Transcript, Word
 from maxwhisper.web.server.microphone import Microphone
+from maxwhisper.web.server.visitor import LOCALHOST
 
 MAX_LIVE_S = 120.0  # since the session was opened: then it is another visitor's turn
 MAX_FINISH_S = 60.0  # after that, for speech that was buffered during a race
+AWAY_S = 10.0  # without a word from the page of who waits in line: the visitor has left
 IDLE_S = 10.0  # without `STEP_S` of new audio: the visitor has left
-STEP_S = 0.25  # of new audio are sent to the engine at once; the stream collects whole hops
+STEP_S = 0.125  # of new audio are sent to the engine at once; the stream collects whole hops
 MAX_STEP_S = 5.0  # of audio at once: much may be buffered after a race, and the next must not wait
-KEEP_UP = StreamOptions(keep_up=True)
+# Four hearings a second where the engine is that fast. Where it is not, each hearing begins when
+# the one before has ended: `keep_up` leaves out the hops that came meanwhile.
+KEEP_UP = StreamOptions(hop_s=0.25, keep_up=True)
+DELAYS = 30  # words whose delays are shown as one median
 
 log = logging.getLogger(__name__)
 
-LivePhase = Literal["opening", "listening", "waiting", "finishing", "over"]
+LivePhase = Literal["in line", "opening", "listening", "waiting", "finishing", "over"]
 
 
 @dataclass(frozen=True)
 class LiveView:
     """A session at one moment; `tentative` follows `committed` and may change.
 
-    `lag_s` is speech received and not yet committed, including audio that is still buffered.
-    `real_time_factor` is computing time over audio: above 1 the engine falls behind.
+    `words` are the committed ones with times, from the session's first sample. `lag_s` is speech
+    received and not yet committed, including audio that is still buffered. `delay_s` is the median
+    time from the end of a word to its commit, over the latest words; None before the first one.
     """
 
     phase: LivePhase
@@ -51,26 +62,46 @@ class LiveView:
     tentative: str = ""
     received_s: float = 0.0
     lag_s: float = 0.0
-    real_time_factor: float = 0.0
+    delay_s: float | None = None
     note: str = ""  # why it is over
-    left_s: float = MAX_LIVE_S  # until the session's time is up
+    left_s: float = MAX_LIVE_S  # until its time is up; in line, until its turn at the latest
+    place: int = 0  # in line, 2 for the next one
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Whose session it is: a page, the visitor who opened it, and the secret with which the
+    microphone of that page sends its samples."""
+
+    owner: str
+    visitor: str = LOCALHOST
+    token: str = ""
 
 
 class LiveSession:
     """The speech of one visitor. `feed` and `finish` return at once; `view` is the progress."""
 
     def __init__(
-        self, pool: EnginePool, options: TranscribeOptions, before: "LiveSession | None" = None
+        self,
+        pool: EnginePool,
+        options: TranscribeOptions,
+        ticket: Ticket,
+        turn: Callable[["LiveSession"], AbstractContextManager[None]],
     ) -> None:
-        """Start once the session `before`, which was stopped, no longer uses the engine."""
-        self._pool, self._options, self._before = pool, options, before
+        """`turn` waits until no other session uses the engine, and calls `wait_in_line`."""
+        self._pool, self._options, self.ticket, self._turn = pool, options, ticket, turn
         self._microphone = Microphone()
         self._view = LiveView("opening")
         self._pending: list[Waveform] = []
         self._pending_samples = self._heard_samples = self._received_samples = 0
         self._is_complete = False  # no more samples will come
-        self._until_s = time.monotonic() + MAX_LIVE_S
-        self._changed = threading.Condition()
+        self._until_s = math.inf  # once its turn has come: when its time is up
+        self._seen_s = time.monotonic()  # when the page last asked
+        self._delays_s: deque[float] = deque(maxlen=DELAYS)
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # for the thread: samples
+        self._shown = threading.Condition(lock)  # for the page: a new view
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="live session", daemon=True)
         self._thread.start()
@@ -79,9 +110,10 @@ class LiveSession:
     def view(self) -> LiveView:
         with self._changed:
             backlog_s = max(0, self._received_samples - self._heard_samples) / SAMPLE_RATE
+            is_timed = self._until_s < math.inf and not self.is_over
             return replace(
                 self._view,
-                left_s=0.0 if self.is_over else max(0.0, -self.overtime_s),
+                left_s=max(0.0, -self.overtime_s) if is_timed else self._view.left_s,
                 received_s=self._received_samples / SAMPLE_RATE,
                 lag_s=self._view.lag_s + backlog_s,
             )
@@ -100,17 +132,17 @@ class LiveSession:
         self.feed(self._microphone.samples(pcm, rate))
 
     def feed(self, samples: Waveform) -> None:
-        """Add samples (n,) float32 mono 16 kHz. The session ends `MAX_LIVE_S` after it was opened,
-        and with the sample that is `MAX_LIVE_S` of audio."""
+        """Add samples (n,) float32 mono 16 kHz; in line, they are dropped. The session ends
+        `MAX_LIVE_S` after its turn came, and with the sample that is `MAX_LIVE_S` of audio."""
         with self._changed:
-            if self._is_complete or self._is_time_up():
+            if self._is_complete or self._is_time_up() or self._view.phase == "in line":
                 return
             room = int(MAX_LIVE_S * SAMPLE_RATE) - self._received_samples
             self._pending.append(samples[:room])
             self._pending_samples += len(samples[:room])
             self._received_samples += len(samples[:room])
             if len(samples) >= room:
-                self._complete(_time_is_up())
+                self._complete(time_is_up())
             self._changed.notify()
 
     def finish(self) -> None:
@@ -125,19 +157,38 @@ class LiveSession:
         with self._changed:
             self._end(note)
 
+    def touch(self) -> None:
+        """Note that the page with the microphone is still there."""
+        self._seen_s = time.monotonic()
+
+    def wait_in_line(self, place: int, left_s: float) -> None:
+        """Show the place, and for how long it may last. Raises `RunCancelled` for a visitor who
+        left the line."""
+        is_away = self.ticket.token != "" and time.monotonic() - self._seen_s > AWAY_S
+        if self._is_complete or self._stopped.is_set() or is_away:
+            self.stop("You left the line.")
+            raise RunCancelled
+        self._set(phase="in line", place=place, left_s=left_s)
+
+    def await_change(self, timeout_s: float) -> None:
+        """Wait until there is something new to show."""
+        with self._shown:
+            if not self.is_over:
+                self._shown.wait(timeout_s)
+
     def join(self, timeout_s: float | None = None) -> None:
         """Wait until the session's thread has ended."""
         self._thread.join(timeout_s)
 
     @property
     def overtime_s(self) -> float:
-        """Seconds since the session's time was up; negative before."""
+        """Seconds since the session's time was up; negative before, and in line."""
         return time.monotonic() - self._until_s
 
     def _is_time_up(self) -> bool:
         """Accept no more samples once the time is up."""
         if self.overtime_s >= 0:
-            self._complete(_time_is_up())
+            self._complete(time_is_up())
         return self._is_complete
 
     def _complete(self, note: str) -> None:
@@ -149,14 +200,8 @@ class LiveSession:
     def _work(self) -> None:
         note = ""
         try:
-            if self._before is not None:
-                self._before.join()
-                self._before = None
-            self._ask(messages.OpenStream(self._options, KEEP_UP))
-            while (samples := self._next()) is not None:
-                self._ask(messages.FeedStream(samples))
-                self._heard_samples += len(samples)
-            self._ask(messages.FinishStream())
+            with self._turn(self):
+                self._listen()
         except RunCancelled:  # by `stop`, which has set the note
             note = ""
         except MaxWhisperError as error:
@@ -167,6 +212,16 @@ class LiveSession:
         with self._changed:
             self._end(note)
 
+    def _listen(self) -> None:
+        """The session's turn."""
+        self._until_s = time.monotonic() + MAX_LIVE_S
+        self._set(phase="opening", place=0)
+        self._ask(messages.OpenStream(self._options, KEEP_UP))
+        while (samples := self._next()) is not None:
+            self._ask(messages.FeedStream(samples))
+            self._heard_samples += len(samples)
+        self._ask(messages.FinishStream())
+
     def _end(self, note: str) -> None:
         """Set the last view; samples that the engine has not read are dropped."""
         if self.is_over:
@@ -175,9 +230,15 @@ class LiveSession:
         self._pending, self._pending_samples = [], 0
         self._heard_samples = self._received_samples
         self._view = replace(
-            self._view, phase="over", tentative="", lag_s=0.0, note=note or self._view.note
+            self._view,
+            phase="over",
+            tentative="",
+            lag_s=0.0,
+            left_s=0.0,
+            note=note or self._view.note,
         )
         self._changed.notify()
+        self._shown.notify_all()
 
     def _next(self) -> Waveform | None:
         """The samples of a step, once there are enough; None after the last ones."""
@@ -208,65 +269,30 @@ class LiveSession:
             self._set(phase="finishing" if is_last else "listening")
             answer = device.stream(OURS, command)
         if isinstance(answer, Update):
-            self._set(
-                committed=self._view.committed + "".join(w.word for w in answer.committed),
-                tentative=answer.tentative,
-                lag_s=answer.lag_s,
-                real_time_factor=answer.real_time_factor,
-            )
+            self._hear(answer)
         elif isinstance(answer, Transcript):
-            self._set(committed=answer.text)
+            self._set(committed=answer.text, words=answer.words)
+
+    def _hear(self, update: Update) -> None:
+        """Show the new words, and how long after their ends they came."""
+        now_s = self._received_samples / SAMPLE_RATE
+        self._delays_s += [max(0.0, now_s - word.end) for word in update.committed]
+        self._set(
+            committed=self._view.committed + "".join(word.word for word in update.committed),
+            words=(*self._view.words, *update.committed),
+            tentative=update.tentative,
+            lag_s=update.lag_s,
+            delay_s=median(self._delays_s) if self._delays_s else None,
+        )
 
     def _set(self, **changes: object) -> None:
         with self._changed:
+            before = self._view
             if not self.is_over:
-                self._view = replace(self._view, **changes)  # type: ignore[arg-type]
+                self._view = replace(before, **changes)  # type: ignore[arg-type]
+            if self._view != before:
+                self._shown.notify_all()
 
 
-def _time_is_up() -> str:
+def time_is_up() -> str:
     return f"ended after {MAX_LIVE_S / 60:.0f} minutes: others can use Live now"
-
-
-class LiveDesk:
-    """The one session of a page, and its owner."""
-
-    def __init__(self, pool: EnginePool) -> None:
-        self._pool = pool
-        self._session: LiveSession | None = None
-        self._owner = self._token = ""
-        self._lock = threading.Lock()
-
-    def open(self, owner: str, options: TranscribeOptions, token: str = "") -> LiveSession:
-        """A new session; an earlier one of the same visitor ends. `token` is the secret with which
-        the microphone sends its samples. Raises `EngineUnavailable` while another visitor is live,
-        `OptionError` for invalid options."""
-        options.validate()
-        with self._lock:
-            before = self._session
-            if before is not None and not before.is_over:
-                if owner != self._owner and before.overtime_s < MAX_FINISH_S:
-                    left_s = before.view.left_s
-                    raise EngineUnavailable(
-                        f"Someone else is using Live. It is free again in at most {left_s:.0f} s. "
-                        "You can also record on the Race tab."
-                    )
-                before.stop(_time_is_up() if owner != self._owner else "stopped")
-            self._owner, self._token = owner, token
-            self._session = LiveSession(self._pool, options, before)
-            return self._session
-
-    @property
-    def is_live(self) -> bool:
-        """True while a session runs."""
-        session = self._session
-        return session is not None and not session.is_over
-
-    def by_token(self, token: str) -> LiveSession | None:
-        """The session that was opened with this token, running or over."""
-        with self._lock:
-            return self._session if token and token == self._token else None
-
-    def of(self, owner: str) -> LiveSession | None:
-        """The session of this visitor, running or over; None if there was none."""
-        with self._lock:
-            return self._session if owner == self._owner else None

@@ -18,8 +18,8 @@ from maxwhisper.engines.pool import EnginePool
 from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.connections import ConnectionLimits
 from maxwhisper.web.server.headers import SHARE_SCRIPTS, SPACE_FRAMES, Scripts, page_policy
+from maxwhisper.web.server.live_desk import LiveDesk
 from maxwhisper.web.server.live_routes import live_route
-from maxwhisper.web.server.live_session import LiveDesk
 from maxwhisper.web.server.open_requests import OpenRequests
 from maxwhisper.web.server.origins import OwnHosts
 from maxwhisper.web.server.perimeter import Perimeter
@@ -101,6 +101,7 @@ def build_page(parts: PageParts) -> gr.Blocks:
 
         def leave(request: gr.Request) -> None:
             runner.leave(str(request.session_hash))
+            parts.desk.leave(str(request.session_hash))
 
         page.unload(leave)
     # No bound here: this queue is for every event of every visitor, page loads too. The perimeter

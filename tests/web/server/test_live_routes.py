@@ -11,11 +11,13 @@ from starlette.testclient import TestClient
 from maxwhisper.engines.status import Status
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.web.server.fair_use import FairUse, Limits
+from maxwhisper.web.server.live_desk import LiveDesk
 from maxwhisper.web.server.live_routes import live_route
-from maxwhisper.web.server.live_session import LiveDesk
+from maxwhisper.web.server.live_session import Ticket
 from maxwhisper.web.server.microphone import Microphone
 from maxwhisper.web.server.perimeter import MAX_CHUNK_BYTES, Perimeter
 from maxwhisper.web.server.readiness import ready_route
+from tests.fakes.engine_processes import wait_until
 
 SECOND = np.zeros(48_000, "<i2").tobytes()
 
@@ -29,7 +31,7 @@ def test_samples_reach_only_the_session_of_their_token(make_pool, tmp_path):
     desk, token, other = LiveDesk(make_pool()), str(uuid.uuid4()), str(uuid.uuid4())
     web = client(tmp_path, live_route(desk))
     assert web.post(f"/live/{token}?rate=48000", content=SECOND).text == "unknown"
-    session = desk.open("anna", TranscribeOptions(language="en"), token)
+    session = desk.open(Ticket("anna", token=token), TranscribeOptions(language="en"))
     assert web.post(f"/live/{other}?rate=48000", content=SECOND).text == "unknown"
     assert web.post(f"/live/{token}?rate=48000", content=SECOND).text == "listening"
     session.finish()
@@ -39,10 +41,25 @@ def test_samples_reach_only_the_session_of_their_token(make_pool, tmp_path):
     assert session.view.received_s == pytest.approx(1.0, abs=0.05)  # the resampler keeps the rest
 
 
+def test_a_microphone_hears_of_the_line_and_says_that_it_is_off(make_pool, tmp_path):
+    desk, token = LiveDesk(make_pool()), str(uuid.uuid4())
+    web = client(tmp_path, live_route(desk))
+    ahead = desk.open(Ticket("ben"), TranscribeOptions(language="en"))
+    session = desk.open(Ticket("anna", token=token), TranscribeOptions(language="en"))
+    wait_until(lambda: session.view.phase == "in line")
+    assert web.post(f"/live/{token}?rate=0").text == "line"
+    ahead.stop()
+    wait_until(lambda: session.view.phase == "listening")
+    assert web.post(f"/live/{token}?rate=48000", content=SECOND).text == "listening"
+    assert web.post(f"/live/{token}?rate=48000&end=1", content=SECOND).text == "over"
+    session.join(20)
+    assert session.view.received_s == pytest.approx(2.0, abs=0.05), "the last samples count"
+
+
 @pytest.mark.parametrize("query", ["", "?rate=0", "?rate=fast", "?rate=99999999"])
 def test_unreadable_audio_ends_the_session_with_the_reason(make_pool, tmp_path, query):
     desk, token = LiveDesk(make_pool()), str(uuid.uuid4())
-    session = desk.open("anna", TranscribeOptions(language="en"), token)
+    session = desk.open(Ticket("anna", token=token), TranscribeOptions(language="en"))
     web = client(tmp_path, live_route(desk))
     assert web.post(f"/live/{token}{query}", content=SECOND).text == "over"
     session.join(20)
@@ -51,7 +68,7 @@ def test_unreadable_audio_ends_the_session_with_the_reason(make_pool, tmp_path, 
 
 def test_a_session_without_a_token_has_no_microphone(make_pool):
     desk = LiveDesk(make_pool())
-    desk.open("anna", TranscribeOptions(language="en")).stop()
+    desk.open(Ticket("anna"), TranscribeOptions(language="en")).stop()
     assert desk.by_token("") is None
 
 
@@ -64,7 +81,7 @@ def test_a_session_without_a_token_has_no_microphone(make_pool):
     ],
 )
 def test_the_perimeter_limits_paths_and_sizes(tmp_path, path, size, status):
-    desk = SimpleNamespace(by_token=lambda token: SimpleNamespace(is_over=True, is_complete=True))
+    desk = SimpleNamespace(by_token=lambda token: None)
     web = client(tmp_path, live_route(desk))
     assert web.post(path, content=b"\0" * size).status_code == status
 
@@ -73,7 +90,11 @@ def test_the_perimeter_limits_paths_and_sizes(tmp_path, path, size, status):
 def test_an_invalid_rate_ends_the_session_with_a_sentence(tmp_path, rate):
     ended = []
     session = SimpleNamespace(
-        is_over=False, is_complete=True, feed_pcm=Microphone().samples, stop=ended.append
+        is_over=False,
+        is_complete=True,
+        touch=lambda: None,
+        feed_pcm=Microphone().samples,
+        stop=ended.append,
     )
     desk = SimpleNamespace(by_token=lambda token: session)
     url = f"/live/{uuid.uuid4()}"

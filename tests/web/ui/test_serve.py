@@ -7,7 +7,7 @@ import pytest
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.fair_use import FairUse, Limits
-from maxwhisper.web.server.live_session import LiveDesk
+from maxwhisper.web.server.live_desk import LiveDesk
 from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.run_store import RunStore
 from maxwhisper.web.server.uploads import Uploads

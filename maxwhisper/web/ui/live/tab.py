@@ -1,11 +1,13 @@
 """The Live tab: live transcription of the microphone or of a clip.
 
 In: a `LiveDesk`, the bundled clips, the uploads that decode them. Builds components and wires them;
-`web/server/live_session.py` runs a session and limits its time.
+`web/server/live_desk.py` gives the turns, `web/server/live_session.py` runs a session and limits
+its time. `speak.js` owns the microphone, and the buttons Start and Stop.
 """
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +17,29 @@ from maxwhisper.audio.waveform import Waveform
 from maxwhisper.network.dims import SAMPLE_RATE
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.text.languages import LANGUAGES
-from maxwhisper.web.server.live_session import (
-    MAX_LIVE_S,
-    LiveDesk,
-    LivePhase,
-    LiveSession,
-    LiveView,
-)
+from maxwhisper.web.server.live_desk import LiveDesk
+from maxwhisper.web.server.live_session import MAX_LIVE_S, LiveSession, Ticket
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.errors import shown_errors
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.examples import Example
+from maxwhisper.web.ui.live.transcript import live_html, saved_html
 from maxwhisper.web.ui.templates import render
 
-CLIP_STEP_S = 0.25  # a clip is fed in steps of this length, in real time
-REDRAW_S = 0.25
-MAX_LAG_S = 10.0  # a full lag meter
+CLIP_STEP_S = 0.125  # a clip is fed in steps of this length, in real time
+REDRAW_S = 0.5  # the clock; new words are shown at once
+REST_S = 0.1  # at least between two pictures
+SAVE_S = 2.0  # the text for Copy and Save is this old at most
 FINISH_S = 3.0  # after Stop, for the last words; a race may have the device for longer
-# No limit: one handler transcribes, all others answer at once that Live is in use.
-_CLICK: dict[str, Any] = {"concurrency_limit": None, **QUIET}
+# No limit: one handler transcribes, all others wait in line. A second start does not wait for the
+# end of the first, which may have lost its connection.
+_CLICK: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "multiple", **QUIET}
 
-Shown = tuple[str, gr.Button]  # the transcript, Stop
+Shown = tuple[Any, Any]  # the transcript, and what can be saved of it
 
-_PHASES: dict[LivePhase, str] = {
-    "opening": "○ starting",
-    "listening": "● listening",
-    "waiting": "◌ waiting for a race",
-    "finishing": "○ finishing",
-    "over": "■ ended",
-}
-_JS = (Path(__file__).parent / "live.js").read_text(encoding="utf-8")
+_SPEAK_JS, _SAVE_JS = (
+    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("speak.js", "save.js")
+)
 
 
 def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> None:
@@ -58,29 +53,42 @@ def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> N
                 label="Spoken language",
                 elem_id="live-language",
             )
-            speak = gr.HTML(render("live/speak.html"), js_on_load=_JS, elem_id="live-speak")
-            stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="live-stop")
+            speak = gr.HTML(render("live/speak.html"), js_on_load=_SPEAK_JS, elem_id="live-speak")
         with gr.Column(scale=3, min_width=300):
             shown = gr.HTML(live_html(None), elem_id="live")
+            text = gr.HTML(saved_html(()), elem_id="live-text")
+            save = gr.HTML(render("live/save.html"), js_on_load=_SAVE_JS, elem_id="live-save")
     gr.HTML(render("live/clips.html"))
     with gr.Row(elem_classes="clips", elem_id="live-clips"):
         clips = [_clip_button(example) for example in examples]
-    _wire_microphone(desk, speak, language, [shown, stop])
-    _wire_clips(desk, uploads, examples, clips, language, [shown, stop])
+    _wire_microphone(desk, speak, language, [shown, text])
+    _wire_clips(desk, uploads, zip(clips, examples, strict=True), language, [shown, text])
+    _wire_stop(desk, speak)
 
-    def halt(request: gr.Request) -> None:
-        session = desk.of(str(request.session_hash))
+    def clear(request: gr.Request) -> Shown:
+        owner = str(request.session_hash)
+        desk.clear(owner)
+        session = desk.of(owner)
+        return live_html(session.view if session else None), saved_html(())
+
+    save.clear(clear, None, [shown, text], **QUIET)
+
+
+def _clip_button(example: Example) -> gr.Button:
+    return gr.Button(f"▶ {example.title}\n{example.duration_s:.0f} s", size="sm", min_width=140)
+
+
+def _wire_stop(desk: LiveDesk, speak: gr.HTML) -> None:
+    def halt(event: gr.EventData, request: gr.Request) -> None:
+        token = str(event.token)
+        session = desk.by_token(token) if token else desk.of(str(request.session_hash))
         if session is not None:
             session.finish()
             session.join(FINISH_S)
             if not session.is_over:
                 session.stop("Stopped before the last words were transcribed.")
 
-    stop.click(halt, None, None, **QUIET)
-
-
-def _clip_button(example: Example) -> gr.Button:
-    return gr.Button(f"▶ {example.title}\n{example.duration_s:.0f} s", size="sm", min_width=140)
+    speak.stop(halt, None, None, **QUIET)
 
 
 def _wire_microphone(
@@ -88,10 +96,9 @@ def _wire_microphone(
 ) -> None:
     @shown_errors
     def listen(chosen: str, event: gr.EventData, request: gr.Request) -> Iterator[Shown]:
-        owner = str(request.session_hash)
-        session = desk.open(owner, _options(chosen), str(event.token))
+        session = desk.open(_ticket(request, str(event.token)), _options(chosen))
         try:
-            yield from _follow(desk, owner, session)
+            yield from _follow(desk, session)
         finally:
             session.stop()  # the visitor closed the page
 
@@ -101,8 +108,7 @@ def _wire_microphone(
 def _wire_clips(
     desk: LiveDesk,
     uploads: Uploads,
-    examples: Sequence[Example],
-    clips: Sequence[gr.Button],
+    clips: Iterable[tuple[gr.Button, Example]],
     language: gr.Dropdown,
     outputs: list[Any],
 ) -> None:
@@ -112,70 +118,54 @@ def _wire_clips(
         @shown_errors
         def play(chosen: str, request: gr.Request) -> Iterator[Shown]:
             waveform = uploads.waveform(example.path, is_upload=False)
-            owner = str(request.session_hash)
-            session = desk.open(owner, _options(chosen))
+            session = desk.open(_ticket(request), _options(chosen))
             try:
-                for _ in _play(session, waveform):
-                    yield _shown(desk, owner, session)
-                yield from _follow(desk, owner, session)
+                threading.Thread(target=_play, args=(session, waveform), daemon=True).start()
+                yield from _follow(desk, session)
             finally:
                 session.stop()  # the visitor closed the page
 
         return play
 
-    for button, example in zip(clips, examples, strict=True):
+    for button, example in clips:
         button.click(player(example), [language], outputs, **_CLICK)
 
 
-def _play(session: LiveSession, waveform: Waveform) -> Iterator[None]:
-    """Feed a clip in real time."""
-    step = int(CLIP_STEP_S * SAMPLE_RATE)
-    for first in range(0, len(waveform), step):
-        if session.is_complete:
-            break
-        session.feed(waveform[first : first + step])
-        yield
+def _play(session: LiveSession, clip: Waveform) -> None:
+    """Feed a clip in real time, once its turn has come."""
+    while session.view.phase == "in line":
         time.sleep(CLIP_STEP_S)
+    step = int(CLIP_STEP_S * SAMPLE_RATE)
+    due_s = time.monotonic()
+    for first in range(0, len(clip), step):
+        session.feed(clip[first : first + step])
+        due_s += CLIP_STEP_S
+        time.sleep(max(0.0, due_s - time.monotonic()))
+        if session.is_complete:
+            return
     session.finish()
 
 
-def _follow(desk: LiveDesk, owner: str, session: LiveSession) -> Iterator[Shown]:
-    """Show the session until it is over."""
-    while not session.is_over:
-        yield _shown(desk, owner, session)
-        session.join(REDRAW_S)
-    yield _shown(desk, owner, session)
+def _follow(desk: LiveDesk, session: LiveSession) -> Iterator[Shown]:
+    """Show the session until it is over, or the newer one of its page, below the earlier ones."""
+    owner, saved_s = session.ticket.owner, 0.0
+    while True:
+        is_over = session.is_over
+        earlier, view = desk.earlier(owner), (desk.of(owner) or session).view
+        saved = gr.skip()
+        if is_over or time.monotonic() - saved_s >= SAVE_S:
+            saved, saved_s = saved_html([*earlier, view]), time.monotonic()
+        yield live_html(view, earlier), saved
+        if is_over:
+            return
+        time.sleep(REST_S)
+        session.await_change(REDRAW_S)
 
 
-def _shown(desk: LiveDesk, owner: str, session: LiveSession) -> Shown:
-    """The transcript, and Stop while the session runs; of the visitor's newer session, if there is
-    one."""
-    current = desk.of(owner) or session
-    return live_html(current.view), gr.Button(interactive=not current.is_complete)
+def _ticket(request: gr.Request, token: str = "") -> Ticket:
+    return Ticket(str(request.session_hash), request.client.host, token)
 
 
 def _options(language: str) -> TranscribeOptions:
     """Greedy without fallback: temperature fallback would decode a step up to six times."""
     return TranscribeOptions(temperature=0.0, language=language or None)
-
-
-def live_html(view: LiveView | None) -> str:
-    """The transcript so far and the meters; None before the first session."""
-    if view is None:
-        return render("live/transcript.html", view=None)
-    left_s = view.left_s
-    factor = view.real_time_factor
-    figures = {
-        "state": _PHASES[view.phase],
-        "lag": f"{view.lag_s:.1f} s",
-        "speed": f"{1 / factor:.1f}× real time" if factor else "–",
-        "time left": f"{int(left_s // 60)}:{int(left_s % 60):02d}",
-    }
-    return render(
-        "live/transcript.html",
-        view=view,
-        figures=figures,
-        max_lag_s=MAX_LAG_S,
-        committed=view.committed.strip(),
-        tentative=view.tentative.strip(),
-    )
