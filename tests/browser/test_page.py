@@ -123,6 +123,30 @@ def test_the_model_and_its_limits_stand_beside_the_result(open_page):
     assert "tiny is OpenAI's model" in page.inner_text("#verdict")
 
 
+def test_what_weights_cannot_do_is_not_offered_and_their_refusal_is_said_once(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Model and settings").click()
+    language, task = (page.get_by_label(name, exact=True) for name in ("Language", "Task"))
+    assert language.is_disabled(), "demo knows English alone"
+    assert task.is_disabled()
+    page.get_by_label("Model", exact=True).click()
+    page.get_by_role("option", name="tiny · 38 M parameters").click()
+    language.click()
+    page.get_by_role("option", name="Welsh").click()
+    task.click()
+    page.get_by_role("option", name="translate").click()
+    page.get_by_label("Model", exact=True).click()
+    page.get_by_role("option", name="demo").click()
+    page.wait_for_function("() => document.querySelector('#language input').value === 'English'")
+    assert language.is_disabled()
+    page.get_by_label("Initial prompt").fill("refuse")
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.get_by_text("No engine gave a result: does not support initial_prompt").wait_for()
+    assert page.get_by_text("does not support initial_prompt").count() == 1
+
+
 def test_upload_runs_twice_and_leaves_no_file(open_page, served, tmp_path):
     page, uploads = open_page(), served[1]
     page.set_input_files("#recording input[type=file]", write_wav(tmp_path / "voice <i>.wav"))

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.web.ui.events import QUIET
-from maxwhisper.web.ui.race.inputs import Inputs, model_choices, usual_language
+from maxwhisper.web.ui.race.inputs import Inputs, language_control, model_choices
 from maxwhisper.web.ui.race.request import Source
 from maxwhisper.web.ui.weights import ShownWeights, door_html, notice_html
 
@@ -25,7 +25,7 @@ def wire_door(weights: ShownWeights, inputs: Inputs) -> None:
         return door_html(better.standing, model, len(pool.models)) if is_own else ""
 
     def language(model: str, has_language: bool) -> Any:
-        return gr.skip() if has_language else usual_language(model)
+        return gr.skip() if has_language else language_control(model)
 
     def follow(is_own: bool, has_model: bool, has_language: bool, model: str) -> tuple[Any, ...]:
         """Race the new default, if the visitor made no choice."""

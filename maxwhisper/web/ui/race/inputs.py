@@ -279,18 +279,22 @@ def tasks_of(model: str) -> list[str]:
     return [task for task in tasks if task != "translate" or dims is None or dims.can_translate]
 
 
-def _offered(model: str, language: str, task: str) -> tuple[gr.Dropdown, gr.Dropdown]:
-    """The controls of language and task after another model was chosen: what it cannot do is not
-    offered, what was chosen stays if it can."""
-    languages, tasks = languages_of(model), tasks_of(model)
+def language_control(model: str, language: str | None = None) -> gr.Dropdown:
+    """The control of the language for these weights: what they cannot hear is not offered, and
+    `language` stays if they can."""
+    languages = languages_of(model)
     is_known = language in {code for _, code in languages}
+    value = language if is_known else usual_language(model)
+    return gr.Dropdown(languages, value=value, interactive=len(languages) > 1)
+
+
+def _offered(model: str, language: str, task: str) -> tuple[gr.Dropdown, gr.Dropdown]:
+    """The controls of language and task after another model was chosen."""
+    tasks = tasks_of(model)
+    kept = task if task in tasks else tasks[0]
     return (
-        gr.Dropdown(
-            languages,
-            value=language if is_known else usual_language(model),
-            interactive=len(languages) > 1,
-        ),
-        gr.Dropdown(tasks, value=task if task in tasks else tasks[0], interactive=len(tasks) > 1),
+        language_control(model, language),
+        gr.Dropdown(tasks, value=kept, interactive=len(tasks) > 1),
     )
 
 

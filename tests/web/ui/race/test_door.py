@@ -37,7 +37,8 @@ def handlers(weights, tmp_path):
 def test_the_default_changes_for_who_chose_nothing_and_for_nobody_else(handlers, weights):
     weights._standing, weights._pool.default_model = HERE, "base"
     model, language, notice, door = handlers["follow"](True, False, False, "demo")
-    assert (model.value, language, notice, door) == ("base", "", "", "")
+    assert (model.value, language.value, notice, door) == ("base", "", "", "")
+    assert len(language.choices) == 100, "that it detects, and 99 languages"
     model, language, notice, door = handlers["follow"](True, True, True, "demo")
     assert (model.value, notice) == ("demo", "")
     assert language == gr.skip(), "a language that he chose stays, too"
@@ -49,7 +50,8 @@ def test_the_door_gets_the_weights_now_or_as_soon_as_they_are_here(handlers, wei
     assert (model, is_chosen) == (gr.skip(), False), "the next default is his"
     assert "Downloading base: 45 of 139 MiB, 1.0 MiB/s, 94 s left." in door
     weights._standing = HERE
-    assert handlers["enter"](False, "demo") == ("base", "", False, "")
+    model, language, is_chosen, door = handlers["enter"](False, "demo")
+    assert (model, language.value, is_chosen, door) == ("base", "", False, "")
 
 
 def test_a_click_on_the_door_tries_a_failed_download_again(handlers, weights):
@@ -83,3 +85,24 @@ def test_every_state_in_words(standing, line, door):
     assert door in door_html(standing, "demo", 2)
     assert door_html(standing, "base", 2) == ""
     assert ("button" in line_html(standing)) == (standing.phase in ("failed", "offline"))
+
+
+def offered(handlers, *chosen):
+    return [
+        ([code for _, code in control.choices], control.value, control.interactive)
+        for control in handlers["_offered"](*chosen)
+    ]
+
+
+def test_weights_are_offered_no_language_and_no_task_that_they_lack(handlers):
+    languages, tasks = offered(handlers, "tiny.en", "de", "translate")
+    assert languages == (["en"], "en", False)
+    assert tasks == (["transcribe"], "transcribe", False)
+    languages, tasks = offered(handlers, "tiny", "de", "translate")
+    assert (languages[0][0], languages[1:]) == ("", ("de", True)), "what was chosen stays"
+    assert tasks == (["transcribe", "translate"], "translate", True)
+    turbo, tasks = offered(handlers, "turbo", "yue", "translate")
+    assert turbo[1] == "yue"
+    assert tasks == (["transcribe"], "transcribe", False)
+    assert "yue" not in languages[0], "large-v3 brought it"
+    assert offered(handlers, "somebody/whisper", "cy", "translate")[0][1] == "cy", "not known"
