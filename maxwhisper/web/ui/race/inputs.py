@@ -279,22 +279,22 @@ def tasks_of(model: str) -> list[str]:
     return [task for task in tasks if task != "translate" or dims is None or dims.can_translate]
 
 
-def language_control(model: str, language: str | None = None) -> gr.Dropdown:
-    """The control of the language for these weights: what they cannot hear is not offered, and
-    `language` stays if they can."""
+def language_control(model: str) -> gr.Dropdown:
+    """The control of the language for a visitor of these weights who chose none."""
     languages = languages_of(model)
+    return gr.Dropdown(languages, value=usual_language(model), interactive=len(languages) > 1)
+
+
+def _offered(model: str, language: str, task: str) -> tuple[Any, Any]:
+    """The controls of language and task after another model was chosen. What it can do stays as it
+    is, even if it was changed meanwhile."""
+    languages, tasks = languages_of(model), tasks_of(model)
     is_known = language in {code for _, code in languages}
-    value = language if is_known else usual_language(model)
-    return gr.Dropdown(languages, value=value, interactive=len(languages) > 1)
-
-
-def _offered(model: str, language: str, task: str) -> tuple[gr.Dropdown, gr.Dropdown]:
-    """The controls of language and task after another model was chosen."""
-    tasks = tasks_of(model)
-    kept = task if task in tasks else tasks[0]
+    kept_language: dict[str, Any] = {} if is_known else {"value": usual_language(model)}
+    kept_task: dict[str, Any] = {} if task in tasks else {"value": tasks[0]}
     return (
-        language_control(model, language),
-        gr.Dropdown(tasks, value=kept, interactive=len(tasks) > 1),
+        gr.update(choices=languages, interactive=len(languages) > 1, **kept_language),
+        gr.update(choices=tasks, interactive=len(tasks) > 1, **kept_task),
     )
 
 
