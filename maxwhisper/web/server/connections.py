@@ -36,7 +36,7 @@ class ConnectionLimits:
     reading_s: float = 60.0  # for the next 48 KiB of an answer
     closing_s: float = 10.0  # for a refused body, and for the last bytes of an answer
     total: int = 1000
-    per_visitor: int = 400  # a hall of 100 people behind one address opens two streams each
+    per_visitor: int = 400  # a hall of 100 people behind one address opens three streams each
 
 
 def allowed_total(total: int) -> int:

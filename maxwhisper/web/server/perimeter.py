@@ -26,7 +26,7 @@ MAX_JSON_BYTES = 256 * 1024  # a click carries names and settings: a few kB
 
 _SESSION = r"[A-Za-z0-9_-]{1,64}"
 _READ = re.compile(
-    r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/healthz|/readyz"
+    r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/healthz|/readyz|/news"
     r"|/(?:static|assets|svelte)/[\w./@+-]+"
     r"|/gradio_api/(?:info/?|app_id/?|theme\.css|startup-events|queue/data|upload_progress)"
     rf"|/gradio_api/heartbeat/{_SESSION}"

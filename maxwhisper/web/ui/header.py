@@ -1,11 +1,13 @@
 """The header, one line on every tab: name, machine and model, the state of every engine, the queue.
 A click on it opens the versions and the reason for the device.
 
-Input: the pool and the queue, polled every few seconds; the machine's description. Output: HTML.
+Input: the pool, the queue and the machine's description. Output: HTML. `standing` says when it has
+changed; the route `/news` tells every page that is looked at.
 """
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,6 +16,7 @@ from maxwhisper.engine import OURS
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.engines.status import Status
 from maxwhisper.evaluation.records import device_name
+from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.qr_code import address_of, share_html
@@ -21,7 +24,8 @@ from maxwhisper.web.ui.templates import render
 from maxwhisper.web.ui.weights import ShownWeights
 from maxwhisper.web.ui.wording import status_note, status_word
 
-REFRESH_S = 3.0
+NEWS_JS = (Path(__file__).parent / "news.js").read_text(encoding="utf-8")
+_COUNT_S = 3.0  # how often the seconds of an engine that is not settled are shown
 _TOOLS = (  # action in page.js, text, label for screen readers
     ("tour", "Tour", "Guided tour, 90 seconds"),
     ("stage", "Stage", "Stage mode: large type, full screen"),
@@ -52,13 +56,23 @@ def header(
 
     with gr.Row(elem_classes="masthead"):
         gr.HTML(render("masthead.html"), elem_id="name")
-        strip = gr.HTML(now(), elem_id="strip")
+        strip = gr.HTML(now(), js_on_load=NEWS_JS, elem_id="strip")
         shown = [strip, *weights.build()]
         gr.HTML(render("tools.html", tools=_TOOLS), elem_id="tools")
-    # Unlimited concurrency: ticks of many visitors would wait for each other.
-    for event in (page.load, gr.Timer(REFRESH_S).tick):  # every visitor starts with fresh values
-        event(refresh, shown, shown, concurrency_limit=None, **QUIET)
+    # Unlimited concurrency: many visitors ask at the same moment. `always_last`: what changed while
+    # the last answer was on its way is asked for, too.
+    unlimited: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "always_last"}
+    for event in (page.load, strip.click):  # `news.js` clicks when something has changed
+        event(refresh, shown, shown, **unlimited, **QUIET)
     page.load(share, None, [gr.HTML("")], **QUIET)
+
+
+def standing(pool: EnginePool, queue: VisitorQueue, weights: BetterWeights) -> str:
+    """Everything that the header shows and that may change; it differs when a page must ask."""
+    statuses = pool.statuses()
+    is_settled = all(status.is_settled for status in statuses.values())
+    seconds = None if is_settled else time.monotonic() // _COUNT_S
+    return repr((statuses, queue.n_waiting, pool.default_model, weights.standing, seconds))
 
 
 def strip_html(statuses: Mapping[str, Status], machine: Mapping[str, Any], n_waiting: int) -> str:
@@ -113,6 +127,6 @@ def _detail(status: Status) -> str:
     if status.phase == "ready" and status.info is not None:
         return f"{status.info.version} · {status.info.model}"
     note = status_note(status)
-    if status.phase in ("starting", "loading", "warming", "crashed"):
+    if not status.is_settled:
         note += f" · {time.monotonic() - status.since:.0f} s"
     return note

@@ -20,6 +20,7 @@ from maxwhisper.web.server.connections import ConnectionLimits
 from maxwhisper.web.server.headers import SHARE_SCRIPTS, SPACE_FRAMES, Scripts, page_policy
 from maxwhisper.web.server.live_desk import LiveDesk
 from maxwhisper.web.server.live_routes import live_route
+from maxwhisper.web.server.news_routes import news_route
 from maxwhisper.web.server.open_requests import OpenRequests
 from maxwhisper.web.server.origins import OwnHosts
 from maxwhisper.web.server.perimeter import Perimeter
@@ -33,7 +34,7 @@ from maxwhisper.web.ui.components.layers import layers_section
 from maxwhisper.web.ui.components.tab import Catalogue, components_tab
 from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.guarded_server import guarded_server
-from maxwhisper.web.ui.header import header
+from maxwhisper.web.ui.header import header, standing
 from maxwhisper.web.ui.listen.tab import listen_tab
 from maxwhisper.web.ui.live.tab import live_tab
 from maxwhisper.web.ui.race.api import race_api
@@ -139,6 +140,10 @@ def serve_page(
         *run_routes(parts.runs),
         ready_route(parts.pool),
         live_route(parts.desk),
+        news_route(
+            lambda: standing(parts.pool, parts.queue, parts.weights),
+            lambda: not page.is_running,
+        ),
         *upload_routes(parts.uploads, lambda path: page.upload_file_set.add(path)),
     ]
     with guarded_server(own, policy, parts.connections):

@@ -1,6 +1,6 @@
 """What the page says of its weights: the line in the header, and the door beside Run.
 
-In: the better weights and the pool. Out: HTML, kept up to date by the header's timer; the model
+In: the better weights and the pool. Out: HTML, kept up to date with the header; the model
 that a visitor races while he has chosen none himself.
 """
 
