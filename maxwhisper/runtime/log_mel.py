@@ -70,11 +70,18 @@ class LogMelSpectrogram:
 class LogMel:
     """The two mel graphs with one filterbank. The graphs take any number of mels, 80 or 128."""
 
-    def __init__(self, models: Mapping[str, Model], placement: Placement, n_mels: int) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        placement: Placement,
+        n_mels: int,
+        filters: Float32 | None = None,  # (n_mels, F); None: Whisper's
+    ) -> None:
         self.n_mels = n_mels
         self._models = models
         self._placement = placement
-        self._filters = placement.put(np.ascontiguousarray(mel_filters(n_mels).T))
+        bank = mel_filters(n_mels) if filters is None else filters
+        self._filters = placement.put(np.ascontiguousarray(bank.T))
 
     def __call__(self, waveform: Waveform, padding: int) -> LogMelSpectrogram:
         """(n,) samples, then `padding` zeros -> (T, n_mels), T = (n + padding) // 160."""

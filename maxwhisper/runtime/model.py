@@ -51,13 +51,14 @@ class MaxNetwork:
         models: dict[str, Model],
         embedding: Buffer,
         alignment_heads: Heads = (),
+        filters: Float32 | None = None,  # (n_mels, F) of the log-mel; None: Whisper's
     ) -> None:
         self._dims = dims
         self._embedding = embedding
         self._alignment_heads = alignment_heads
         self.placement = placement
         self.models = models
-        self._log_mel = LogMel(models, placement, dims.n_mels)
+        self._log_mel = LogMel(models, placement, dims.n_mels, filters)
         self._cache: KVCache | None = None
         self._greedy: GreedyLoop | None = None
 

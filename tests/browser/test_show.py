@@ -47,6 +47,23 @@ def test_board_is_grey_then_one_check_runs_then_a_group(open_page):
     assert colour != grey
 
 
+def test_an_error_is_injected_and_found_and_healed(open_page):
+    page, other = open_page(), open_page()
+    for each in (page, other):
+        tab(each, "Components")
+        each.wait_for_selector(".check")
+    page.get_by_role("button", name="Break it").click()
+    page.locator(".check.failed", has_text="encoder").wait_for()
+    page.get_by_text("Broken on purpose: one weight of the encoder").wait_for()
+    page.get_by_role("button", name="Heal").click()
+    page.locator(".check.passed", has_text="encoder").wait_for()
+    page.get_by_role("button", name="Break it").wait_for()
+    assert page.get_by_text("Broken on purpose").count() == 0
+    assert other.locator(".check.not-run").count() == 3, "each visitor has results of his own"
+    other.get_by_role("button", name="Run the check encoder").click()
+    other.locator(".check.passed", has_text="encoder").wait_for()
+
+
 def test_layers_are_compared_on_a_chosen_clip(open_page):
     page = open_page()
     tab(page, "Components")

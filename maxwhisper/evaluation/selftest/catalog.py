@@ -1,4 +1,5 @@
-"""The component checks by name, for a page or a command line that lists them before they run.
+"""The component checks by name, for a page or a command line that lists them before they run; and
+the errors that a visitor may inject.
 
 Imports nothing heavy. `checks.py` has one function for each name; a test keeps the two equal.
 """
@@ -53,3 +54,9 @@ CATALOG = (
         "Waveform to tokens, window by window, against the same rules on the numpy network",
     ),
 )
+
+# What `damage.py` changes in a copy of the network, by name.
+DAMAGES = {
+    "weight": "one weight of the encoder is 25 % too large",
+    "filter": "one mel filter is 1 % too large",
+}

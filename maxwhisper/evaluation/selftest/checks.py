@@ -16,6 +16,7 @@ from maxwhisper.decoding.protocols import Float32, Int64, Network
 from maxwhisper.engine import Engine
 from maxwhisper.errors import OptionError
 from maxwhisper.evaluation.selftest.catalog import CATALOG
+from maxwhisper.evaluation.selftest.damage import damaged
 from maxwhisper.evaluation.selftest.numpy_network import NumpyNetwork
 from maxwhisper.evaluation.selftest.result import CheckResult
 from maxwhisper.evaluation.selftest.text import count_rule_mistakes, count_tokenizer_mistakes
@@ -45,11 +46,12 @@ class Finding:
 
 
 class Subject:
-    """The engine under test, and the values that several checks share."""
+    """The engine under test, and the values that several checks share. With a `damage`, a network
+    with that error is under test; the engine keeps its own."""
 
-    def __init__(self, engine: Whisper) -> None:
+    def __init__(self, engine: Whisper, damage: str = "") -> None:
         self.engine = engine
-        self.network = engine.network
+        self.network = damaged(engine, damage) if damage else engine.network
         self.dims = engine.dims
         self.tolerance = tolerance(engine.placement)
 
@@ -204,10 +206,11 @@ FUNCTIONS: dict[str, Callable[[Subject], Finding]] = {
 
 
 def run_checks(
-    engine: Engine, names: Sequence[str] | None = None, device: str = ""
+    engine: Engine, names: Sequence[str] | None = None, device: str = "", damage: str = ""
 ) -> Iterator[CheckResult]:
     """Run the checks called `names` (default: all), in catalogue order, yielding each result; on
-    another `device` than the engine's, its checkpoint is loaded there for them.
+    another `device` than the engine's, its checkpoint is loaded there for them. `damage` is one of
+    `DAMAGES`, an error in a copy of the network that the checks are to find.
 
     Raises `OptionError` for a name that is not in the catalogue, and for another engine than ours;
     `DeviceError` for a device that is not here.
@@ -219,7 +222,8 @@ def run_checks(
         raise OptionError(
             f"no check called {', '.join(sorted(unknown))}: choose from {', '.join(FUNCTIONS)}"
         )
-    subject = Subject(create_engine(engine.checkpoint, device=device) if device else engine)
+    tested = create_engine(engine.checkpoint, device=device) if device else engine
+    subject = Subject(tested, damage)
     for info in CATALOG:
         if names is None or info.name in names:
             yield _run(info.name, info.group, subject)

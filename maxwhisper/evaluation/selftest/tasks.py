@@ -12,12 +12,12 @@ from maxwhisper.evaluation.selftest.result import CheckResult, LayerErrors
 
 
 def component_checks(
-    engine: Engine, names: Sequence[str], device: str = ""
+    engine: Engine, names: Sequence[str], device: str = "", damage: str = ""
 ) -> Iterator[CheckResult]:
     """See `checks.run_checks`; no names: every check."""
     from maxwhisper.evaluation.selftest.checks import run_checks
 
-    yield from run_checks(engine, names or None, device)
+    yield from run_checks(engine, names or None, device, damage)
 
 
 def layer_comparison(engine: Engine, waveform: Waveform) -> Iterator[LayerErrors]:

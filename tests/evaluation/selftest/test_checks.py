@@ -1,16 +1,19 @@
 """The component checks: all pass on the default model, and a broken part fails its own check."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from maxwhisper.errors import DeviceError, OptionError
 from maxwhisper.evaluation.selftest import checks
-from maxwhisper.evaluation.selftest.catalog import CATALOG
+from maxwhisper.evaluation.selftest.catalog import CATALOG, DAMAGES
 from maxwhisper.evaluation.selftest.checks import FUNCTIONS, run_checks
+from maxwhisper.options import GREEDY
 from maxwhisper.whisper import Whisper
 
+CLIP = Path(__file__).parents[3] / "examples" / "clips" / "plain.flac"
 NAMES = [check.name for check in CATALOG]
 REQUIRED = {
     "log-mel",
@@ -76,6 +79,43 @@ def test_a_broken_attention_fails(engine, name, monkeypatch):
     monkeypatch.setattr(checks, "load_network", other_weights)
     (result,) = run_checks(engine, [name])
     assert result.status == "failed"
+
+
+# What each injected error is to be found by; the other checks pass, so they say where it is.
+FOUND_BY = {"weight": {"encoder", "encoder-decoder"}, "filter": {"log-mel"}}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_injected_error_is_found_where_it_is_and_nowhere_else(engine, damage):
+    results = {result.name: result for result in run_checks(engine, None, "", damage)}
+    failed = {name for name, result in results.items() if result.status != "passed"}
+    assert failed >= FOUND_BY[damage]
+    assert failed <= FOUND_BY[damage] | {"complete pipeline"}, "which depends on all of them"
+    for name in FOUND_BY[damage]:
+        assert results[name].error > 3 * results[name].tolerance, "not by a hair"
+    (healed,) = run_checks(engine, [min(FOUND_BY[damage])])
+    assert healed.status == "passed"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_transcribed_beside_an_injected_error_does_not_change(engine, damage):
+    before = engine.transcribe(CLIP, GREEDY)
+    running = run_checks(engine, ["log-mel", "encoder"], "", damage)
+    first = next(running)  # the copy is in use
+    beside = engine.transcribe(CLIP, GREEDY)
+    second = next(running)
+    assert "failed" in (first.status, second.status)
+    assert said(beside) == said(before) != []
+
+
+def said(transcript):
+    """Every token and its probability, as one comparable value."""
+    return [(segment.tokens, segment.avg_logprob) for segment in transcript.segments]
+
+
+def test_an_unknown_error_is_refused(engine):
+    with pytest.raises(OptionError, match="no error called 'flood'"):
+        list(run_checks(engine, None, "", "flood"))
 
 
 def test_a_damaged_checkpoint_is_an_error_with_its_reason(engine):

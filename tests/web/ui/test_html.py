@@ -122,21 +122,46 @@ def test_header_says_in_a_word_what_is_waited_for(status, word):
 def test_board_is_grey_until_a_check_has_run():
     board = Board(CATALOGUE, commit="0123456789abcdef")
     assert board_html(board).count('class="check not-run"') == 2
-    assert "passed" not in board_html(board).replace("0 passed", "")
+    assert "passed" not in board_html(board).replace("0/2 passed", "")
     board.record(CheckResult("log-mel", "audio", "passed", 1e-7, 1e-4, 3.0, "cpu", EVIL))
     page = board_html(board, pending=["encoder"])
     assert "on cpu · commit 0123456789 · 20" in page
     assert 'class="check passed"' in page
     assert 'class="check running"' in page
-    assert "1 passed · 0 failed · 1 not run" in page
+    assert "1/2 passed · 1 not run · 0.0 s" in page
     assert "<img" not in page
 
 
 def test_board_counts_a_check_that_could_not_run_as_failed():
     board = Board(CATALOGUE)
     board.record(CheckResult("encoder", "network", "error", None, None, 0.0, "cpu", "no such op"))
-    assert "0 passed · 1 failed" in board_html(board)
+    assert "0/2 passed · 1 failed · 1 not run" in board_html(board)
     assert 'class="check error"' in board_html(board)
+
+
+def test_board_sums_up_in_a_line_and_in_colour():
+    board = Board(CATALOGUE)
+    for name, ms in (("log-mel", 400.0), ("encoder", 10_000.0)):
+        board.record(CheckResult(name, "network", "passed", 1e-7, 1e-4, ms, "cpu"))
+    assert '<p class="summary passed" role="status">2/2 passed · 10.4 s</p>' in board_html(board)
+    board.record(CheckResult("encoder", "network", "failed", 1.0, 1e-4, 1.0, "cpu"))
+    assert '<p class="summary failed" role="status">1/2 passed · 1 failed · 0.4 s<' in (
+        board_html(board)
+    )
+
+
+def test_board_forgets_the_results_of_another_network():
+    board = Board(CATALOGUE)
+    board.record(CheckResult("encoder", "network", "passed", 1e-7, 1e-4, 1.0, "cpu"))
+    board.expose_to("weight")
+    assert board.results == {}
+    assert "one weight of the encoder is 25 % too large, in a copy" in board_html(board)
+    board.record(CheckResult("encoder", "network", "failed", 1.0, 1e-4, 1.0, "cpu"))
+    board.expose_to("weight")
+    assert set(board.results) == {"encoder"}
+    board.expose_to("")
+    assert board.results == {}
+    assert "Broken" not in board_html(board)
 
 
 def test_board_selects_by_group():

@@ -1,11 +1,11 @@
 """The Components tab: runs checks of maxwhisper's parts against independent references.
 
 In: the pool, the queue, the catalogue of checks, the machine's description. Owns the board: each
-check's last result on this server. Grey means not run; green means passed. `layers` adds the errors
-layer by layer below the board.
+check's last result for one visitor. Grey means not run; green means passed. A visitor may inject an
+error into a copy of the network, to see the checks find it. `layers` adds the errors layer by layer
+below the board.
 """
 
-import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from maxwhisper.engine import OURS
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.engines.status import Cancelled
 from maxwhisper.errors import OptionError
+from maxwhisper.evaluation.selftest.catalog import DAMAGES
 from maxwhisper.evaluation.selftest.result import CheckResult
 from maxwhisper.evaluation.selftest.tasks import component_checks
 from maxwhisper.web.server.fair_use import CHECKS
@@ -43,16 +44,17 @@ _BADGES = {
     "failed": "✕ failed",
     "error": "✕ error",
 }
+_BREAK, _HEAL = "Break it", "Heal"
 _JS = (Path(__file__).parent / "board.js").read_text(encoding="utf-8")
 
 
 @dataclass
 class Board:
-    """The last result of every check, shared by all visitors. Only the run that holds the device
-    writes."""
+    """The last result of every check, for one visitor."""
 
     catalogue: Catalogue
     commit: str | None = None  # of the checked code
+    damage: str = ""  # one of `DAMAGES`: the error in the network that was checked; "": none
     results: dict[str, tuple[CheckResult, datetime]] = field(default_factory=dict)
 
     @property
@@ -63,15 +65,30 @@ class Board:
         """The checks selected by `choice`: `ALL`, a group, or one name."""
         return [name for name, group, _ in self.catalogue if choice in (ALL, group, name)]
 
+    def expose_to(self, damage: str) -> None:
+        """Forget the results of a network with another error, or with none."""
+        if damage != self.damage:
+            self.damage = damage
+            self.results.clear()
+
     def record(self, result: CheckResult) -> None:
         self.results[result.name] = (result, datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a visitor asks for: some checks, a key of `_DEVICES`, and the error to inject."""
+
+    choice: str
+    where: str
+    damage: str = ""
 
 
 def components_tab(
     pool: EnginePool, queue: VisitorQueue, catalogue: Catalogue, machine: Mapping[str, Any]
 ) -> None:
     """Build the board inside the current `gr.Blocks`. Checks wait in `queue`, as races do."""
-    board = Board(catalogue, machine["commit"])
+    mine = gr.State(Board(catalogue, machine["commit"]))  # every visitor gets a copy
     gr.HTML(render("components/intro.html"))
     where = gr.Radio(
         list(_DEVICES),
@@ -84,42 +101,61 @@ def components_tab(
     with gr.Row(elem_classes="actions"):
         run = gr.Button("Run every check", variant="primary", elem_id="run-checks")
         stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-checks")
-    # A function, so that each new visitor sees the current results.
-    shown = gr.HTML(lambda: board_html(board), js_on_load=_JS, elem_id="board")
-
+        damage = gr.Dropdown(
+            [(f"{what[0].upper()}{what[1:]}", name) for name, what in DAMAGES.items()],
+            label="Error to inject into a copy",
+            elem_id="damage",
+        )
+        spoil = gr.Button(_BREAK, elem_id="break-checks")
+    shown = gr.HTML(board_html(Board(catalogue)), js_on_load=_JS, elem_id="board")
     runs = Stoppable(run, stop)
 
-    def work(choice: str, where: str, visitor: str, cancelled: Cancelled) -> Iterator[Shown]:
-        pending = board.names(choice)
-        if not pending:
-            raise OptionError(f"There is no check named {choice!r}. Run all checks.")
-        with queue.join(visitor, CHECKS) as place:
-            for _ in place.wait(cancelled):
-                yield (board_html(board, pending, is_waiting=True),)
-            yield (board_html(board, pending, is_waiting=pool.is_busy),)
-            with place.turn(), pool.device(cancelled) as held:
-                checks = held.run(OURS, component_checks, tuple(pending), _DEVICES[where])
-                for result in checks:
-                    board.record(result)
-                    pending.remove(result.name)
-                    yield (board_html(board, pending),)
+    def steps(board: Board, order: Order, request: gr.Request) -> Iterator[Shown]:
+        def work(cancelled: Cancelled) -> Iterator[Shown]:
+            left = board.names(order.choice)
+            if not left:
+                raise OptionError(f"There is no check named {order.choice!r}. Run all checks.")
+            with queue.join(request.client.host, CHECKS) as place:
+                for _ in place.wait(cancelled):
+                    yield (*drawn(left, is_waiting=True), gr.Button(interactive=False))
+                board.expose_to(order.damage)
+                label = _HEAL if order.damage else _BREAK
+                yield (*drawn(left, is_waiting=pool.is_busy), gr.Button(label, interactive=False))
+                with place.turn(), pool.device(cancelled) as held:
+                    asked = (tuple(left), _DEVICES[order.where], order.damage)
+                    for result in held.run(OURS, component_checks, *asked):
+                        board.record(result)
+                        left.remove(result.name)
+                        yield (*drawn(left), gr.skip())
 
-    def over(_note: str) -> Shown:
-        return (board_html(board),)
+        def drawn(left: Sequence[str], **how: bool) -> Shown:
+            return board_html(board, left, **how), board
+
+        def over(_note: str) -> Shown:
+            return *drawn([]), gr.Button(_HEAL if board.damage else _BREAK, interactive=True)
+
+        yield from runs.steps(request, work, over)
 
     @shown_errors
-    def run_all(where: str, request: gr.Request) -> Iterator[Shown]:
-        everything = functools.partial(work, ALL, where, request.client.host)
-        yield from runs.steps(request, everything, over)
+    def run_all(board: Board, where: str, request: gr.Request) -> Iterator[Shown]:
+        yield from steps(board, Order(ALL, where), request)
 
     @shown_errors
-    def run_some(where: str, event: gr.EventData, request: gr.Request) -> Iterator[Shown]:
-        one = functools.partial(work, str(event.choice), where, request.client.host)
-        yield from runs.steps(request, one, over)
+    def run_some(
+        board: Board, where: str, event: gr.EventData, request: gr.Request
+    ) -> Iterator[Shown]:
+        yield from steps(board, Order(str(event.choice), where, board.damage), request)
 
-    outputs = [shown, *runs.buttons]
-    run.click(run_all, [where], outputs, **WAITERS, **QUIET)
-    shown.click(run_some, [where], outputs, **WAITERS, **QUIET)
+    @shown_errors
+    def break_or_heal(
+        board: Board, where: str, damage: str, request: gr.Request
+    ) -> Iterator[Shown]:
+        yield from steps(board, Order(ALL, where, "" if board.damage else damage), request)
+
+    outputs = [shown, mine, spoil, *runs.buttons]
+    run.click(run_all, [mine, where], outputs, **WAITERS, **QUIET)
+    shown.click(run_some, [mine, where], outputs, **WAITERS, **QUIET)
+    spoil.click(break_or_heal, [mine, where, damage], outputs, **WAITERS, **QUIET)
 
 
 def board_html(board: Board, pending: Sequence[str] = (), *, is_waiting: bool = False) -> str:
@@ -127,17 +163,20 @@ def board_html(board: Board, pending: Sequence[str] = (), *, is_waiting: bool = 
     queued if the run `is_waiting` for its turn."""
     results = [result for result, _ in board.results.values()]
     n_passed = sum(result.status == "passed" for result in results)
+    n_failed, n_left = len(results) - n_passed, len(board.catalogue) - len(results)
+    parts = [f"{n_passed}/{len(board.catalogue)} passed"]
+    parts += [f"{n_failed} failed"] if n_failed else []
+    parts += [f"{n_left} not run"] if n_left else []
+    parts += [f"{sum(result.ms for result in results) / 1000:.1f} s"] if results else []
     return render(
         "components/board.html",
         board=board,
         pending=pending,
         running="" if is_waiting or not pending else pending[0],
         badges=_BADGES,
-        parts=(
-            f"{n_passed} passed",
-            f"{len(results) - n_passed} failed",
-            f"{len(board.catalogue) - len(results)} not run",
-        ),
+        parts=parts,
+        state="failed" if n_failed else "" if n_left else "passed",
+        damage=DAMAGES.get(board.damage, ""),
         mark_percent=MARK_PERCENT,
         bar_percent=bar_percent,
     )
