@@ -17,11 +17,13 @@ from urllib.parse import unquote
 
 from maxwhisper.web.server.asgi import App, Message, Receive, Refusal, Scope, Send, answer
 from maxwhisper.web.server.fair_use import FairUse, LimitExceeded
+from maxwhisper.web.server.mcp import ADDRESS
 from maxwhisper.web.server.upload_names import FILE_ROUTE, stored_path
 from maxwhisper.web.server.visitor import visitor_of
 
 MAX_UPLOAD_BYTES = 26 * 1024 * 1024  # a 25 MB file and its multipart framing
 MAX_CHUNK_BYTES = 4 * 1024 * 1024  # 20 s of microphone at 96 kHz, sent at once after a stall
+MAX_TOOL_BYTES = 4 * 1024 * 1024  # an agent's recording, in base64: 3 MB of it
 MAX_JSON_BYTES = 256 * 1024  # a click carries names and settings: a few kB
 
 _SESSION = r"[A-Za-z0-9_-]{1,64}"
@@ -30,11 +32,12 @@ _READ = re.compile(
     r"|/(?:static|assets|svelte)/[\w./@+-]+"
     r"|/gradio_api/(?:info/?|app_id/?|theme\.css|startup-events|queue/data|upload_progress)"
     rf"|/gradio_api/heartbeat/{_SESSION}"
-    rf"|/gradio_api/call/compare/{_SESSION}"
+    rf"|/gradio_api/call/(?:compare|transcribe|models)/{_SESSION}"
     r"|/runs/[A-Za-z0-9_-]{16}/(?:run\.zip|audio\.flac)"
 )
 _WRITE = re.compile(
     r"/gradio_api/(?:upload|queue/join|cancel|reset|call/compare)/?"
+    r"|/gradio_api/call/(?:transcribe|models)/?|/gradio_api/mcp/?"
     r"|/live/[0-9a-f-]{36}"
 )
 
@@ -69,6 +72,8 @@ class Perimeter:
         """Return the `receive` for the app. Raises `Refusal`."""
         method, path = scope["method"], scope["path"]
         if method in ("GET", "HEAD"):
+            if path.rstrip("/") == ADDRESS:
+                raise Refusal(405, "send JSON-RPC messages of the Model Context Protocol with POST")
             if path.startswith(FILE_ROUTE):
                 self._check_file(path.removeprefix(FILE_ROUTE))
             elif not _READ.fullmatch(path):
@@ -83,8 +88,11 @@ class Perimeter:
             return _bounded(receive, MAX_UPLOAD_BYTES)
         if path.startswith("/live/"):
             return _replay(await _read_all(_bounded(receive, MAX_CHUNK_BYTES)), receive)
-        body = await _read_all(_bounded(receive, MAX_JSON_BYTES))
+        is_tool = path.rstrip("/") == ADDRESS
+        body = await _read_all(_bounded(receive, MAX_TOOL_BYTES if is_tool else MAX_JSON_BYTES))
         data = _parse(body)
+        if is_tool:  # no page of gradio's: nothing is kept between two messages
+            return _replay(body, receive)
         for file_path in _file_paths(data):
             self._check_file(file_path)
         self._count(self._fair.use_page, visitor, _session_of(data))

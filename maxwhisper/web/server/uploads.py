@@ -218,6 +218,13 @@ class Uploads:
         with self._decoded_lock:
             self._decoded.pop(path, None)
 
+    def store(self, data: bytes) -> Path:
+        """Write a recording that came inside a message, as a file for `adopt`. Raises `NoRoom`."""
+        with self.reserve(len(data)):
+            file = Path(tempfile.mkdtemp(dir=self.root), "recording")
+            file.write_bytes(data)
+        return file
+
     def adopt(self, path: str | Path) -> Path:
         """Give an upload a path of its own: gradio stores equal files of several visitors under one
         path, and no visitor may delete the others' file. Raises `AudioError` as `check_inside`

@@ -6,6 +6,7 @@ Input: `PageParts`, made by `app.py`. Output: a running server.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,12 +15,14 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from maxwhisper import __version__
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.connections import ConnectionLimits
 from maxwhisper.web.server.headers import SHARE_SCRIPTS, SPACE_FRAMES, Scripts, page_policy
 from maxwhisper.web.server.live_desk import LiveDesk
 from maxwhisper.web.server.live_routes import live_route
+from maxwhisper.web.server.mcp import mcp_routes
 from maxwhisper.web.server.news_routes import news_route
 from maxwhisper.web.server.open_requests import OpenRequests
 from maxwhisper.web.server.origins import OwnHosts
@@ -37,9 +40,10 @@ from maxwhisper.web.ui.guarded_server import guarded_server
 from maxwhisper.web.ui.header import header, standing
 from maxwhisper.web.ui.listen.tab import listen_tab
 from maxwhisper.web.ui.live.tab import live_tab
-from maxwhisper.web.ui.race.api import race_api
+from maxwhisper.web.ui.race.api import ENDPOINTS, race_api
 from maxwhisper.web.ui.race.runner import Runner
 from maxwhisper.web.ui.race.tab import race_tab
+from maxwhisper.web.ui.race.tools import ABOUT, agent_tools
 from maxwhisper.web.ui.theme import CSS, HEAD, theme
 from maxwhisper.web.ui.timings.tab import timings_tab
 from maxwhisper.web.ui.upload_route import upload_routes
@@ -72,6 +76,11 @@ class PageParts:
     weights: BetterWeights  # those that understand people
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
 
+    @cached_property
+    def runner(self) -> Runner:
+        """The one runner, for visitors and for agents."""
+        return Runner(self.pool, self.uploads, self.runs, self.machine, self.queue)
+
 
 def build_page(parts: PageParts) -> gr.Blocks:
     """Describe the page; nothing runs yet."""
@@ -79,7 +88,7 @@ def build_page(parts: PageParts) -> gr.Blocks:
     limits = parts.queue.fair.limits
     with gr.Blocks(title="maxwhisper", analytics_enabled=False, fill_width=True) as page:
         run_id = gr.State("")  # the race that every tab shows; "" before the first race
-        runner = Runner(pool, parts.uploads, runs, machine, parts.queue)
+        runner = parts.runner
         weights = ShownWeights(parts.weights, pool)
         header(page, pool, runner.queue, machine, weights)
         with gr.Tabs(overflow_behavior="wrap"):
@@ -105,6 +114,9 @@ def build_page(parts: PageParts) -> gr.Blocks:
             parts.desk.leave(str(request.session_hash))
 
         page.unload(leave)
+    for event in page.fns.values():  # gradio lists those that fill a component at the start
+        if event.api_name not in ENDPOINTS:
+            event.api_visibility = "private"
     # No bound here: this queue is for every event of every visitor, page loads too. The perimeter
     # bounds the events of each visitor, and the queue of the device those that take long.
     return page.queue(api_open=False, max_size=None, default_concurrency_limit=SAME_CLICK)
@@ -144,6 +156,9 @@ def serve_page(
             lambda: standing(parts.pool, parts.queue, parts.weights),
             lambda: not page.is_running,
         ),
+        *mcp_routes(
+            agent_tools(parts.runner, parts.examples, parts.queue.fair), ABOUT, __version__
+        ),
         *upload_routes(parts.uploads, lambda path: page.upload_file_set.add(path)),
     ]
     with guarded_server(own, policy, parts.connections):
@@ -158,7 +173,7 @@ def serve_page(
             enable_monitoring=False,
             run_history=False,
             footer_links=[],
-            mcp_server=False,
+            mcp_server=False,  # `server/mcp.py` serves the protocol, within the limits of visitors
             max_threads=MAX_THREADS,
             max_file_size=f"{MAX_FILE_MB}mb",
             state_session_capacity=MAX_SESSIONS,

@@ -1,8 +1,8 @@
-"""The endpoint `compare`: one recording in; every engine's transcript, times and scores out, as
-JSON.
+"""The endpoints for programs: `compare` races every engine on one recording, `transcribe` runs ours
+alone, `models` says what is on offer. All answer JSON.
 
 Input: a `Runner`, so that the same queue, limits and checks apply as to the page's Run button.
-Reports progress on the way. If the client disconnects, its race stops.
+The first two report progress on the way. If the client disconnects, its race stops.
 """
 
 import inspect
@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from maxwhisper.engines.timing import TimedTranscript
 from maxwhisper.engines.verdict import ruling_of
 from maxwhisper.errors import AudioError, OptionError, quoted
 from maxwhisper.options import GREEDY
@@ -22,12 +23,12 @@ from maxwhisper.web.ui.race.request import RACE_MODE, RACE_OPTIONS, Request, Sou
 from maxwhisper.web.ui.race.result_view import View, scores_of
 from maxwhisper.web.ui.race.runner import Runner
 
-COMPARE = "compare"  # the endpoint's name in its address
+ENDPOINTS = COMPARE, TRANSCRIBE, MODELS = "compare", "transcribe", "models"  # in their addresses
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The inputs of the endpoint, in order. Gradio passes on whatever a client sends."""
+    """The inputs of `compare`, in order. Gradio passes on whatever a client sends."""
 
     recording: gr.FileData
     model: str = ""
@@ -41,37 +42,42 @@ class Comparison:
         """The race to run, its recording decoded. Raises `OptionError` for a value that is not
         allowed, and `AudioError` if the recording was not uploaded or is none; then its file is
         gone."""
-        for name in ("model", "language", "reference"):
-            check_value(name, getattr(self, name), str)
         recording: Any = self.recording
         if not isinstance(recording, dict) or not isinstance(recording.get("path"), str):
             raise AudioError("not_an_upload", "Upload the recording first.")
         own = runner.uploads.adopt(recording["path"])
         try:
-            check_value("rounds", self.rounds, int)
-            asked = _checked(self.options or {})
-            mode = {name: asked.pop(name) for name in RACE_MODE if name in asked}
-            request = Request(
-                Source(own, is_upload=True, name=own.name),
-                self.model or runner.pool.default_model,
-                GREEDY.changed({"language": self.language or None, **asked}),
-                self.reference,
-                self.rounds,
-                self.keep,
-                visitor,
-                **mode,
-            )
-            request.validate()
-            runner.pool.check_model(request.model)
+            request = self.of(Source(own, is_upload=True, name=own.name), runner, visitor)
         except OptionError:
             runner.uploads.delete(own)
             raise
         runner.uploads.check(own)
         return request
 
+    def of(self, source: Source, runner: Runner, visitor: str) -> Request:
+        """The race of `source`. Raises `OptionError`."""
+        for name in ("model", "language", "reference"):
+            check_value(name, getattr(self, name), str)
+        check_value("rounds", self.rounds, int)
+        asked = _checked(self.options or {})
+        mode = {name: asked.pop(name) for name in RACE_MODE if name in asked}
+        request = Request(
+            source,
+            self.model or runner.pool.default_model,
+            GREEDY.changed({"language": self.language or None, **asked}),
+            self.reference,
+            self.rounds,
+            self.keep,
+            visitor,
+            **mode,
+        )
+        request.validate()
+        runner.pool.check_model(request.model)
+        return request
+
 
 def race_api(runner: Runner, forget: Callable[[str], None]) -> None:
-    """Add the endpoint to the current `gr.Blocks`. `forget` deletes what gradio keeps of the page
+    """Add the endpoints to the current `gr.Blocks`. `forget` deletes what gradio keeps of the page
     with this session; every call has a page of its own."""
 
     @shown_errors
@@ -86,7 +92,9 @@ def race_api(runner: Runner, forget: Callable[[str], None]) -> None:
         openai-whisper refuses. Progress comes first: the number of races ahead and the state of
         each engine. The last answer has the run, its scores by engine, the factor (the fastest
         baseline's median time over ours, null where it is too close or too noisy to call), the
-        verdict in sentences, and the query that opens the run on the page."""
+        verdict in sentences, and the query that opens the run on the page.
+        Example, in Python:
+        `Client(page).predict(handle_file("talk.flac"), rounds=3, api_name="/compare")`."""
         request = Comparison(*values, **named).request(runner, asker.client.host)
         session = secrets.token_hex(8)
         try:
@@ -98,6 +106,38 @@ def race_api(runner: Runner, forget: Callable[[str], None]) -> None:
             runner.leave(session)
             forget(str(asker.session_hash))
 
+    @shown_errors
+    def transcribe(
+        recording: gr.FileData,
+        asker: gr.Request,
+        model: str = "",
+        language: str = "en",
+        word_timestamps: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """Transcribe an uploaded recording with maxwhisper alone; it waits in the same queue as
+        races, and nothing of it is kept. An empty `model` is the page's default; an empty
+        `language` is detected. Progress comes first. The last answer has the text, the language,
+        the seconds of audio and of work, and each segment with its times, with `word_timestamps`
+        also each word with its own. Example, in Python:
+        `Client(page).predict(handle_file("talk.flac"), api_name="/transcribe")`."""
+        wanted = {"word_timestamps": word_timestamps}
+        asked = Comparison(recording, model, language, options=wanted, keep=False)
+        request = asked.request(runner, asker.client.host)
+        try:
+            for step in runner.transcribe(request):
+                yield {"progress": step} if isinstance(step, str) else transcribed(step)
+        finally:
+            forget(str(asker.session_hash))
+
+    def models(asker: gr.Request) -> dict[str, Any]:
+        """The models that a race or a transcription may name, the default first, the state of
+        each engine, and the number of races that wait. Example, in Python:
+        `Client(page).predict(api_name="/models")`."""
+        try:
+            return offer(runner)
+        finally:
+            forget(str(asker.session_hash))
+
     # Gradio reads names and types of the inputs from the signature: one parameter for each.
     asker, *_ = inspect.signature(compare).parameters.values()
     inputs = [asker, *inspect.signature(Comparison).parameters.values()]
@@ -106,7 +146,9 @@ def race_api(runner: Runner, forget: Callable[[str], None]) -> None:
     )
     compare.__annotations__ = {each.name: each.annotation for each in inputs}
     # type checkers do not see that gradio exports `api`
-    gr.api(compare, api_name=COMPARE, concurrency_limit=None)  # type: ignore[attr-defined]
+    transcribe.__annotations__["return"] = dict[str, Any]  # of the last answer, not of the iterator
+    for name, endpoint in ((COMPARE, compare), (TRANSCRIBE, transcribe), (MODELS, models)):
+        gr.api(endpoint, api_name=name, concurrency_limit=None)  # type: ignore[attr-defined]
 
 
 def _checked(options: Any) -> dict[str, Any]:
@@ -119,6 +161,34 @@ def _checked(options: Any) -> dict[str, Any]:
         if name not in known:
             raise OptionError(f"a race has no option {quoted(name)}, only {', '.join(known)}")
     return dict(options)
+
+
+def transcribed(timed: TimedTranscript) -> dict[str, Any]:
+    """A transcript of our engine, ready for JSON."""
+    transcript = timed.transcript
+    return {
+        "text": transcript.text.strip(),
+        "language": transcript.language,
+        "audio_s": transcript.duration,
+        "seconds": timed.seconds,
+        "segments": [
+            {"start": each.start, "end": each.end, "text": each.text.strip()}
+            | ({"words": [asdict(word) for word in each.words]} if each.words else {})
+            for each in transcript.segments
+        ],
+    }
+
+
+def offer(runner: Runner) -> dict[str, Any]:
+    """The models and the engines of the page, ready for JSON."""
+    default = runner.pool.default_model
+    others = [name for name in runner.pool.models if name != default]
+    statuses = runner.pool.statuses()
+    return {
+        "models": [default, *others],
+        "engines": {name: status.phase for name, status in statuses.items()},
+        "races_waiting": runner.queue.n_waiting,
+    }
 
 
 def progress(view: View) -> dict[str, Any]:

@@ -12,17 +12,19 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from msgspec import UNSET
 
 from maxwhisper.audio.container import Recording
-from maxwhisper.engine import EngineInfo
+from maxwhisper.engine import OURS, EngineInfo
 from maxwhisper.engines import race
+from maxwhisper.engines.background import in_background
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.engines.status import RunCancelled
+from maxwhisper.engines.timing import TimedTranscript
 from maxwhisper.errors import OutputError
 from maxwhisper.network.dims import SAMPLE_RATE
 from maxwhisper.web.server.downloads import Downloads
@@ -108,6 +110,33 @@ class Runner:
             if self._running.get(session) is cancelled:
                 del self._running[session]
 
+    def transcribe(self, request: Request) -> Iterator[str | TimedTranscript]:
+        """The transcript of one recording by our engine alone, in the same queue and under the same
+        limits as a race. Yields progress in words, the transcript last. Raises `MaxWhisperError`,
+        and `RunCancelled` when an engine is stopped. Closing the iterator stops the work."""
+        source = request.validate()
+        self.pool.check_model(request.model)
+        cancelled = threading.Event()
+
+        def work(emit: Callable[[str | TimedTranscript], None]) -> None:
+            for note in self._downloads.download(request.model, request.visitor, cancelled):
+                emit(note)
+            with self.queue.join(request.visitor, RACES) as place:
+                for n_ahead in place.wait(cancelled.is_set):
+                    _keep_file(source)
+                    emit(f"waiting: {n_ahead} ahead")
+                with place.turn():
+                    waveform = self.uploads.waveform(
+                        source.path, is_upload=source.is_upload, cancelled=cancelled.is_set
+                    )
+                    self.pool.use_model(request.model, cancelled.is_set)
+                    with self.pool.device(cancelled.is_set) as device:
+                        options, ignored = request.options, lambda segment: None
+                        emit(device.transcribe(OURS, waveform, options, ignored))
+
+        for step in in_background(work, cancelled):
+            yield step or "transcribing"
+
     def _wait(
         self, place: Place, source: Source, view: View, cancelled: threading.Event
     ) -> Iterator[View]:
@@ -115,9 +144,7 @@ class Runner:
         progress of engines that are still loading. Raises `RunCancelled`."""
         for view.n_ahead in place.wait(cancelled.is_set):
             view.left_s = place.first_left_s()
-            if source.is_upload:  # or it would be deleted as one that nobody races
-                with contextlib.suppress(OSError):  # decoded before
-                    os.utime(source.path)
+            _keep_file(source)
             self._note_waiting(view)
             yield view
         view.n_ahead = 0
@@ -269,6 +296,13 @@ def _turn(event: race.Started, rounds: int) -> str:
     if event.is_again:
         return "again, to measure noise"
     return f"round {event.round + 1} of {rounds}" if rounds > 1 else "running"
+
+
+def _keep_file(source: Source) -> None:
+    """Keep an upload whose race waits: the sweeper deletes what nobody races."""
+    if source.is_upload:
+        with contextlib.suppress(OSError):  # decoded before
+            os.utime(source.path)
 
 
 def _noted(view: View, note: str) -> View:

@@ -36,13 +36,14 @@ def upload(address, path):
     return {"path": uploaded, "meta": {"_type": "gradio.FileData"}}
 
 
-def post(address, data, headers=None):
+def post(address, data, headers=None, endpoint="compare"):
     """Ask for a comparison; returns the last event's name and its data."""
+    call = f"gradio_api/call/{endpoint}"
     with httpx.Client(base_url=address, timeout=60, headers=headers) as client:
-        asked = client.post(CALL, json={"data": data})
+        asked = client.post(call, json={"data": data})
         if asked.status_code != 200:
             return asked.status_code, None
-        answer = client.get(f"{CALL}/{asked.json()['event_id']}").text
+        answer = client.get(f"{call}/{asked.json()['event_id']}").text
     event, data = answer.strip().split("\n")[-2:]
     return event.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
@@ -146,10 +147,71 @@ def test_nothing_stays_of_a_race_that_is_not_to_be_kept(page, tmp_path):
     assert not list(uploads.root.rglob("voice.wav"))
 
 
-def test_the_endpoint_describes_itself(page):
-    described = httpx.get(f"{page[0]}gradio_api/info").json()["named_endpoints"]
-    names = [p["parameter_name"] for p in described["/compare"]["parameters"]]
-    assert names == ["recording", "model", "language", "reference", "rounds", "keep", "options"]
+PARAMETERS = {
+    "/compare": {
+        "recording": "filepath",
+        "model": "str",
+        "language": "str",
+        "reference": "str",
+        "rounds": "int",
+        "keep": "bool",
+        "options": "dict",
+    },
+    "/transcribe": {
+        "recording": "filepath",
+        "model": "str",
+        "language": "str",
+        "word_timestamps": "bool",
+    },
+    "/models": {},
+}
+
+
+def test_the_endpoints_describe_themselves_and_nothing_internal_is_listed(page):
+    info = httpx.get(f"{page[0]}gradio_api/info").json()
+    assert info["unnamed_endpoints"] == {}
+    described = info["named_endpoints"]
+    assert set(described) == set(PARAMETERS)
+    for name, types in PARAMETERS.items():
+        got = {p["parameter_name"]: p["python_type"]["type"] for p in described[name]["parameters"]}
+        assert list(got) == list(types)
+        assert all(got[each].lower().startswith(kind) for each, kind in types.items()), got
+        assert f'api_name="{name}")' in described[name]["description"], "an example"
+
+
+def test_a_program_gets_a_transcript_alone(page, tmp_path):
+    clip = upload(page[0], write_wav(tmp_path / "voice.wav", 2.0))
+    event, (got,) = post(page[0], [clip, "", "en", True], endpoint="transcribe")
+    assert event == "complete"
+    assert got["text"].endswith("fox & its friends")
+    assert (got["language"], got["audio_s"], len(got["segments"])) == ("en", 2.0, 7)
+    assert not list(page[1].root.rglob("voice.wav"))
+
+
+def test_a_transcript_of_what_is_no_upload_is_refused(page):
+    assert post(page[0], [{"x": 1}, "", "en", True], endpoint="transcribe")[0] == "error"
+
+
+def test_a_program_that_goes_away_stops_its_transcription(page, tmp_path, monkeypatch):
+    address, _, pool, _ = page
+    clip = upload(address, write_wav(tmp_path / "voice.wav", 2.0))
+    call = "gradio_api/call/transcribe"
+    with pool.device(lambda: False), httpx.Client(base_url=address, timeout=60) as client:
+        asked = client.post(call, json={"data": [clip, "", "en", False]}).json()
+        with client.stream("GET", f"{call}/{asked['event_id']}") as answer:
+            next(line for line in answer.iter_lines() if "transcribing" in line)
+            wait_until(lambda: pool.n_waiting == 1)
+        wait_until(lambda: pool.n_waiting == 0, timeout_s=10)
+
+
+def test_a_program_is_told_what_it_may_ask_for(page):
+    event, (offer,) = post(page[0], [], endpoint="models")
+    assert event == "complete"
+    assert offer == {
+        "models": ["demo", "tiny"],
+        "engines": dict.fromkeys(("openai-whisper", "faster-whisper", "maxwhisper"), "ready"),
+        "races_waiting": 0,
+    }
 
 
 @pytest.mark.parametrize(
