@@ -247,7 +247,7 @@ def test_the_config_contains_only_the_page(page):
 
 def test_a_run_without_a_recording_is_a_visitors_error(page):
     client, _, _ = page
-    data = [None, "", 1, True, "tiny", "en", "transcribe", 1, 0.0, True, False, True, ""]
+    data = [None, "", 1, True, "tiny", "en", "transcribe", 1, 0.0, True, False, True, "", 1, False]
     result = call(client, "start", data)
     assert result["success"], "said in the banner, and only there"
     assert "Choose a recording first: upload one, record one" in str(result["output"]["data"][0])

@@ -175,7 +175,7 @@ def test_the_endpoints_describe_themselves_and_nothing_internal_is_listed(page):
     for name, types in PARAMETERS.items():
         got = {p["parameter_name"]: p["python_type"]["type"] for p in described[name]["parameters"]}
         assert list(got) == list(types)
-        assert all(got[each].lower().startswith(kind) for each, kind in types.items()), got
+        assert all(kind in got[each] for each, kind in types.items()), got
         assert f'api_name="{name}")' in described[name]["description"], "an example"
 
 

@@ -102,7 +102,7 @@ def test_speed_against_errors_needs_the_transcript():
     run = make_run(reference="")
     assert "Word errors need the correct transcript" in accuracy_html(run)
     assert accuracy_chart(score(run.results, "", "en")) == ""
-    assert accuracy_html(make_run()).startswith("<h3>Speed against word errors</h3>")
+    assert accuracy_html(make_run()).startswith("<h2>Speed against word errors</h2>")
 
 
 def test_each_engine_is_a_mark_of_its_own_shape_where_its_figures_lie():
