@@ -46,6 +46,24 @@ def step_bytes(dims: Dims, matrix_itemsize: int, itemsize: int, batch: int, n_to
     return matrix_itemsize * weights + itemsize * batch * kept
 
 
+def step_flops(dims: Dims, batch: int, n_tokens: int) -> int:
+    """Operations of a step when every row holds `n_tokens`: each weight is multiplied and added
+    once for each row; so are the keys and values that a row attends to."""
+    width = dims.n_text_state
+    weights = dims.n_text_layer * 14 * width**2 + dims.n_vocab * width
+    attended = dims.n_text_layer * 2 * (n_tokens + dims.n_audio_ctx) * width
+    return 2 * batch * (weights + attended)
+
+
+def window_bytes(dims: Dims, itemsize: int, batch: int) -> int:
+    """What a window must read and write: encoder weights once, and for each row its log-mel and
+    the decoder's keys and values. What passes between layers may stay in a cache."""
+    width, kv = dims.n_audio_state, dims.n_text_layer * 2 * dims.n_text_state
+    weights = 3 * width * (dims.n_mels + width) + dims.n_audio_layer * 12 * width**2 + kv * width
+    per_row = dims.n_frames * dims.n_mels + dims.n_audio_ctx * kv
+    return itemsize * (weights + batch * per_row)
+
+
 def roofline(
     engine: Any, ceilings: Ceilings, batch_sizes: Sequence[int] = BATCH_SIZES
 ) -> list[RooflineEntry]:

@@ -23,7 +23,8 @@ from maxwhisper.web.ui.race.result_view import scores_of
 from maxwhisper.web.ui.race.verdict import unit_of_scores
 from maxwhisper.web.ui.templates import render
 from maxwhisper.web.ui.timings.accuracy_chart import accuracy_chart
-from maxwhisper.web.ui.timings.recorded_benchmarks import RecordedBenchmarks, badge_html
+from maxwhisper.web.ui.timings.recorded_benchmarks import RESULTS, RecordedBenchmarks, badge_html
+from maxwhisper.web.ui.timings.roofline_chart import roofline_html
 from maxwhisper.web.ui.timings.stages import engine_stages, stages_html
 
 JUST_NOW = timedelta(minutes=15)  # an older run shows its date
@@ -37,7 +38,7 @@ def timings_tab(
     tab: gr.Tab, pool: EnginePool, store: RunStore, run_id: gr.State, open_run: Open
 ) -> None:
     """Build the tab inside the current `gr.Tab`."""
-    benchmarks = RecordedBenchmarks()
+    benchmarks, roof = RecordedBenchmarks(), roofline_html(RESULTS / "profiles")
 
     def draw(run: Run | None) -> tuple[Any, ...]:
         starts, heading = starts_html(pool.statuses()), benchmarks.read()
@@ -47,7 +48,7 @@ def timings_tab(
         shown = render("timings/no_run.html") if run is None else run_html(run)
         accuracy = "" if run is None else accuracy_html(run)
         ways = gr.Row(visible=run is None)
-        return shown, ways, starts + accuracy, heading, chooser, explorer
+        return shown, ways, starts + accuracy + roof, heading, chooser, explorer
 
     def choose(name: str | None) -> tuple[Any, str]:
         figure = benchmarks.find(name)
