@@ -140,14 +140,14 @@ def test_checks_and_layer_maps_wait_in_the_queue_of_races(client, pool):
     sessions = [uuid.uuid4().hex for _ in range(3)]
     greedy = client("203.0.113.20")
     with pool.device(lambda: False):
-        assert join(greedy, "run_all", ["the device shown above"], sessions[0]).status_code == 200
+        assert join(greedy, "run_all", [None, "the device shown above"], sessions[0]).status_code == 200
         wait_until(lambda: pool.n_waiting == 1)
         for session in sessions[1:]:
             join(greedy, "compare_1", ["A short clip", None], session)
         time.sleep(0.5)
         assert pool.n_waiting == 1, "the others wait in the queue, not for the device"
         other = client("203.0.113.21")
-        assert join(other, "run_all", ["the device shown above"], "other").status_code == 200
+        assert join(other, "run_all", [None, "the device shown above"], "other").status_code == 200
     ends = [end(greedy, session) for session in sessions]
     assert [each["success"] for each in ends].count(False) == 1
     refused = next(each for each in ends if not each["success"])
