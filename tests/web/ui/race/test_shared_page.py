@@ -140,7 +140,8 @@ def test_checks_and_layer_maps_wait_in_the_queue_of_races(client, pool):
     sessions = [uuid.uuid4().hex for _ in range(3)]
     greedy = client("203.0.113.20")
     with pool.device(lambda: False):
-        assert join(greedy, "run_all", [None, "the device shown above"], sessions[0]).status_code == 200
+        joined = join(greedy, "run_all", [None, "the device shown above"], sessions[0])
+        assert joined.status_code == 200
         wait_until(lambda: pool.n_waiting == 1)
         for session in sessions[1:]:
             join(greedy, "compare_1", ["A short clip", None], session)
