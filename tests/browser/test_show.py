@@ -112,14 +112,14 @@ def test_the_tour_opens_by_link_walks_every_tab_and_closes(open_page):
     page.wait_for_selector("#tour:not([hidden])")
     assert page.evaluate("() => document.activeElement.textContent") == "Next →"
     visited = set()
-    for _ in range(8):
+    for _ in range(9):
         selected = "() => document.querySelector('[role=tab][aria-selected=true]').innerText"
         visited.add(page.evaluate(selected).strip())
         page.keyboard.press("ArrowRight")
     assert visited == {
         *("Race", "Listen & diff", "Where the time goes", "Components", "Live", "Use it")
     }
-    assert page.locator("#tour").is_hidden()  # the eighth step was the last
+    assert page.locator("#tour").is_hidden()  # the ninth step was the last
     page.get_by_role("button", name="Guided tour").click()
     page.keyboard.press("Escape")
     assert page.locator("#tour").is_hidden()
@@ -134,9 +134,53 @@ def test_the_tour_waits_for_a_race_and_goes_on_when_it_is_over(open_show):
     held = page.locator("#tour").get_by_text("The tour waits for its end")
     held.wait_for(timeout=60_000)
     page.wait_for_timeout(6000)  # longer than what was left of this stop
-    assert page.inner_text("#tour .count") == "3 of 8"
+    assert page.inner_text("#tour .count") == "3 of 9"
     page.keyboard.press("s")
-    page.get_by_text("4 of 8").wait_for(timeout=60_000)
+    page.get_by_text("4 of 9").wait_for(timeout=60_000)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_the_tour_races_from_a_cold_page_and_never_covers_our_lane(open_show, width, height):
+    page = open_show(width=width, height=height)
+    page.get_by_role("button", name="Guided tour").click()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('#clips [aria-pressed=true]')")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#verdict .lead")
+    assert page.inner_text("#tour .count") == "3 of 9"
+    page.wait_for_timeout(1000)  # the page has scrolled to the lane
+    covered = page.evaluate(
+        """() => {
+        const [a, b] = ['#tour', '#panel-maxwhisper']
+          .map(each => document.querySelector(each).getBoundingClientRect());
+        return Math.max(0, Math.min(a.right, b.right) - Math.max(a.left, b.left))
+          * Math.max(0, Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top));
+        }"""
+    )
+    print(f"the tour covers {covered:.0f} square pixels of our lane")
+    assert covered == 0
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    assert page.inner_text("#tour h2") == "The verdict"
+    page.wait_for_selector(".band.toured")
+
+
+def test_shortcuts_can_be_switched_off_for_good(open_show):
+    page = open_show()
+    page.keyboard.press("?")
+    page.get_by_label("Shortcuts of one key").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("5")
+    page.reload()
+    page.wait_for_selector("#keys", state="attached")
+    page.keyboard.press("5")
+    page.wait_for_timeout(300)
+    assert page.get_by_role("tab", name="Race").get_attribute("aria-selected") == "true"
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    page.get_by_label("Shortcuts of one key").check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("5")
+    page.wait_for_function("() => document.querySelector('#live').checkVisibility()")
 
 
 def test_the_tour_waits_for_those_who_want_no_motion(open_show):

@@ -27,7 +27,7 @@ from maxwhisper.web.ui.wording import status_note, status_word
 NEWS_JS = (Path(__file__).parent / "news.js").read_text(encoding="utf-8")
 _COUNT_S = 3.0  # how often the seconds of an engine that is not settled are shown
 _TOOLS = (  # action in page.js, text, label for screen readers
-    ("tour", "Tour", "Guided tour, 90 seconds"),
+    ("tour", "Tour", "Guided tour, 60 seconds"),
     ("stage", "Stage", "Stage mode: large type, full screen"),
     ("share", "QR", "Address of this page as a QR code"),
     ("keys", "?", "Keyboard shortcuts"),
