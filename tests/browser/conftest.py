@@ -2,7 +2,9 @@
 
 import contextlib
 import shutil
+import wave
 
+import numpy as np
 import pytest
 
 from tests.fakes.page import served_page
@@ -91,3 +93,32 @@ def open_page(browser, served):
     for context in contexts:
         context.close()
     assert problems == []
+
+
+@pytest.fixture
+def speaker(launch, served, tmp_path):
+    """A function that opens a page whose microphone hears half a second of noise, 1.2 s of a voice,
+    and silence."""
+    contexts = []
+
+    def open_it(**how):
+        rng = np.random.default_rng(27)
+        said = np.concatenate(
+            [np.zeros(24_000), np.sin(np.arange(57_600) * 0.05), np.zeros(480_000)]
+        )
+        samples = (8000 * said + 20 * rng.standard_normal(said.size)).astype("<i2")
+        path = tmp_path / "voice.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 48_000, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+        chromium = launch(f"--use-file-for-fake-audio-capture={path}%noloop")
+        context = chromium.new_context(**{"permissions": ["microphone"], **how})
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(served[0])
+        page.get_by_role("button", name="A short clip").wait_for()
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()

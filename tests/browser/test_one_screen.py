@@ -1,8 +1,5 @@
 """The race on one screen: what is seen without scrolling, in how many clicks, how steadily."""
 
-import wave
-
-import numpy as np
 import pytest
 
 from tests.browser.test_page import RUN_ENABLED
@@ -96,35 +93,6 @@ def test_each_lane_gives_its_text_in_one_click(open_page):
     page.click("#panel-faster-whisper [data-take=copy]")
     page.locator("#panel-faster-whisper").get_by_text("Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()").startswith("the\n<b>quick</b>\n")
-
-
-@pytest.fixture
-def speaker(launch, served, tmp_path):
-    """A function that opens a page whose microphone hears half a second of noise, 1.2 s of a voice,
-    and silence."""
-    contexts = []
-
-    def open_it(**how):
-        rng = np.random.default_rng(27)
-        said = np.concatenate(
-            [np.zeros(24_000), np.sin(np.arange(57_600) * 0.05), np.zeros(480_000)]
-        )
-        samples = (8000 * said + 20 * rng.standard_normal(said.size)).astype("<i2")
-        path = tmp_path / "voice.wav"
-        with wave.open(str(path), "wb") as file:
-            file.setparams((1, 2, 48_000, 0, "NONE", ""))
-            file.writeframes(samples.tobytes())
-        chromium = launch(f"--use-file-for-fake-audio-capture={path}%noloop")
-        context = chromium.new_context(**{"permissions": ["microphone"], **how})
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(served[0])
-        page.get_by_role("button", name="A short clip").wait_for()
-        return page
-
-    yield open_it
-    for context in contexts:
-        context.close()
 
 
 def test_one_click_races_ones_own_voice(speaker, served):
