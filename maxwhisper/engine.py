@@ -125,7 +125,7 @@ def installed() -> list[str]:
     return [
         name
         for name in ENGINES
-        if name == OURS or importlib.util.find_spec(_PACKAGES[name]) is not None
+        if name not in _PACKAGES or importlib.util.find_spec(_PACKAGES[name]) is not None
     ]
 
 

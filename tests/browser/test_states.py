@@ -84,6 +84,7 @@ def test_a_broken_connection_resumes_the_race(page, served):
     begin_slow_race(page)
     run_id = query(page)
     page.context.set_offline(True)
+    page.get_by_role("button", name="A short clip").click()  # an idle page asks for nothing
     page.get_by_text("Connection to the server was lost").wait_for()
     page.wait_for_timeout(2000)
     page.context.set_offline(False)

@@ -71,8 +71,8 @@ def test_differences_are_readable_and_nothing_is_obeyed(open_run):
 
 def test_time_is_shown_in_stages_and_against_errors(open_run):
     page = open_run("Where the time goes", make_run())
-    page.wait_for_selector("#accuracy .scatterlayer .point")
-    assert page.locator("#accuracy .scatterlayer .point").count() == 3
+    page.wait_for_selector("#timings [aria-label^='RTFx over'] .mark")
+    assert page.locator("#timings [aria-label^='RTFx over'] .mark").count() == 3
     assert "measured on 2 January 2026" in page.inner_text("#timings")
     assert page.locator(".engine-stages").count() == 3
     assert "Recorded benchmarks" in page.inner_text("#records")
