@@ -172,9 +172,10 @@ def test_hotwords_reach_every_window(flawless_vad, batch_size):
 
 
 def test_both_entrances_take_the_same_arguments():
+    """But for partial text: windows of many recordings are decoded together."""
     one = set(inspect.signature(Whisper.transcribe).parameters)
     many = set(inspect.signature(Whisper.transcribe_many).parameters)
-    assert one - {"audio"} == many - {"audios"}
+    assert one - {"audio", "on_text"} == many - {"audios"}
 
 
 def test_every_argument_of_theirs_has_a_place_here():
