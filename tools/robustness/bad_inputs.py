@@ -247,7 +247,7 @@ def _page(page: Page, recipe: Recipe) -> None:
         judge(Outcome(error="nothing was uploaded"), recipe.expected)
         return
     outputs = _event(page, "receive", [sent])
-    problem = re.sub(r"<[^>]+>", "", str(outputs[-1])).strip()
+    problem = re.sub(r"<[^>]+>", "", str(outputs[4])).strip()
     is_accepted = outputs[3].get("interactive", False)  # of the button Run
     if is_accepted == ("no engine hears" not in problem and bool(problem)):
         raise Unexpected(f"expected Run or a reason, got {is_accepted} and {problem!r}")
