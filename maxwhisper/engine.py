@@ -5,7 +5,7 @@ The page, the benchmark and the command line know engines only by this protocol.
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.download import Progress as Progress
 from maxwhisper.checkpoint.schema import Checkpoint
-from maxwhisper.errors import EngineUnavailable, OptionError
+from maxwhisper.errors import AudioError, EngineUnavailable, NumericError, OptionError
 from maxwhisper.options import StreamOptions, TranscribeOptions, VadOptions
 from maxwhisper.transcript import OnRecordingSegment, OnSegment, OnText, Transcript
 
@@ -93,6 +93,26 @@ class ManyEngine(Protocol):
     ) -> list[Transcript]:
         """Transcribe waveforms as `Engine.transcribe` does in batches; `on_segment` gets the index
         of the recording as well. Raises `SomeFailed` for recordings that failed."""
+        ...
+
+
+@runtime_checkable
+class EachEngine(Protocol):
+    """An engine that decodes windows of any number of recordings together."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def transcribe_each(
+        self,
+        audios: Iterable[Waveform],
+        options: TranscribeOptions,
+        *,
+        batch_size: int = ...,
+        vad: VadOptions | bool | None = None,
+    ) -> Iterator[tuple[int, Transcript | AudioError | NumericError]]:
+        """`transcribe_many` for recordings that are taken one by one, when a batch has room. Yields
+        the number of each and its transcript, or its error, as soon as it is done."""
         ...
 
 

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, Unpack
@@ -233,6 +233,36 @@ class Whisper:
         steps = self._batches(audios, options, batch_size, vad, sample_rate)
         return turns.complete(turns.found(steps, progress), on_segment)
 
+    def transcribe_each(
+        self,
+        audios: Iterable[Audio],
+        options: TranscribeOptions | None = None,
+        *,
+        batch_size: int = batched.BATCH_SIZE,
+        vad: VadOptions | bool | None = None,
+        sample_rate: int | None = None,
+        **changes: Unpack[TranscribeChanges],
+    ) -> Iterator[tuple[int, Transcript | AudioError | NumericError]]:
+        """Transcribe any number of recordings: `transcribe_many` for an archive.
+
+        `audios` may be a generator: the next recording is taken when a batch has room for it, and
+        let go of when it is done. Yields the index of each recording and its transcript, or the
+        error of one that failed, as soon as it is done, so not always in order. The texts are those
+        of `transcribe_many`; the timings are of all recordings until then.
+        """
+        options = _options(options, changes)
+        vad = _batch_vad(vad)
+        clock, start = StageClock(), time.perf_counter()
+        failed: dict[int, Failure] = {}
+        waveforms = self._readable(audios, sample_rate, clock, failed)
+        steps = batched.each_step(self.network, waveforms, options, batch_size=batch_size, vad=vad)
+        with closing(turns.in_turns(steps, self._turns, clock)) as in_turns:
+            for step in in_turns:
+                for index, outcome in step.ended:
+                    if isinstance(outcome, Transcript):
+                        outcome = _with_timings(outcome, clock, start)
+                    yield index, failed.pop(index, outcome)
+
     def close(self) -> None:
         """Free the network and its weights after the window that is being decoded.
 
@@ -288,9 +318,7 @@ class Whisper:
         on_text: OnText | None = None,
     ) -> Steps[list[Transcript]]:
         """The transcription of recordings, which are read when a batch has room for them."""
-        check_value("vad", vad, VadOptions | bool | None)
-        if not isinstance(vad, VadOptions):
-            vad = None if vad is False else PAUSES
+        vad = _batch_vad(vad)
         clock, start = StageClock(), time.perf_counter()
         failed: dict[int, Failure] = {}
         waveforms = self._readable(audios, sample_rate, clock, failed)
@@ -308,14 +336,22 @@ class Whisper:
     ) -> Iterator[Waveform]:
         """The samples of each recording, read while others have the network; none for one that
         cannot be read, whose error goes into `failed`."""
-        for index, audio in enumerate(audios):
-            with self._turns.released(clock):
+        unread, index = iter(audios), 0
+        while True:
+            with self._turns.released(clock):  # also while the caller makes the next recording
+                try:
+                    audio = next(unread)
+                except StopIteration:
+                    return
                 try:
                     waveform = _samples(audio, sample_rate, clock)
                 except AudioError as error:
                     failed[index] = error
                     waveform = np.zeros(0, np.float32)
+                del audio
             yield waveform
+            del waveform
+            index += 1
 
     def detect_language(
         self,
@@ -365,6 +401,14 @@ class Whisper:
 def _options(options: TranscribeOptions | None, changes: Mapping[str, object]) -> TranscribeOptions:
     check_value("options", options, TranscribeOptions | None)
     return (options or TranscribeOptions()).changed(changes)
+
+
+def _batch_vad(vad: VadOptions | bool | None) -> VadOptions | None:
+    """Speech detection in batches: on, unless it is False."""
+    check_value("vad", vad, VadOptions | bool | None)
+    if isinstance(vad, VadOptions):
+        return vad
+    return None if vad is False else PAUSES
 
 
 def _samples(audio: Audio, sample_rate: int | None, clock: StageClock) -> Waveform:

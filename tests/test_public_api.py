@@ -48,6 +48,7 @@ def mentioned(function):
 
 
 LIBRARIES = {"Any", "Callable", "Generator", "Mapping", "Path", "Self", "Sequence", "Unpack"} | {
+    *("Iterable", "Iterator"),
     "Buffer",  # MAX's
     "np",
     "npt",

@@ -7,7 +7,7 @@ candidates. `beam.BeamSearch` is the other strategy. Source: openai/whisper deco
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -62,6 +62,31 @@ class Strategy(Protocol):
         ...
 
 
+class Draws(Protocol):
+    """Random numbers; a generator of numpy is one."""
+
+    def gumbel(self, *, size: tuple[int, ...]) -> Any:
+        """Noise for rows of logits (R, V)."""
+        ...
+
+
+class DrawsOfWindows:
+    """Random numbers for a batch of windows, each from a generator of its own.
+
+    A window's numbers depend on the seed, the frame at which it begins and the temperature, not on
+    what else is in the batch. So the text does not depend on it either.
+    """
+
+    def __init__(self, seed: int, seeks: Sequence[int], temperature: float) -> None:
+        step = round(temperature * 1000)
+        self._generators = [np.random.default_rng([seed, seek, step]) for seek in seeks]
+
+    def gumbel(self, *, size: tuple[int, ...]) -> Any:
+        n_rows, *width = size
+        rows = n_rows // len(self._generators)  # `best_of`
+        return np.concatenate([each.gumbel(size=(rows, *width)) for each in self._generators])
+
+
 class Sampling:
     """The likeliest token of every row at temperature 0, else a draw from softmax(logits / t).
 
@@ -73,7 +98,7 @@ class Sampling:
         eot: int,
         temperature: float = 0.0,
         best_of: int = 1,
-        random: np.random.Generator | None = None,
+        random: Draws | None = None,
     ) -> None:
         if temperature and random is None:
             raise ValueError(f"expected a random generator for temperature {temperature}, got none")

@@ -19,7 +19,7 @@ from maxwhisper.decoding.partial import PartialText
 from maxwhisper.decoding.protocols import Network, OnTokens
 from maxwhisper.decoding.rules import Rule, build_rules
 from maxwhisper.decoding.search import Search
-from maxwhisper.decoding.strategy import Sampling, Strategy, likeliest
+from maxwhisper.decoding.strategy import Draws, DrawsOfWindows, Sampling, Strategy, likeliest
 from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.text.tokenizer import Tokenizer
@@ -85,8 +85,8 @@ class WindowDecoder:
     """Decodes windows with one network, one tokenizer and one set of options.
 
     `random` is only used above temperature 0. All windows of a recording draw from the same
-    generator; a generator per window would favour the same tokens in every window. `on_text` is
-    called with the text so far of the windows that are being decoded.
+    generator, one after the other; windows of a batch have a generator each. `on_text` is called
+    with the text so far of the windows that are being decoded.
     """
 
     def __init__(
@@ -113,18 +113,27 @@ class WindowDecoder:
         )
 
     def decode(
-        self, encoded: Any, n_windows: int, prompt: Sequence[int] = ()
+        self,
+        encoded: Any,
+        n_windows: int,
+        prompt: Sequence[int] = (),
+        seeks: Sequence[int] | None = None,
     ) -> list[WindowResult]:
         """Decode `n_windows` encoded windows that share one prompt (tokens of the text before).
 
         Only windows that fail are decoded again at the next temperature; the text of the last
-        temperature is kept even if it fails.
+        temperature is kept even if it fails. With the frames at which the windows begin, `seeks`,
+        each draws its own random numbers, so that its text does not depend on the others.
         """
         results: dict[int, WindowResult] = {}
         waiting = list(range(n_windows))
         for temperature in self.options.temperatures:
             rows = self.network.select(encoded, waiting) if len(waiting) < n_windows else encoded
-            decoded = self._decode_at(temperature, rows, len(waiting), prompt)
+            random: Draws = self.random
+            if seeks is not None and temperature > 0:
+                own = [seeks[row] for row in waiting]
+                random = DrawsOfWindows(self.options.seed, own, temperature)
+            decoded = self._decode_at(temperature, random, rows, len(waiting), prompt)
             results.update(zip(waiting, decoded, strict=True))
             waiting = [row for row in waiting if results[row].quality.has_failed(self.options)]
             if not waiting:
@@ -138,10 +147,15 @@ class WindowDecoder:
         return align_words(self.network, encoded, self.tokenizer, texts, n_frames)
 
     def _decode_at(
-        self, temperature: float, encoded: Any, n_windows: int, prompt: Sequence[int]
+        self,
+        temperature: float,
+        random: Draws,
+        encoded: Any,
+        n_windows: int,
+        prompt: Sequence[int],
     ) -> list[WindowResult]:
         tokenizer, options, dims = self.tokenizer, self.options, self.network.dims
-        strategy = choose_strategy(temperature, tokenizer, options, self.random)
+        strategy = choose_strategy(temperature, tokenizer, options, random)
         search = Search(
             tokenizer,
             strategy,
@@ -189,7 +203,7 @@ def choose_strategy(
     temperature: float,
     tokenizer: Tokenizer,
     options: TranscribeOptions,
-    random: np.random.Generator,
+    random: Draws,
 ) -> Strategy:
     """`beam_size` applies at temperature 0 only, `best_of` above it (transcribe.py:192-198)."""
     if temperature > 0:

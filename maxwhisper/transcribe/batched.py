@@ -7,7 +7,9 @@ the text can differ from the sequential mode's. Never sees a logit.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from maxwhisper.audio.waveform import Waveform
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.protocols import LogMelFrames, Network
 from maxwhisper.decoding.window import WindowDecoder, WindowResult
-from maxwhisper.errors import NumericError, SomeFailed
+from maxwhisper.errors import AudioError, NumericError, SomeFailed
 from maxwhisper.network.dims import FRAMES_PER_SECOND, N_FRAMES, N_SAMPLES, SAMPLE_RATE
 from maxwhisper.options import (
     AT_LEAST_1,
@@ -40,6 +42,7 @@ from maxwhisper.transcribe.word_times import add_word_times, text_tokens
 from maxwhisper.transcript import OnRecordingSegment, OnText, Segment, Transcript
 
 BATCH_SIZE = 8  # windows, as in faster-whisper's batched pipeline
+LOOK_AHEAD_BATCHES = 4  # of windows that wait for others of their language
 
 
 def check_options(options: TranscribeOptions, network: Network, batch_size: int) -> None:
@@ -90,36 +93,84 @@ def steps(
     check_options(options, network, batch_size)
     if vad is not None:
         vad.validate()
-    return _steps(_Reader(network, options, vad, on_text), iter(waveforms), batch_size)
+    return _collected(_steps(_Reader(network, options, vad, on_text), iter(waveforms), batch_size))
 
 
-def _steps(
-    reader: "_Reader", unread: Iterator[Waveform], batch_size: int
-) -> Steps[list[Transcript]]:
-    recordings: list[Recording] = []
+def each_step(
+    network: Network,
+    waveforms: Iterable[Waveform],
+    options: TranscribeOptions,
+    *,
+    batch_size: int = BATCH_SIZE,
+    vad: VadOptions | None = PAUSES,
+) -> Steps[None]:
+    """`steps` for any number of recordings: each is in a step's `ended` as soon as it is done, and
+    nothing of it is kept. A transcript's timings are those of all recordings until then."""
+    check_options(options, network, batch_size)
+    if vad is not None:
+        vad.validate()
+    return _steps(_Reader(network, options, vad, None), iter(waveforms), batch_size)
+
+
+def _collected(steps: Steps[None]) -> Steps[list[Transcript]]:
+    """The transcripts of all recordings, in order, as the result of the steps."""
+    done: dict[int, Transcript] = {}
+    failures: dict[int, AudioError | NumericError] = {}
+    timings: dict[str, float] = {}
+    with closing(steps):
+        for step in steps:
+            for index, outcome in step.ended:
+                if isinstance(outcome, Transcript):
+                    done[index], timings = outcome, outcome.timings
+                else:
+                    failures[index] = outcome
+            yield step
+    done = {index: replace(transcript, timings=timings) for index, transcript in done.items()}
+    if failures:
+        raise SomeFailed([done.get(i) for i in range(len(done) + len(failures))], failures)
+    return [done[index] for index in range(len(done))]
+
+
+def _steps(reader: "_Reader", unread: Iterator[Waveform], batch_size: int) -> Steps[None]:
+    opened: dict[int, Recording] = {}
     waiting: list[Chunk] = []
-    while True:
-        while len(waiting) < batch_size and (waveform := next(unread, None)) is not None:
-            recordings.append(reader.open(waveform))
-            waiting += recordings[-1].chunks
-        if not waiting:
-            break
-        reader.read([chunk for chunk in waiting if _fit_together(chunk, waiting[0])][:batch_size])
-        waiting = [chunk for chunk in waiting if not chunk.is_done]
-        yield _step(recordings)
-    yield _step(recordings)  # all of the audio is done, also if it held no speech
-    transcripts = [_transcript(recording, reader.clock) for recording in recordings]
-    if failures := {i: each.failure for i, each in enumerate(recordings) if each.failure}:
-        kept = [None if i in failures else each for i, each in enumerate(transcripts)]
-        raise SomeFailed(kept, failures)
-    return transcripts
+    n_read, ended_s = 0, 0.0
+    is_over = False
+    while not (is_over and not opened):
+        outcomes: list[tuple[int, Transcript | NumericError]] = []
+        while not is_over and _has_room(waiting, len(opened), batch_size):
+            waveform = next(unread, None)
+            if waveform is None:
+                is_over = True
+                break
+            try:
+                opened[n_read] = reader.open(waveform)
+                waiting += opened[n_read].chunks
+            except NumericError as error:
+                outcomes.append((n_read, error.with_traceback(None)))
+            del waveform
+            n_read += 1
+        if waiting:
+            fit = (chunk for chunk in waiting if _fit_together(chunk, waiting[0]))
+            reader.read(list(islice(fit, batch_size)))
+            waiting = [chunk for chunk in waiting if not chunk.is_done]
+        found = [(i, segment) for i, each in opened.items() for segment in each.settle()]
+        done_s = ended_s + sum(recording.done_s for recording in opened.values())
+        total_s = ended_s + sum(recording.duration_s for recording in opened.values())
+        for index, recording in [each for each in opened.items() if each[1].is_settled]:
+            outcomes.append((index, recording.failure or _transcript(recording, reader.clock)))
+            ended_s += recording.duration_s
+            del opened[index]
+        yield Step(found, done_s, total_s, outcomes)
 
 
-def _step(recordings: Sequence[Recording]) -> Step:
-    """The segments that became final with the last batch, and how far all recordings are."""
-    segments = [(i, segment) for i, each in enumerate(recordings) for segment in each.settle()]
-    done_s = sum(recording.done_s for recording in recordings)
-    return Step(segments, done_s, sum(recording.duration_s for recording in recordings))
+def _has_room(waiting: Sequence[Chunk], n_opened: int, batch_size: int) -> bool:
+    """True if another recording may fill the next batch: too few chunks fit together. Chunks that
+    do not, as in an archive of several languages, and recordings without speech may be some more.
+    """
+    n_fit = sum(_fit_together(chunk, waiting[0]) for chunk in waiting)
+    most = LOOK_AHEAD_BATCHES * batch_size
+    return n_fit < batch_size and len(waiting) < most and n_opened < most
 
 
 def _transcript(recording: Recording, clock: StageClock) -> Transcript:
@@ -158,9 +209,6 @@ class _Reader:
     vad: VadOptions | None
     on_text: OnText | None
     clock: StageClock = field(default_factory=StageClock)
-
-    def __post_init__(self) -> None:
-        self._random = np.random.default_rng(self.options.seed)
 
     def open(self, waveform: Waveform) -> Recording:
         """Compute log-mel, speech and language of a recording, and cut it into chunks."""
@@ -213,7 +261,7 @@ class _Reader:
     def _read(self, batch: Sequence[Chunk]) -> None:
         tokenizer, prompt = batch[0].recording.tokenizer, batch[0].prompt
         decoder = WindowDecoder(
-            self.network, tokenizer, self.options, self.clock, self._random, self.on_text
+            self.network, tokenizer, self.options, self.clock, on_text=self.on_text
         )
         with self.clock.stage("encoder"):
             windows = [chunk.next_window() for chunk in batch]
@@ -222,11 +270,11 @@ class _Reader:
                 for chunk, window in zip(batch, windows, strict=True)
             ]
             encoded = self.network.encode(np.stack(mels))
+        seeks = [window.seek for window in windows]
+        results = decoder.decode(encoded, len(batch), prompt, seeks)
         decoded = [
             _Decoded(chunk, window, result, *_segments(result, window, decoder))
-            for chunk, window, result in zip(
-                batch, windows, decoder.decode(encoded, len(batch), prompt), strict=True
-            )
+            for chunk, window, result in zip(batch, windows, results, strict=True)
         ]
         if self.options.word_timestamps:
             _add_words(decoded, encoded, decoder)

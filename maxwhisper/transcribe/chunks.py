@@ -100,6 +100,11 @@ class Recording:
         frames = sum(chunk.seek - chunk.stretch.start for chunk in self.chunks)
         return min(frames / FRAMES_PER_SECOND, self.duration_s)
 
+    @property
+    def is_settled(self) -> bool:
+        """True if nothing more of it will be found."""
+        return self.n_settled == len(self.chunks)
+
     def settle(self) -> list[Segment]:
         """Number the segments up to the first chunk that is not done, and return the new ones.
 
@@ -110,7 +115,7 @@ class Recording:
             for segment in self.chunks[self.n_settled].segments:
                 self.segments.append(replace(segment, id=len(self.segments)))
             self.n_settled += 1
-        if self.n_settled == len(self.chunks):
+        if self.is_settled:
             self.mel = NO_MEL
         return self.segments[n_before:]
 

@@ -15,8 +15,8 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from maxwhisper.clock import StageClock
-from maxwhisper.errors import FORKED, EngineUnavailable
-from maxwhisper.transcript import OnProgress, OnRecordingSegment, Segment
+from maxwhisper.errors import FORKED, EngineUnavailable, NumericError
+from maxwhisper.transcript import OnProgress, OnRecordingSegment, Segment, Transcript
 
 T = TypeVar("T")
 
@@ -26,12 +26,13 @@ class Step:
     """What one turn gave: final segments, each with the index of its recording.
 
     `done_s` of `total_s` seconds of audio are transcribed. The total grows while recordings are
-    read.
+    read. `ended` are the recordings that are done, or have failed, since the turn before.
     """
 
     found: Sequence[tuple[int, Segment]]
     done_s: float
     total_s: float
+    ended: Sequence[tuple[int, Transcript | NumericError]] = ()
 
 
 Steps = Generator[Step, None, T]

@@ -78,7 +78,7 @@ class Script:
         self.windows, self.lengths_s, self.max_windows = windows, lengths_s, max_windows
         self.seen = []  # windows that were encoded
 
-    def decode(self, decoder, encoded, n_windows, prompt):
+    def decode(self, decoder, encoded, n_windows, prompt, seeks=None):
         n = len(self.seen)
         assert n <= self.max_windows, "no end in sight"
         return [self.windows[(n - row) % len(self.windows)] for row in range(n_windows)]
