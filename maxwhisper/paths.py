@@ -79,6 +79,20 @@ def _open_lock(path: Path) -> TextIO:
         raise cannot_keep("a lock", path.parent, error) from error
 
 
+def write_whole(path: Path, data: bytes, part_name: str) -> None:
+    """Write a file in one step: whatever interrupts it, the file is the old or the new one.
+
+    The file `part_name` beside it is renamed when it is complete. Raises `OSError`.
+    """
+    part = path.with_name(part_name)
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except BaseException:  # an interrupt too
+        part.unlink(missing_ok=True)
+        raise
+
+
 def remove(path: Path) -> None:
     """Remove a file, or a folder with its content, if it exists. Raises `OSError`."""
     if path.is_dir() and not path.is_symlink():

@@ -1,11 +1,12 @@
-"""The command line: `maxwhisper transcribe | live | selftest | bench | profile | parity | compile |
-models | completion`.
+"""The command line: `maxwhisper transcribe | batch | live | selftest | bench | profile | parity |
+compile | models | completion`.
 
 Standard output has only the answer: text for people, or with `--json` one JSON document
 (`transcribe` and `live`: one per line). Progress, warnings and what libraries print go to standard
 error. Exit codes: 0 for success, 1 for an error (one line on standard error) or a failed check, 2
-for a wrong command line, 130 after Ctrl-C, 141 if nobody reads standard output any more, and 143
-after SIGTERM. No heavy package is imported before a command runs, so `--help` is instant.
+for a wrong command line, 3 if recordings of an archive were set aside, 130 after Ctrl-C, 141 if
+nobody reads standard output any more, and 143 after SIGTERM. No heavy package is imported before a
+command runs, so `--help` is instant.
 """
 
 import argparse
@@ -16,9 +17,11 @@ from typing import TextIO
 
 from maxwhisper import __version__, engine
 from maxwhisper.cli import commands
+from maxwhisper.cli.batch import add_batch_flags, batch
 from maxwhisper.cli.bench import add_bench_flags, add_profile_flags, bench, profile
 from maxwhisper.cli.flags import (
     add_cache_flag,
+    add_line_flags,
     add_option_flags,
     add_output_flags,
     add_stream_flags,
@@ -36,7 +39,11 @@ from maxwhisper.cli.transcribe import transcribe
 from maxwhisper.errors import MaxWhisperError
 
 COMMAND = "maxwhisper"
-USAGES = {"transcribe": "FILE [FILE ...]", "live": "FILE"}
+USAGES = {
+    "transcribe": "FILE [FILE ...]",
+    "batch": "--output DIR FILE [FILE ...]",
+    "live": "FILE",
+}
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE, for example `| head`
@@ -76,6 +83,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command, about, add_flags in (
         (transcribe, "transcribe recordings", _transcribe_flags),
+        (batch, "transcribe an archive of recordings", _batch_flags),
         (live, "transcribe audio as it arrives", _live_flags),
         (commands.selftest, "check every component of maxwhisper", _selftest_flags),
         (bench, "time the engines on the same clips", _bench_flags),
@@ -173,6 +181,15 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_vad_flags(parser)
     add_output_flags(parser)
+    add_option_flags(parser)
+
+
+def _batch_flags(parser: argparse.ArgumentParser) -> None:
+    add_batch_flags(parser)
+    _add_model_flags(parser)
+    _add_threads_flag(parser)
+    add_line_flags(parser)
+    add_vad_flags(parser)
     add_option_flags(parser)
 
 

@@ -74,7 +74,9 @@ def load_checkpoint(args: argparse.Namespace) -> "Checkpoint":
     return loaded
 
 
-def load_engine(args: argparse.Namespace, name: str) -> engine.Engine:
+def load_engine(
+    args: argparse.Namespace, name: str, checkpoint: "Checkpoint | None" = None
+) -> engine.Engine:
     """The engine called `name` with the model, device and precision of the command line.
 
     Raises `OptionError` for a number of threads for another engine than ours.
@@ -87,7 +89,7 @@ def load_engine(args: argparse.Namespace, name: str) -> engine.Engine:
         limit_threads(args.threads)
     loaded = engine.load_engine(
         name,
-        load_checkpoint(args),
+        checkpoint or load_checkpoint(args),
         device=args.device,
         dtype=args.dtype,
         cache_dir=args.cache_dir,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from maxwhisper.archive.sources import Source
 from maxwhisper.cli.flags import line_options_from
-from maxwhisper.cli.inputs import Source
 from maxwhisper.cli.output import progress, shown, write_file
 from maxwhisper.errors import OptionError
 from maxwhisper.options import LineOptions, TranscribeOptions

@@ -53,6 +53,11 @@ def add_output_flags(parser: argparse.ArgumentParser) -> None:
         help="output folder; recordings of a folder keep their subfolders in it (default: beside "
         "each recording)",
     )
+    add_line_flags(parser)
+
+
+def add_line_flags(parser: argparse.ArgumentParser) -> None:
+    """Add one flag for each field of `LineOptions`."""
     lines = parser.add_argument_group("lines of srt and vtt files; they need --word_timestamps")
     _add_flags(lines, LineOptions)
 

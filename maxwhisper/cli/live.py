@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 
+from maxwhisper.archive.sources import STDIN, standard_input
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.cli.commands import load_engine
 from maxwhisper.cli.flags import options_from, stream_options_from
-from maxwhisper.cli.inputs import STDIN, standard_input
 from maxwhisper.cli.interrupts import terminable
 from maxwhisper.cli.output import progress, warn
 from maxwhisper.engine import OURS, LiveEngine

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from maxwhisper.errors import MaxWhisperError, OutputError
+from maxwhisper.paths import write_whole
 
 STDOUT, STDERR = 1, 2  # file descriptors
 
@@ -105,20 +106,11 @@ def write_file(path: Path, text: str) -> None:
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="utf-8")
         else:
-            _replace(path.resolve(), text)
+            part = f".maxwhisper-{secrets.token_hex(8)}.part"
+            write_whole(path.resolve(), text.encode("utf-8"), part)
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"cannot write {shown(str(path))}: {reason}") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".maxwhisper-{secrets.token_hex(8)}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    except BaseException:  # an interrupt too
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _finite(value: Any) -> Any:

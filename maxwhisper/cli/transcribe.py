@@ -14,11 +14,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from maxwhisper.archive.sources import Source, find_sources
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.cli.commands import load_engine
 from maxwhisper.cli.files import Outputs, outputs_from
 from maxwhisper.cli.flags import options_from, vad_from
-from maxwhisper.cli.inputs import Heard, Source, find_sources, read_ahead
+from maxwhisper.cli.inputs import Heard, read_ahead
 from maxwhisper.cli.interrupts import terminable
 from maxwhisper.cli.output import AnswerLost, json_line, progress, report, shown, warn
 from maxwhisper.engine import OURS, Engine, ManyEngine

@@ -15,10 +15,12 @@ import types
 import numpy as np
 import pytest
 
+from maxwhisper.archive import ahead
+from maxwhisper.archive.sources import ENDINGS, Source, find_sources
 from maxwhisper.audio import load
 from maxwhisper.audio.container import FORMATS, Recording
 from maxwhisper.cli import inputs, main
-from maxwhisper.cli.inputs import ENDINGS, Source, find_sources, read_ahead
+from maxwhisper.cli.inputs import read_ahead
 from maxwhisper.errors import AudioError
 from maxwhisper.network.dims import SAMPLE_RATE
 
@@ -137,6 +139,7 @@ def lengths(monkeypatch):
         return Recording(np.zeros(int(source.name) * SAMPLE_RATE, np.float32))
 
     monkeypatch.setattr(inputs.Source, "read", decode)
+    monkeypatch.setattr(inputs, "n_decoders", lambda: 1)
     return read
 
 
@@ -182,11 +185,11 @@ def test_an_interrupt_does_not_wait_for_the_rest_of_a_group(lengths, monkeypatch
     waiting = groups("5 1 1 1", 5)
     next(waiting)
     first.wait(5)
-    monkeypatch.setattr(inputs, "LAST_FILE_S", 0)  # as if the file took longer
+    monkeypatch.setattr(ahead, "LAST_S", 0)  # as if the file took longer
     waiting.close()
     gate.set()
     for thread in threading.enumerate():
-        if thread.name == "decode-ahead":
+        if thread.name.startswith("ahead-"):
             thread.join(5)
     assert lengths == ["5", "1"]
 

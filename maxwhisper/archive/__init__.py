@@ -1,0 +1,1 @@
+"""Archives: thousands of recordings to text, on one machine or many, with nothing lost."""
