@@ -30,7 +30,6 @@ def test_a_visit_from_landing_to_the_shared_link(speaker):
         "() => document.querySelector('#clips button').getAttribute('aria-pressed') === 'true'"
     )
     page.wait_for_function(RUN_ENABLED)
-    page.wait_for_timeout(1000)  # "Save with a share link" is on again for a clip
     page.click("#run")
     page.wait_for_selector("#share-links .address")
     page.get_by_role("button", name="▶ Replay").click()

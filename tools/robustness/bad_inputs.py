@@ -246,7 +246,7 @@ def _page(page: Page, recipe: Recipe) -> None:
     if sent is None:  # an empty or nameless part of the form: nothing was stored
         judge(Outcome(error="nothing was uploaded"), recipe.expected)
         return
-    outputs = _event(page, "receive", [sent])
+    outputs = _event(page, "receive", [sent, None])
     problem = re.sub(r"<[^>]+>", "", str(outputs[4])).strip()
     is_accepted = outputs[3].get("interactive", False)  # of the button Run
     if is_accepted == ("no engine hears" not in problem and bool(problem)):

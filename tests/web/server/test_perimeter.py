@@ -61,7 +61,7 @@ def test_page_and_health_answer(page):
 def test_upload_is_accepted_as_a_recording(page, tmp_path):
     client, _, _ = page
     path = upload(client, write_wav(tmp_path / "voice.wav"))
-    result = call(client, "receive", [audio(path)])
+    result = call(client, "receive", [audio(path), None])
     assert result["success"], result
 
 
@@ -71,7 +71,7 @@ def test_upload_is_accepted_as_a_recording(page, tmp_path):
 def test_server_file_as_recording_is_refused(page, path):
     client, uploads, _ = page
     before = sorted(uploads.root.rglob("*"))
-    assert call(client, "receive", [audio(path)]) == 403
+    assert call(client, "receive", [audio(path), None]) == 403
     assert sorted(uploads.root.rglob("*")) == before
 
 
@@ -80,7 +80,7 @@ def test_server_file_as_recording_is_refused(page, path):
 )
 def test_address_as_recording_is_refused(page, url):
     client, _, _ = page
-    assert call(client, "receive", [audio(url)]) == 403
+    assert call(client, "receive", [audio(url), None]) == 403
 
 
 def test_gradios_own_check_works_behind_ours(page, monkeypatch):
@@ -89,7 +89,7 @@ def test_gradios_own_check_works_behind_ours(page, monkeypatch):
 
     monkeypatch.setattr(Perimeter, "_check_file", lambda *_: None)
     client, _, _ = page
-    result = call(client, "receive", [audio("/etc/hostname")])
+    result = call(client, "receive", [audio("/etc/hostname"), None])
     assert not result["success"]
     assert result["output"]["error"] is None  # no path, no traceback
     assert client.get("/gradio_api/file=/etc/hostname").status_code == 403
@@ -242,12 +242,14 @@ def test_the_config_contains_only_the_page(page):
     config = page[0].get("/config").json()
     assert config["enable_queue"] is True
     assert config["analytics_enabled"] is False
-    assert not config.get("footer_links")
+    assert config["footer_links"] == ["api"]
 
 
 def test_a_run_without_a_recording_is_a_visitors_error(page):
     client, _, _ = page
-    data = [None, "", 1, True, "tiny", "en", "transcribe", 1, 0.0, True, False, True, "", 1, False]
+    kept = [True, None]
+    settings = ["tiny", "en", "transcribe", 1, 0.0, True, False, True, "", 1, False]
+    data = [None, "", 1, *kept, *settings]
     result = call(client, "start", data)
     assert result["success"], "said in the banner, and only there"
     assert "Choose a recording first: upload one, record one" in str(result["output"]["data"][0])

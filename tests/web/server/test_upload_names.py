@@ -72,9 +72,9 @@ def test_an_upload_has_a_public_name_that_plays_and_races(page, tmp_path):
     assert client.get(f"/gradio_api/file={name}").content[:4] == b"RIFF"
     ranged = client.get(f"/gradio_api/file={name}", headers={"range": "bytes=4-9"})
     assert (ranged.status_code, len(ranged.content)) == (206, 6)
-    said = call(client, "receive", [recording(name)])
+    said = call(client, "receive", [recording(name), None])
     assert '"success":true' in said
-    clip = call(client, "partial", [])  # the first clip's button
+    clip = call(client, "partial", [None])  # the first clip's button
     assert "/gradio_api/file=/uploads/" in clip, "the player gets a public address"
     assert_hidden(said + clip, uploads)
     for text in texts:
@@ -86,7 +86,7 @@ def test_the_name_of_a_file_keeps_its_letters(page, tmp_path):
     name = upload(client, tmp_path, "Müller & Söhne.wav")
     assert stored_path(uploads.root, name).is_file()
     assert client.get(f"/gradio_api/file={name}").status_code == 200
-    assert '"success":true' in call(client, "receive", [recording(name)])
+    assert '"success":true' in call(client, "receive", [recording(name), None])
 
 
 def test_a_missing_file_is_named_as_the_visitor_named_it(page):
@@ -100,7 +100,7 @@ def test_a_missing_file_is_named_as_the_visitor_named_it(page):
 def test_an_address_beside_a_path_is_not_opened(page, tmp_path):
     client, *_ = page
     name = upload(client, tmp_path)
-    data = [recording(name, url="http://127.0.0.1:9/secret.wav")]
+    data = [recording(name, url="http://127.0.0.1:9/secret.wav"), None]
     said = call(client, "receive", data)
     assert '"success":true' in said
     assert "127.0.0.1:9/" not in said

@@ -63,6 +63,7 @@ class Inputs:
     reference: gr.Textbox
     rounds: gr.Radio
     keep: gr.Checkbox
+    has_kept: gr.State  # the visitor himself chose whether the race is kept
     model: gr.Dropdown
     language: gr.Dropdown
     settings: list[gr.components.Component]  # after the language
@@ -78,8 +79,8 @@ class Inputs:
     @property
     def values(self) -> list[gr.components.Component]:
         """The components whose values `request_from` takes, in its order."""
-        first = [self.source, self.reference, self.rounds, self.keep, self.model, self.language]
-        return [*first, *self.settings]
+        first = [self.source, self.reference, self.rounds, self.keep, self.has_kept]
+        return [*first, self.model, self.language, *self.settings]
 
 
 def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example]) -> Inputs:
@@ -104,13 +105,15 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
             reference, rounds, keep = _race_options()
             (model, language), settings = _settings(pool)
     door = gr.HTML("", js_on_load=CLICK_JS, elem_id="door")
-    wiring = _Wiring(uploads, given, source, reference, run, keep, chosen)
+    has_kept = gr.State(False)
+    wiring = _Wiring(uploads, given, source, reference, run, keep, has_kept, chosen)
     events, heard = wiring.connect(speak, list(zip(clips, examples, strict=True)))
     return Inputs(
         source,
         reference,
         rounds,
         keep,
+        has_kept,
         model,
         language,
         settings,
@@ -146,7 +149,7 @@ def _race_options() -> tuple[gr.Textbox, gr.Radio, gr.Checkbox]:
         keep = gr.Checkbox(
             True,
             label="Save with a share link",
-            info="Otherwise deleted when you close this page. Off for what you speak here.",
+            info="Otherwise deleted when you close this page. Your voice is saved only if you ask.",
             elem_id="keep",
             min_width=220,
         )
@@ -157,14 +160,17 @@ def request_from(
     source: Source | None,
     reference: str | None,  # gradio sends None for a text box nobody touched
     rounds: int | str,
-    keep: bool,
-    model: str,
     *settings: Any,
 ) -> Request:
-    """The values of `Inputs.values` as a request. `settings`: language, `RACE_OPTIONS`,
-    `RACE_MODE`. A browser sends what it likes: a value of another type stays as it is, and
-    `validate` refuses it."""
-    language, *values = settings
+    """The values of `Inputs.values` as a request. `settings`: keep, whether the visitor himself
+    chose that, model, language, `RACE_OPTIONS`, `RACE_MODE`. A browser sends what it likes: a value
+    of another type stays as it is, and `validate` refuses it.
+
+    A recording of the visitor's voice is kept only if he chose it, whatever the box shows: it may
+    still show the answer for the clip before."""
+    keep, has_kept, model, language, *values = settings
+    if source is not None and source.is_spoken and not has_kept:
+        keep = False
     chosen = dict(zip((*RACE_OPTIONS, *RACE_MODE), values, strict=True))
     mode = {name: chosen.pop(name) for name in RACE_MODE}
     mode["batch_size"] = None if mode["batch_size"] == 1 else mode["batch_size"]
@@ -321,6 +327,7 @@ class _Wiring:
     reference: gr.Textbox
     run: gr.Button
     keep: gr.Checkbox
+    has_kept: gr.State
     chosen: gr.HTML
 
     def connect(
@@ -328,50 +335,52 @@ class _Wiring:
     ) -> tuple[list[Any], Any]:
         """Returns the events that change the source, and the dependency that follows speech."""
         audio, run = self.given.audio, self.run
-        has_kept = gr.State(False)  # the visitor chose himself whether the race is kept
-        self.keep.input(lambda: True, None, [has_kept], **QUIET)
+        self.keep.input(lambda: True, None, [self.has_kept], **QUIET)
+        # Whether a recording is kept changes with it, in the same event.
         shown = [audio, self.source, self.reference, run, self.given.refused, self.chosen]
+        shown.append(self.keep)
         # The next recording may start, and even arrive, before the server has answered that the
         # last one is gone. `always_last` asks once more then, instead of ignoring the event.
         gone = [audio.clear, speak.stop_recording, speak.edit]
         gr.on(gone, None, None, [run], js=_OFF_JS, **QUIET)
         brought = [audio.upload, audio.clear]
-        gr.on(brought, self.receive, [audio], shown, trigger_mode="always_last", **QUIET)
-        # Speech is raced at once: whether it is kept changes with it, not after it.
-        spoken: dict[str, Any] = {"inputs": [has_kept], "outputs": [*shown, self.keep]}
-        speak.edit(self.hear, **spoken, **QUIET)
-        heard = speak.stop_recording(self.hear, **spoken, **QUIET)
+        given = [audio, self.has_kept]
+        gr.on(brought, self.receive, given, shown, trigger_mode="always_last", **QUIET)
+        speak.edit(self.hear, [self.has_kept], shown, **QUIET)
+        heard = speak.stop_recording(self.hear, [self.has_kept], shown, **QUIET)
         for index, (button, clip) in enumerate(clips):
-            button.click(functools.partial(self.choose, index, clip), None, shown, **QUIET)
+            choose = functools.partial(self.choose, index, clip)
+            button.click(choose, [self.has_kept], shown, **QUIET)
         others = [*brought, *(button.click for button, _ in clips)]
-        gr.on(others, _kept, [has_kept], [self.keep], **QUIET)
         return [*others, speak.start_recording, speak.edit], heard
 
     @shown_errors
-    def receive(self, path: str | None) -> tuple[Any, ...]:
+    def receive(self, path: str | None, has_kept: bool) -> tuple[Any, ...]:
         """An upload, or None where it was removed."""
         player, own, problem = taken(self.uploads, path)
         source = Source(own, is_upload=True, name=own.name) if own else None
-        return player, source, "", run_button(source), problem, _named(source)
+        shown = (player, source, "", run_button(source), problem, _named(source))
+        return *shown, _kept(has_kept, usual=True)
 
     @shown_errors
     def hear(self, has_kept: bool, event: gr.EventData) -> tuple[Any, ...]:
         """What a visitor spoke. It is kept only if he asks."""
         path = str(event.path)
         player, own, problem = taken(self.uploads, path)
-        source = Source(own, is_upload=True, name=_SPOKEN) if own else None
+        source = Source(own, is_upload=True, name=_SPOKEN, is_spoken=True) if own else None
         shown = (path if own else player, source, "", run_button(source), problem)
-        return *shown, _named(source), gr.skip() if has_kept else False
+        return *shown, _named(source), _kept(has_kept, usual=False)
 
-    def choose(self, index: int, clip: Example) -> tuple[Any, ...]:
+    def choose(self, index: int, clip: Example, has_kept: bool) -> tuple[Any, ...]:
         source = Source(Path(clip.path), is_upload=False, name=clip.title)
         named = _chosen_html(clip.title, f"{clip.duration_s:.0f} s · {clip.description}", index)
-        return str(clip.path), source, clip.reference, run_button(source), "", named
+        shown = (str(clip.path), source, clip.reference, run_button(source), "", named)
+        return *shown, _kept(has_kept, usual=True)
 
 
-def _kept(has_kept: bool) -> Any:
-    """Clips and uploads are kept, unless the visitor made a choice."""
-    return gr.skip() if has_kept else True
+def _kept(has_kept: bool, *, usual: bool) -> Any:
+    """The box "Save with a share link": its usual value, unless the visitor made a choice."""
+    return gr.skip() if has_kept else usual
 
 
 def _named(source: Source | None) -> str:

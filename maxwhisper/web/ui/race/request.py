@@ -51,14 +51,14 @@ RACE_OPTIONS: dict[str, Option] = {
 
 # How windows are read: arguments of `Engine.transcribe`. openai-whisper has neither; its lane is
 # refused, because without them it would do other work than the others.
-_SITS_OUT = "openai-whisper has none and sits out"
+_SITS_OUT = "openai-whisper cannot do this and does not take part"
 RACE_MODE: dict[str, Option] = {
     "batch_size": Option(
         "batch_size",
         int | None,
         None,
         OptionInfo(
-            f"windows decoded together, cut where nobody speaks; {_SITS_OUT}",
+            f"windows decoded together, cut at pauses; {_SITS_OUT}",
             Allowed(minimum=1, maximum=MAX_BATCH_SIZE),
             unit="windows",
         ),
@@ -67,7 +67,7 @@ RACE_MODE: dict[str, Option] = {
         "vad",
         bool,
         False,
-        OptionInfo(f"voice activity detection: only speech is read, as in batches; {_SITS_OUT}"),
+        OptionInfo(f"transcribe only the parts with speech; {_SITS_OUT}"),
     ),
 }
 
@@ -79,6 +79,7 @@ class Source:
     path: Path
     is_upload: bool
     name: str = "recording"  # shown to people; a file name may contain anything
+    is_spoken: bool = False  # recorded on the page: kept only if the visitor asks
 
 
 @dataclass(frozen=True)

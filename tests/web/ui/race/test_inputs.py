@@ -1,12 +1,15 @@
 """What is given to a race: spoken, uploaded or chosen, and whether it is kept."""
 
+from pathlib import Path
+
 import gradio as gr
 import pytest
 
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.examples import Example
-from maxwhisper.web.ui.race.inputs import race_inputs
+from maxwhisper.web.ui.race.inputs import AUTOMATIC, race_inputs, request_from
+from maxwhisper.web.ui.race.request import RACE_MODE, RACE_OPTIONS, Source
 from tests.fakes.page import write_wav
 
 
@@ -28,6 +31,7 @@ def test_what_is_spoken_is_kept_only_if_asked(handlers, tmp_path):
     player, source, _, run, problem, named, keep = handlers["hear"](False, spoken(path))
     assert (player, problem, keep) == (str(path), "", False)
     assert (source.name, source.is_upload, run.interactive) == ("My recording", True, True)
+    assert source.is_spoken
     assert "My recording" in named
     again = write_wav(tmp_path / "uploads" / "again.wav")
     assert handlers["hear"](True, spoken(again))[-1] == gr.skip(), "the visitor asked"
@@ -43,9 +47,29 @@ def test_only_an_upload_is_heard(handlers, tmp_path, name):
 
 
 def test_a_clip_is_named_and_marked(handlers):
-    player, source, reference, run, problem, named = handlers["choose"]()
+    player, source, reference, run, problem, named, keep = handlers["choose"](False)
+    assert keep is True, "in the same event: Run may be clicked before another one"
     assert (source.name, source.is_upload, reference) == ("A <i>clip", False, "seven words")
     assert 'data-clip="0"' in named
     assert "<strong>A &lt;i&gt;clip</strong> <span>2 s · Seven words.</span>" in named
     assert (run.interactive, problem) == (True, "")
     assert player.endswith("clip.wav")
+
+
+@pytest.mark.parametrize(
+    ("is_spoken", "keep", "has_kept", "is_kept"),
+    [
+        (True, True, False, False),  # the box still shows the answer for a clip
+        (True, True, True, True),
+        (True, False, True, False),
+        (False, True, False, True),
+        (False, False, True, False),
+    ],
+)
+def test_a_race_of_speech_is_kept_only_by_the_visitors_own_choice(
+    is_spoken, keep, has_kept, is_kept
+):
+    source = Source(Path("voice.wav"), is_upload=True, is_spoken=is_spoken)
+    options = [{**RACE_OPTIONS, **RACE_MODE}[name].default for name in (*RACE_OPTIONS, *RACE_MODE)]
+    request = request_from(source, "", AUTOMATIC, keep, has_kept, "demo", "en", *options)
+    assert request.is_kept is is_kept

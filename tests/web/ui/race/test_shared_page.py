@@ -160,7 +160,8 @@ def test_a_rush_of_one_visitor_leaves_the_pages_of_others_as_they_were(client, t
     anna, rusher = client("203.0.113.30"), client("203.0.113.31")
     with (write_wav(tmp_path / "voice.wav")).open("rb") as file:
         path = anna.post("/gradio_api/upload", files={"files": file}).json()[0]
-    assert join(anna, "receive", [{"path": path, "meta": {"_type": "gradio.FileData"}}], "hers")
+    hers = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    assert join(anna, "receive", [hers, None], "hers")
     assert end(anna, "hers")["success"]
     answers = [join(rusher, "refresh", [""], uuid.uuid4().hex) for _ in range(MAX_SESSIONS + 20)]
     refused = [each for each in answers if each.status_code != 200]
@@ -169,3 +170,21 @@ def test_a_rush_of_one_visitor_leaves_the_pages_of_others_as_they_were(client, t
     join(anna, "again", [None], "hers")
     (run,) = end(anna, "hers")["output"]["data"]
     assert run["interactive"], "her recording is still chosen"
+
+
+def test_a_race_sends_only_the_lanes_that_changed(client):
+    visitor, session = client("203.0.113.40"), uuid.uuid4().hex
+    join(visitor, "partial", [None], session)  # the first clip
+    assert end(visitor, session)["success"]
+    settings = ["demo", "en", "transcribe", 1, 0.0, True, False, True, "", 1, False]
+    join(visitor, "start", [None, "", 1, True, None, *settings], session)
+    messages = []
+    with visitor.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as lines:
+        for line in lines.iter_lines():
+            messages.append(json.loads(line.removeprefix("data:") or "{}"))
+            if messages[-1].get("msg") == "process_completed":
+                break
+    lanes = [m["output"]["data"][1:4] for m in messages if m.get("msg") == "process_generating"]
+    changed = [sum(bool(lane) for lane in three) for three in lanes[1:]]  # edits of the last text
+    assert len(changed) > 6
+    assert changed.count(1) > len(changed) / 2, "text comes in one lane"
