@@ -3,7 +3,7 @@
 import pytest
 
 from maxwhisper.web.server.uploads import MAX_FILE_MB
-from tests.browser.test_page import OVERFLOW, WORST_CONTRAST, begin_slow_race
+from tests.browser.test_page import ENGINES, OVERFLOW, WORST_CONTRAST, begin_slow_race, run_clip
 from tests.fakes.page import write_wav
 
 pytestmark = pytest.mark.browser
@@ -224,3 +224,38 @@ def test_stage_and_address_fit_and_read(open_show):
     assert page.get_by_role("img", name="QR code of http://127.0.0.1").is_visible()
     ratio, where = page.evaluate(WORST_CONTRAST)
     assert ratio >= 4.5, where
+
+
+def test_arrow_keys_move_between_tabs(open_show):
+    page = open_show()
+    page.get_by_role("tab", name="Race").focus()
+    chosen = "() => document.querySelector('[role=tab][aria-selected=true]').innerText.trim()"
+    for key, name in (
+        ("ArrowRight", "Listen & diff"),
+        ("End", "Use it"),
+        ("ArrowRight", "Race"),
+        ("ArrowLeft", "Use it"),
+        ("Home", "Race"),
+    ):
+        page.keyboard.press(key)
+        page.wait_for_function(f"name => ({chosen})() === name", arg=name)
+        assert page.evaluate("() => document.activeElement.innerText.trim()") == name
+
+
+def test_screen_readers_are_told_each_end_and_the_verdict_once(open_show):
+    page = open_show()
+    page.evaluate(
+        """() => { window.told = [];
+        new MutationObserver(changes => changes.forEach(change => change.addedNodes.forEach(
+          node => window.told.push(node.textContent)))).observe(
+          document.querySelector('[role=log]#told'), {childList: true}); }"""
+    )
+    run_clip(page)
+    page.wait_for_timeout(500)
+    told = page.evaluate("window.told")
+    print(*told, sep="\n")
+    first, *ends, verdict = told
+    assert first == "Racing…"
+    assert sorted(end.partition(" is done: ")[0] for end in ends) == sorted(ENGINES)
+    assert verdict == page.inner_text("#verdict .lead").strip()
+    assert page.locator("#verdict [aria-live]").count() == 0, "else it is read twice"

@@ -1,8 +1,8 @@
 """What a browser may do with our answers: headers that limit scripts, frames and devices.
 
-`SecurityHeaders` is around everything, so that refusals and static files have them too. `Scripts`
-is inside, where the page is not compressed yet, and lets its own inline scripts run by their
-hashes.
+`SecurityHeaders` is around everything, so that refusals and static files have them too. `Document`
+is inside, where the page is not compressed yet: it adds the page's first styles, and lets its own
+inline scripts run by their hashes.
 """
 
 import base64
@@ -16,7 +16,7 @@ SHARE_SCRIPTS = (
     "https://gradio.s3-us-west-2.amazonaws.com"  # gradio's page behind a gradio.live link
 )
 SPACE_FRAMES = ("https://huggingface.co", "https://*.hf.space")
-_POLICY = b"content-security-policy"
+_POLICY, _LENGTH = b"content-security-policy", b"content-length"
 _INLINE = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
 _FILES = "/gradio_api/file="
 # A file of a visitor, opened by its address, may play and nothing else.
@@ -87,18 +87,21 @@ class SecurityHeaders:
             for name, value in headers
             if not name.lower().startswith(b"access-control-") and name.lower() not in replaced
         ]
-        if any(name.lower() == _POLICY for name, _ in kept):  # from `Scripts`
+        if any(name.lower() == _POLICY for name, _ in kept):  # from `Document`
             del ours[_POLICY]
         return [*kept, *ours.items()]
 
 
-class Scripts:
-    """ASGI middleware: the page's policy names the hashes of its inline scripts. Gradio writes the
-    page's configuration into them, so they differ from answer to answer."""
+class Document:
+    """ASGI middleware: the page's document ends its head with `head`, and its policy names the
+    hashes of its inline scripts. Gradio adds its own `head` and `css` when its script has run,
+    after the first paint, and writes the page's configuration into inline scripts, so that they
+    differ from answer to answer."""
 
-    def __init__(self, app: App, policy: str) -> None:
+    def __init__(self, app: App, policy: str, head: str = "") -> None:
         self._app = app
         self._policy = policy
+        self._head = head.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET":
@@ -113,9 +116,12 @@ class Scripts:
                 return
             body.extend(message.get("body", b""))
             if not message.get("more_body", False):
-                start["headers"] = [*start["headers"], (_POLICY, self._with_hashes(bytes(body)))]
+                page = bytes(body).replace(b"</head>", self._head + b"</head>", 1)
+                kept = [each for each in start["headers"] if each[0].lower() != _LENGTH]
+                length = (_LENGTH, str(len(page)).encode())
+                start["headers"] = [*kept, length, (_POLICY, self._with_hashes(page))]
                 await send(start)
-                await send({"type": "http.response.body", "body": bytes(body)})
+                await send({"type": "http.response.body", "body": page})
 
         await self._app(scope, receive, collect)
 

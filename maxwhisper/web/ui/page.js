@@ -1,4 +1,4 @@
-/* Presentation: a guided tour (?judge=1), keyboard shortcuts, a stage mode, dialogs.
+/* Presentation: a guided tour (?judge=1), keys, a stage mode, dialogs, what screen readers are told.
    One function, which Gradio runs when the page has loaded. It reads the page and clicks its
    controls; it knows no engine and sends nothing. All text is set as text. */
 () => {
@@ -7,6 +7,8 @@
   // Browsers allow microphones only on https and local pages; elsewhere the page shows a note.
   document.documentElement.style.setProperty('--insecure-only', isSecureContext ? 'none' : 'block');
   document.documentElement.style.setProperty('--secure-only', isSecureContext ? 'block' : 'none');
+
+  requestAnimationFrame(() => document.documentElement.classList.add('drawn')); // see theme.py
 
   function make(name, properties = {}, ...children) {
     const element = Object.assign(document.createElement(name), properties);
@@ -207,13 +209,25 @@
     make('button', {type: 'button', textContent: 'Close', onclick: () => keys.close()}));
   keys.setAttribute('aria-labelledby', 'keys-title');
 
+  // Arrow keys, Home and End on the tabs. True if the key was one of them.
+  function moveOnTabs(event) {
+    const all = tabs(), at = all.indexOf(event.target.closest?.('[role=tab]'));
+    const to = {ArrowLeft: at - 1, ArrowRight: (at + 1) % all.length, Home: 0, End: -1}[event.key];
+    if (at < 0 || to === undefined) return false;
+    all.at(to).click();
+    all.at(to).focus();
+    event.preventDefault();
+    return true;
+  }
+
   function onKey(event) {
     const typing = event.target.closest?.('input, textarea, select, [contenteditable], [role=listbox], [role=option]');
     if (typing || event.ctrlKey || event.metaKey || event.altKey || find('dialog[open]')) return;
     if (event.key === 'Escape') {
       if (tour.index >= 0) endTour();
       else if (isStage()) setStage(false);
-    } else if (!isOn.checked) return;
+    } else if (tour.index < 0 && moveOnTabs(event)) return;
+    else if (!isOn.checked) return;
     else if (tour.index >= 0 && event.key === 'ArrowRight') show(tour.index + 1);
     else if (tour.index >= 0 && event.key === 'ArrowLeft') show(tour.index - 1);
     else if (/^[1-9]$/.test(event.key)) tabs()[event.key - 1]?.click();
@@ -239,8 +253,17 @@
     if (find('.band').getBoundingClientRect().top < 0)
       find('.band').scrollIntoView({behavior: calm ? 'auto' : 'smooth'});
   });
+
+  // What screen readers are told, each sentence once: gradio replaces the elements that show it.
+  const told = make('div', {id: 'told', className: 'visually-hidden'});
+  told.setAttribute('role', 'log'); // a polite region, of which only additions are read
+  document.addEventListener('tell', event => {
+    told.append(make('p', {textContent: event.detail}));
+    if (told.children.length > 6) told.firstChild.remove();
+  });
+
   document.addEventListener('keydown', onKey);
-  find('.gradio-container').append(card, keys);
+  find('.gradio-container').append(card, keys, told);
   if (new URLSearchParams(location.search).get('judge') === '1') {
     const waiting = setInterval(() => {
       if (!find('#run')) return;

@@ -19,7 +19,7 @@ from maxwhisper import __version__
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.connections import ConnectionLimits
-from maxwhisper.web.server.headers import SHARE_SCRIPTS, SPACE_FRAMES, Scripts, page_policy
+from maxwhisper.web.server.headers import SHARE_SCRIPTS, SPACE_FRAMES, Document, page_policy
 from maxwhisper.web.server.live_desk import LiveDesk
 from maxwhisper.web.server.live_routes import live_route
 from maxwhisper.web.server.mcp import mcp_routes
@@ -143,7 +143,7 @@ def serve_page(
 
     middleware = [
         Middleware(GZipMiddleware, compresslevel=4),  # neither sound nor streams of events
-        Middleware(Scripts, policy=policy),
+        Middleware(Document, policy=policy, head=HEAD),
         Middleware(OpenRequests, per_visitor=parts.connections.per_visitor),
         Middleware(Perimeter, uploads=parts.uploads.root, fair=parts.queue.fair),
         Middleware(UploadNames, root=parts.uploads.root),
@@ -172,7 +172,7 @@ def serve_page(
             ssr_mode=False,
             enable_monitoring=False,
             run_history=False,
-            footer_links=[],
+            footer_links=["api"],  # page.css hides the footer; `?view=api` opens it
             mcp_server=False,  # `server/mcp.py` serves the protocol, within the limits of visitors
             max_threads=MAX_THREADS,
             max_file_size=f"{MAX_FILE_MB}mb",
@@ -181,7 +181,6 @@ def serve_page(
             app_kwargs={"middleware": middleware, "routes": routes},
             theme=theme(),
             css=CSS,
-            head=HEAD,
             js=f"() => {{ {' '.join(f'({script})();' for script in _SCRIPTS)} }}",
         )
     if public_address:

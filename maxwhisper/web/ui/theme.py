@@ -10,12 +10,15 @@ from maxwhisper.palette import THEME
 CSS = "\n".join(
     path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.rglob("*.css"))
 )
-# The frame of the page. It is part of the document: Gradio adds `CSS` later, which would move all.
-# On a phone, Run lies over the end of the page.
+# Part of the document, from its first paint on: Gradio adds `CSS` later, and draws one component
+# after the other. The page is shown once page.js has run, after 3 s at the latest. On a phone, Run
+# lies over the end of the page.
 HEAD = """<style>
 .gradio-container { width: 100%; max-width: 1320px !important; margin: 0 auto !important;
   padding: 0 clamp(12px, 3vw, 32px) 48px !important; }
 @media (max-width: 640px) { .gradio-container { padding-bottom: 96px !important; } }
+html:not(.drawn) .gradio-container > .main { animation: show 0s 3s both; }
+@keyframes show { from { visibility: hidden; } }
 </style>"""
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")

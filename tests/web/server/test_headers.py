@@ -82,6 +82,14 @@ def test_each_inline_script_of_the_page_is_named_by_its_hash(page):
     assert policy.count("'sha256-") == n_inline
 
 
+def test_the_first_styles_are_in_the_document(page):
+    for encoding in ("gzip", "identity"):
+        answer = page[0].get("/", headers={"accept-encoding": encoding})
+        head = answer.text.partition("</head>")[0]
+        assert "max-width: 1320px" in head
+        assert answer.text.rstrip().endswith("</html>"), "the length fits what was added"
+
+
 def test_a_space_may_be_framed_by_its_site_and_a_page_by_nobody():
     assert page_policy().endswith("frame-ancestors 'self'")
     framed = page_policy(SPACE_FRAMES)

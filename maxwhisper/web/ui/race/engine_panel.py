@@ -60,6 +60,15 @@ class EnginePanel:
         ordinal = _ORDINALS.get(self.place, f"{self.place}th")
         return f"Waiting its turn: {ordinal}" if self.place else "waiting"
 
+    @property
+    def said(self) -> str:
+        """What screen readers are told at the end of the engine's last round; "" before it."""
+        if self.phase == "done" and self.seconds:
+            return f"{self.engine} is done: {statistics.median(self.seconds):.2f} seconds."
+        if self.phase == "refused":
+            return f"{self.engine} has no result: {self.note.removeprefix(f'{self.engine}: ')}"
+        return ""
+
     def start(self, note: str) -> None:
         """Show that a turn of the engine has begun."""
         self.phase, self.note = "running", note

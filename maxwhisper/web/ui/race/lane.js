@@ -1,8 +1,8 @@
-// Ticks the clock of a running lane in tenths, and keeps its newest words in view. The server only
-// says when a round began: with every redraw, how long ago that was. Gradio passes `element` and
-// replaces its content.
+// Ticks the clock of a running lane in tenths, keeps its newest words in view, and tells screen
+// readers its end. The server only says when a round began: with every redraw, how long ago that was.
+// Gradio passes `element` and replaces its content.
 const TICK_MS = 100;
-let turn = '', began = 0, timer = 0;
+let turn = '', began = 0, timer = 0, wasRacing = false;
 
 function tick() {
   const clock = element.querySelector('.ticking');
@@ -26,5 +26,14 @@ function follow() {
   timer = setInterval(tick, TICK_MS);
 }
 
-watch('value', follow);
+function tellTheEnd() {
+  const panel = element.querySelector('.engine-panel'), {said} = panel.dataset;
+  if (wasRacing && said) document.dispatchEvent(new CustomEvent('tell', {detail: said}));
+  wasRacing = panel.matches('.running, .waiting');
+}
+
+watch('value', () => {
+  follow();
+  tellTheEnd();
+});
 follow();

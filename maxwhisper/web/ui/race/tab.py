@@ -11,6 +11,7 @@ import functools
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -31,12 +32,14 @@ from maxwhisper.web.ui.race.inputs import Inputs, race_inputs, request_from, run
 from maxwhisper.web.ui.race.request import Request, Source
 from maxwhisper.web.ui.race.result_view import View, view_of
 from maxwhisper.web.ui.race.runner import Runner
+from maxwhisper.web.ui.race.verdict import identical
 from maxwhisper.web.ui.stop_button import run_and_stop
 from maxwhisper.web.ui.templates import render
 from maxwhisper.web.ui.weights import ShownWeights
 
 log = logging.getLogger(__name__)
 
+_TELL_JS = (Path(__file__).parent / "verdict.js").read_text(encoding="utf-8")
 _ASK_JS = """(run, raced) =>
   [run, raced, confirm('Delete this race, its transcripts and its recording for everybody?')]"""
 
@@ -107,7 +110,9 @@ def _band(landing: View) -> tuple[gr.HTML, gr.HTML, gr.HTML]:
     with gr.Row(elem_classes="band"):
         with gr.Column(scale=3, min_width=280):
             banner = gr.HTML(_banner(landing), js_on_load=share_links.SCROLL_JS, elem_id="banner")
-            verdict = gr.HTML(_verdict_html(landing, is_landing=True), elem_id="verdict")
+            verdict = gr.HTML(
+                _verdict_html(landing, is_landing=True), js_on_load=_TELL_JS, elem_id="verdict"
+            )
         with gr.Column(scale=2, min_width=280, elem_classes="band-chart"):
             chart = gr.HTML(landing.chart, elem_id="chart")
     return banner, verdict, chart
@@ -270,18 +275,20 @@ def _banner(view: View) -> str:
 
 
 def _verdict_html(view: View, *, is_landing: bool = False) -> str:
-    """The first sentence large, the rest as a list. While a race runs, what happens."""
+    """The first sentence large, the rest as a list, which a landing page leaves out. While a race
+    runs, what happens. A mark says that the texts are identical, and no sentence again."""
     lead, *rest = view.sentences or [""]
     is_racing = any(panel.phase in ("waiting", "running") for panel in view.panels.values())
-    texts = {result.transcript.text.strip() for result in view.run.results} if view.run else set()
+    results = view.run.results if view.run else ()
+    same = identical(len(results))
     return render(
         "race/verdict.html",
         lead=[part for part in re.split(f"({'|'.join(ENGINES)})", lead) if part],
-        rest=rest,
+        rest=[] if is_landing else [sentence for sentence in rest if sentence != same],
         engines=ENGINES,
         is_landing=is_landing,
         is_racing=is_racing and not view.is_over,
-        is_replayable=view.run is not None and bool(view.run.results),
+        is_replayable=bool(results),
         factor=next((p.factor for p in view.panels.values() if p.factor), None),
-        is_identical=len(texts) == 1 and len(view.run.results if view.run else ()) > 1,
+        is_identical=same in rest,
     )

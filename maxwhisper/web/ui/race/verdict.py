@@ -138,13 +138,18 @@ def _speed(scores: Sequence[Score], ruling: Ruling) -> str:
     return f"{factor.baseline} was fastest: {OURS} was {factor.text} as fast{spread}."
 
 
+def identical(n_texts: int) -> str:
+    """The sentence of a race whose transcripts are all the same."""
+    return f"All {n_texts} transcripts are identical, character for character."
+
+
 def _texts(scores: Sequence[Score]) -> list[str]:
     sentences = []
     texts = [s.result.transcript.text.strip() for s in scores]
     invented = [s for s in scores if s.invented is not None]
     unit = unit_of_scores(scores)
     if len(scores) > 1 and len(set(texts)) == 1 and texts[0]:
-        sentences.append(f"All {len(scores)} transcripts are identical, character for character.")
+        sentences.append(identical(len(scores)))
     elif not any(texts):
         sentences.append("No engine found speech.")
     elif not invented:  # without speech there is nothing to agree on
