@@ -1,6 +1,8 @@
-"""Take the pictures of the page in docs: a recorded race in Chromium, tab by tab, and on a phone.
+"""Take the pictures of the page in docs: the first screen on a desk and on a phone, and a recorded
+race in Chromium, tab by tab.
 
-In: the address of a running page with the recorded race. Out: docs/page.png and docs/tour/*.webp.
+In: the address of a running page with the recorded race. Out: docs/page.png and docs/tour/*.webp,
+but for docs/tour/before_*.webp, which show an earlier page.
 Needs playwright (requirements-dev.txt) and a Chromium.
 
 `python -m tools.take_pictures http://127.0.0.1:7860 --race "Two voices"`
@@ -16,7 +18,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 DOCS = Path(__file__).parents[1] / "docs"
-DESK, PHONE = (1040, 900), (420, 909)
+DESK, PHONE = (1040, 900), (390, 844)
+FIRST = (("desk", (1440, 900), "light"), ("phone", PHONE, "dark"))  # screens, as in `before_*`
 GAP = 24  # pixels between the screens of a phone
 # File, tab, selector of an element that appears once the tab is drawn, height of the picture.
 TABS = (
@@ -37,6 +40,10 @@ def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for name, size, theme in FIRST:
+            page = open_page(browser, f"{options.address}?__theme={theme}", size)
+            page.wait_for_timeout(2000)
+            save(shot(page, size[1]), DOCS / "tour" / f"after_{name}.webp")
         desk = open_race(browser, options.address, options.race, DESK)
         scroll_to(desk, "#banner")
         until = "e => Math.floor(e.getBoundingClientRect().top)"
@@ -56,7 +63,17 @@ def main() -> None:
 
 
 def open_race(browser: Browser, address: str, title: str, size: tuple[int, int]) -> Page:
-    """Open the page in the light theme without animations and load that recorded race."""
+    """Open the page in the light theme and load that recorded race."""
+    page = open_page(browser, address, size)
+    page.get_by_role("button", name=f"{title} ·").first.click()
+    page.wait_for_selector("#chart .bar")
+    page.wait_for_timeout(2000)
+    page.evaluate("scrollTo(0, 0)")
+    return page
+
+
+def open_page(browser: Browser, address: str, size: tuple[int, int]) -> Page:
+    """Open the page without animations; in the light theme, if the address names none."""
     page = browser.new_page(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="light",
@@ -64,10 +81,6 @@ def open_race(browser: Browser, address: str, title: str, size: tuple[int, int])
     )
     page.goto(address)
     page.locator("#recorded-races").wait_for(state="attached")
-    page.get_by_role("button", name=f"{title} ·").first.click()
-    page.wait_for_selector("#chart .bar")
-    page.wait_for_timeout(2000)
-    page.evaluate("scrollTo(0, 0)")
     return page
 
 

@@ -85,7 +85,13 @@ def test_lines_of_the_run_can_be_copied(open_run):
         "() => [...document.querySelectorAll('.copy')].some(e => /copied|Ctrl/.test(e.textContent))"
     )
     assert "--model=tiny" in page.inner_text(".code >> nth=1")
-    assert f"PAGE='{page.url.partition('/?')[0]}'" in page.inner_text(".code >> nth=2")
+    address = page.url.partition("/?")[0]
+    assert f"PAGE='{address}'" in page.inner_text(".code >> nth=2")
+    assert f'"url": "{address}/gradio_api/mcp"' in page.inner_text(".code >> nth=3")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="API page").click(modifiers=["ControlOrMeta"])
+    opened.value.get_by_text("/compare").first.wait_for()
+    opened.value.close()
 
 
 def test_before_any_run_the_tabs_explain_themselves(open_page):

@@ -61,13 +61,13 @@ def test_a_page_gets_better_by_itself(site, open_page, served, tmp_path, width, 
     run_clip(page)
     say(page, "#verdict", "demo is a small English Whisper")
     assert not page.locator(".door").is_visible(), "a clip of synthesised speech"
-    say(page, "#weights", "It understands people and 99 languages.")
+    say(page, "#weights", "It understands human voices in 99 languages.")
     say(page, "#weights", "s left")
     give_own_recording(page, tmp_path)
     page.get_by_role("button", name="Use tiny as soon as it is ready").wait_for()
     fits_and_reads(page)
     site.pause_s = 0.0
-    say(page, "#weights", "tiny is here: it understands people and 99 languages.")
+    say(page, "#weights", "tiny is here: it understands human voices in 99 languages.")
     page.wait_for_selector(".door", state="detached")
     page.wait_for_selector(".notice", state="detached")
     fits_and_reads(page)
@@ -80,7 +80,7 @@ def test_a_page_gets_better_by_itself(site, open_page, served, tmp_path, width, 
     say(other, "#verdict", "demo is a small English Whisper")  # his own choice
     assert other.get_by_label("Language", exact=True).input_value() == "English"
     give_own_recording(other, tmp_path)
-    other.get_by_role("button", name="Use tiny, which understands people").click()
+    other.get_by_role("button", name="Use tiny, which understands human voices").click()
     other.wait_for_selector(".door", state="detached")
     other.click("#run")
     say(other, "#verdict", "tiny is OpenAI's model")

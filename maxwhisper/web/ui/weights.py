@@ -18,8 +18,8 @@ from maxwhisper.web.ui.templates import render
 
 CLICK_JS = (Path(__file__).parent / "weights.js").read_text(encoding="utf-8")
 _FILE_BYTES = 2  # per parameter: the official files are float16
-_NOTICE = f"{DEFAULT_MODEL} is a small English Whisper that has heard only synthesised speech"
-_OTHER_MODELS = ": choose another for people"
+_NOTICE = f"{DEFAULT_MODEL} is a small English Whisper trained only on synthesised speech"
+_OTHER_MODELS = ": choose another model for human voices"
 
 
 class ShownWeights:
@@ -80,8 +80,8 @@ def _facts(standing: Standing) -> dict[str, Any]:
     model = OFFICIAL_MODELS.get(standing.model)
     ability, size_mb = "", None
     if model is not None:
-        languages = f"people and {model.dims.num_languages} languages"
-        ability = languages if model.dims.is_multilingual else "people who speak English"
+        languages = f"human voices in {model.dims.num_languages} languages"
+        ability = languages if model.dims.is_multilingual else "human voices in English"
         size_mb = round(n_parameters(model.dims) * _FILE_BYTES / 1e6)
     progress, percent = standing.progress, None
     if progress is not None and progress.total_bytes:

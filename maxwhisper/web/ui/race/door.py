@@ -1,7 +1,7 @@
 """The model of a race: the visitor's own choice, or the page's default, which gets better.
 
-Also the door beside Run: it tells a visitor who records or uploads that `demo` has heard only
-synthesised speech, and leads to the weights that understand people.
+Also the door beside Run: it tells a visitor who records or uploads that `demo` was trained
+only on synthesised speech, and leads to the weights that understand people.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Code that repeats a race elsewhere: Python, command line, HTTP, benchmark.
+"""Code that repeats a race elsewhere: Python, command line, HTTP, MCP, benchmark.
 
 In: options, a model, a file. Out: program text with the options that differ from the defaults.
 """
@@ -10,8 +10,10 @@ from dataclasses import fields
 from typing import Any
 
 from maxwhisper.options import GREEDY, TranscribeOptions
+from maxwhisper.web.server.mcp import ADDRESS
 
 _DEFAULTS = TranscribeOptions()
+PAGE = "http://127.0.0.1:7860"  # `use_it.js` writes the visitor's address in its place
 _WIDTH = 68  # characters of a line; longer calls and commands are split
 
 
@@ -55,12 +57,18 @@ def http_lines(model: str, file: str, rounds: int, options: TranscribeOptions) -
     body = f'{shlex.quote(before)}"$FILE"{shlex.quote(after)}'
     sent = shlex.quote(f"files=@{file}")
     return (
-        "PAGE=http://127.0.0.1:7860  # the address of the page\n"
+        f"PAGE='{PAGE}'  # the address of the page\n"
         f"FILE=$(curl -s -F {sent} $PAGE/gradio_api/upload | cut -d '\"' -f 2)\n"
         f"ID=$(curl -s -H 'Content-Type: application/json' -d {body} \\\n"
         "  $PAGE/gradio_api/call/compare | cut -d '\"' -f 4)\n"
         "curl -sN $PAGE/gradio_api/call/compare/$ID"
     )
+
+
+def mcp_lines() -> str:
+    """The entry of this page in the configuration of an agent's program."""
+    server = {"type": "http", "url": f"{PAGE}{ADDRESS}"}
+    return json.dumps({"mcpServers": {"maxwhisper": server}}, indent=2)
 
 
 def bench_line(model: str, file: str, rounds: int, options: TranscribeOptions) -> str:

@@ -28,6 +28,7 @@ from maxwhisper.web.ui.use_it.snippets import (
     changed_options,
     command_line,
     http_lines,
+    mcp_lines,
     python_lines,
 )
 
@@ -70,6 +71,7 @@ def use_it_html(run: Run | None, about: About) -> str:
             "Python": python_lines(model, file, options),
             "Command line": command_line(OURS, model, file, options),
             "HTTP: all engines, as JSON": http_lines(model, file, rounds, options),
+            "MCP: for agents": mcp_lines(),
             "Benchmark on your machine": bench_line(model, file, rounds, options),
         },
         settings=_facts(run) | changed if run else {},
@@ -136,7 +138,7 @@ def _privacy(about: About) -> list[str]:
         "minutes, so that a race can be repeated.",
         f"A finished race with its recording is saved for {about.keep_days} days; at most the last "
         f"{about.keep_runs} races are kept. Only people with its link can open it. A race that is "
-        "not saved is deleted when its page is closed.",
+        "not saved is deleted when its page is closed. Your own voice is saved only if you ask.",
         "No analytics, no run history.",
     ]
 

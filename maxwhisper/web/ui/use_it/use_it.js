@@ -1,8 +1,8 @@
-// The HTTP commands use the address at which this page was opened.
+// The lines for HTTP and MCP use the address at which this page was opened.
 function setAddress() {
   const page = (location.origin + location.pathname).replace(/\/$/, '');
   for (const code of element.querySelectorAll('code'))
-    code.textContent = code.textContent.replace(/^PAGE=\S+/, () => `PAGE='${page}'`);
+    code.textContent = code.textContent.replaceAll('http://127.0.0.1:7860', () => page);
 }
 watch('value', setAddress);
 setAddress();

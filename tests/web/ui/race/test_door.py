@@ -42,7 +42,7 @@ def test_the_default_changes_for_who_chose_nothing_and_for_nobody_else(handlers,
     model, language, notice, door = handlers["follow"](True, True, True, "demo")
     assert (model.value, notice) == ("demo", "")
     assert language == gr.skip(), "a language that he chose stays, too"
-    assert "Use base, which understands people and 99 languages" in door
+    assert "Use base, which understands human voices in 99 languages" in door
 
 
 def test_the_door_gets_the_weights_now_or_as_soon_as_they_are_here(handlers, weights):
@@ -62,7 +62,7 @@ def test_a_click_on_the_door_tries_a_failed_download_again(handlers, weights):
 
 
 def test_only_who_brings_his_own_voice_to_demo_is_told(handlers):
-    assert "has heard only synthesised speech" in handlers["begin"]("demo")[1]
+    assert "was trained only on synthesised speech" in handlers["begin"]("demo")[1]
     assert handlers["begin"]("base") == (True, "")
     assert handlers["receive"](None, "demo") == (False, "")
 
@@ -70,11 +70,11 @@ def test_only_who_brings_his_own_voice_to_demo_is_told(handlers):
 @pytest.mark.parametrize(
     ("standing", "line", "door"),
     [
-        (Standing("off"), "", "Choose another model in the settings above."),
-        (DOWNLOADING, "It understands people and 99 languages.", "as soon as it is ready"),
+        (Standing("off"), "", "Choose another model under Options."),
+        (DOWNLOADING, "It understands human voices in 99 languages.", "as soon as it is ready"),
         (Standing("preparing", "base", note="loading"), "between races: loading.", "between races"),
-        (HERE, "base is here</strong>: it understands people and 99 languages.", "Use base"),
-        (Standing("failed", "base", note="downloaded"), "cannot be downloaded now", "Try again"),
+        (HERE, "base is here</strong>: it understands human voices in 99 languages.", "Use base"),
+        (Standing("failed", "base", note="downloaded"), "could not be downloaded", "Try again"),
         (Standing("offline", "base"), "downloads are switched off", "is not on this machine"),
         (Standing("ready", "<b>x"), "&lt;b&gt;x is here</strong>.", "Use &lt;b&gt;x</button>"),
     ],

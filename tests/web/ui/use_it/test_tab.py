@@ -111,6 +111,13 @@ def test_the_http_lines_send_what_the_endpoint_takes(tmp_path):
     assert fetch.splitlines()[-1].endswith("/gradio_api/call/compare/e1")
 
 
+def test_an_agent_finds_the_tools_at_the_address_of_the_page():
+    server = json.loads(snippets.mcp_lines())["mcpServers"]["maxwhisper"]
+    assert server == {"type": "http", "url": "http://127.0.0.1:7860/gradio_api/mcp"}
+    script = (ROOT / "maxwhisper" / "web" / "ui" / "use_it" / "use_it.js").read_text()
+    assert f"'{snippets.PAGE}'" in script, "it is replaced by the visitor's address"
+
+
 def arguments_of(line):
     """The words after `python -m maxwhisper`, as a shell would give them."""
     words = shlex.split(line.replace("\\\n", ""))  # a shell joins such lines first
