@@ -89,7 +89,7 @@ def test_lines_of_the_run_can_be_copied(open_run):
     assert f"PAGE='{address}'" in page.inner_text(".code >> nth=2")
     assert f'"url": "{address}/gradio_api/mcp"' in page.inner_text(".code >> nth=3")
     with page.context.expect_page() as opened:
-        page.get_by_role("link", name="API page").click(modifiers=["ControlOrMeta"])
+        page.get_by_role("link", name="listed as JSON").click()
     opened.value.get_by_text("/compare").first.wait_for()
     opened.value.close()
 

@@ -172,7 +172,7 @@ def serve_page(
             ssr_mode=False,
             enable_monitoring=False,
             run_history=False,
-            footer_links=["api"],  # page.css hides the footer; `?view=api` opens it
+            footer_links=[],
             mcp_server=False,  # `server/mcp.py` serves the protocol, within the limits of visitors
             max_threads=MAX_THREADS,
             max_file_size=f"{MAX_FILE_MB}mb",

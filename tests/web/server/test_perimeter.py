@@ -242,7 +242,7 @@ def test_the_config_contains_only_the_page(page):
     config = page[0].get("/config").json()
     assert config["enable_queue"] is True
     assert config["analytics_enabled"] is False
-    assert config["footer_links"] == ["api"]
+    assert not config.get("footer_links")
 
 
 def test_a_run_without_a_recording_is_a_visitors_error(page):
