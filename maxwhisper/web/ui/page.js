@@ -221,7 +221,7 @@
   }
 
   function onKey(event) {
-    const typing = event.target.closest?.('input, textarea, select, [contenteditable], [role=listbox], [role=option]');
+    const typing = event.target.closest?.('input:not([type=checkbox]), textarea, select, [contenteditable], [role=listbox], [role=option]');
     if (typing || event.ctrlKey || event.metaKey || event.altKey || find('dialog[open]')) return;
     if (event.key === 'Escape') {
       if (tour.index >= 0) endTour();

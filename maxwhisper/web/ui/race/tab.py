@@ -40,6 +40,10 @@ from maxwhisper.web.ui.weights import ShownWeights
 log = logging.getLogger(__name__)
 
 _TELL_JS = (Path(__file__).parent / "verdict.js").read_text(encoding="utf-8")
+# Gradio hears of what was typed a moment after the field is left: the field itself is asked.
+_TYPED_JS = (
+    "(...told) => [...told.slice(0, -1), document.querySelector('#reference textarea').value]"
+)
 _ASK_JS = """(run, raced) =>
   [run, raced, confirm('Delete this race, its transcripts and its recording for everybody?')]"""
 
@@ -238,7 +242,7 @@ def _wire_finished(runner: Runner, inputs: Inputs, results: Results) -> None:
     opened = [*results.all, inputs.run, inputs.stop]
     gr.on(None, open_link, None, opened, concurrency_limit=None, **QUIET)
     scored = [results.run_id, results.raced, inputs.source, inputs.reference]
-    inputs.reference.blur(rescore, scored, results.all, **QUIET)
+    inputs.reference.blur(rescore, scored, results.all, js=_TYPED_JS, **QUIET)
     is_sure = gr.Checkbox(False, visible=False)
     told = [results.run_id, results.raced, is_sure]
     results.delete.click(delete, told, results.all, js=_ASK_JS, **QUIET)
