@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest_plugins = ["tests.skips"]
+
 ROOT = Path(__file__).parents[1]
+CLIPS = ROOT / "examples" / "clips"  # spoken by programs, committed
 SHARED_AUDIO = ROOT.parent / "shared" / "audio"  # public recordings, never committed
 
 FIGURES = pytest.StashKey[list[str]]()
@@ -46,8 +49,16 @@ def shared_audio():
 
 
 @pytest.fixture(scope="session")
+def clip():
+    """clip(name): float32 mono 16 kHz samples of one of the project's own clips."""
+    from maxwhisper.audio.load import decode
+
+    return lambda name: decode(CLIPS / f"{name}.flac")
+
+
+@pytest.fixture(scope="session")
 def recording(shared_audio):
-    """recording(name): float32 mono 16 kHz samples of one public recording."""
+    """recording(name): the same of one public recording."""
     from maxwhisper.audio.load import decode
 
     def load(name):

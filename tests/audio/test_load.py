@@ -9,8 +9,6 @@ from maxwhisper.audio.arrays import from_array
 from maxwhisper.audio.load import decode
 from tests.fakes.audio_files import encode, tone, wav
 
-RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "audio"
-
 # file -> samples at 16 kHz, RMS, mean absolute value; recorded with PyAV 18.1, soxr 1.1.
 RECORDED = {
     # PyAV 18.1 crashes when numpy reads 8 planes, so frames are packed first.
@@ -59,31 +57,25 @@ def rms(waveform: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
 
 
-def shared(name: str) -> Path:
-    if not (RECORDINGS / name).exists():
-        pytest.skip(f"no shared recording {name} beside this checkout")
-    return RECORDINGS / name
-
-
 @pytest.mark.parametrize("name", RECORDED)
-def test_recording(name: str) -> None:
+def test_recording(shared_audio: Path, name: str) -> None:
     n_samples, expected_rms, expected_mean_abs = RECORDED[name]
-    waveform = decode(shared(name))
+    waveform = decode(shared_audio / name)
     assert (waveform.dtype, waveform.shape) == (np.float32, (n_samples,))
     assert rms(waveform) == pytest.approx(expected_rms, abs=1e-4)
     assert np.abs(waveform).mean() == pytest.approx(expected_mean_abs, abs=1e-4)
     assert np.abs(waveform).max() <= 1
 
 
-def test_every_shared_recording_is_in_the_table() -> None:
-    shared("core")
-    files = [path for room in ("containers", "core") for path in (RECORDINGS / room).iterdir()]
+def test_every_shared_recording_is_in_the_table(shared_audio: Path) -> None:
+    files = [path for room in ("containers", "core") for path in (shared_audio / room).iterdir()]
     sounds = {f"{p.parent.name}/{p.name}" for p in files if p.suffix not in (".npy", ".json")}
     assert sounds <= RECORDED.keys()
 
 
-def test_jfk_is_close_to_the_array_that_ctranslate2_tests_with() -> None:
-    ours, theirs = decode(shared("core/jfk.flac")), np.load(shared("core/jfk_ct2.npy"))
+def test_jfk_is_close_to_the_array_that_ctranslate2_tests_with(shared_audio: Path) -> None:
+    core = shared_audio / "core"
+    ours, theirs = decode(core / "jfk.flac"), np.load(core / "jfk_ct2.npy")
     difference = np.abs(ours - theirs)
     print(f"jfk: max {difference.max():.1e}, mean {difference.mean():.1e}")
     assert difference.max() < 2e-3  # another resampler from 44.1 kHz
