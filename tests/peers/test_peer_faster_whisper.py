@@ -27,6 +27,7 @@ from maxwhisper.text.wer import normalize, word_error_rate
 from maxwhisper.transcribe import batched, packing
 from maxwhisper.transcribe.word_times import MAX_MEDIAN_S
 from maxwhisper.whisper import Whisper
+from tests.fakes.audio_files import wav
 from tests.fakes.hearing_network import (
     FREE,
     TOKENIZER,
@@ -237,13 +238,14 @@ def test_clips_hold_their_own_words_alone(flawless_vad, batch_size):
         assert end == pytest.approx(number, abs=0.021)
 
 
-def test_speech_of_the_recording_is_found(recording):
+def test_speech_of_the_recording_is_found(clip):
     """The silence around it is cut, and `VadOptions` take effect."""
-    waveform = recording("core/jfk.flac")
+    silence = np.zeros(SAMPLE_RATE // 2, np.float32)
+    waveform = np.concatenate([silence, clip("noisy"), silence, clip("plain"), silence])
     asked = VadOptions(min_silence_duration_ms=500, speech_pad_ms=200)
     spans = speech_spans(waveform, asked)
     assert 0 < spans[0].start < SAMPLE_RATE
-    assert 10 * SAMPLE_RATE < spans[-1].end <= 11 * SAMPLE_RATE
+    assert len(waveform) - SAMPLE_RATE < spans[-1].end < len(waveform)
     pauses = [after.start - before.end for before, after in pairwise(spans)]
     assert pauses
     assert min(pauses) >= SAMPLE_RATE * (500 - 2 * 200) // 1000
@@ -258,12 +260,72 @@ def channels(path):
         return [from_array(channel) for channel in frames.reshape(-1, file.getnchannels()).T]
 
 
-def test_channels_can_be_heard_alone(shared_audio):
+def test_channels_can_be_heard_alone(engine, clip, tmp_path):
     """`decode` mixes them; to transcribe one, pass its samples."""
-    path = shared_audio / "core/stereo_diarization.wav"
+    path, said = tmp_path / "stereo.wav", [clip("plain"), clip("numbers")]
+    length = min(map(len, said))
+    path.write_bytes(wav(np.stack([each[:length] for each in said])))
     left, right = channels(path)
-    assert np.abs(left - right).max() > 0.1
     np.testing.assert_allclose(decode(path), (left + right) / 2, atol=1e-6)
+    for channel, phrase in ((left, "kettle was already singing"), (right, "platform")):
+        assert phrase in normalize(engine.transcribe(channel, language="en").text)
+
+
+PLAIN_SAYS = (
+    "The kettle was already singing when she opened the kitchen door."
+    " Outside, the first snow of the year lay quietly on the garden wall."
+)
+
+
+@MODES
+def test_demo_hears_the_speech_in_both_modes(engine, clip, batch_size):
+    """What a scripted network cannot be wrong in: words, and the times of each."""
+    transcript = engine.transcribe(
+        clip("plain"), language="en", beam_size=5, word_timestamps=True, batch_size=batch_size
+    )
+    assert_says(transcript, PLAIN_SAYS)
+    for segment in transcript.segments:
+        assert segment.text == "".join(word.word for word in segment.words)
+        assert (segment.start, segment.end) == (segment.words[0].start, segment.words[-1].end)
+
+
+def test_demo_in_batches_has_finer_segments_with_timestamps(engine, clip):
+    options = {"language": "en", "batch_size": 8, "temperature": 0.0}
+    coarse = engine.transcribe(clip("talk"), without_timestamps=True, **options)
+    fine = engine.transcribe(clip("talk"), **options)
+    assert len(fine.segments) > len(coarse.segments) >= 6
+    assert len({segment.seek for segment in coarse.segments}) == len(coarse.segments)
+
+
+@MODES
+def test_demo_times_never_go_back(engine, clip, batch_size):
+    assert_times_never_go_back(
+        engine.transcribe(
+            clip("talk"),
+            language="en",
+            temperature=0.0,
+            batch_size=batch_size,
+            word_timestamps=True,
+        )
+    )
+
+
+@MODES
+def test_demo_hears_clips_of_the_speech_twice(engine, clip, batch_size):
+    once = clip("plain")[: 10 * SAMPLE_RATE]
+    transcript = engine.transcribe(
+        np.concatenate([once, once]),
+        language="en",
+        beam_size=5,
+        batch_size=batch_size,
+        vad=False,
+        clip_timestamps=(0, 10, 10, 20),
+        without_timestamps=True,
+    )
+    first, second = transcript.segments
+    assert (first.start, first.end, second.start, second.end) == (0, 10, 10, 20)
+    for segment in (first, second):
+        assert_says(segment, PLAIN_SAYS)
 
 
 @pytest.mark.weights
