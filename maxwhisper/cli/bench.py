@@ -156,16 +156,18 @@ def _report(args: argparse.Namespace, out: TextIO) -> int:
     from maxwhisper.evaluation.bench.document import rewritten
     from maxwhisper.evaluation.bench.record import BenchRecord
     from maxwhisper.evaluation.bench.tables import markdown
+    from maxwhisper.evaluation.profiling.record import Profile
 
     if not args.report.is_dir():
         raise RecordError(f"expected a folder of records, got {args.report}: check the path")
     records = BenchRecord.load_all(args.report)
+    profiles = Profile.load_all(args.report / "profiles")
     if args.output is not None:
         try:
             document = args.output.read_text(encoding="utf-8")
         except OSError as error:
             raise RecordError(f"cannot read {args.output}: {error.strerror}") from error
-        write_file(args.output, rewritten(document, records))
+        write_file(args.output, rewritten(document, records, profiles))
     _write_figures(args.figures, records)
     documents = {"records": [record.to_dict() for record in records]}
     answer(out, args.json, documents, [markdown(records).rstrip()])

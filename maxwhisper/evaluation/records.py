@@ -37,6 +37,11 @@ class Record(Part):
             raise RecordError(f"{path} is no {cls.KIND}: {error}; {cls.REMEDY}") from error
 
     @classmethod
+    def load_all(cls, folder: Path) -> list[Self]:
+        """Every record (*.json) of a folder, in the order of file names. Raises `RecordError`."""
+        return [cls.load(path) for path in sorted(folder.glob("*.json"))]
+
+    @classmethod
     def from_dict(cls, document: object) -> Self:
         """The record in a JSON document. Raises `ValueError` for another schema number, a missing,
         unknown or mistyped field, and a record that contradicts itself."""

@@ -1,4 +1,5 @@
-"""Benchmark records in this project's documents: all tables for docs, a summary for the README.
+"""Benchmark records in this project's documents: all tables and the goals for docs, a summary for
+the README.
 
 Input: a document with marked parts, and records. Output: the document with those parts rewritten.
 Nothing between the marks is written by hand.
@@ -8,28 +9,38 @@ from collections.abc import Callable, Sequence
 
 from maxwhisper.engine import OURS
 from maxwhisper.errors import RecordError
+from maxwhisper.evaluation.bench.goals import goals
 from maxwhisper.evaluation.bench.record import NOISY, BenchRecord, MeasuredRun
 from maxwhisper.evaluation.bench.summary import Ratio, cells, main_clip, ratios
 from maxwhisper.evaluation.bench.tables import markdown
+from maxwhisper.evaluation.profiling.record import Profile
 from maxwhisper.evaluation.records import hardware_line, markdown_table
 
 TABLES = "<!-- begin: written by `python -m maxwhisper bench --report`, do not edit -->"
 SUMMARY = "<!-- begin: a summary by `python -m maxwhisper bench --report`, do not edit -->"
+GOALS = "<!-- begin: goals by `python -m maxwhisper bench --report`, do not edit -->"
 END = "<!-- end -->"
 
 
-def rewritten(page: str, records: Sequence[BenchRecord]) -> str:
-    """The document `page`, with the part between `TABLES` or `SUMMARY` and `END` rewritten. Raises
-    `RecordError` if it has no such part."""
-    write: Callable[[Sequence[BenchRecord]], str]
-    for begin, write in ((TABLES, markdown), (SUMMARY, summary)):
+def rewritten(page: str, records: Sequence[BenchRecord], profiles: Sequence[Profile] = ()) -> str:
+    """The document `page`, with its parts between `TABLES`, `SUMMARY` or `GOALS` and `END`
+    rewritten. Raises `RecordError` if it has no such part."""
+    writers: dict[str, Callable[[], str]] = {
+        TABLES: lambda: markdown(records),
+        SUMMARY: lambda: summary(records),
+        GOALS: lambda: goals(records, profiles),
+    }
+    is_changed = False
+    for begin, write in writers.items():
         before, found, rest = page.partition(begin)
         _, end, after = rest.partition(END)
         if found and end:
-            return f"{before}{begin}\n\n{write(records)}\n{END}{after}"
-    raise RecordError(
-        f"expected the lines {TABLES!r} or {SUMMARY!r}, and {END!r} in the page, found none"
-    )
+            page, is_changed = f"{before}{begin}\n\n{write()}\n{END}{after}", True
+    if not is_changed:
+        raise RecordError(
+            f"expected the lines {TABLES!r} or {SUMMARY!r}, and {END!r} in the page, found none"
+        )
+    return page
 
 
 def summary(records: Sequence[BenchRecord]) -> str:

@@ -9,7 +9,6 @@ import hashlib
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import msgspec
@@ -144,11 +143,6 @@ class BenchRecord(Record, kw_only=True):
     clips: dict[str, ClipEntry]
     runs: list[Run]  # one for each engine, mode, model and clip
     aa: AaCheck
-
-    @classmethod
-    def load_all(cls, folder: Path) -> list[Self]:
-        """Every record (*.json) of a folder, in the order of file names. Raises `RecordError`."""
-        return [cls.load(path) for path in sorted(folder.glob("*.json"))]
 
     def __post_init__(self) -> None:
         self.runs = [_typed(number, run) for number, run in enumerate(self.runs)]

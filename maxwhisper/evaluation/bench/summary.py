@@ -20,6 +20,7 @@ from maxwhisper.text.wer import Unit, unit_of
 LINEAR_WITHIN = 0.05
 # So may memory without the samples: the log-mel of 5 min is kept, 10 MB at 80 mels.
 FLAT_WITHIN = 0.10
+MEMORY_LIMIT = 1.2  # times a baseline's memory; a note below a table names what is above
 SAMPLE_BYTES = 4  # float32
 
 UNTOLD = "not told"  # time in no stage, or of an engine that reports no stages

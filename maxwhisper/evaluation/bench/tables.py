@@ -18,6 +18,7 @@ from maxwhisper.evaluation.bench.record import (
 )
 from maxwhisper.evaluation.bench.summary import (
     LINEAR_WITHIN,
+    MEMORY_LIMIT,
     Ratio,
     Scaling,
     cells,
@@ -30,7 +31,6 @@ from maxwhisper.text.wer import RATE_NAMES
 
 # If rounds differ by more than this share of their median, something else ran on the machine.
 NOISY_SPREAD = 0.10
-MEMORY_LIMIT = 1.2  # times a baseline's memory; a note below the table names what is above
 MIB = 2**20
 
 _TIMES = ("engine", "median s", "min – max s", "IQR s", "RTFx", "× fastest", "first text s")

@@ -1,16 +1,20 @@
 """Evaluation: the sets, and correct figures, goals and differences."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from maxwhisper.network.dims import N_SAMPLES, SAMPLE_RATE
 from maxwhisper.transcript import Segment, Transcript
+from tests.fakes.audio_files import tone, wav
 from tools.train_demo import card, goals, material
 from tools.train_demo.evaluate import by_group, differences, hear, record_of, summarise
 from tools.train_demo.material import EVERY_WINDOW, Item
 
+ROOT = Path(__file__).parents[3]
+BUNDLED = ROOT / "maxwhisper" / "assets" / "demo"
 SILENCE = np.zeros(SAMPLE_RATE, np.float32)
 SPOKEN = "the red dog ran"
 
@@ -125,6 +129,16 @@ def test_the_record_holds_what_the_card_and_the_page_say(heard, tmp_path):
     assert "| clips: flite a: 0 | words | 1.00 s |" in text
 
 
+def test_the_committed_card_is_what_the_records_say():
+    """Its verdicts follow from the record's figures, and the pages quote its error rate."""
+    record = json.loads((BUNDLED / "evaluation.json").read_text())
+    assert record["goals"] == goals.judge(record["engines"])
+    again = "run: python -m tools.train_demo.card maxwhisper/assets/demo"
+    assert (BUNDLED / "README.md").read_text() == card.card(BUNDLED), again
+    real = record["engines"]["maxwhisper"]["real"]["wer"]
+    assert f"{100 * real:.0f} % on human speech" in (ROOT / "docs" / "limits.md").read_text()
+
+
 def test_rates_are_quoted_by_place():
     said = [[(0, 1, f" {SPOKEN}", 0.0)]] * 2
     heard = hear(FakeEngine(*said), [item("seen"), item("real: core", "the red dog")])
@@ -161,9 +175,24 @@ def test_windows_without_speech_are_asked_twice():
     assert not items[0].waveform.any()
 
 
-def test_real_recordings_have_words_and_a_bound(shared_audio):
-    items = list(material.real_recordings(shared_audio, longest_s=9, limit=2))
-    assert items
-    assert {item.group for item in items} <= {f"real: {group}" for group in material.REAL}
-    assert max(len(item.waveform) for item in items) <= 9 * SAMPLE_RATE
-    assert all(item.reference for item in items)
+def test_real_recordings_have_words_and_a_bound(tmp_path):
+    """Three of each folder are short enough and have a text; two are asked for."""
+    entries = [
+        {"file": f"{folder}/{name}.wav", "reference": text, "duration_s": seconds}
+        for folder in (*material.REAL, "elsewhere")
+        for name, text, seconds in [
+            ("a", "", 1),
+            ("b", "too long", 10),
+            *((name, f"the text of {name}", 9) for name in "cde"),
+        ]
+    ]
+    (tmp_path / "index.json").write_text(json.dumps(entries))
+    for entry in entries:
+        path = tmp_path / entry["file"]
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(wav(tone(SAMPLE_RATE, entry["duration_s"])))
+    items = list(material.real_recordings(tmp_path, longest_s=9, limit=2))
+    assert [(item.group, item.reference) for item in items] == [
+        (f"real: {folder}", f"the text of {name}") for folder in material.REAL for name in "cd"
+    ]
+    assert {len(item.waveform) for item in items} == {9 * SAMPLE_RATE}
