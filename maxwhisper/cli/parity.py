@@ -6,6 +6,7 @@ in a file, which is written every few seconds, so that an interrupted comparison
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -29,7 +30,14 @@ def add_parity_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=whole_number, metavar="N", help="only the first N clips")
     parser.add_argument(
-        "--longest_s", type=_positive, metavar="S", help="leave out longer clips (default: 75)"
+        "--longest_s", type=_positive, metavar="S", help="leave out longer clips (default: 300)"
+    )
+    parser.add_argument(
+        "--lengths",
+        nargs="+",
+        default=(),
+        metavar="L",
+        help="clips of such lengths too, made from the examples: 90s 5m",
     )
     parser.add_argument(
         "--checkpoints",
@@ -83,7 +91,7 @@ def parity(args: argparse.Namespace, out: TextIO) -> int:
 
 def _compare(args: argparse.Namespace) -> "ParityRecord":
     from maxwhisper.checkpoint import DEFAULT_MODEL
-    from maxwhisper.evaluation.bench.cases import CLIPS, EXAMPLES
+    from maxwhisper.evaluation.bench.cases import CLIPS, EXAMPLES, find_clip
     from maxwhisper.evaluation.parity import cases, run
     from maxwhisper.evaluation.parity.record import ParityRecord
 
@@ -115,15 +123,18 @@ def _compare(args: argparse.Namespace) -> "ParityRecord":
         cases.load_subject(name, args.model or DEFAULT_MODEL, args.cache_dir, progress)
         for name in args.checkpoints
     )
-    plan = run.Plan(
-        subjects,
-        clips,
-        left_out=left_out,
-        option_sets=args.option_sets,
-        earlier=ParityRecord.load(args.output) if args.resume and args.output.exists() else None,
-        minutes=args.minutes,
-    )
-    return run.run(plan, load, keep=keep, progress=progress)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = run.Plan(
+            subjects,
+            [*clips, *(find_clip(length, Path(folder)) for length in args.lengths)],
+            left_out=left_out,
+            option_sets=args.option_sets,
+            earlier=ParityRecord.load(args.output)
+            if args.resume and args.output.exists()
+            else None,
+            minutes=args.minutes,
+        )
+        return run.run(plan, load, keep=keep, progress=progress)
 
 
 def _positive(text: str) -> float:

@@ -63,6 +63,16 @@ class Case(Part):
     def is_unexplained(self) -> bool:
         return self.status != "identical" and self.cause is None
 
+    @property
+    def is_silent(self) -> bool:
+        """True if neither engine says a word: that two silences agree proves little."""
+        return self.status == "identical" and self.n_tokens == 0
+
+    @property
+    def counts(self) -> bool:
+        """True if the case is evidence: both engines were asked, and one of them said something."""
+        return self.status != "refused" and not self.is_silent
+
 
 class ParityRecord(Record, kw_only=True):
     KIND: ClassVar[str] = "parity record"

@@ -2,7 +2,8 @@
 
 Input: a `Plan` and a way to load engines. Output: a `ParityRecord`. A difference is explained where
 the reference itself gives our answer for samples that differ by a rounding error (a tie: both
-answers are right), or where it is a known bug of the reference. Any other difference is our bug.
+answers are right), or where its values follow from a known bug of it and ours are those without.
+Any other difference is our bug.
 """
 
 import time
@@ -24,6 +25,7 @@ from maxwhisper.evaluation.parity.cases import (
     MEANT_REFUSALS,
     MULTILINGUAL_SETS,
     OPTION_SETS,
+    MeantRefusal,
     Subject,
 )
 from maxwhisper.evaluation.parity.compare import TOLERANCES, Figure, figures, worst_errors
@@ -38,7 +40,9 @@ from maxwhisper.evaluation.parity.record import (
     Settings,
     Status,
 )
+from maxwhisper.network.dims import FRAMES_PER_SECOND, TIME_PRECISION_S
 from maxwhisper.options import GREEDY, TranscribeOptions
+from maxwhisper.text.tokenizer import get_tokenizer
 from maxwhisper.transcript import Transcript
 
 THEIRS = "openai-whisper"
@@ -72,10 +76,11 @@ class Plan:
 
 
 class Pair(NamedTuple):
-    """Both engines on the same weights."""
+    """Both engines on the same weights, and where timestamps begin in their vocabulary."""
 
     ours: Engine
     theirs: Engine
+    timestamp_begin: int
 
 
 class Finding(msgspec.Struct, kw_only=True):
@@ -107,7 +112,7 @@ def run(
     deadline_s = float("inf") if plan.minutes is None else kept_s + 60 * plan.minutes
     subject_of = {subject.name: subject for subject in plan.subjects}
     engines = {
-        name: Pair(load(OURS, subject), load(THEIRS, subject))
+        name: Pair(load(OURS, subject), load(THEIRS, subject), _timestamp_begin(subject))
         for name, subject in subject_of.items()
     }
     sets = {name: _chosen(subject, plan.option_sets) for name, subject in subject_of.items()}
@@ -180,7 +185,7 @@ def _describe(
         source=subject.checkpoint.source,
         digest=subject.checkpoint.digest,
         dims=subject.checkpoint.dims.to_dict(),
-        engines=[engine.info for engine in engines],
+        engines=[engines.ours.info, engines.theirs.info],
         option_sets={
             name: {key: value for key, value in options.to_dict().items() if value != plain[key]}
             for name, options in sets.items()
@@ -199,7 +204,9 @@ def compare_case(
     ours = _answer(engines.ours, waveform, options)
     theirs = _answer(engines.theirs, waveform, options)
     if isinstance(ours, Exception) or isinstance(theirs, Exception):
-        finding = _without_transcripts(ours, theirs, key.option_set)
+        meant = MEANT_REFUSALS.get(key.option_set)
+        is_meant = meant is not None and _is_meant(meant, ours, engines.theirs, waveform, options)
+        finding = _without_transcripts(ours, theirs, str(meant) if is_meant else None)
         finding.n_tokens = 0 if isinstance(theirs, Exception) else theirs.n_tokens
         return finding
     compared = list(figures(ours, theirs))
@@ -209,7 +216,9 @@ def compare_case(
     if differences := [figure for figure in compared if figure.differs]:
         first = differences[0]
         finding.status = "different"
-        finding.cause = _text_as_time(differences) or _tie(engines.theirs, waveform, options, ours)
+        finding.cause = _text_as_time(differences, ours, theirs, engines.timestamp_begin) or _tie(
+            engines.theirs, waveform, options, ours
+        )
         finding.difference = Difference(where=first.where, ours=first.ours, theirs=first.theirs)
         finding.n_differences = len(differences)
     return finding
@@ -223,19 +232,38 @@ def _answer(engine: Engine, waveform: Waveform, options: TranscribeOptions) -> A
         return error
 
 
-def _without_transcripts(ours: Answer, theirs: Answer, option_set: str) -> Finding:
-    """Status, cause and message where at least one engine raised."""
+def _without_transcripts(ours: Answer, theirs: Answer, meant: str | None) -> Finding:
+    """Status, cause and message where at least one engine raised; `meant` is the reason of a meant
+    refusal."""
     if not isinstance(ours, Exception):
-        # The reference refuses by ValueError, and so should we; anything else is a bug of its own.
-        cause = None if isinstance(theirs, ValueError) else f"{THEIRS} breaks down"
-        return Finding(status="different", cause=cause, message=_one_line(theirs))
+        # Whether it refuses or breaks down: what we answer instead has nothing to be compared with.
+        return Finding(status="different", message=_one_line(theirs))
     if not isinstance(ours, OptionError):
         return Finding(status="failed", message=_one_line(ours))
-    reason = MEANT_REFUSALS.get(option_set)
-    if isinstance(theirs, Exception) and not isinstance(theirs, OptionError):
-        # An `OptionError` would come from our own adapter, and proves nothing.
-        reason = f"{THEIRS} does not do it either: {_one_line(theirs)}"
-    return Finding(status="refused", cause=reason, message=str(ours))
+    # The reference refuses by ValueError. An `OptionError` would come from our own adapter, and any
+    # other error from a reference that breaks down: neither proves anything.
+    if isinstance(theirs, ValueError) and not isinstance(theirs, OptionError):
+        meant = f"{THEIRS} does not do it either: {_one_line(theirs)}"
+    return Finding(status="refused", cause=meant, message=str(ours))
+
+
+def _is_meant(
+    meant: MeantRefusal,
+    ours: Answer,
+    theirs: Engine,
+    waveform: Waveform,
+    options: TranscribeOptions,
+) -> bool:
+    """True if we refuse by the meant words, and the reference ignores what we refuse."""
+    answers = [
+        _answer(theirs, waveform, each) for each in (options, options.changed(meant.ignored))
+    ]
+    if not isinstance(ours, OptionError) or meant.message not in str(ours):
+        return False
+    with_it, without_it = answers
+    if not isinstance(with_it, Transcript) or not isinstance(without_it, Transcript):
+        return False
+    return not any(figure.differs for figure in figures(with_it, without_it))
 
 
 def _one_line(error: Answer) -> str:
@@ -254,11 +282,27 @@ def _tie(
     return None
 
 
-def _text_as_time(differences: Sequence[Figure]) -> str | None:
-    """The reason why ours is right, where only the reference starts segments before the recording:
-    without timestamp rules a segment may start with text, and the reference reads that as a time
-    (transcribe.py:352-357)."""
-    is_start = all(figure.field == "start" for figure in differences)
-    if is_start and all(float(f.theirs or 0) < 0 <= float(f.ours or 0) for f in differences):
+def _text_as_time(
+    differences: Sequence[Figure], ours: Transcript, theirs: Transcript, timestamp_begin: int
+) -> str | None:
+    """The reason why ours is right, where nothing differs but starts of segments that begin with
+    text: the reference reads its first token as a time (transcribe.py:352-357), and only that gives
+    its start. Ours must be the start of the window."""
+    explained = set()
+    for number, (segment, other) in enumerate(zip(ours.segments, theirs.segments, strict=False)):
+        window_s = segment.seek / FRAMES_PER_SECOND
+        if other.tokens and other.tokens[0] < timestamp_begin:
+            read_s = window_s + (other.tokens[0] - timestamp_begin) * TIME_PRECISION_S
+            if _is_near(segment.start, window_s) and _is_near(other.start, read_s):
+                explained.add(f"segments[{number}].start")
+    if {figure.where for figure in differences} <= explained:
         return f"{THEIRS} takes text for a time, and begins a segment before the recording"
     return None
+
+
+def _is_near(time_s: float, expected_s: float) -> bool:
+    return abs(time_s - expected_s) <= TOLERANCES["start"]
+
+
+def _timestamp_begin(subject: Subject) -> int:
+    return get_tokenizer(subject.checkpoint.dims).timestamp_begin

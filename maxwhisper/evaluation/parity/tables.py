@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from maxwhisper.evaluation.parity.plan import not_run
-from maxwhisper.evaluation.parity.record import STATUSES, Case, ParityRecord
+from maxwhisper.evaluation.parity.record import Case, ParityRecord
 from maxwhisper.evaluation.records import columns, machine_line
 
 
@@ -29,18 +29,27 @@ def set_rows(record: ParityRecord) -> list[list[str]]:
 
 def summary(record: ParityRecord) -> str:
     """The number of cases of each status, in one line."""
-    cases = record.cases
+    cases = [case for case in record.cases if case.counts]
     n_tokens = sum(case.n_tokens for case in cases)
     counts = Counter(case.status for case in cases)
     parts = [f"{counts['identical']} of {len(cases)} cases identical to openai-whisper"]
-    parts += [f"{counts[status]} {status}" for status in STATUSES[1:] if counts[status]]
-    parts.append(f"{sum(case.is_unexplained for case in cases)} not explained")
+    parts += [f"{counts[status]} {status}" for status in ("different", "failed") if counts[status]]
+    if n := len(refused_sets(record.cases)):
+        parts.append(f"{n} option {'set' if n == 1 else 'sets'} refused")
+    parts.append(f"{sum(case.is_unexplained for case in record.cases)} not explained")
     parts += [f"{n} not run"] if (n := len(not_run(record))) else []
-    return f"{', '.join(parts)}; {n_tokens} tokens"
+    silent = sum(case.is_silent for case in record.cases)
+    aside = f"; {silent} more, in which neither says a word, count for nothing" if silent else ""
+    return f"{', '.join(parts)}; {n_tokens} tokens{aside}"
+
+
+def refused_sets(cases: Sequence[Case]) -> set[str]:
+    """The option sets that we refuse; each clip and checkpoint repeats the same refusal."""
+    return {case.option_set for case in cases if case.status == "refused"}
 
 
 def exceptions(cases: Sequence[Case]) -> list[str]:
-    """A line for every case that differs; refusals and failures of the same kind share one."""
+    """A line for every case that differs, for every kind of failure, and for every refusal."""
     lines = [
         f"{case.checkpoint} · {case.clip} · {case.option_set}: {_difference(case)}"
         for case in cases
@@ -52,14 +61,18 @@ def exceptions(cases: Sequence[Case]) -> list[str]:
         if case.status in ("refused", "failed")
     )
     for (status, option_set, message, cause), count in alike.items():
-        lines.append(f"{option_set}: {status} {count} ×: {message}{_because(cause)}")
+        times = f" {count} ×" if status == "failed" else ""
+        lines.append(f"{option_set}: {status}{times}: {message}{_because(cause, 'NOT EXPLAINED')}")
     return lines
 
 
 def _share(cases: Sequence[Case], checkpoint: str) -> str:
-    """For example "3/4": identical cases, of all cases on this checkpoint."""
+    """For example "3/4": identical cases, of those on this checkpoint that count."""
     own = [case for case in cases if case.checkpoint == checkpoint]
-    return f"{sum(case.status == 'identical' for case in own)}/{len(own)}" if own else "–"
+    counted = [case for case in own if case.counts]
+    if refused_sets(own):
+        return "refused"
+    return f"{sum(c.status == 'identical' for c in counted)}/{len(counted)}" if counted else "–"
 
 
 def _worst(cases: Sequence[Case]) -> list[str]:
@@ -79,7 +92,7 @@ def _worst(cases: Sequence[Case]) -> list[str]:
 
 def _difference(case: Case) -> str:
     if (first := case.difference) is None:
-        return f"{case.message}{_because(case.cause)}"
+        return f"{case.message}{_because(case.cause, 'NOT EXPLAINED')}"
     values = f"{first.ours!r}, {first.theirs!r} expected"
     cause = _because(case.cause, "NOT EXPLAINED")
     return f"{first.where} is {values} (1 of {case.n_differences}){cause}"

@@ -22,6 +22,7 @@ from maxwhisper.evaluation.parity.record import ParityRecord
 from maxwhisper.evaluation.parity.tables import summary, table
 from maxwhisper.evaluation.records import to_dict
 from maxwhisper.evaluation.selftest.numpy_network import NumpyNetwork
+from maxwhisper.text.tokenizer import get_tokenizer
 from maxwhisper.transcribe import sequential
 from tests.fakes import engines as fake_engines
 from tests.fakes.audio_files import tone, wav
@@ -29,6 +30,7 @@ from tests.fakes.parity import (
     CLIP,
     CLIPS,
     SUBJECT,
+    TINY,
     TRANSCRIPT,
     Says,
     case_of,
@@ -46,6 +48,19 @@ def test_identical_records_pass():
     assert len(record.cases) == len(OPTION_SETS)
     assert not record.failed
     assert f"{len(OPTION_SETS)} of {len(OPTION_SETS)} cases identical" in summary(record)
+
+
+def test_a_case_without_a_word_counts_for_nothing():
+    silence = replace(TRANSCRIPT, text="", segments=())
+    record = record_of(silence, silence)
+    assert not record.failed
+    assert "0 of 0 cases identical" in summary(record)
+    assert "1 more, in which neither says a word" in summary(record)
+    assert "| greedy | – | – | – | – |" in document(record)
+    assert "| tiny random | 0 | 0 | 0 | 1 | 0 | 0 | 0 |" in document(record)
+    one_is_silent = record_of(silence)
+    assert one_is_silent.failed
+    assert "0 of 1 cases identical" in summary(one_is_silent)
 
 
 def test_a_difference_fails_and_is_printed():
@@ -69,12 +84,17 @@ def test_a_tie_is_explained():
 
 
 def test_a_segment_before_the_recording_is_the_references_own():
-    """As its text is without rules for timestamps; a start that is merely wrong is ours to mend."""
-    early, late = (first_segment(start=at, words=()) for at in (-564.22, 3.0))
-    ours = first_segment(start=0.0, words=())
-    assert case_of(ours, early).cause.startswith("openai-whisper takes text for a time")
-    assert case_of(ours, late).cause is None
-    assert case_of(first_segment(text=" No", words=()), early).cause is None
+    """It reads the first token, 7, as a time: 1007 s before the window. Ours begins with the
+    window. Any other value, theirs or ours, is ours to mend."""
+    read_s = (7 - get_tokenizer(TINY).timestamp_begin) * 0.02
+    early, earlier = (first_segment(start=at, words=()) for at in (read_s, read_s - 0.02))
+    assert read_s == pytest.approx(-1007.12)
+    assert case_of(first_segment(words=()), early).cause.startswith("openai-whisper takes text")
+    for wrong in ({"start": 0.5}, {"text": " No"}, {"start": 0.0, "end": 0.9}):
+        assert case_of(first_segment(words=(), **wrong), early).cause is None, wrong
+    assert case_of(first_segment(words=()), earlier).cause is None
+    timed = [{"tokens": (50_363, 8, 9), "words": (), "start": at} for at in (0.0, read_s)]
+    assert case_of(*(first_segment(**each) for each in timed)).cause is None, "no text came first"
 
 
 def test_every_nudge_is_one_that_float32_can_tell():
@@ -89,23 +109,46 @@ def test_refusals_need_a_reason():
     assert (case.status, case.cause) == ("refused", None)
     assert case.message == str(refusal)
     assert record_of(refusal).failed
-    meant = record_of(refusal, option_sets=["best of 3 at temperature 0"])
-    assert "ignores best_of" in meant.cases[0].cause
-    assert not meant.failed
+    assert record_of(refusal, option_sets=["best of 3 at temperature 0"]).failed, "other words"
     both = record_of(refusal, ValueError("no such\nthing"))
     assert "does not do it either: ValueError: no such thing" in both.cases[0].cause
-    assert "greedy: refused 1 ×: maxwhisper does not support" in table(both)
+    assert "greedy: refused: maxwhisper does not support" in table(both)
+    assert record_of(refusal, RuntimeError("out of memory")).failed, "that is no refusal"
+
+
+def test_a_meant_refusal_is_of_what_the_reference_ignores():
+    """It answers the same without the option; where it does not, the option does something."""
+    sets = ["best of 3 at temperature 0"]
+    refusal = OptionError("best_of needs a temperature above 0: at 0 every sample is the same")
+    (case,) = record_of(refusal, option_sets=sets).cases
+    assert (case.status, case.cause[:28]) == ("refused", "openai-whisper ignores best_")
+
+    class Heeds(Says):
+        def transcribe(self, waveform, options, on_segment=None):
+            return first_segment(tokens=(7, 8, options.best_of or 9))
+
+    engines = {OURS: Says(refusal), run.THEIRS: Heeds(None)}
+    plan = run.Plan([SUBJECT], [CLIP], option_sets=sets)
+    assert run.run(plan, lambda name, subject: engines[name]).failed
+
+
+def test_a_refusal_counts_once():
+    """It follows from the options: every clip repeats it."""
+    refusal = OptionError("best_of needs a temperature above 0")
+    record = grid(CLIPS, Says(refusal), option_sets=["best of 3 at temperature 0"])
+    assert len(record.cases) == 2
+    assert "0 of 0 cases identical to openai-whisper, 1 option set refused" in summary(record)
+    assert "| best of 3 at temperature 0 | refused | – | – | – |" in document(record)
 
 
 def test_who_breaks_down_is_named():
     broken = record_of(RuntimeError("shape"))
     assert broken.cases[0].status == "failed"
     assert broken.failed
-    assert "greedy: failed 1 ×: RuntimeError: shape" in table(broken)
+    assert "greedy: failed 1 ×: RuntimeError: shape — NOT EXPLAINED" in table(broken)
     theirs = record_of(TRANSCRIPT, ZeroDivisionError("division by zero"))
-    assert theirs.cases[0].cause == "openai-whisper breaks down"
-    assert not theirs.failed
-    assert "ZeroDivisionError: division by zero — openai-whisper" in table(theirs)
+    assert theirs.failed, "nobody knows whether our answer is right"
+    assert "ZeroDivisionError: division by zero — NOT EXPLAINED" in table(theirs)
     assert record_of(TRANSCRIPT, ValueError("beam_size")).failed, "we should refuse it too"
 
 
@@ -123,7 +166,7 @@ def test_a_record_becomes_a_page(tmp_path, capfd):
     assert "0 of 3 cases identical" in capfd.readouterr().out
     text = out.read_text()
     assert text == document(json_copy(record))
-    assert "| tiny random | 0 | 3 | 0 | 0 | 1 | 18 |" in text
+    assert "| tiny random | 0 | 3 | 0 | 0 | 0 | 1 | 18 |" in text
     assert "| greedy | 0/1 | – | – | – |" in text
     line = "clip.wav · greedy: segments[0].tokens[2] is 10, 9 expected (1 of 1) — NOT EXPLAINED"
     assert f"* tiny random · {line}" in text
@@ -195,6 +238,13 @@ def test_command_line(tmp_path, monkeypatch, capfd):
     again = [*arguments, "--resume", "--output", str(tmp_path / "out" / "r.json")]
     assert cli.main(again) == 0
     assert "2 of 2 cases identical" in capfd.readouterr().out
+    longer = ["--option_sets", "greedy", "--lengths", "90s", "--json"]
+    assert cli.main([*arguments[:-3], *longer]) == 0
+    made = json.loads(capfd.readouterr().out)
+    assert {name: clip["audio_s"] for name, clip in made["clips"].items()} == {
+        "one.wav": 1.0,
+        "90s": 90.0,
+    }
 
     monkeypatch.setitem(engines, run.THEIRS, fake_engines.ENGINES["mute"])
     assert cli.main(arguments) == 1
