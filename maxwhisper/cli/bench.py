@@ -156,6 +156,7 @@ def _report(args: argparse.Namespace, out: TextIO) -> int:
     from maxwhisper.evaluation.bench.document import rewritten
     from maxwhisper.evaluation.bench.record import BenchRecord
     from maxwhisper.evaluation.bench.tables import markdown
+    from maxwhisper.evaluation.goals import goals
     from maxwhisper.evaluation.profiling.record import Profile
 
     if not args.report.is_dir():
@@ -167,7 +168,7 @@ def _report(args: argparse.Namespace, out: TextIO) -> int:
             document = args.output.read_text(encoding="utf-8")
         except OSError as error:
             raise RecordError(f"cannot read {args.output}: {error.strerror}") from error
-        write_file(args.output, rewritten(document, records, profiles))
+        write_file(args.output, rewritten(document, records, goals(records, profiles)))
     _write_figures(args.figures, records)
     documents = {"records": [record.to_dict() for record in records]}
     answer(out, args.json, documents, [markdown(records).rstrip()])

@@ -9,11 +9,9 @@ from collections.abc import Callable, Sequence
 
 from maxwhisper.engine import OURS
 from maxwhisper.errors import RecordError
-from maxwhisper.evaluation.bench.goals import goals
 from maxwhisper.evaluation.bench.record import NOISY, BenchRecord, MeasuredRun
 from maxwhisper.evaluation.bench.summary import Ratio, cells, main_clip, ratios
 from maxwhisper.evaluation.bench.tables import markdown
-from maxwhisper.evaluation.profiling.record import Profile
 from maxwhisper.evaluation.records import hardware_line, markdown_table
 
 TABLES = "<!-- begin: written by `python -m maxwhisper bench --report`, do not edit -->"
@@ -22,13 +20,13 @@ GOALS = "<!-- begin: goals by `python -m maxwhisper bench --report`, do not edit
 END = "<!-- end -->"
 
 
-def rewritten(page: str, records: Sequence[BenchRecord], profiles: Sequence[Profile] = ()) -> str:
+def rewritten(page: str, records: Sequence[BenchRecord], goals: str = "") -> str:
     """The document `page`, with its parts between `TABLES`, `SUMMARY` or `GOALS` and `END`
-    rewritten. Raises `RecordError` if it has no such part."""
+    rewritten; `goals` is the text of the last. Raises `RecordError` if it has no such part."""
     writers: dict[str, Callable[[], str]] = {
         TABLES: lambda: markdown(records),
         SUMMARY: lambda: summary(records),
-        GOALS: lambda: goals(records, profiles),
+        GOALS: lambda: goals,
     }
     is_changed = False
     for begin, write in writers.items():

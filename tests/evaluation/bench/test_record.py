@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from maxwhisper.errors import RecordError
-from maxwhisper.evaluation.bench import document, figures, goals, harness, tables
+from maxwhisper.evaluation.bench import document, figures, harness, tables
 from maxwhisper.evaluation.bench.cases import Clip, Mode, Model
 from maxwhisper.evaluation.bench.harness import Plan
 from maxwhisper.evaluation.bench.record import BenchRecord
 from maxwhisper.evaluation.bench.summary import error_unit, ratios, scaling
+from maxwhisper.evaluation.goals import goals
 from maxwhisper.evaluation.profiling.record import Profile
 from maxwhisper.options import GREEDY
 from tests.fakes.scripted_subject import DIMS, MIB, contestant
@@ -228,7 +229,7 @@ def test_the_summary_tells_a_tie_and_a_noisy_machine():
 def goals_of(*records, profiles=()):
     """[weights, measured, rounds, standing] of each goal that its name says."""
     found = {}
-    for line in goals.goals(records, profiles).splitlines()[2:]:
+    for line in goals(records, profiles).splitlines()[2:]:
         if line.startswith("|"):
             name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
             found.setdefault(name, []).append(cells)
@@ -284,11 +285,11 @@ def test_steps_are_judged_by_a_profile_too():
 def test_a_record_that_proves_little_is_named(record):
     few, changed = deepcopy(record), deepcopy(record)
     few.machine["commit"] = changed.machine["commit"] = "0123456789"
-    assert "3 rounds, fewer than 5\n" in goals.goals([few], [])
+    assert "3 rounds, fewer than 5\n" in goals([few], [])
     changed.settings.rounds, changed.machine["commit"] = 5, "0123456789+"
-    assert "01234567+ changes: not of a commit as it is\n" in goals.goals([changed], [])
+    assert "01234567+ changes: not of a commit as it is\n" in goals([changed], [])
     changed.machine["commit"] = "0123456789"
-    assert "measured again" not in goals.goals([changed], [])
+    assert "measured again" not in goals([changed], [])
 
 
 def test_no_figure_of_a_record_is_typed():
@@ -304,6 +305,6 @@ def test_docs_are_what_the_records_say(name):
     page = (ROOT / name).read_text(encoding="utf-8")
     records = BenchRecord.load_all(ROOT / "results")
     profiles = Profile.load_all(ROOT / "results" / "profiles")
-    assert document.rewritten(page, records, profiles) == page, (
+    assert document.rewritten(page, records, goals(records, profiles)) == page, (
         f"run: python -m maxwhisper bench --report results --output {name}"
     )
