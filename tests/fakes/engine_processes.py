@@ -1,11 +1,12 @@
 """Fake engines for the tests of code that runs engines in processes of their own.
 
 They sleep instead of computing, and `initial_prompt` tells them to misbehave: "crash", "hang",
-"endless", "slow", "refuse", "bug", "exhaust". Live, they return a word every half second.
+"endless", "slow", "steady", "refuse", "bug", "exhaust". Live, they return a word every half second.
 `worker_main` replaces `maxwhisper.engines.worker.main` in the child.
 """
 
 import contextlib
+import hashlib
 import os
 import sys
 import time
@@ -20,6 +21,8 @@ from maxwhisper.transcript import Segment, Transcript, Word
 
 SAMPLE_RATE = 16_000
 WORDS = ["the", "<b>quick</b>", "brown", "fox", "&", "its", "friends"]
+STEADY_PACE_S = 0.04
+STEADY_S = STEADY_PACE_S * len(WORDS)  # how long a "steady" engine sleeps, at least
 CATALOGUE = (
     ("log-mel", "audio", "The log-mel spectrogram against the numpy twin."),
     ("encoder", "network", "One encoder window against the reference."),
@@ -47,7 +50,9 @@ class FakeEngine:
         words = WORDS * 40 if order == "slow" else WORDS
         if "FAKE_ENGINE_HEARS_LENGTHS" in os.environ:  # or all recordings sound alike
             words = [*words, f"{len(waveform)} samples"]
-        pace_s = 0.05 if order == "slow" else self.pace_s
+        if "FAKE_ENGINE_HEARS_HASHES" in os.environ:
+            words = [*words, hashlib.sha256(waveform.tobytes()).hexdigest()]
+        pace_s = {"slow": 0.05, "steady": STEADY_PACE_S}.get(order, self.pace_s)
         if order == "endless" and self.info.name == "maxwhisper":
             words, pace_s = WORDS * 1_000_000, 0
         segments = []

@@ -16,7 +16,11 @@ class CheckInfo(NamedTuple):
 
 
 CATALOG = (
-    CheckInfo("log-mel", "audio", "MAX graphs against numpy in float64, on 30 s of swelling noise"),
+    CheckInfo(
+        "log-mel",
+        "audio",
+        "MAX graphs against librosa, or numpy with scipy's window, on 30 s of swelling noise",
+    ),
     CheckInfo(
         "tokenizer", "text", "Special ids of this vocabulary, and encode then decode, in 12 scripts"
     ),
@@ -39,7 +43,16 @@ CATALOG = (
         "network",
         "Tokens one by one through the cache against all at once, after another text",
     ),
-    CheckInfo("decoder logits", "network", "Logits of 64 steps against numpy without a cache"),
+    CheckInfo(
+        "decoder logits",
+        "network",
+        "A prompt of 224 tokens, then steps to the last position, against numpy without a cache",
+    ),
+    CheckInfo(
+        "batch rows",
+        "network",
+        "Rows repeated, dropped and put in another order between two steps, against numpy",
+    ),
     CheckInfo(
         "timestamp rules", "decoding", "Allowed tokens in a table of situations: count of mistakes"
     ),

@@ -18,6 +18,7 @@ from maxwhisper.errors import OptionError
 from maxwhisper.evaluation.selftest.catalog import CATALOG
 from maxwhisper.evaluation.selftest.damage import damaged
 from maxwhisper.evaluation.selftest.numpy_network import NumpyNetwork
+from maxwhisper.evaluation.selftest.oracle import log_mel_spectrogram
 from maxwhisper.evaluation.selftest.result import CheckResult
 from maxwhisper.evaluation.selftest.text import count_rule_mistakes, count_tokenizer_mistakes
 from maxwhisper.network.dims import SAMPLE_RATE
@@ -29,10 +30,13 @@ from maxwhisper.transcribe.sequential import transcribe
 from maxwhisper.whisper import Whisper, create_engine
 
 LOG_MEL_TOLERANCE = 1e-4  # absolute; log-mel spans about 2
-N_LOGIT_STEPS = 64
+N_PROMPT = 224  # tokens: the longest text before a window is 223, and its mark
+LAST_STEPS = 8  # to the last slot of the cache
 N_ATTENTION_TOKENS = 16
 PIPELINE_S = 8  # seconds of audio: one window, or more where timestamps move the seek position
 PIPELINE_TOKENS = 24  # a window; numpy reads all of them again at every step
+
+RELATIVE = "largest error / largest value"
 
 # The projections that add to the residual stream of a decoder block; zeros switch a part off.
 _PARTS = {"attn": "attn.out", "cross_attn": "cross_attn.out", "mlp": "mlp.2"}
@@ -77,13 +81,14 @@ class Subject:
         return np.random.default_rng(seed).integers(0, self.dims.n_vocab, (n_rows, n_tokens))
 
     def finding(self, got: Float32, want: Float32) -> Finding:
-        return Finding(relative_error(got, want), self.tolerance, "largest error / largest value")
+        return Finding(relative_error(got, want), self.tolerance, RELATIVE)
 
 
 def log_mel(subject: Subject) -> Finding:
     got = subject.network.log_mel(subject.waveform, padding=0)[:]
-    error = float(np.abs(got - subject.mel[0]).max())
-    return Finding(error, LOG_MEL_TOLERANCE, "largest absolute error")
+    want, oracle = log_mel_spectrogram(subject.waveform, subject.dims.n_mels)
+    error = float(np.abs(got - want).max())
+    return Finding(error, LOG_MEL_TOLERANCE, f"largest absolute error, against {oracle}")
 
 
 def tokenizer(subject: Subject) -> Finding:
@@ -120,12 +125,31 @@ def kv_cache(subject: Subject) -> Finding:
 
 
 def decoder_logits(subject: Subject) -> Finding:
-    n_prefill, tokens = 4, subject.tokens(1, 4 + N_LOGIT_STEPS)
-    want = _all_logits(subject.numpy_network, subject.features, tokens)
+    n_ctx = subject.dims.n_text_ctx
+    tokens = subject.tokens(1, n_ctx)
+    want = _all_logits(subject.numpy_network, subject.features, tokens)[0]
     decoder = subject.network.decoder(subject.network.from_features(subject.features))
-    got = [decoder.prefill(tokens[:, :n_prefill], range(n_prefill))[0]]
-    got += [decoder.step(tokens[:, i]) for i in range(n_prefill, tokens.shape[1])]
-    return subject.finding(np.concatenate(got), want[0])
+    errors = []
+    # Two texts that begin alike: together they show every position, and both end in steps.
+    for n_prompt, shown_from in ((N_PROMPT, 0), (n_ctx - LAST_STEPS, N_PROMPT)):
+        end = n_prompt + LAST_STEPS
+        got = [decoder.prefill(tokens[:, :n_prompt], range(shown_from, n_prompt))[0]]
+        got += [decoder.step(tokens[:, i]) for i in range(n_prompt, end)]
+        errors.append(relative_error(np.concatenate(got), want[shown_from:end]))
+    return Finding(max(errors), subject.tolerance, RELATIVE)
+
+
+def batch_rows(subject: Subject) -> Finding:
+    """Two windows become three rows, and these two in another order."""
+    mel = np.concatenate([subject.mel, subject.mel[:, ::-1]])
+    features, tokens = subject.numpy_network.encode(mel), subject.tokens(3, 4)
+    network = subject.network
+    decoder = network.decoder(network.select(network.from_features(features), [1, 0, 1]))
+    got = [decoder.prefill(tokens[:, :3], [2])[:, 0]]
+    decoder.select([2, 1])
+    got.append(decoder.step(tokens[[2, 1], 3]))
+    want = _all_logits(subject.numpy_network, features[[1, 0, 1]], tokens)
+    return subject.finding(np.concatenate(got), np.concatenate([want[:, 2], want[[2, 1], 3]]))
 
 
 def timestamp_rules(subject: Subject) -> Finding:
@@ -199,6 +223,7 @@ FUNCTIONS: dict[str, Callable[[Subject], Finding]] = {
     "cross attention": cross_attention,
     "KV cache": kv_cache,
     "decoder logits": decoder_logits,
+    "batch rows": batch_rows,
     "timestamp rules": timestamp_rules,
     "encoder-decoder": encoder_decoder,
     "complete pipeline": complete_pipeline,

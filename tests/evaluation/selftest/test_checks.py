@@ -24,6 +24,7 @@ REQUIRED = {
     "cross attention",
     "KV cache",
     "decoder logits",
+    "batch rows",
     "timestamp rules",
     "encoder-decoder",
     "complete pipeline",

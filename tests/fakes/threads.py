@@ -1,0 +1,37 @@
+"""Which threads of a process compute, as the system counts them; run in an engine's process."""
+
+import os
+from pathlib import Path
+
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+BUSY_SHARE = 0.25  # of the busiest thread's time: a thread that waits takes far less
+
+
+def thread_seconds():
+    """CPU seconds of each thread of this process, by its number."""
+    seconds = {}
+    for task in Path("/proc/self/task").iterdir():
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        seconds[task.name] = (int(fields[11]) + int(fields[12])) * TICK_S
+    return seconds
+
+
+def count_busy(engine, waveform, options):
+    """A task of `messages.Run`: how many threads computed during a transcription, the CPU seconds
+    of each, and what the library says, where it can be asked."""
+    engine.transcribe(waveform, options)  # threads start, memory is taken
+    before = thread_seconds()
+    for _ in range(3):
+        engine.transcribe(waveform, options)
+    spent = [seconds - before.get(name, 0.0) for name, seconds in thread_seconds().items()]
+    n_busy = sum(each > 0 and each >= BUSY_SHARE * max(spent) for each in spent)
+    yield n_busy, sorted(spent, reverse=True), asked(engine.info.name)
+
+
+def asked(name):
+    """The number of threads that the library says it uses; None where it does not tell."""
+    if name != "openai-whisper":
+        return None
+    import torch
+
+    return torch.get_num_threads()
