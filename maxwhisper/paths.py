@@ -32,6 +32,18 @@ def cache_root() -> Path:
         ) from error
 
 
+def state_root() -> Path | None:
+    """XDG_STATE_HOME/maxwhisper, else ~/.local/state/maxwhisper: for what one user alone may write.
+
+    None for a user without a home.
+    """
+    base = os.environ.get("XDG_STATE_HOME")
+    try:
+        return (Path(base).expanduser() if base else Path.home() / ".local/state") / "maxwhisper"
+    except RuntimeError:
+        return None
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder if it does not exist. Raises `OutputError` if it is not writable."""
     try:

@@ -45,7 +45,7 @@ from maxwhisper.options import (
 from maxwhisper.runtime.artifacts import artifact_sources, discard
 from maxwhisper.runtime.device import Placement, choose, limit_threads
 from maxwhisper.runtime.model import MaxNetwork, load_network
-from maxwhisper.runtime.probe import verify
+from maxwhisper.runtime.probe import verify_once
 from maxwhisper.transcribe import batched, sequential, turns
 from maxwhisper.transcribe.live_window import LiveWindowTranscriber
 from maxwhisper.transcribe.packing import speech_clips
@@ -531,18 +531,19 @@ def create_engine(
 ) -> Whisper:
     """Build the engine on weights in memory. Fulfils `engine.EngineFactory`.
 
-    The compiled graphs are run once and compared with the numpy reference. An artifact that fails
-    is deleted and compiled again. If the new one fails as well, raises `ArtifactError`.
+    Graphs and a checkpoint that are here for the first time are compared with the numpy reference:
+    see `runtime/probe.py`. An artifact that fails is deleted and compiled again. If the new one
+    fails as well, raises `ArtifactError`.
     """
     placement = choose(device, dtype)
     sources = [*([artifacts] if artifacts is not None else []), *artifact_sources()]
     network = load_network(checkpoint, placement, cache_dir, progress, sources)
     try:
-        verify(network, checkpoint, cache_dir)
+        verify_once(network, checkpoint, cache_dir)
     except ArtifactError as error:
         if progress:
             progress(f"compiling again: {error}")
         discard(checkpoint.dims, network.placement, cache_dir)
         network = load_network(checkpoint, placement, cache_dir, progress, sources=())
-        verify(network, checkpoint, cache_dir)
+        verify_once(network, checkpoint, cache_dir)
     return Whisper(checkpoint, network, cache_dir)

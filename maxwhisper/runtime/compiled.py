@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -33,9 +33,18 @@ from maxwhisper.runtime.artifacts import (
     unpack,
 )
 from maxwhisper.runtime.device import CPU_CLASSES, Placement, choose, cpu_classes, gpu_placement
+from maxwhisper.runtime.trial import require_tried
 from maxwhisper.runtime.weights import fits_float16, graph_weights
 
 PROGRESS_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The compiled graphs of a network, and the file that they are kept in."""
+
+    model: CompiledModel
+    artifact: Path
 
 
 def load_or_compile(
@@ -45,16 +54,22 @@ def load_or_compile(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
     sources: Sequence[Path] | None = None,
-) -> CompiledModel:
+) -> Graphs:
     """The compiled graphs of a network: from the cache, else packed in `sources` for this device or
     its class of processors (default: `artifact_sources`), else compiled now.
 
-    If two processes need the same artifact, one makes it and the other waits. Nothing is written if
-    the cache is complete. Raises `OutputError` if something is missing and cannot be written.
+    Graphs that have never run here are tried first, in a process that may die: see `trial`. If two
+    processes need the same artifact, one makes it and the other waits. Nothing is written if the
+    cache is complete. Raises `OutputError` if something is missing and cannot be written.
     """
     say, key = progress or _silent, artifact_key(dims, placement)
+
+    def tried(path: Path) -> Graphs:
+        require_tried(path, dims, placement)
+        return Graphs(session.compile(path), path)
+
     try:
-        return session.compile(sound_artifact(key, cache_dir))
+        return tried(sound_artifact(key, cache_dir))
     except ArtifactError as error:
         why = str(error)
     except (RuntimeError, ValueError) as error:  # MAX cannot read the file
@@ -64,17 +79,17 @@ def load_or_compile(
     for portable in _portable(key, placement, folders):
         try:
             if path := unpack(portable, folders, cache_dir, wait):
-                return session.compile(path)
+                return tried(path)
         except (ArtifactError, RuntimeError, ValueError) as error:
             why = f"the packed graphs for {portable.target} do not load ({error})"
     entry = artifact(key, cache_dir)
     with entry.locked(wait):
         with suppress(ArtifactError, RuntimeError, ValueError):  # another process was faster
-            return session.compile(sound_artifact(key, cache_dir))
+            return tried(sound_artifact(key, cache_dir))
         say(f"compiling: {why}")
         compiled = _compile(session, dims, placement, say)
         entry.replace(partial(_export, compiled))
-        return compiled
+        return Graphs(compiled, entry.folder / MEF)
 
 
 def _export(compiled: CompiledModel, folder: Path) -> None:

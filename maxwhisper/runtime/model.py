@@ -4,7 +4,7 @@ Implements `decoding.protocols.Network`. Inputs and outputs are numpy arrays; fe
 and cache stay on the device between calls. Not thread-safe.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from max.driver import Buffer
 from max.dtype import DType
-from max.engine import InferenceSession, Model
+from max.engine import CompiledModel, InferenceSession, Model
 
-from maxwhisper.checkpoint.schema import Checkpoint, Heads
+from maxwhisper.checkpoint.schema import Array, Checkpoint, Heads
 from maxwhisper.decoding.protocols import Float32, GreedyRules, Int64, OnTokens
 from maxwhisper.engine import Progress
 from maxwhisper.errors import OptionError
@@ -53,6 +53,7 @@ class MaxNetwork:
         alignment_heads: Heads = (),
         filters: Float32 | None = None,  # (n_mels, F) of the log-mel; None: Whisper's
     ) -> None:
+        self.artifact: Path | None = None  # the file that the graphs were loaded from
         self._dims = dims
         self._embedding = embedding
         self._alignment_heads = alignment_heads
@@ -236,6 +237,17 @@ class MaxDecoder:
         loop.begin(self._cross_kv, sampled, sum_logprobs, rules)
         return loop
 
+    def greedy_step(self, tokens: Int64, rules: GreedyRules) -> tuple[Int64, Float32]:
+        """One greedy step after `tokens` (B, L), of which the cache holds all but the last: the
+        chosen tokens (B,) and their log-probabilities (B,)."""
+        loop = self._begin_greedy(tokens, np.zeros(len(tokens), np.float32), rules)
+        chosen, sums = loop.run(1)
+        return chosen[:, 0], sums
+
+    def rewind(self, n_tokens: int) -> None:
+        """Forget all tokens but the first `n_tokens`."""
+        self._cache.length = n_tokens
+
     def select(self, rows: Sequence[int]) -> None:
         """Keep these rows in this order: row r was rows[r]. A row may repeat or be left out.
 
@@ -293,10 +305,27 @@ def load_network(
     arrays = graph_weights(checkpoint.dims, checkpoint.weights, on_host)
     if on_host and fits_float16(arrays):
         placement = replace(placement, matrices=DType.float16)
-    compiled = load_or_compile(session, checkpoint.dims, placement, cache_dir, progress, sources)
+    graphs = load_or_compile(session, checkpoint.dims, placement, cache_dir, progress, sources)
+    network = bind(session, graphs.model, checkpoint, placement, arrays)
+    network.artifact = graphs.artifact
+    return network
+
+
+def bind(
+    session: InferenceSession,
+    compiled: CompiledModel,
+    checkpoint: Checkpoint,
+    placement: Placement,
+    arrays: Mapping[str, Array] | None = None,
+) -> MaxNetwork:
+    """The graphs with a checkpoint's weights; `arrays` are these as `graph_weights` lays them
+    out."""
+    dims, on_host = checkpoint.dims, placement.device.is_host
+    if arrays is None:
+        arrays = graph_weights(dims, checkpoint.weights, on_host)
     registry = weight_buffers(arrays, placement)
     embedding = registry.pop(TOKEN_EMBEDDING)
     if not on_host:
         embedding = embedding.to(placement.device)
     models = session.init_all(compiled, weights_registry=registry)
-    return MaxNetwork(checkpoint.dims, placement, models, embedding, checkpoint.alignment_heads)
+    return MaxNetwork(dims, placement, models, embedding, checkpoint.alignment_heads)

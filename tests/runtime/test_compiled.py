@@ -246,7 +246,7 @@ def test_an_artifact_with_wrong_numbers_is_compiled_again(engine, cache, monkeyp
     def wrong(*_):
         raise ArtifactError("the compiled graphs compute wrong features")
 
-    monkeypatch.setattr("maxwhisper.whisper.verify", wrong)
+    monkeypatch.setattr("maxwhisper.whisper.verify_once", wrong)
     lines = []
     with pytest.raises(Rebuilt):
         create_engine(engine.checkpoint, cache_dir=cache.parent.parent, progress=lines.append)

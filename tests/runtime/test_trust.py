@@ -1,0 +1,224 @@
+"""Graphs run in a child before they run here, and what worked is remembered where this user alone
+can write."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from maxwhisper.cache import sha256_of
+from maxwhisper.errors import ArtifactError
+from maxwhisper.runtime import artifacts, compiled, probe, trial, trust
+from maxwhisper.runtime.device import choose
+
+PLACEMENT = choose("cpu")
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    path = tmp_path / "graphs.mef"
+    path.write_bytes(b"graphs")
+    return path
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "maxwhisper" / "verified"
+
+
+def test_only_what_worked_is_known(artifact, state, monkeypatch):
+    assert not trust.is_known(artifact, PLACEMENT)
+    trust.remember(artifact, PLACEMENT)
+    assert trust.is_known(artifact, PLACEMENT)
+    assert not trust.is_known(artifact, PLACEMENT, "a checkpoint")
+    assert not trust.is_known(artifact, replace(PLACEMENT, target="cuda-sm_90a"))
+    trust.remember(artifact, PLACEMENT, "a checkpoint")
+    assert trust.is_known(artifact, PLACEMENT, "a checkpoint")
+    artifact.write_bytes(b"graphS")
+    assert not trust.is_known(artifact, PLACEMENT)
+    assert not trust.is_known(artifact, PLACEMENT, "a checkpoint")
+    artifact.write_bytes(b"graphs")
+    assert trust.is_known(artifact, PLACEMENT)
+    monkeypatch.setattr(trust, "cpu_target", lambda: "another")
+    assert not trust.is_known(artifact, PLACEMENT), "another processor"
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_what_others_can_write_is_not_believed(artifact, state, mode):
+    trust.remember(artifact, PLACEMENT)
+    assert oct(state.stat().st_mode)[-3:] == "700"
+    state.chmod(mode)
+    assert not trust.is_known(artifact, PLACEMENT)
+    state.chmod(0o700)
+    assert trust.is_known(artifact, PLACEMENT)
+
+
+def test_another_users_folder_is_not_believed(artifact, state, monkeypatch):
+    trust.remember(artifact, PLACEMENT)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert not trust.is_known(artifact, PLACEMENT)
+
+
+def test_a_link_is_not_believed(artifact, state):
+    trust.remember(artifact, PLACEMENT)
+    state.rename(state.with_name("elsewhere"))
+    state.symlink_to(state.with_name("elsewhere"))
+    assert not trust.is_known(artifact, PLACEMENT)
+
+
+def test_without_a_place_nothing_is_remembered(artifact, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    trust.remember(artifact, PLACEMENT)
+    assert not trust.is_known(artifact, PLACEMENT)
+    monkeypatch.setattr(trust, "state_root", lambda: None)
+    trust.remember(artifact, PLACEMENT)
+    assert not trust.is_known(artifact, PLACEMENT)
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "is_bad"),
+    [
+        (b"readydone", 0, False),
+        (b"readydone", -11, False),  # it died of something else, afterwards
+        (b"ready", -4, True),
+        (b"ready", 1, True),
+        (b"ready", None, True),  # no end in time
+        (b"", 1, False),  # no child: nothing is known of the graphs
+    ],
+)
+def test_a_child_that_dies_of_the_graphs_is_an_error(
+    artifact, state, engine, monkeypatch, said, status, is_bad
+):
+    asked = []
+
+    def answer(request):
+        asked.append(json.loads(request))
+        return said, status
+
+    monkeypatch.setattr(trial, "_answer", answer)
+    if is_bad:
+        with pytest.raises(ArtifactError, match="end the process that runs them"):
+            trial.require_tried(artifact, engine.dims, PLACEMENT)
+    else:
+        trial.require_tried(artifact, engine.dims, PLACEMENT)
+    assert asked[0]["artifact"] == str(artifact)
+    assert trust.is_known(artifact, PLACEMENT) is (b"done" in said)
+
+
+def test_graphs_for_another_processor_are_not_tried(artifact, state, engine, monkeypatch):
+    monkeypatch.setattr(trial, "_answer", lambda _: pytest.fail("tried"))
+    there = replace(PLACEMENT, target="cpu-x86-64-v3")
+    trial.require_tried(artifact, engine.dims, there)
+
+
+@pytest.fixture
+def cache(engine, tmp_path):
+    """A cache with the graphs of the engine, as if compiled here; its folder."""
+    key = artifacts.artifact_key(engine.dims, engine.placement)
+
+    def write(folder):
+        shutil.copyfile(engine.network.artifact, folder / artifacts.MEF)
+
+    return artifacts.artifact(key, tmp_path / "cache").ready(write, list)
+
+
+def code_of(data):
+    """First byte and size of the machine code in an artifact, whose objects are ELF files."""
+    start = data.index(b"\x7fELF")
+    table, size, count, names = (
+        struct.unpack_from("<Q", data, start + 40)[0],
+        *struct.unpack_from("<HHH", data, start + 58),
+    )
+    sections = [struct.unpack_from("<IIQQQQ", data, start + table + size * i) for i in range(count)]
+    for name, _, _, _, offset, length in sections:
+        if data[start + sections[names][4] + name :].startswith(b".ltext\0"):
+            return start + offset, length
+    raise AssertionError("expected machine code")
+
+
+def sign_again(folder):
+    """The checksum of changed graphs, as somebody who can write the cache would renew it."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sha256"] = {artifacts.MEF: sha256_of(folder / artifacts.MEF)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.faults
+def test_code_that_kills_is_found_by_a_child(cache, state, engine, monkeypatch):
+    """Every instruction a trap: the process that runs it dies, and it is not ours."""
+    path = cache / artifacts.MEF
+    data = bytearray(path.read_bytes())
+    first, length = code_of(bytes(data))
+    data[first : first + length] = b"\xcc" * length
+    path.write_bytes(data)
+    sign_again(cache)
+    key = artifacts.artifact_key(engine.dims, engine.placement)
+    assert artifacts.artifact(key, cache.parent.parent).problem() is None
+    with pytest.raises(ArtifactError, match=r"end the process that runs them \(status -\d+\)"):
+        trial.require_tried(path, engine.dims, engine.placement)
+
+
+@pytest.mark.faults
+def test_sound_graphs_are_tried_once_and_checked_once(cache, state, engine, monkeypatch):
+    from max.engine import InferenceSession
+
+    from maxwhisper.runtime.model import load_network
+
+    started = []
+    answer = trial._answer
+
+    def counted(request):
+        started.append(1)
+        return answer(request)
+
+    monkeypatch.setattr(trial, "_answer", counted)
+    monkeypatch.setattr(compiled, "_compile", lambda *_: pytest.fail("compiled"))
+    root = cache.parent.parent
+    session = InferenceSession(devices=[engine.placement.device])
+    for _ in range(2):
+        found = compiled.load_or_compile(session, engine.dims, engine.placement, root)
+        assert found.artifact == cache / artifacts.MEF
+    assert started == [1]
+    network = load_network(engine.checkpoint, engine.placement, root)
+    runs = []
+    monkeypatch.setattr(probe, "verify", lambda *_: runs.append(1))
+    for _ in range(2):
+        probe.verify_once(network, engine.checkpoint, root)
+    probe.verify_once(network, replace(engine.checkpoint, digest="another"), root)
+    assert (runs, started) == ([1, 1], [1])
+    network.close()
+
+
+def test_the_child_needs_no_installed_package(artifact, tmp_path):
+    """It is started from any folder; garbage is an error after it was ready."""
+    run = subprocess.run(
+        [sys.executable, "-c", CALLER, str(artifact)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(trial.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.startswith("ArtifactError the graphs for cpu-")
+
+
+CALLER = """
+import sys
+from pathlib import Path
+from maxwhisper.checkpoint import bundled
+from maxwhisper.errors import ArtifactError
+from maxwhisper.runtime.device import choose
+from maxwhisper.runtime.trial import require_tried
+try:
+    require_tried(Path(sys.argv[1]), bundled.DIMS, choose("cpu"))
+except ArtifactError as error:
+    print("ArtifactError", error)
+"""
