@@ -105,6 +105,19 @@ def test_suppress_blank(tokenizer):
     assert not later.any()
 
 
+def test_a_window_begins_with_no_blank_as_in_openai_whisper(tokenizer, openai_tokenizer):
+    from whisper.decoding import SuppressBlank as Theirs
+
+    rules = build_rules(tokenizer, TranscribeOptions(without_timestamps=True, suppress_tokens=None))
+    (rule,) = rules
+    got, want = np.zeros((2, 1, tokenizer.n_vocab), np.float32)
+    rule.apply(got, np.empty((1, 0), np.int64))
+    theirs = Theirs(openai_tokenizer, sample_begin=3)
+    theirs.apply(torch.from_numpy(want), torch.zeros((1, 3), dtype=torch.int64))
+    np.testing.assert_array_equal(got, want)
+    assert np.isinf(got).sum() == 2
+
+
 def test_suppress_tokens():
     logits = np.zeros((2, 10), np.float32)
     SuppressTokens((1, 7)).apply(logits, np.zeros((2, 3), np.int64))
