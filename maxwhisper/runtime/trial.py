@@ -42,6 +42,8 @@ def require_tried(artifact: Path, dims: Dims, placement: Placement) -> None:
     said, status = _answer(json.dumps(request).encode())
     if READY not in said:
         return
+    if DONE not in said and status is not None and status > 0:  # MAX has raised an error
+        raise ArtifactError(f"the graphs for {placement.target} do not load (status {status})")
     if DONE not in said:
         raise ArtifactError(
             f"the graphs for {placement.target} end the process that runs them (status {status})"

@@ -88,6 +88,14 @@ def test_windows_of_a_recording_draw_on_from_one_seed():
     assert len(set(heard(None))) == 1, "as each begins with the seed of its options"
 
 
+def test_the_average_counts_the_end_of_text():
+    """Three equal choices, the last of them end of text: 11 against zeros of all other tokens."""
+    _, (result,) = decode(["vague"], temperature=0.0)
+    assert len(result.tokens) == 2
+    one = -np.log1p(DIMS.n_vocab * np.exp(-11))
+    assert result.quality.avg_logprob == pytest.approx(one, abs=0.02)
+
+
 def quality(avg_logprob=-0.1, compression_ratio=1.0, no_speech_prob=0.0):
     return WindowQuality(avg_logprob, no_speech_prob, compression_ratio, 0.0)
 

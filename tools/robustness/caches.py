@@ -6,6 +6,7 @@ files from the cache before the damage, byte for byte.
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -45,6 +46,8 @@ SHORT = {
     ("answer.npz", "no arrays"),
 }
 
+# Nothing that worked before is remembered: every start tries and checks all of the cache.
+FORGETFUL = {**os.environ, "XDG_STATE_HOME": os.devnull}
 # Runs a command as root without the right to ignore the mode of files, which root has otherwise.
 WITHOUT_ROOT_POWERS = (
     sys.executable,
@@ -153,6 +156,7 @@ class Laboratory:
         self._starter = subprocess.Popen(
             [sys.executable, "-c", STARTER, str(CLIPS / CLIP)],
             cwd=ROOT,
+            env=FORGETFUL,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -260,6 +264,7 @@ class Laboratory:
         return subprocess.Popen(
             [*launcher, sys.executable, "-m", "maxwhisper", "transcribe", clip, *options],
             cwd=ROOT,
+            env=FORGETFUL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

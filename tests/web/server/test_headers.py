@@ -1,11 +1,12 @@
 """Headers of every answer, refusals and static files among them."""
 
+import asyncio
 import re
 
 import httpx
 import pytest
 
-from maxwhisper.web.server.headers import SPACE_FRAMES, page_policy
+from maxwhisper.web.server.headers import SPACE_FRAMES, SecurityHeaders, page_policy
 from tests.fakes.page import served_page, write_wav
 
 
@@ -64,6 +65,24 @@ def test_every_answer_has_the_headers(page, method, path, status, headers):
     assert "unsafe-inline" not in re.sub("style-src [^;]+", "", policy)
     assert "server" not in got
     assert not [name for name in got if name.startswith("access-control-")]
+
+
+def test_no_application_lets_another_site_read():
+    """Whatever it sends: gradio allows every site in some answers."""
+    sent = []
+
+    async def app(scope, receive, send):
+        allowed = [(b"Access-Control-Allow-Origin", b"*"), (b"x-kept", b"1")]
+        await send({"type": "http.response.start", "status": 200, "headers": allowed})
+
+    async def keep(message):
+        sent.extend(message["headers"])
+
+    secured = SecurityHeaders(app, page_policy())
+    asyncio.run(secured({"type": "http", "path": "/"}, None, keep))
+    names = [name.lower() for name, _ in sent]
+    assert b"x-kept" in names
+    assert not [name for name in names if name.startswith(b"access-control-")]
 
 
 def test_a_visitors_file_may_only_play(page):
