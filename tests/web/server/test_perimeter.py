@@ -1,5 +1,6 @@
 """The served page over raw HTTP: what a stranger with curl can reach."""
 
+import asyncio
 import json
 import time
 import uuid
@@ -7,7 +8,8 @@ import uuid
 import httpx
 import pytest
 
-from maxwhisper.web.server.perimeter import MAX_UPLOAD_BYTES
+from maxwhisper.web.server.asgi import Refusal
+from maxwhisper.web.server.perimeter import MAX_UPLOAD_BYTES, _bounded
 from maxwhisper.web.server.uploads import MAX_FILE_MB
 from tests.fakes.page import served_page, write_wav
 
@@ -182,6 +184,23 @@ def test_no_event_of_opening_a_page_is_refused(page, monkeypatch):
         for event in events
     ]
     assert answers == [200] * 30 * len(events)
+
+
+def test_the_perimeter_itself_stops_at_the_limit():
+    """Without the application's own limit behind it."""
+    n_read = []
+
+    async def endless():
+        n_read.append(1)
+        return {"type": "http.request", "body": bytes(1024), "more_body": True}
+
+    async def read(receive):
+        while len(n_read) < 100:
+            await receive()
+
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(read(_bounded(endless, 10 * 1024)))
+    assert (refused.value.status, len(n_read)) == (413, 11)
 
 
 def test_body_without_a_length_is_cut_at_the_limit(page):
