@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jiwer
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ from maxwhisper.errors import NumericError, SomeFailed
 from maxwhisper.evaluation.selftest.numpy_network import NumpyNetwork
 from maxwhisper.network.dims import Dims
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.text.wer import word_error_rate
+from maxwhisper.text.wer import normalize, word_error_rate
 from maxwhisper.transcribe import sequential
 from maxwhisper.transcribe.batched import transcribe_batch
 
@@ -25,11 +26,12 @@ CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 SMALL = random_checkpoint(Dims(80, 1500, 64, 2, 2, 51_864, 448, 64, 2, 2), seed=5)
 # Any text of random weights is kept, wherever it stops.
 KEPT = TranscribeOptions(temperature=0.0, no_speech_threshold=None, sample_len=6)
-# Of the words that the sequential mode got right. A word that it got wrong may come out differently
-# if windows are cut elsewhere: nothing is lost then.
-LEAST_COVERAGE = 0.99
-# Of the sequential mode, the goal for the talk. Above it, differences are chance.
-MOST_WER = 0.1
+# Of the words that the sequential mode got right, each counted where it stands: words that batches
+# gain elsewhere make up for none.
+# The goal is 1 %; the talk misses it (docs/limits.md), and must get no worse.
+MOST_LOST = {"talk": 0.02, "clips": 0.01}
+MOST_WER = 0.1  # of the sequential mode, the goal for the talk; above it, differences are chance
+SPOKEN = ["plain.flac", "numbers.flac", "two_voices.flac"]
 
 
 def clip(name):
@@ -119,32 +121,40 @@ def test_nan_in_one_row_costs_no_other_row(engine, monkeypatch):
         assert_same(again, first)
 
 
-@pytest.fixture
-def talk():
-    """Samples and transcript of the talk."""
-    described = json.loads((CLIPS / "clips.json").read_text())
-    (text,) = (each["text"] for each in described if each["file"] == "talk.flac")
-    return clip("talk"), text
+@pytest.fixture(scope="module", params=["talk", "clips"])
+def spoken(request):
+    """Name, samples and transcript of the talk, and of the other clips one after the other."""
+    described = {each["file"]: each for each in json.loads((CLIPS / "clips.json").read_text())}
+    files = ["talk.flac"] if request.param == "talk" else SPOKEN * 2
+    return (
+        request.param,
+        np.concatenate([decode(CLIPS / file) for file in files]),
+        " ".join(described[file]["text"] for file in files),
+    )
 
 
-@pytest.fixture
-def readings(shared_audio):
-    """The LJ Speech recordings one after the other, and their transcript."""
-    described = json.loads((shared_audio / "index.json").read_text())
-    chosen = [each for each in described if each["file"].startswith("ljspeech/LJ001-")]
-    waveforms = [decode(shared_audio / each["file"]) for each in chosen]
-    return np.concatenate(waveforms), " ".join(each["reference"] for each in chosen)
+def places_heard(text, transcript):
+    """The places in `text` of the words that the transcript has right."""
+    aligned = jiwer.process_words(normalize(text), normalize(transcript.text))
+    return {
+        place
+        for chunk in aligned.alignments[0]
+        if chunk.type == "equal"
+        for place in range(chunk.ref_start_idx, chunk.ref_end_idx)
+    }
 
 
-@pytest.mark.parametrize("recording", ["talk", "readings"])
-def test_no_words_are_lost_in_batches(engine, request, figure, recording):
-    waveform, text = request.getfixturevalue(recording)
+@pytest.mark.parametrize("vad", [True, False])
+def test_few_words_are_lost_in_batches(engine, spoken, figure, request, vad):
+    """A word that the sequential mode heard and batches did not is lost, whatever they gain."""
+    name, waveform, text = spoken
     one_by_one = engine.transcribe(waveform, language="en", temperature=0.0)
-    sequential_errors = word_error_rate(text, one_by_one.text)
-    if sequential_errors.wer > MOST_WER:
-        wer = f"WER {sequential_errors.wer:.0%}"
-        pytest.skip(f"{engine.checkpoint.name} hears too little to compare: {wer}")
-    together = engine.transcribe(waveform, language="en", temperature=0.0, batch_size=8)
-    right = sequential_errors.hits
-    lost = 1 - word_error_rate(text, together.text).hits / right
-    figure(lost, 1 - LEAST_COVERAGE, f"{recording}: of {right} words heard, lost in batches")
+    assert word_error_rate(text, one_by_one.text).wer <= MOST_WER
+    together = engine.transcribe(waveform, language="en", temperature=0.0, batch_size=8, vad=vad)
+    heard = places_heard(text, one_by_one)
+    lost = heard - places_heard(text, together)
+    figure(
+        len(lost) / len(heard),
+        MOST_LOST[name],
+        f"{request.node.name}: {len(lost)} of {len(heard)} words",
+    )
