@@ -23,6 +23,8 @@ from maxwhisper.audio.waveform import Waveform
 from maxwhisper.engines.status import Cancelled, RunCancelled
 from maxwhisper.errors import AudioError, OutputError
 from maxwhisper.network.dims import SAMPLE_RATE
+from maxwhisper.web.server.fair_use import LimitExceeded
+from maxwhisper.web.server.visitor import LOCALHOST
 
 MAX_AUDIO_S = 600.0  # of one recording, counted while decoding
 MAX_FILE_MB = 25  # as uploaded
@@ -30,6 +32,7 @@ MIN_AUDIO_S = 0.1  # every word is longer
 TIME_TO_LIVE_S = 1800.0  # longer than the longest wait in a full queue
 SWEEP_EVERY_S = 60.0
 MAX_FOLDER_BYTES = 2 * 1024**3  # 80 files of the largest size
+MAX_VISITOR_BYTES = MAX_FOLDER_BYTES // 16  # 5 files of the largest size; 16 visitors fill it
 KEEP_FREE_BYTES = 64 * 1024**2  # of the disk: for the races that are saved meanwhile
 MAX_IN_MEMORY = 4  # decoded recordings: 600 s are 38 MB
 MAX_CHECKS = 2  # recordings decoded at once on arrival; races decode beside them
@@ -84,7 +87,10 @@ class Uploads:
         self.root = root
         self._time_to_live_s = time_to_live_s
         self._max_bytes = max_bytes
-        self._reserved: list[int] = []  # bytes of the uploads that are being received
+        # Visitor and bytes of each upload that is being received; who sent a file, by inode: all
+        # names of a file have the same one.
+        self._reserved: list[tuple[str, int]] = []
+        self._senders: dict[int, str] = {}
         self._reserved_lock = threading.Lock()
         self._closing = threading.Event()
         self._decoded: dict[Path, _Decoded] = {}  # oldest first
@@ -128,22 +134,42 @@ class Uploads:
                 path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def reserve(self, n_bytes: int) -> Iterator[None]:
-        """Keep room for a file of at most `n_bytes` while it is received. Raises `NoRoom`."""
+    def reserve(self, n_bytes: int, visitor: str) -> Iterator[None]:
+        """Keep room for a file of at most `n_bytes` while it is received. Raises `NoRoom`, and
+        `LimitExceeded` if the visitor's own files take too much of it."""
+        reserved = (visitor, n_bytes)
         with self._reserved_lock:
-            wanted = sum(self._reserved) + n_bytes
-            room = min(
-                self._max_bytes - _size(self.root),
-                shutil.disk_usage(self.root).free - KEEP_FREE_BYTES,
-            )
-            if wanted > room:
-                raise NoRoom(NO_ROOM)
-            self._reserved.append(n_bytes)
+            self._check_room(n_bytes, visitor)
+            self._reserved.append(reserved)
         try:
             yield
         finally:
             with self._reserved_lock:
-                self._reserved.remove(n_bytes)
+                self._reserved.remove(reserved)
+
+    def _check_room(self, n_bytes: int, visitor: str) -> None:
+        """Raise what `reserve` does."""
+        sizes = _sizes(self.root)
+        self._senders = {inode: who for inode, who in self._senders.items() if inode in sizes}
+        own = sum(sizes[inode] for inode, who in self._senders.items() if who == visitor)
+        own += sum(each for who, each in self._reserved if who == visitor)
+        if visitor != LOCALHOST and own + n_bytes > MAX_VISITOR_BYTES:
+            raise LimitExceeded(
+                f"Your recordings that wait on this server take {own / 2**20:.0f} MB, and each "
+                f"visitor may have {MAX_VISITOR_BYTES / 2**20:.0f} MB. Run or remove one, or come "
+                f"back in {self._time_to_live_s / 60:.0f} minutes."
+            )
+        room = min(
+            self._max_bytes - sum(sizes.values()),
+            shutil.disk_usage(self.root).free - KEEP_FREE_BYTES,
+        )
+        if sum(each for _, each in self._reserved) + n_bytes > room:
+            raise NoRoom(NO_ROOM)
+
+    def sent(self, file: Path, visitor: str) -> None:
+        """Count a file that was received, until it is deleted, as one of this visitor's."""
+        with self._reserved_lock, contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            self._senders[file.stat().st_ino] = visitor
 
     def check(self, own: Path) -> str:
         """Decode an adopted upload as soon as it is here: a bad one is refused before anybody waits
@@ -218,11 +244,13 @@ class Uploads:
         with self._decoded_lock:
             self._decoded.pop(path, None)
 
-    def store(self, data: bytes) -> Path:
-        """Write a recording that came inside a message, as a file for `adopt`. Raises `NoRoom`."""
-        with self.reserve(len(data)):
+    def store(self, data: bytes, visitor: str) -> Path:
+        """Write a recording that came inside a message, as a file for `adopt`. Raises what
+        `reserve` does."""
+        with self.reserve(len(data), visitor):
             file = Path(tempfile.mkdtemp(dir=self.root), "recording")
             file.write_bytes(data)
+            self.sent(file, visitor)
         return file
 
     def adopt(self, path: str | Path) -> Path:
@@ -294,15 +322,15 @@ def _decode(path: Path, cancelled: Cancelled) -> Recording:
     return recording
 
 
-def _size(folder: Path) -> int:
-    """Bytes of the files in `folder`; a file with several names counts once."""
+def _sizes(folder: Path) -> dict[int, int]:
+    """The bytes of each file in `folder` by its inode: a file with several names counts once."""
     files = {}
     for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 found = Path(parent, name).stat()
                 files[found.st_ino] = found.st_size
-    return sum(files.values())
+    return files
 
 
 def _changed(path: Path) -> float:

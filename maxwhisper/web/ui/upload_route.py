@@ -28,8 +28,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from maxwhisper.web.server.fair_use import LimitExceeded
 from maxwhisper.web.server.perimeter import MAX_UPLOAD_BYTES
 from maxwhisper.web.server.uploads import MAX_FILE_MB, NO_ROOM, NoRoom, Uploads
+from maxwhisper.web.server.visitor import UNKNOWN
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PROGRESS_ID = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -46,9 +48,13 @@ def upload_routes(uploads: Uploads, register: Callable[[str], None]) -> list[Rou
         announced = int(request.headers.get("content-length", MAX_UPLOAD_BYTES))
         if announced > MAX_UPLOAD_BYTES:
             return _refusal(413, f"This file is too large. Choose one of at most {MAX_FILE_MB} MB.")
+        visitor = request.client.host if request.client else UNKNOWN
         try:
-            with uploads.reserve(announced):
+            with uploads.reserve(announced, visitor):
                 stored = await _store(request, uploads.root)
+                uploads.sent(Path(stored), visitor)
+        except LimitExceeded as error:
+            return JSONResponse({"detail": str(error)}, 429)  # the page shows the `detail`
         except NoRoom as error:
             return _refusal(507, str(error))
         except MultiPartException as error:

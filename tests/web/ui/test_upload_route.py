@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from maxwhisper.web.server import uploads as uploads_module
+from maxwhisper.web.server.fair_use import LimitExceeded
 from maxwhisper.web.server.uploads import Uploads
+from maxwhisper.web.server.visitor import LOCALHOST
 from tests.fakes.engine_processes import wait_until
 from tests.fakes.page import served_page, write_wav
 
@@ -183,6 +185,35 @@ def test_a_full_folder_refuses_until_there_is_room(page, voice, monkeypatch):
     assert send(client, {"files": ("again.wav", voice)}).status_code == 200
 
 
+def test_one_visitor_cannot_take_the_whole_folder(page, voice, monkeypatch):
+    client, uploads = page
+    monkeypatch.setattr(uploads_module, "MAX_VISITOR_BYTES", int(2.5 * len(voice)))
+    one, other = ({"x-forwarded-for": f"203.0.113.{number}"} for number in (1, 2))
+    answers = [send(client, {"files": ("v.wav", voice + bytes(i))}, headers=one) for i in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    assert "Run or remove one, or come back in 30 minutes" in answers[-1].json()["detail"]
+    assert len(files_in(uploads)) == 2
+    assert send(client, {"files": ("v.wav", voice + b"other")}, headers=other).status_code == 200
+    for path in files_in(uploads):
+        path.unlink()
+    assert send(client, {"files": ("again.wav", voice)}, headers=one).status_code == 200
+
+
+def test_a_file_under_way_counts_for_its_visitor(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads_module, "MAX_VISITOR_BYTES", 1000)
+    uploads = Uploads(tmp_path)
+    with uploads.reserve(600, "203.0.113.1"):
+        with pytest.raises(LimitExceeded), uploads.reserve(600, "203.0.113.1"):
+            pass
+        with uploads.reserve(600, "203.0.113.2"), uploads.reserve(10**6, LOCALHOST):
+            pass
+    stored = uploads.store(bytes(600), "203.0.113.1")
+    with pytest.raises(LimitExceeded, match="each visitor may have"):
+        uploads.store(bytes(600), "203.0.113.1")
+    stored.unlink()
+    uploads.store(bytes(600), "203.0.113.1")
+
+
 def test_uploads_under_way_count_as_full_size(page, voice, monkeypatch):
     client, uploads = page
     monkeypatch.setattr(uploads, "_max_bytes", 2_000_000)
@@ -197,10 +228,10 @@ def test_uploads_under_way_count_as_full_size(page, voice, monkeypatch):
 
 def test_the_disk_keeps_some_room(tmp_path, monkeypatch):
     uploads = Uploads(tmp_path)
-    with uploads.reserve(1):
+    with uploads.reserve(1, LOCALHOST):
         pass
     monkeypatch.setattr(uploads_module, "KEEP_FREE_BYTES", 10**18)
-    with pytest.raises(uploads_module.NoRoom, match="no room"), uploads.reserve(1):
+    with pytest.raises(uploads_module.NoRoom, match="no room"), uploads.reserve(1, LOCALHOST):
         pass
 
 

@@ -104,6 +104,7 @@ def race_api(runner: Runner, forget: Callable[[str], None]) -> None:
             yield answer(view, has_link=request.is_kept and not view.problem)
         finally:
             runner.leave(session)
+            runner.discard(request)
             forget(str(asker.session_hash))
 
     @shown_errors
@@ -127,6 +128,7 @@ def race_api(runner: Runner, forget: Callable[[str], None]) -> None:
             for step in runner.transcribe(request):
                 yield {"progress": step} if isinstance(step, str) else transcribed(step)
         finally:
+            runner.discard(request)
             forget(str(asker.session_hash))
 
     def models(asker: gr.Request) -> dict[str, Any]:

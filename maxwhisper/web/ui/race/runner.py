@@ -86,6 +86,12 @@ class Runner:
             with contextlib.suppress(RunNotFound):  # already deleted, by hand or by age
                 self.runs.delete(run_id)
 
+    def discard(self, request: Request) -> None:
+        """Delete the recording of a program's request, which may have ended before it was read. A
+        visitor of the page keeps it and may run it again."""
+        if request.source is not None and request.source.is_upload:
+            self.uploads.delete(request.source.path)
+
     def run(self, session: str, request: Request) -> Iterator[View]:
         """Download missing weights, wait in the queue, decode, race, score, save. The last view
         `is_over`. Raises `MaxWhisperError`. Closing the iterator stops the race."""

@@ -80,8 +80,12 @@ def agent_tools(runner: Runner, examples: Sequence[Example], fair: FairUse) -> l
     take = partial(_request, runner, {clip.title.casefold(): clip for clip in examples}, fair)
 
     def transcribe(arguments: Arguments, visitor: str) -> Steps:
-        for step in runner.transcribe(take(arguments, ("word_timestamps",), visitor)):
-            yield step if isinstance(step, str) else transcribed(step)
+        request = take(arguments, ("word_timestamps",), visitor)
+        try:
+            for step in runner.transcribe(request):
+                yield step if isinstance(step, str) else transcribed(step)
+        finally:
+            runner.discard(request)
 
     def race(arguments: Arguments, visitor: str) -> Steps:
         request = take(arguments, ("reference", "rounds"), visitor)
@@ -95,6 +99,7 @@ def agent_tools(runner: Runner, examples: Sequence[Example], fair: FairUse) -> l
             yield _shortened(answer(view, has_link=False))
         finally:
             runner.leave(session)
+            runner.discard(request)
 
     return [
         Tool(
@@ -142,7 +147,7 @@ def _request(
     path = recording
     if not recording.startswith(str(runner.uploads.root)):
         fair.use_upload(visitor)
-        path = str(runner.uploads.store(_decoded(recording)))
+        path = str(runner.uploads.store(_decoded(recording), visitor))
     return asked(recording={"path": path}).request(runner, visitor)
 
 

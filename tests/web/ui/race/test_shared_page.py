@@ -32,6 +32,11 @@ def address(served):
 
 
 @pytest.fixture
+def uploads(served):
+    return served[1]
+
+
+@pytest.fixture
 def pool(served):
     return served[2]
 
@@ -105,6 +110,39 @@ def test_races_of_one_visitor_that_wait_are_counted(address, pool, tmp_path):
         theirs.remove(refused)
         answers = [asked.result() for asked in (first, *theirs, other)]
         assert [event for event, _ in answers] == ["complete"] * 3, answers
+
+
+ARGUMENTS = {"compare": ["", "en", "", 1, False, {}], "transcribe": ["", "en", False]}
+
+
+@pytest.mark.parametrize("endpoint", ARGUMENTS)
+def test_a_recording_goes_with_the_call_that_is_refused(
+    address, uploads, tmp_path, endpoint, monkeypatch
+):
+    monkeypatch.setattr("maxwhisper.web.server.queue.MAX_WAITING", 0)
+    clip = upload(address, write_wav(tmp_path / f"refused-{endpoint}.wav", 0.3))
+    event, data = post(address, [clip, *ARGUMENTS[endpoint]], endpoint=endpoint)
+    assert (event, "The queue is full" in str(data)) == ("error", True)
+    wait_until(lambda: not list(uploads.root.rglob(f"refused-{endpoint}.wav")))
+
+
+@pytest.mark.parametrize("endpoint", ARGUMENTS)
+def test_a_recording_goes_with_the_program_that_leaves_the_queue(
+    address, uploads, pool, tmp_path, endpoint
+):
+    call = f"gradio_api/call/{endpoint}"
+    with ThreadPoolExecutor() as visitors, pool.device(lambda: False):
+        first = upload(address, write_wav(tmp_path / "first.wav", 0.4))
+        visitors.submit(post, address, [first, *ARGUMENTS["compare"]])
+        wait_until(lambda: pool.n_waiting == 1)
+        clip = upload(address, write_wav(tmp_path / f"left-{endpoint}.wav", 0.3))
+        with httpx.Client(base_url=address, timeout=60) as client:
+            asked = client.post(call, json={"data": [clip, *ARGUMENTS[endpoint]]}).json()
+            with client.stream("GET", f"{call}/{asked['event_id']}") as answer:
+                lines = answer.iter_lines()  # kept: without its reader, a connection is closed
+                next(lines)
+                assert list(uploads.root.rglob(f"left-{endpoint}.wav"))
+        wait_until(lambda: not list(uploads.root.rglob(f"left-{endpoint}.wav")), timeout_s=15)
 
 
 @functools.cache

@@ -127,6 +127,37 @@ def test_what_cannot_be_raced_is_refused_in_words(page, arguments, reason, caplo
     assert not list(page[1].root.rglob("recording"))
 
 
+@pytest.mark.parametrize("tool", ["transcribe", "race"])
+def test_a_recording_goes_with_the_call_that_is_refused(page, tmp_path, tool, monkeypatch):
+    monkeypatch.setattr("maxwhisper.web.server.queue.MAX_WAITING", 0)
+    sent = base64_of(write_wav(tmp_path / "voice.wav", 0.5))
+    result, _ = call(page[0], tool, recording=sent)
+    assert "The queue is full" in result["content"][0]["text"]
+    assert not list(page[1].root.rglob("recording"))
+
+
+@pytest.mark.parametrize("tool", ["transcribe", "race"])
+def test_a_recording_goes_with_the_agent_that_leaves_the_queue(page, tmp_path, tool):
+    address, uploads, pool, _ = page
+    sent = base64_of(write_wav(tmp_path / "voice.wav", 0.5))
+
+    def ask(name, recording):
+        asked = {"name": name, "arguments": {"recording": recording}}
+        message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": asked}
+        return httpx.stream("POST", f"{address}gradio_api/mcp", json=message, timeout=60)
+
+    with pool.device(lambda: False), ask("race", "A tone") as first:
+        theirs = first.iter_raw()  # kept: without its reader, a connection is closed
+        next(theirs)
+        wait_until(lambda: pool.n_waiting == 1)
+        with ask(tool, sent) as second:
+            own = second.iter_raw()
+            next(own)
+            assert list(uploads.root.rglob("recording"))
+        wait_until(lambda: not list(uploads.root.rglob("recording")), timeout_s=15)
+    wait_until(lambda: pool.n_waiting == 0, timeout_s=10)
+
+
 def test_a_path_outside_of_the_uploads_is_not_read(page):
     result, _ = call(page[0], "transcribe", recording=f"{page[1].root}/../clip.wav")
     assert result["isError"] is True
