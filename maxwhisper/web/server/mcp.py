@@ -13,17 +13,21 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequenc
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from maxwhisper.errors import MaxWhisperError, quoted
+from maxwhisper.web.server.queue import MAX_WAITING
 
 log = logging.getLogger(__name__)
 
 ADDRESS = "/gradio_api/mcp"  # where clients of a gradio page look for it
 VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")  # of the protocol; the same for these methods
+# Threads for calls. Everyone in the queue of the device, or of a download, has one of their own. The
+# server's own 40 threads open the page and must stay free.
+MAX_CALLS = 2 * (MAX_WAITING + 1)
 _INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMS = -32600, -32601, -32602
 _INTERNAL = "Internal error, logged on the server."
 
@@ -62,6 +66,7 @@ class Tool:
 def mcp_routes(tools: Sequence[Tool], about: str, version: str) -> list[Route]:
     """The route, with and without a slash. `about` tells an agent what the server is for."""
     by_name = {tool.name: tool for tool in tools}
+    threads = CapacityLimiter(MAX_CALLS)
 
     async def answer(request: Request) -> Response:
         message = json.loads(await request.body())  # the perimeter has refused what is no JSON
@@ -85,7 +90,8 @@ def mcp_routes(tools: Sequence[Tool], about: str, version: str) -> list[Route]:
         if tool is None or not isinstance(arguments, dict):
             names = ", ".join(by_name)
             return _error(number, _INVALID_PARAMS, f"expected a tool and arguments: {names}")
-        return _call(request, tool, arguments, message)
+        steps = tool.call(arguments, request.client.host if request.client else "")
+        return _stream(steps, message, threads)
 
     return [Route(address, answer, methods=["POST"]) for address in (ADDRESS, f"{ADDRESS}/")]
 
@@ -100,18 +106,18 @@ def _greeting(params: Arguments, about: str, version: str) -> dict[str, Any]:
     }
 
 
-def _call(request: Request, tool: Tool, arguments: Arguments, message: Arguments) -> Response:
-    """Run a tool. The answer is a stream of events, as every client reads it: progress for those
-    who ask for it, comments for the others, so that no proxy ends a long call."""
+def _stream(steps: Steps, message: Arguments, threads: CapacityLimiter) -> Response:
+    """Run the tool that `message` called. The answer is a stream of events, as every client reads
+    it: progress for those who ask for it, comments for the others, so that no proxy ends a long
+    call."""
     meta = message["params"].get("_meta")
     token = meta.get("progressToken") if isinstance(meta, dict) else None
-    steps = tool.call(arguments, request.client.host if request.client else "")
 
     async def events() -> AsyncIterator[str]:
         n_told = 0
         try:
             while True:
-                step = await run_in_threadpool(_next, steps)
+                step = await to_thread.run_sync(_next, steps, limiter=threads)
                 if isinstance(step, dict):
                     break
                 n_told += 1
