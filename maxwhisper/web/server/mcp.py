@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 ADDRESS = "/gradio_api/mcp"  # where clients of a gradio page look for it
 VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")  # of the protocol; the same for these methods
-# Threads for calls. Everyone in the queue of the device, or of a download, has one of their own. The
-# server's own 40 threads open the page and must stay free.
+# Threads for calls. Everyone in the queue of the device, or of a download, has one of their own.
+# The server's own 40 threads open the page and must stay free.
 MAX_CALLS = 2 * (MAX_WAITING + 1)
 _INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMS = -32600, -32601, -32602
 _INTERNAL = "Internal error, logged on the server."

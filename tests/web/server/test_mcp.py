@@ -1,4 +1,4 @@
-"""The Model Context Protocol on a small server; the page's own tools are in `ui/race/test_tools`."""
+"""The Model Context Protocol on a small server; `ui/race/test_tools` has those of the page."""
 
 import asyncio
 import threading
