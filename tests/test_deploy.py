@@ -163,6 +163,17 @@ def test_a_bare_machine_serves_the_page(box):
     assert "allow inbound TCP 80 and 443" in result.stdout
 
 
+@pytest.mark.parametrize("order", ["refuse", "exhaust"])  # to all fake engines, or one of them
+def test_an_engine_that_refuses_fails_the_smoke_test(box, order):
+    script = box.app / SCRIPT
+    plain, spoiled = "false,{}]}", f'false,{{"initial_prompt":"{order}"}}]}}'
+    assert plain in script.read_text()
+    script.write_text(script.read_text().replace(plain, spoiled))
+    result = box.run()
+    assert result.returncode == 1
+    assert "expected three transcripts, got: " in result.stderr
+
+
 def test_the_service_can_only_run_on_the_gpu(box):
     box.run("--model", "tiny", "--model", "demo")
     unit = box.file("etc/systemd/system/maxwhisper.service")
