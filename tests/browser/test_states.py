@@ -3,7 +3,8 @@ Delete; and what the figures of a race cost."""
 
 import pytest
 
-from tests.browser.test_page import begin_slow_race, run_clip
+from maxwhisper.web.server import fair_use
+from tests.browser.test_page import RUN_ENABLED, begin_slow_race, run_clip
 from tests.fakes.runs import make_run, waveform
 
 pytestmark = pytest.mark.browser
@@ -78,6 +79,24 @@ def test_a_race_goes_on_over_a_reload_and_may_still_be_stopped(page, served):
     page.click("#stop")
     page.wait_for_selector(".engine-panel.stopped", timeout=5000)
     page.get_by_text("You stopped the race.").wait_for()
+
+
+def test_a_race_that_is_refused_says_why_once(open_page, monkeypatch):
+    reason = fair_use._refusal(fair_use.RACES, 30, (30, 0.5), 600)
+
+    def refuse(self, visitor, share):
+        raise fair_use.LimitExceeded(reason)
+
+    monkeypatch.setattr(fair_use.FairUse, "check_turn", refuse)
+    page = open_page()
+    page.get_by_role("button", name="A short clip").click()
+    page.wait_for_function(RUN_ENABLED)
+    page.click("#run")
+    page.get_by_text(reason).first.wait_for()
+    page.wait_for_timeout(1500)  # toasts come after the answer
+    assert page.inner_text("body").count("Each visitor may use 30 minutes of races") == 1
+    assert page.locator("#banner").get_by_text(reason).count() == 1
+    assert page.locator(".toast-body").count() == 0
 
 
 def test_a_broken_connection_resumes_the_race(page, served):
