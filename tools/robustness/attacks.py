@@ -13,15 +13,21 @@ JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 FIELD = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
 FILE = FIELD + b"RIFF0000WAVEfmt \r\n--b--\r\n"
-UPLOAD, JOIN, COMPARE = (f"/gradio_api/{name}" for name in ("upload", "queue/join", "call/compare"))
+UPLOAD, JOIN, MCP = (f"/gradio_api/{name}" for name in ("upload", "queue/join", "mcp"))
+COMPARE, TRANSCRIBE, MODELS = (f"/gradio_api/call/{n}" for n in ("compare", "transcribe", "models"))
 LIVE = "/live/01234567-89ab-cdef-0123-456789abcdef"
-CHANGES = (UPLOAD, JOIN, COMPARE, "/gradio_api/cancel", "/gradio_api/reset", LIVE)
-READS = ("/", "/config", "/gradio_api/info", "/readyz", "/gradio_api/queue/data?session_hash=a")
+CALLS = (JOIN, COMPARE, TRANSCRIBE)  # they take a recording
+CHANGES = (UPLOAD, *CALLS, MODELS, MCP, "/gradio_api/cancel", "/gradio_api/reset", LIVE)
+READS = (
+    *("/", "/config", "/gradio_api/info", "/readyz", "/news"),
+    "/gradio_api/queue/data?session_hash=a",
+)
 
 
 @dataclass(frozen=True)
 class Attack:
-    """One request. With `may_answer` it may be answered, but without what the attacker wants."""
+    """One request, which must be refused. With `may_answer`, where the page may ignore what is
+    hostile in it, it may be answered too, but without what the attacker wants."""
 
     group: str
     name: str
@@ -50,7 +56,15 @@ def _change(path: str) -> tuple[Mapping[str, str], bytes]:
     """A body that the route would accept from the page itself."""
     if path == UPLOAD:
         return FORM, FILE
+    if path == MCP:
+        return JSON, _tool_call("A short clip")
     return ({}, b"\0" * 320) if path == LIVE else (JSON, json.dumps({"data": []}).encode())
+
+
+def _tool_call(recording: str) -> bytes:
+    called = {"name": "transcribe", "arguments": {"recording": recording}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": called}
+    return json.dumps(message).encode()
 
 
 def _of_other_sites() -> Iterator[Attack]:
@@ -131,9 +145,11 @@ def _paths(secret: str) -> Iterator[Attack]:
     for path in files:
         quoted = path.replace("\0", "%00").replace("\\", "%5c")
         yield Attack("file by path", f"address {path!r}", path=f"/gradio_api/file={quoted}")
-        for route in (JOIN, COMPARE):
+        for route in CALLS:
             name = f"{route} {path!r}"
             yield Attack("file by path", name, "POST", route, JSON, _payload({"path": path}))
+        name = f"path {path!r}"
+        yield Attack("argument of a tool", name, "POST", MCP, JSON, _tool_call(path), None, True)
     for encoded in ("..%2f", "..%252f", "%2e%2e/", "..%5c", "....//", "..%c0%af", "%2e%2e%2f"):
         for folder in ("static", "assets", "svelte", "gradio_api/file=", "runs"):
             path = f"/{folder}/{encoded * 6}etc/hostname"
@@ -165,7 +181,9 @@ def _addresses(canary: str) -> Iterator[Attack]:
     for address in addresses:
         yield Attack("address as file", f"file={address}", path=f"/gradio_api/file={address}")
         yield Attack("address as file", f"proxy={address}", path=f"/gradio_api/proxy={address}")
-        for route in (JOIN, COMPARE):
+        name = f"address {address}"
+        yield Attack("argument of a tool", name, "POST", MCP, JSON, _tool_call(address), None, True)
+        for route in CALLS:
             sent = {"path": address, "url": address}
             yield Attack(
                 "address as file", f"{route} {address}", "POST", route, JSON, _payload(sent)
@@ -215,11 +233,15 @@ def _routes() -> Iterator[Attack]:
 def _bodies() -> Iterator[Attack]:
     deep, wide = b"[" * 100_000 + b"]" * 100_000, b'{"data":["' + b"x" * 300_000 + b'"]}'
     nested = b'{"data":' + b'{"a":' * 990 + b"1" + b"}" * 990 + b"}"
-    for route in (JOIN, COMPARE, "/gradio_api/cancel", "/gradio_api/reset"):
+    for route in (*CALLS, MODELS, MCP, "/gradio_api/cancel", "/gradio_api/reset"):
         bodies = {"deep": deep, "deep, small": deep[99_000:101_000], "large": wide}
         bodies |= {"nested": nested, "no JSON": b"{", "not UTF-8": b'{"a":"\xff"}', "empty": b""}
         for name, body in bodies.items():
-            yield Attack("hostile body", f"{route} {name}", "POST", route, JSON, body)
+            # JSON that is no message of its protocol is answered with an error of the protocol.
+            is_told = route == MCP and name in ("large", "nested")
+            title = f"{route} {name}"
+            yield Attack("hostile body", title, "POST", route, JSON, body, may_answer=is_told)
+    yield Attack("hostile body", f"{MCP} 4 MB", "POST", MCP, JSON, b" " * (2**22 + 1))
     many = b"".join(FIELD + b"x\r\n" for _ in range(1000)) + b"--b--\r\n"
     forms = {
         "1,000 files": many,

@@ -1,9 +1,11 @@
-"""Suite `perimeter`: raw HTTP calls of the published attack classes, all refused.
+"""Suite `perimeter`: raw HTTP calls of the published attack classes, refused or without effect.
 
 The real page runs at localhost with one public name. An attack is refused if the answer is a 4xx,
-or none, and if nothing happened: no file was stored, no run kept, the canary in the network has no
-visitor, and no answer has words of the canary file or the attacker's address. A few calls that are
-none of that must succeed, or a page that refuses everything would pass.
+or none. It is without effect if nothing happened: no file was stored, no run kept, the canary in
+the network has no visitor, and no answer has words of the canary file or the attacker's address.
+Every attack must be without effect, and refused unless the page may ignore what is hostile in it;
+both are counted. A few calls that are none of that must succeed, or a page that refuses everything
+would pass.
 """
 
 import json
@@ -19,7 +21,11 @@ from tools.robustness.page import ROOT, Answer, Page, running_page
 from tools.robustness.raw_http import Canary, canary, send, send_bytes
 from tools.robustness.suite import Case, SuiteRun, Unexpected
 
-BAR = "at least 100 raw calls of the published attack classes: all refused, and nothing happened"
+BAR = (
+    "at least 100 raw calls of the published attack classes: none has an effect, and all are "
+    "refused but those whose hostile part the page ignores"
+)
+IGNORED = "may be answered without effect"
 CLIP = ROOT / "examples" / "clips" / "plain.flac"
 NAME = attacks.PUBLIC_NAME
 BOUNDARY = "frontier"
@@ -48,7 +54,8 @@ def cases(run: SuiteRun) -> Iterator[Case]:
             page.wait_until_ready(n_engines=0)  # it answers; only a race needs engines
             target = Target(page, watched, secret)
             for attack in attacks.all_attacks(watched.address, str(secret)):
-                yield Case(attack.group, attack.name, partial(_is_refused, target, attack))
+                group = f"{attack.group}: {IGNORED if attack.may_answer else 'refused'}"
+                yield Case(group, attack.name, partial(_has_no_effect, run, target, attack))
             for name, check in LEGITIMATE.items():
                 yield Case("legitimate calls succeed", name, partial(check, page))
             if not run.is_short:
@@ -56,7 +63,8 @@ def cases(run: SuiteRun) -> Iterator[Case]:
                 yield Case("legitimate calls succeed", "a race", partial(_race, page))
 
 
-def _is_refused(target: Target, attack: Attack) -> None:
+def _has_no_effect(run: SuiteRun, target: Target, attack: Attack) -> None:
+    """Raise `Unexpected` for an attack that had an effect, or was not refused though it must be."""
     before = target.traces()
     if attack.request is not None:
         answer = send_bytes(target.page, attack.request)
@@ -73,6 +81,8 @@ def _is_refused(target: Target, attack: Attack) -> None:
     _expect(not allowed, "no CORS header", answer)
     if target.traces() != before:
         raise Unexpected(f"expected no trace, got another state after {answer.status}")
+    outcome = "answered without effect" if 200 <= answer.status < 400 else "refused"
+    run.measured[f"attacks {outcome}"] = run.measured.get(f"attacks {outcome}", 0) + 1
 
 
 def _expect(is_right: bool, what: str, answer: Answer) -> None:
