@@ -77,7 +77,7 @@ def models_of(arguments: argparse.Namespace, hardware: Mapping[str, Any]) -> tup
     if arguments.model:
         return arguments.model, ""
     models = models_on_offer(hardware["memory_gib"])
-    here = [name for name in models if not is_offline() or find(name)]
+    here = [name for name in models if not is_offline() or find(name, is_verified=False)]
     better = os.environ.get("MAXWHISPER_MODEL") or (
         fit_for(hardware, here, arguments.device) or fit_for(hardware, models, arguments.device)
     )
@@ -160,6 +160,7 @@ def serve(arguments: argparse.Namespace) -> None:
             page, parts, host=arguments.host, port=arguments.port, share=arguments.share
         )
         print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
+        weights.verify()
         pool.start()
         weights.start()
         uploads.start_sweeping(also=runs.prune)

@@ -104,6 +104,23 @@ def test_offline_only_models_on_disk_are_offered(monkeypatch, tmp_path):
     assert better == "tiny"
 
 
+def test_offline_no_file_is_read_to_offer_it(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT)
+    import app
+    from maxwhisper.checkpoint import places
+
+    for name in ("MAXWHISPER_CACHE", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("MAXWHISPER_MODEL", raising=False)
+    monkeypatch.setenv("MAXWHISPER_OFFLINE", "1")
+    monkeypatch.setattr(places, "_seen_intact", lambda *_: pytest.fail("it was read"))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "base.pt").write_bytes(b"gigabytes")
+    machine = {"memory_gib": 8, "gpus": [], "cores": 8, "threads": 8}
+    models, better = app.models_of(argparse.Namespace(model=None, device="auto"), machine)
+    assert (models, better) == (["demo", "base"], "base")
+
+
 @pytest.mark.parametrize(
     ("peer", "forwarded", "visitor"),
     [

@@ -139,10 +139,13 @@ def _unknown(name: str | Path) -> CheckpointError:
     )
 
 
-def find(name: str | Path, *, cache_dir: Path | None = None) -> Place | None:
+def find(
+    name: str | Path, *, cache_dir: Path | None = None, is_verified: bool = True
+) -> Place | None:
     """Return where the weights of `name` are on this disk, None if they are not. Never uses the
-    network. A file is verified once in the life of this process."""
-    return places.find(name, cache_dir)
+    network. A file is verified once in the life of this process; that takes seconds for a large
+    one, so `is_verified=False` only looks whether it exists."""
+    return places.find(name, cache_dir, None if is_verified else places.is_file)
 
 
 def _silent(line: str) -> None:
@@ -179,11 +182,11 @@ def _read(place: Place) -> Checkpoint:
     return replace(checkpoint, source=source)
 
 
-def available(cache_dir: Path | None = None) -> list[ModelRow]:
-    """Return the bundled and the official models, and where their weights are."""
+def available(cache_dir: Path | None = None, *, is_verified: bool = True) -> list[ModelRow]:
+    """Return the bundled and the official models, and where their weights are, as `find` does."""
     rows = [ModelRow(bundled.NAME, bundled.DIMS, find(bundled.NAME))]
     rows += [
-        ModelRow(name, model.dims, find(name, cache_dir=cache_dir))
+        ModelRow(name, model.dims, find(name, cache_dir=cache_dir, is_verified=is_verified))
         for name, model in OFFICIAL_MODELS.items()
     ]
     return rows

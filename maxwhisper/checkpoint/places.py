@@ -162,7 +162,7 @@ def others(cache_dir: Path | None = None) -> list[Place]:
     known = {id for name in OFFICIAL_MODELS for id in HUB_REPOSITORIES[name]}
     short = {id: name for name, ids in HUB_REPOSITORIES.items() for id in ids}
     names = dict.fromkeys(short.get(one.name, one.name) for one in found if one.id not in known)
-    placed = (next(_downloaded(name, cache_dir, _is_file), None) for name in names)
+    placed = (next(_downloaded(name, cache_dir, is_file), None) for name in names)
     return [place for place in placed if place and hub_cache.is_whisper(place.path)]
 
 
@@ -200,7 +200,7 @@ def remove(name: str, *, cache_dir: Path | None = None) -> Removed:
                 n_bytes += sum(size(one) for path in paths for one in (path, *path.rglob("*/")))
                 _delete(paths)
                 removed += paths
-    return Removed(tuple(removed), n_bytes, tuple(_downloaded(name, cache_dir, _is_file)))
+    return Removed(tuple(removed), n_bytes, tuple(_downloaded(name, cache_dir, is_file)))
 
 
 def _busy(name: str) -> None:
@@ -225,7 +225,7 @@ def size(path: Path) -> int:
         return 0
 
 
-def _is_file(path: Path, sha256: str) -> bool:
+def is_file(path: Path, sha256: str) -> bool:
     """Accept a file without a look at its checksum."""
     return path.is_file()
 

@@ -90,6 +90,7 @@ def served_page(monkeypatch, folder: Path, real_engines=(), connections=None, be
     page = build_page(parts)
     address = serve_page(page, parts, host="127.0.0.1", port=_free_port())
     try:
+        weights.verify()
         pool.start()
         weights.start()
         engine_processes.wait_until(

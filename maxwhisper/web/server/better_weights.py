@@ -37,7 +37,8 @@ Phase = Literal["off", "waiting", "downloading", "preparing", "ready", "offline"
 @dataclass(frozen=True)
 class Standing:
     """How far the better weights are. "off": nobody wants any; "offline": they are not on this
-    machine, and downloads are forbidden; "failed": tried again after `RETRY_S`, or when asked."""
+    machine, and downloads are forbidden; "failed": tried again when asked, and a download also
+    after `RETRY_S`."""
 
     phase: Phase
     model: str = ""
@@ -52,7 +53,7 @@ class Standing:
 class Hub(Protocol):
     """Where weights come from: the package `maxwhisper.checkpoint`."""
 
-    def find(self, name: str) -> object | None: ...
+    def find(self, name: str, *, is_verified: bool = True) -> object | None: ...
     def get(self, name: str, *, on_download: Callable[[DownloadProgress], None]) -> object: ...
     def is_offline(self) -> bool: ...
 
@@ -83,12 +84,21 @@ class BetterWeights:
         self._bundled = pool.models[0]  # the default until `model` is ready, and after a failure
         self._asked = threading.Event()
         self._closing = threading.Event()
-        if model and hub.find(model) is not None:  # good from the first race on
+        if model and hub.find(model, is_verified=False) is not None:  # from the first race on
             pool.default_model = model
 
     @property
     def standing(self) -> Standing:
         return self._standing
+
+    def verify(self) -> None:
+        """Read the file of `model`, if it is the default, and go back to the bundled one if it is
+        damaged. Takes seconds: the page serves already, the pool starts after this."""
+        if (
+            self._pool.default_model != self._bundled
+            and self._hub.find(self._standing.model) is None
+        ):
+            self._pool.default_model = self._bundled
 
     def start(self) -> None:
         """Begin; returns at once. The pool has been started."""
@@ -122,7 +132,9 @@ class BetterWeights:
                 self._fail(error)
             if self._standing.phase == "ready":
                 return
-            self._asked.wait(RETRY_S)
+            # Weights that no engine can use stay so, and each try takes a turn from visitors.
+            is_useless = self._standing.note == "started"
+            self._asked.wait(None if is_useless else RETRY_S)
 
     def _improve(self) -> None:
         """One try. Raises why it failed."""

@@ -101,6 +101,7 @@ def begin(pool, site):
             weights.seen.append(weights.standing)
 
         weights._set = seen
+        weights.verify()
         pool.start()
         weights.start()
         started.append(weights)
@@ -140,6 +141,24 @@ def test_a_second_start_has_it_from_the_first_race_on(begin, pool, site):
     wait_until(is_ready(weights), timeout_s=10)
     assert again.asked == []
     assert len(site.ranges) == 1
+
+
+def test_the_file_is_read_only_when_the_page_serves(begin, pool, site, monkeypatch):
+    checkpoint.get("tiny")
+    monkeypatch.setattr(checkpoint.places, "is_intact", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(checkpoint.places, "_intact_then", lambda *_: pytest.fail("it was read"))
+    BetterWeights("tiny", pool, pool.queue)
+    assert pool.default_model == "tiny"
+
+
+def test_a_damaged_file_is_found_before_the_engines_start_and_fetched_anew(begin, pool, site):
+    path = checkpoint.get("tiny").path
+    path.write_bytes(bytes(path.stat().st_size))
+    weights = begin()
+    assert pool.default_model == "demo"
+    wait_until(is_ready(weights), timeout_s=10)
+    assert "downloading" in phases(weights)
+    assert checkpoint.find("tiny") is not None
 
 
 def test_without_a_network_demo_stays_and_a_click_tries_again(begin, pool, site, monkeypatch):
@@ -235,6 +254,19 @@ def test_weights_that_an_engine_cannot_use_are_given_up(begin, pool, site, is_se
     wait_until(lambda: weights.standing.phase == "failed", timeout_s=10)
     assert (weights.standing.note, pool.default_model, pool.model) == ("started", "demo", "demo")
     assert pool.queue.places == []
+
+
+def test_useless_weights_are_tried_again_only_when_somebody_asks(begin, pool, site, monkeypatch):
+    monkeypatch.setattr(better_weights, "RETRY_S", 0.05)
+    pool.refused = tuple((name, "tiny") for name in pool.names)
+    weights = begin()
+    wait_until(lambda: weights.standing.phase == "failed", timeout_s=10)
+    before = list(pool.asked)
+    assert not threading.Event().wait(0.5)
+    assert pool.asked == before, "each try reloads every engine in a turn of the queue"
+    pool.refused = ()
+    weights.ask()
+    wait_until(is_ready(weights), timeout_s=10)
 
 
 def test_an_engine_that_is_not_installed_does_not_stop_the_others(begin, pool, site):

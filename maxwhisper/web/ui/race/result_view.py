@@ -79,7 +79,7 @@ def sentences_of(run: Run, scores: Sequence[Score], *, is_own: bool = False) -> 
     if _stopped(run) and not scores:
         return [stopped]
     devices = {name: f"{info.device} {info.dtype}" for name, info in run.engines.items()}
-    is_known = run.model in {row.name for row in available()}
+    is_known = run.model in {row.name for row in available(is_verified=False)}
     lead, *rest = verdict(scores, devices, about(run.model) if is_known else "")
     sentences = [lead, *([stopped] if _stopped(run) else []), *rest]
     short = [s.engine for s in scores if len(s.result.seconds) < run.rounds]

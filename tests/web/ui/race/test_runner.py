@@ -107,7 +107,7 @@ def fetched(runner, monkeypatch):
     runner.pool = EnginePool(("maxwhisper",), ("demo", "tiny"))
 
     def have(download):
-        monkeypatch.setattr(checkpoint, "find", lambda name: name if name == "demo" else None)
+        monkeypatch.setattr(checkpoint, "find", lambda name, **_: name if name == "demo" else None)
         monkeypatch.setattr(checkpoint, "get", download)
 
     return have
@@ -125,7 +125,7 @@ def test_who_waits_for_weights_keeps_nobody_from_racing(runner, request_of, fetc
     views = runner.run("anna", dataclasses.replace(request_of(STRANGER), model="tiny"))
     assert next(views).panels["maxwhisper"].note == "downloading tiny.pt: 1 of 72 MiB"
     with runner.queue.join("198.51.100.2") as place:
-        assert list(place.wait(lambda: False)) == [], "no race is before his"
+        assert list(place.wait(lambda: False)) == [], "no race is before theirs"
     other = runner.run("ben", dataclasses.replace(request_of("198.51.100.2"), model="tiny"))
     assert next(other).panels["maxwhisper"].note == "waiting: another model is downloading"
     other.close()
