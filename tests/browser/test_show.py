@@ -59,7 +59,7 @@ def test_an_error_is_injected_and_found_and_healed(open_page):
     page.locator(".check.passed", has_text="encoder").wait_for()
     page.get_by_role("button", name="Break it").wait_for()
     assert page.get_by_text("Broken on purpose").count() == 0
-    assert other.locator(".check.not-run").count() == 3, "each visitor has results of his own"
+    assert other.locator(".check.not-run").count() == 3, "each visitor has own results"
     other.get_by_role("button", name="Run the check encoder").click()
     other.locator(".check.passed", has_text="encoder").wait_for()
 

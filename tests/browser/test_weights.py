@@ -77,7 +77,7 @@ def test_a_page_gets_better_by_itself(site, open_page, served, tmp_path, width, 
     say(page, "#verdict", "tiny is OpenAI's model")
     say(other, "#weights", "tiny is here")
     run_clip(other)
-    say(other, "#verdict", "demo is a small English Whisper")  # his own choice
+    say(other, "#verdict", "demo is a small English Whisper")  # their own choice
     assert other.get_by_label("Language", exact=True).input_value() == "English"
     give_own_recording(other, tmp_path)
     other.get_by_role("button", name="Use tiny, which understands human voices").click()

@@ -38,9 +38,7 @@ class Limits:
     uploads: float = 30  # recordings per hour
     kept: float = 20  # races saved under a link at one time
     pages: float = 100  # opened per hour; the server keeps the state of each
-    clicks: float = (
-        1800  # requests that change something per minute; an open page sends none by itself
-    )
+    clicks: float = 1800  # requests per minute that change something; an idle page sends none
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Limits":

@@ -1,7 +1,7 @@
 """What the page says of its weights: the line in the header, and the door beside Run.
 
 In: the better weights and the pool. Out: HTML, kept up to date with the header; the model
-that a visitor races while he has chosen none himself.
+that visitors race while they have chosen none.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ class ShownWeights:
 
     def __init__(self, weights: BetterWeights, pool: EnginePool) -> None:
         self.weights, self.pool = weights, pool
-        # Of one visitor: what his page last heard. A change of it is the event of all that follows.
+        # Of one visitor: what the page last heard. A change of it is the event of all that follows.
         self.default = gr.State(pool.default_model)
         self.news = gr.State("")
 
@@ -55,7 +55,7 @@ def line_html(standing: Standing) -> str:
 
 
 def door_html(standing: Standing, model: str, n_models: int) -> str:
-    """What a visitor with a recording of his own is told beside Run, who is about to race `model`
+    """What a visitor with an own recording is told beside Run, who is about to race `model`
     of `n_models` on offer; "" if it understands people."""
     if model != DEFAULT_MODEL:
         return ""

@@ -18,7 +18,7 @@ def wire_door(weights: ShownWeights, inputs: Inputs) -> None:
     """Connect the model's control, the door and the notice about the default model."""
     pool, better = weights.pool, weights.weights
     is_own = gr.State(False)  # the recording is, or is about to be, the visitor's own
-    # What he chose himself is never changed for him.
+    # What visitors chose themselves is never changed for them.
     has_model, has_language = gr.State(False), gr.State(False)
 
     def door(is_own: bool, model: str) -> str:

@@ -63,7 +63,7 @@ class Inputs:
     reference: gr.Textbox
     rounds: gr.Radio
     keep: gr.Checkbox
-    has_kept: gr.State  # the visitor himself chose whether the race is kept
+    has_kept: gr.State  # the visitor chose whether the race is kept
     model: gr.Dropdown
     language: gr.Dropdown
     settings: list[gr.components.Component]  # after the language
@@ -162,11 +162,11 @@ def request_from(
     rounds: int | str,
     *settings: Any,
 ) -> Request:
-    """The values of `Inputs.values` as a request. `settings`: keep, whether the visitor himself
+    """The values of `Inputs.values` as a request. `settings`: keep, whether the visitor
     chose that, model, language, `RACE_OPTIONS`, `RACE_MODE`. A browser sends what it likes: a value
     of another type stays as it is, and `validate` refuses it.
 
-    A recording of the visitor's voice is kept only if he chose it, whatever the box shows: it may
+    A recording of a voice is kept only if the visitor chose that, whatever the box shows: it may
     still show the answer for the clip before."""
     keep, has_kept, model, language, *values = settings
     if source is not None and source.is_spoken and not has_kept:
@@ -306,7 +306,7 @@ def _offered(model: str, language: str, task: str) -> tuple[Any, Any]:
 
 def model_choices(models: Sequence[str]) -> list[tuple[str, str]]:
     """(label, name) of each model; the label has its size and whether it is downloaded first."""
-    known = {row.name: row for row in available()}
+    known = {row.name: row for row in available(is_verified=False)}
     choices = []
     for name in models:
         label = name

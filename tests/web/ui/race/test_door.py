@@ -47,7 +47,7 @@ def test_the_default_changes_for_who_chose_nothing_and_for_nobody_else(handlers,
 
 def test_the_door_gets_the_weights_now_or_as_soon_as_they_are_here(handlers, weights):
     model, _, is_chosen, door = handlers["enter"](False, "demo")
-    assert (model, is_chosen) == (gr.skip(), False), "the next default is his"
+    assert (model, is_chosen) == (gr.skip(), False), "the next default is theirs"
     assert "Downloading base: 45 of 139 MiB, 1.0 MiB/s, 94 s left." in door
     weights._standing = HERE
     model, language, is_chosen, door = handlers["enter"](False, "demo")
