@@ -67,7 +67,7 @@ def test_recordings_of_one_visitor_are_counted(address, tmp_path):
         ("127.0.0.1", "127.9.9.9", "::1"),  # of the proxy's host, or forged
     ],
 )
-def test_one_visitor_has_one_share_under_all_his_addresses(address, tmp_path, addresses):
+def test_one_visitor_has_one_share_under_all_their_addresses(address, tmp_path, addresses):
     got = [send(address, tmp_path, as_visitor(each)).status_code for each in addresses]
     assert got == [200, 200, 429]
 
@@ -191,6 +191,10 @@ def test_checks_and_layer_maps_wait_in_the_queue_of_races(client, pool):
     assert [each["success"] for each in ends].count(False) == 1
     refused = next(each for each in ends if not each["success"])
     assert "You already have 1 waiting in the queue" in refused["output"]["error"]
+    assert refused in ends[1:], "the checks came first"
+    (layers,) = [each for each in ends[1:] if each is not refused]
+    assert "layers compared" in str(layers["output"]["data"])
+    assert "passed" in str(ends[0]["output"]["data"])
     assert end(other, "other")["success"]
 
 
