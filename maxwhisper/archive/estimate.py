@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from maxwhisper.archive import places, stages
 from maxwhisper.archive.job import Job
 from maxwhisper.archive.sources import Source
+from maxwhisper.audio.decoders import Decoders
 
 READ = 20  # recordings, chosen at random with a fixed seed
 LONGEST_S = 20.0  # of reading
@@ -38,16 +39,16 @@ def estimate(sources: Sequence[Source], job: Job) -> Estimate:
     audio_s = n_bytes = decode_s = 0.0
     n_read = n_unreadable = 0
     start_s = time.monotonic()
-    for index in order[:READ]:
-        if n_read and time.monotonic() - start_s > LONGEST_S:
-            break
-        begin_s = time.perf_counter()
-        decoded = stages.decode(sources[index], job)
-        decode_s += time.perf_counter() - begin_s
-        n_read += 1
-        n_unreadable += decoded.is_settled
-        audio_s += decoded.entry.audio_s
-        n_bytes += sizes[index]
+    with Decoders() as decoders:
+        for index in order[:READ]:
+            if n_read and time.monotonic() - start_s > LONGEST_S:
+                break
+            decoded = stages.decode(sources[index], job, decoders)
+            decode_s += decoded.entry.seconds
+            n_read += 1
+            n_unreadable += decoded.is_settled
+            audio_s += decoded.entry.audio_s
+            n_bytes += sizes[index]
     hours = audio_s / n_bytes * sum(sizes) / 3600 if n_bytes else 0.0
     speed = audio_s / decode_s if decode_s else 0.0
     return Estimate(len(sources), sum(sizes), n_read, n_unreadable, hours, speed)

@@ -49,6 +49,7 @@ class Ledger:
         self._start_s = time.monotonic()
         self._n = {DONE: 0, FAILED: 0}
         self._n_skipped, self._audio_s = 0, 0.0
+        self._written = places.Listings()  # by earlier runs
         if self._table is not None:
             self._table.clean(self._journal.entries)
 
@@ -57,10 +58,10 @@ class Ledger:
         entry = self._journal.entries.get(source.address)
         if entry is None or entry.status != DONE:
             return entry
-        is_there = all(places.is_file(path) for path in self.job.files(source).values())
+        is_there = all(self._written.has(path) for path in self.job.files(source).values())
         if self._table is not None:
             part = places.join(places.join(self.job.output, FOLDER), entry.part)
-            is_there = is_there and bool(entry.part) and places.is_file(part)
+            is_there = is_there and bool(entry.part) and self._written.has(part)
         return entry if is_there else None
 
     def todo(self, sources: list[Source]) -> list[Source]:

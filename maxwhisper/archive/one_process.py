@@ -1,4 +1,4 @@
-"""Run the stages in one process: recordings are decoded ahead in threads, one engine transcribes,
+"""Run the stages in one process: recordings are decoded ahead in children, one engine transcribes,
 and threads write. `cluster` does the same on many machines.
 
 In: an engine, a `Job`, sources. Out: a summary; results go to the ledger. Memory holds the
@@ -18,6 +18,7 @@ from maxwhisper.archive.ledger import Ledger
 from maxwhisper.archive.manifest import Entry
 from maxwhisper.archive.sources import Source
 from maxwhisper.archive.stages import NO_AUDIO, Decoded
+from maxwhisper.audio.decoders import Decoders
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.engine import Engine
 from maxwhisper.transcript import Transcript
@@ -32,9 +33,10 @@ def run(engine: Engine, job: Job, sources: list[Source], ledger: Ledger) -> None
     """Transcribe `sources`, which `ledger.todo` has chosen. Raises what concerns all of them."""
     settled: deque[Entry] = deque()  # decoding has failed, or the audio is known
     taken: list[Decoded | None] = []  # by number; without samples; None when done
+    decoders = Decoders(n_decoders())
     ahead = WorkAhead(
         sources,
-        lambda source: stages.decode(source, job, ledger.before(source)),
+        lambda source: stages.decode(source, job, decoders, ledger.before(source)),
         lambda decoded: decoded.entry.audio_s + PER_RECORDING_S,
         AHEAD_S,
         n_decoders(),
@@ -61,6 +63,7 @@ def run(engine: Engine, job: Job, sources: list[Source], ledger: Ledger) -> None
                     ledger.add(*writing.popleft().result())
     finally:  # after an interrupt too: what is written is kept
         ahead.close()
+        decoders.close()
         while settled:
             ledger.settle(settled.popleft())
         for each in writing:

@@ -81,12 +81,35 @@ def local_copy(address: str) -> Iterator[str]:
         yield copy.name
 
 
-def is_file(address: str) -> bool:
-    """True if there is such a file."""
-    if not is_address(address):
-        return os.path.isfile(address)
-    found, path = file_system(address)
-    return bool(found.isfile(path))
+class Listings:
+    """Which files there are, asked once for each folder, because an object store answers in tens of
+    milliseconds. A file that appears later is not seen."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+
+    def has(self, address: str) -> bool:
+        """True if there is such a file."""
+        folder, _, name = address.rpartition("/")
+        if folder not in self._names:
+            self._names[folder] = _files_in(folder or "/")
+        return name in self._names[folder]
+
+
+def _files_in(folder: str) -> set[str]:
+    """The names of the files of a folder; none if it cannot be listed."""
+    if not is_address(folder):
+        try:
+            with os.scandir(folder) as entries:
+                return {entry.name for entry in entries if entry.is_file()}
+        except OSError:
+            return set()
+    found, path = file_system(folder)
+    try:
+        entries = found.ls(path, detail=True)
+    except FileNotFoundError:  # an object store has no empty folders
+        return set()
+    return {each["name"].rpartition("/")[2] for each in entries if each["type"] == "file"}
 
 
 def join(folder: str, name: str) -> str:

@@ -16,7 +16,7 @@ from maxwhisper.archive import places
 from maxwhisper.archive.job import Job
 from maxwhisper.archive.manifest import DONE, FAILED, Entry
 from maxwhisper.archive.sources import Source
-from maxwhisper.audio.load import read
+from maxwhisper.audio.decoders import Decoders
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.cache import sha256_of
 from maxwhisper.engine import EachEngine, Engine
@@ -51,8 +51,10 @@ class Decoded:
         return self.entry.status != ""
 
 
-def decode(source: Source, job: Job, before: Entry | None = None) -> Decoded:
-    """Read a recording and its sha256.
+def decode(
+    source: Source, job: Job, decoders: Decoders, before: Entry | None = None
+) -> Decoded:
+    """Read a recording and its sha256, in a child process, which a damaged file may end.
 
     `before` is its entry in the manifest. If the audio is still the same, so is its text, and it is
     not decoded.
@@ -68,7 +70,7 @@ def decode(source: Source, job: Job, before: Entry | None = None) -> Decoded:
             entry = replace_entry(entry, sha256=sha256, key=job.key(sha256))
             if before is not None and before.status == DONE and before.key == entry.key:
                 return Decoded(source, replace_entry(before, stamp=entry.stamp))
-            recording = read(path, max_seconds=job.max_seconds)
+            recording = decoders.read(path, max_seconds=job.max_seconds)
     except AudioError as error:
         return Decoded(source, failed(entry, error, start_s))
     except Exception as error:  # of a file system: no file, no permission, no connection

@@ -8,8 +8,10 @@ in memory. Knows no audio format.
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 import tempfile
+import weakref
 from typing import IO, Any
 
 import numpy as np
@@ -24,7 +26,9 @@ IN_MEMORY_SAMPLES = 30 * 60 * SAMPLE_RATE  # 30 min: 115 MB as float32
 
 class _Mapping(mmap.mmap):
     """A mapped file of `SampleStore`. It is shared with the file, so released pages keep their
-    content."""
+    content. Another process may map the file too, whose descriptor is `descriptor`."""
+
+    descriptor: int
 
 
 class SampleStore:
@@ -64,8 +68,21 @@ class SampleStore:
         self.append(np.zeros(max(0, n_samples - self._n_samples), np.float32))
         if self._file is None:
             return np.concatenate(self._chunks)[:n_samples]
-        mapping = _Mapping(self._file.fileno(), 0)
-        return np.ndarray((n_samples,), np.float32, buffer=mapping)
+        return map_samples(self._file.fileno(), n_samples)
+
+
+def map_samples(descriptor: int, n_samples: int) -> Waveform:
+    """The samples (n_samples,) in a file without a name. The caller may close `descriptor`."""
+    mapping = _Mapping(descriptor, 0)
+    mapping.descriptor = os.dup(descriptor)
+    weakref.finalize(mapping, os.close, mapping.descriptor)
+    return np.ndarray((n_samples,), np.float32, buffer=mapping)
+
+
+def descriptor_of(waveform: Waveform) -> int | None:
+    """The file that a long recording is mapped onto; None for one in memory."""
+    mapping = _mapping_of(waveform)
+    return None if mapping is None else mapping.descriptor
 
 
 def read_samples(waveform: npt.NDArray[np.generic], start: int, stop: int) -> Waveform:
@@ -76,12 +93,17 @@ def read_samples(waveform: npt.NDArray[np.generic], start: int, stop: int) -> Wa
     so reading a long recording block by block takes no more memory than one block.
     """
     block = _scaled(waveform[..., start:stop])
+    mapping = _mapping_of(waveform)
+    if mapping is not None and sys.platform == "linux":
+        mapping.madvise(mmap.MADV_DONTNEED)
+    return block
+
+
+def _mapping_of(waveform: npt.NDArray[np.generic]) -> _Mapping | None:
     owner: object = waveform
     while isinstance(owner, np.ndarray):
         owner = owner.base
-    if isinstance(owner, _Mapping) and sys.platform == "linux":
-        owner.madvise(mmap.MADV_DONTNEED)
-    return block
+    return owner if isinstance(owner, _Mapping) else None
 
 
 def _scaled(samples: npt.NDArray[np.generic]) -> Waveform:
