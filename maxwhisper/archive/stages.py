@@ -51,9 +51,7 @@ class Decoded:
         return self.entry.status != ""
 
 
-def decode(
-    source: Source, job: Job, decoders: Decoders, before: Entry | None = None
-) -> Decoded:
+def decode(source: Source, job: Job, decoders: Decoders, before: Entry | None = None) -> Decoded:
     """Read a recording and its sha256, in a child process, which a damaged file may end.
 
     `before` is its entry in the manifest. If the audio is still the same, so is its text, and it is

@@ -8,7 +8,7 @@ functions.
 import argparse
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from maxwhisper.archive.estimate import Estimate
     from maxwhisper.archive.ledger import Ledger, Summary
     from maxwhisper.archive.manifest import Entry
+    from maxwhisper.archive.pools import Pools
     from maxwhisper.archive.sources import Source
     from maxwhisper.checkpoint.schema import Checkpoint
 
@@ -86,6 +87,13 @@ def add_batch_flags(parser: argparse.ArgumentParser) -> None:
         "is started for this run, host:port or ray://host:port another",
     )
     parser.add_argument(
+        "--devices",
+        type=whole_number,
+        metavar="N",
+        help="with --ray: transcribe on N devices, and wait for those that the cluster does not "
+        "have yet; --device gpu waits for GPUs (default: those that it has)",
+    )
+    parser.add_argument(
         "--limit", type=whole_number, metavar="N", help="take only the first N recordings"
     )
     parser.add_argument(
@@ -125,6 +133,8 @@ def batch(args: argparse.Namespace, out: TextIO) -> int:
     job.check(sources)
     if args.dry_run:
         return _estimate(args, job, sources, out)
+    pools = _pools(args)
+    job = replace(job, dtype=pools.dtype if pools is not None else _dtype(args))
     with only_run(job.output), terminable():
         shown = _Progress()
         ledger = Ledger(job, shown.add)
@@ -133,7 +143,7 @@ def batch(args: argparse.Namespace, out: TextIO) -> int:
         shown.start(len(todo), len(sources))
         try:
             if todo:
-                _run(args, job, checkpoint, todo, ledger)
+                _run(args, checkpoint, todo, ledger, pools)
         except BaseException:  # an interrupt too
             shown.close()
             ledger.close()
@@ -150,22 +160,38 @@ def batch(args: argparse.Namespace, out: TextIO) -> int:
 
 def _run(
     args: argparse.Namespace,
-    job: Job,
     checkpoint: "Checkpoint",
     todo: "list[Source]",
     ledger: "Ledger",
+    pools: "Pools | None",
 ) -> None:
-    if args.ray is not None:
+    if pools is not None:
         from maxwhisper.archive import cluster
 
-        loading = cluster.Loading(
-            args.engine, args.model or checkpoint.name, args.device, args.dtype, args.cache_dir
+        model = args.model or checkpoint.name
+        cluster.run(
+            cluster.Loading(args.engine, model, args.cache_dir), ledger.job, todo, ledger, pools
         )
-        cluster.run(loading, job, todo, ledger, args.ray)
         return
     from maxwhisper.archive import one_process
 
-    one_process.run(load_engine(args, args.engine, checkpoint), job, todo, ledger)
+    one_process.run(load_engine(args, args.engine, checkpoint), ledger.job, todo, ledger)
+
+
+def _pools(args: argparse.Namespace) -> "Pools | None":
+    """Join the cluster of `--ray`. None without it. Raises `OptionError`."""
+    if args.ray is None:
+        if args.devices is not None:
+            raise OptionError("--devices is for a cluster: give --ray too")
+        return None
+    from maxwhisper.archive.cluster import connect
+    from maxwhisper.archive.pools import Wish, choose_pools
+
+    nodes = connect(args.ray)
+    pools = choose_pools(nodes, Wish(args.device, args.dtype, args.devices, args.threads))
+    n_cpus, n_gpus = sum(node.n_cpus for node in nodes), sum(node.n_gpus for node in nodes)
+    progress(f"{len(nodes)} nodes with {n_cpus} processors and {n_gpus} GPUs: {pools}")
+    return pools
 
 
 def _chosen(args: argparse.Namespace) -> "list[Source]":
@@ -178,7 +204,7 @@ def _chosen(args: argparse.Namespace) -> "list[Source]":
 
 
 def _job(args: argparse.Namespace, checkpoint: "Checkpoint") -> Job:
-    """The job of a command line. Raises `OptionError`."""
+    """The job of a command line, whose precision may still be "auto". Raises `OptionError`."""
     options = options_from(args)
     named = [name for given in args.format or ["txt,json"] for name in given.split(",")]
     formats = tuple(dict.fromkeys(named))
@@ -194,7 +220,7 @@ def _job(args: argparse.Namespace, checkpoint: "Checkpoint") -> Job:
         engine=args.engine,
         model=checkpoint.name,
         digest=checkpoint.digest,
-        dtype=_dtype(args),
+        dtype=args.dtype,
         output=args.output,
         options=options,
         batch_size=batch_size,

@@ -42,6 +42,7 @@ DTYPES = {
     "float16": DType.float16,
     "bfloat16": DType.bfloat16,
 }
+DEFAULT_DTYPES = {"cpu": "float32", "gpu": "float16"}  # both baselines use float16 on a GPU
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def gpu_placement(number: int, dtype: str, reason: str) -> Placement:
 
 
 def _place(device: Device, ref: DeviceRef, dtype: str, target: str, reason: str) -> Placement:
-    name = dtype if dtype != "auto" else ("float32" if device.is_host else "float16")
+    name = dtype if dtype != "auto" else DEFAULT_DTYPES["cpu" if device.is_host else "gpu"]
     if name not in DTYPES:
         raise DeviceError(f"dtype must be auto, {', '.join(DTYPES)}, got {dtype!r}")
     if device.is_host and name != "float32":

@@ -1,13 +1,18 @@
 """`maxwhisper batch` from folder to files: what is written, set aside, skipped, and done again."""
 
+import io
 import json
 import os
 import shutil
+import sys
+import time
 
 import pytest
 
 from maxwhisper import cli, engine
+from maxwhisper.archive.manifest import Entry
 from maxwhisper.audio.load import decode
+from maxwhisper.cli.batch import _Progress
 from tests.fakes import archive as fakes
 
 
@@ -189,3 +194,55 @@ def test_an_interrupt_keeps_what_is_done(teller, clips, tmp_path, monkeypatch):
     assert run(clips, "-o", out) == 0
     assert teller.n_heard == 12
     assert len(manifest(out)) == 12
+
+
+def test_a_file_that_crashes_the_decoder_is_set_aside(teller, clips, tmp_path, monkeypatch):
+    from maxwhisper.audio import decoders
+    from tests.fakes.audio_files import FRAGILE
+
+    monkeypatch.setattr(decoders, "_PROGRAM", FRAGILE)
+    shutil.copy(clips / "a" / "0001.wav", clips / "crash.wav")
+    for tries in (1, 2):
+        assert run(clips, "-o", tmp_path / "out") == 3
+        entry = manifest(tmp_path / "out")[str(clips / "crash.wav")]
+        assert (entry["code"], entry["tries"]) == ("decoder_crashed", tries)
+    assert teller.n_heard == 12
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_a_bar_of_recordings(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    shown = _Progress()
+    shown.start(4, 6)
+    for number in range(3):
+        shown.add(Entry(f"/{number}.wav", "done", audio_s=1800.0))
+    shown._bar.refresh()
+    drawn = terminal.getvalue()
+    shown.close()
+    assert "2 of 6 recordings are done: 4 to do" in drawn
+    assert "3/4" in drawn
+    assert "1.50 h of audio" in drawn
+
+
+def test_a_log_has_a_line_every_half_minute(monkeypatch, capfd):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    shown = _Progress()
+    shown.start(8, 8)
+    lines = []
+    for number, failed in enumerate(["", "", "broken", ""]):
+        now[0] += 20
+        shown.add(Entry(f"/{number}.wav", "done", audio_s=600.0, reason=failed))
+        lines.append(capfd.readouterr().err)
+    assert [line.count(" of 8 recordings") for line in lines] == [0, 1, 0, 1]
+    assert lines[1] == (
+        "2 of 8 recordings, 0.33 h of audio, 30.0× real time, 0 set aside, about 2 min left\n"
+    )
+    assert "/2.wav: broken" in lines[2]
+    assert "4 of 8 recordings, 0.67 h of audio, 30.0× real time, 1 set aside" in lines[3]
+    assert "about 80.0 s left" in lines[3]

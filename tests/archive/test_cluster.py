@@ -14,6 +14,7 @@ import pytest
 from maxwhisper.archive import cluster, one_process
 from maxwhisper.archive.job import Job
 from maxwhisper.archive.ledger import Ledger
+from maxwhisper.archive.pools import Wish, choose_pools
 from maxwhisper.archive.sources import find_all
 from tests.fakes import archive as fakes
 
@@ -77,7 +78,8 @@ def test_a_cluster_writes_what_one_process_writes_though_workers_and_a_node_die(
     together = replace(JOB, output=str(tmp_path / "together"))
     ledger = Ledger(together, disturb)
     loading = cluster.Loading("maxwhisper", "demo", engines=fakes.ENGINES)
-    cluster.run(loading, together, ledger.todo(sources), ledger, "auto")
+    pools = choose_pools(cluster.connect("auto"), Wish())
+    cluster.run(loading, together, ledger.todo(sources), ledger, pools)
     found = ledger.finish()
     assert (found.n_done, found.n_failed) == (want.n_done, want.n_failed)
     assert len(seen) == len(set(seen)) == 150

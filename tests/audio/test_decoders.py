@@ -11,22 +11,7 @@ from maxwhisper.audio.decoders import Decoders
 from maxwhisper.audio.load import decode
 from maxwhisper.audio.samples import IN_MEMORY_SAMPLES, read_samples
 from maxwhisper.errors import AudioError
-from tests.fakes.audio_files import encode, silent_flac, wav
-
-# The child, for which some files are deadly.
-FRAGILE = """
-import os, sys, time
-from maxwhisper.audio import decoders
-real = decoders.read
-def read(path, **limits):
-    if "crash" in path:
-        os.kill(os.getpid(), 11)
-    if "hang" in path:
-        time.sleep(60)
-    return real(path, **limits)
-decoders.read = read
-decoders.serve(int(sys.argv[1]))
-"""
+from tests.fakes.audio_files import FRAGILE, encode, silent_flac, wav
 
 
 def read(pool, path):

@@ -4,6 +4,7 @@ Its text says which samples it got, so a result that belongs to another recordin
 """
 
 import hashlib
+import json
 import os
 import time
 import wave
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from maxwhisper.errors import NumericError
+from maxwhisper.runtime.device import _n_threads
 from maxwhisper.transcript import Segment, Transcript, Word
 from tests.fakes.engines import SAMPLE_RATE, FakeEngine
 
@@ -69,11 +71,32 @@ class Teller(FakeEngine):
                     yield number, error
 
 
-def create_teller(checkpoint, **_settings):
-    """With FAKE_PIDS, the name of a folder, the process leaves its number there."""
+def create_teller(checkpoint, **settings):
+    """With FAKE_PIDS, the name of a folder, the process leaves its number there; with FAKE_NOTES,
+    what it was made with."""
     if "FAKE_PIDS" in os.environ:
         Path(os.environ["FAKE_PIDS"], str(os.getpid())).touch()
+    if os.environ.get("FAKE_NOTES"):
+        note = {
+            "device": settings["device"],
+            "dtype": settings["dtype"],
+            "threads": _n_threads(),
+        }
+        Path(os.environ["FAKE_NOTES"], str(os.getpid())).write_text(json.dumps(note))
     return Teller(sleep_s=float(os.environ.get("FAKE_SLEEP_S", "0")))
+
+
+class Broken(Teller):
+    """Has a bug."""
+
+    def transcribe_each(self, audios, options, *, batch_size=8, vad=None):
+        next(iter(audios))
+        raise RuntimeError("a bug")
+        yield
+
+
+def create_broken(checkpoint, **_settings):
+    return Broken()
 
 
 ENGINES = {

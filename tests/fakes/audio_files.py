@@ -102,3 +102,19 @@ def silent_flac(hours: float) -> bytes:
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return file.getvalue()
+
+
+# The child of `audio.decoders`, for which some files are deadly.
+FRAGILE = """
+import os, sys, time
+from maxwhisper.audio import decoders
+real = decoders.read
+def read(path, **limits):
+    if "/crash." in path:
+        os.kill(os.getpid(), 11)
+    if "/hang." in path:
+        time.sleep(60)
+    return real(path, **limits)
+decoders.read = read
+decoders.serve(int(sys.argv[1]))
+"""
