@@ -3,11 +3,13 @@
 In: sentences of `text`, voices of `voices`. Out: for each shard `00012.npy`, all samples
 concatenated, and `00012.json`, which is written last, so a shard with both files is complete. The
 content, speed and pitch of a shard depend only on the seed and its number; espeak-ng's samples also
-depend a little on its earlier sentences. `corpus` reads the shards. Three sets:
+depend a little on its earlier sentences. `corpus` reads the shards. The sets:
 
 * train: training sentences, seen voices;
 * seen: the held-out sentences in seen voices; unseen: the same in the voice that is never trained
-on.
+on;
+* validation_seen, test_seen: the sentences of `everyday` in seen voices; validation_unseen,
+test_unseen: the same in voices that are never trained on.
 
 `python -m tools.train_demo.speech sentences.jsonl speech --hours 200`
 """
@@ -28,8 +30,17 @@ from typing import Any
 import numpy as np
 
 from maxwhisper.network.dims import SAMPLE_RATE
+from tools.train_demo import everyday
 from tools.train_demo.text import Sentence, read
-from tools.train_demo.voices import SEEN, UNSEEN, Speech, Voice, require_synthesisers, speak
+from tools.train_demo.voices import (
+    SEEN,
+    UNSEEN,
+    UNSEEN_VOICES,
+    Speech,
+    Voice,
+    require_synthesisers,
+    speak,
+)
 
 SHARD_UTTERANCES = 250  # an interruption loses at most a minute
 MEAN_UTTERANCE_S = 3.0  # of 1,750 utterances; turns hours into shards
@@ -56,15 +67,19 @@ class Job:
 
 
 def plan(sentences: Sequence[Sentence], folder: Path, n_train: int, seed: int) -> list[Job]:
-    """Return the two held-out sets first, then `n_train` training shards, which cycle through the
+    """Return the sets for evaluation first, then `n_train` training shards, which cycle through the
     sentences."""
     held_out = [sentence for sentence in sentences if sentence.held_out]
+    sets = [("seen", held_out, SEEN), ("unseen", held_out, (UNSEEN,))]
+    for name in everyday.NAMES:
+        written = [Sentence(text, text, held_out=True) for text in everyday.read(name)]
+        sets += [(f"{name}_seen", written, SEEN), (f"{name}_unseen", written, UNSEEN_VOICES)]
     train = [sentence for sentence in sentences if not sentence.held_out]
     random.Random(seed).shuffle(train)
     jobs: list[Job] = []
-    for name, voices in (("seen", SEEN), ("unseen", (UNSEEN,))):
-        for number, start in enumerate(range(0, len(held_out), SHARD_UTTERANCES)):
-            chosen = tuple(held_out[start : start + SHARD_UTTERANCES])
+    for name, spoken, voices in sets:
+        for number, start in enumerate(range(0, len(spoken), SHARD_UTTERANCES)):
+            chosen = tuple(spoken[start : start + SHARD_UTTERANCES])
             jobs.append(Job(folder / name, number, seed, chosen, voices))
     for number in range(n_train):
         first = number * SHARD_UTTERANCES

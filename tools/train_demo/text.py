@@ -2,8 +2,8 @@
 
 Owns the definition of a usable sentence, and which 640 or so are never trained on. In: WordNet's
 data files (Debian package wordnet-base, licence WordNet3.0: use for any purpose), the sentences of
-`phrases`, `grammar` and `scenes`, and the texts of the example clips, to exclude them. Out: one
-JSON line per sentence. Knows nothing of audio.
+`phrases`, `grammar` and `scenes`, and the texts of the example clips and of `everyday`, to exclude
+them. Out: one JSON line per sentence. Knows nothing of audio.
 
 `python -m tools.train_demo.text sentences.jsonl`
 """
@@ -15,12 +15,14 @@ import random
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from maxwhisper.checkpoint.bundled import DIMS
 from maxwhisper.text.tokenizer import Tokenizer, get_tokenizer
+from tools.train_demo import everyday
+from tools.train_demo.everyday import not_quoting
 from tools.train_demo.grammar import Grammar
 from tools.train_demo.phrases import phrases
 from tools.train_demo.scenes import LECTURE, scenes
@@ -33,7 +35,7 @@ N_GRAMMAR = 120_000
 N_SCENES = 60_000
 N_LECTURE = 30_000
 MIN_COUNT = 8  # occurrences of a token that justify a row
-QUOTED = 5  # consecutive words that no sentence shares with an example clip
+QUOTED = 5  # consecutive words that no sentence shares with an example clip: not memorised
 MIN_WORD_COUNT = 12  # occurrences of a word in generated texts: the domain is common words
 MIN_LETTERS, MAX_LETTERS = 12, 140  # letters: about 1 s to 10 s of speech
 
@@ -104,6 +106,21 @@ def _parts(gloss: str) -> Iterator[str]:
             yield text
 
 
+# Everything that training text is made of: name -> pairs (text, spoken), the same every time.
+SOURCES: Mapping[str, Callable[[], Iterator[tuple[str, str]]]] = {
+    "phrases": lambda: phrases(random.Random(0), N_PHRASES),
+    "scenes": lambda: scenes(random.Random(0), N_SCENES),
+    "lecture": lambda: scenes(random.Random(0), N_LECTURE, LECTURE),
+    "grammar": lambda: _twice(Grammar(WORDNET, _UNWELCOME).sentences(random.Random(0), N_GRAMMAR)),
+    "dictionary": lambda: _twice(wordnet_sentences()),
+}
+
+
+def _twice(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Return texts that are spoken as they are written."""
+    return ((text, text) for text in texts)
+
+
 def familiar(
     pairs: Iterable[tuple[str, str]], tokenizer: Tokenizer, min_count: int = MIN_COUNT
 ) -> list[tuple[str, str]]:
@@ -146,18 +163,6 @@ def known_words(
     return [pair for pair in pairs if words.issuperset(_LETTERS.findall(pair[0].lower()))]
 
 
-def not_quoting(pairs: Iterable[tuple[str, str]], quoted: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the pairs that share no five consecutive words with the texts of `quoted`, so the
-    example clips are recognised and not memorised."""
-    there = {words for text in quoted for words in _in_a_row(text)}
-    return [pair for pair in pairs if there.isdisjoint(_in_a_row(pair[0]))]
-
-
-def _in_a_row(text: str) -> set[tuple[str, ...]]:
-    words = _LETTERS.findall(text.lower())
-    return {tuple(words[start : start + QUOTED]) for start in range(len(words) - QUOTED + 1)}
-
-
 def split_key(text: str) -> str:
     """Return the sha256 of letters and digits only: casing and punctuation make no new sentence."""
     letters = re.sub(r"[^a-z0-9]", "", text.lower())
@@ -198,16 +203,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("path", type=Path, help="JSON lines to write")
     path = parser.parse_args().path
-    dictionary = ((text, text) for text in wordnet_sentences())
-    made = phrases(random.Random(0), N_PHRASES)
-    grammar = Grammar(WORDNET, _UNWELCOME).sentences(random.Random(0), N_GRAMMAR)
-    told = scenes(random.Random(0), N_SCENES)
-    taught = scenes(random.Random(0), N_LECTURE, LECTURE)
-    made_up = (*((text, text) for text in grammar), *told, *taught)
+    made = {name: source() for name, source in SOURCES.items()}
+    made_up = (*made["grammar"], *made["scenes"], *made["lecture"])
     formed = (pair for pair in made_up if MAX_LETTERS >= len(pair[0]) >= MIN_LETTERS)
-    pairs = common_words((*made, *formed), MIN_WORD_COUNT)
-    pairs += known_words(dictionary, pairs)
-    pairs = not_quoting(pairs, clip_texts())
+    pairs = common_words((*made["phrases"], *formed), MIN_WORD_COUNT)
+    pairs += known_words(made["dictionary"], pairs)
+    pairs = not_quoting(pairs, clip_texts(), QUOTED)
+    for name in everyday.NAMES:
+        pairs = not_quoting(pairs, everyday.read(name), everyday.IN_A_ROW)
     sentences = split(familiar(pairs, get_tokenizer(DIMS)))
     write(sentences, path)
     words = {word for sentence in sentences for word in sentence.text.lower().split()}

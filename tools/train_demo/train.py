@@ -201,7 +201,9 @@ def main() -> None:
         trainer.resume(options.run / CHECKPOINT)
     elif options.init is not None:
         trainer.begin_from(options.init)
-    held_out = {name: Corpus(options.speech / name) for name in ("seen", "unseen")}
+    held_out = {
+        name: Corpus(options.speech / name) for name in ("validation_seen", "validation_unseen")
+    }
     run = Run(
         trainer,
         tokenizer,

@@ -98,7 +98,13 @@ SEEN: tuple[Voice, ...] = (
     ),
 )
 # Another speaker, recorded elsewhere, with another synthesiser's diphones; never trained on.
-UNSEEN = Voice("festival", "ked_diphone", 1.0)
+UNSEEN = Voice("festival", "ked_diphone", 0.5)
+# And accents of espeak-ng, with glottal sources and formants, that no training used.
+UNSEEN_VOICES: tuple[Voice, ...] = (
+    UNSEEN,
+    Voice("espeak", "gmw/en-GB-scotland+Annie", 0.25),
+    Voice("espeak", "gmw/en-US-nyc+Michael", 0.25),
+)
 
 _BRITISH = (RAB, DON)  # in festival's British phones
 _ANY_PITCH = (KAL, RAB, DON)  # the statistical one has its own
@@ -113,7 +119,7 @@ def require_synthesisers() -> None:
     This runs before worker processes start: a worker that exited there would leave its parent
     waiting.
     """
-    for voice in (*SEEN, UNSEEN):
+    for voice in (*SEEN, *UNSEEN_VOICES):
         if speak(voice, ["Hello there."], random.Random(0)) == [None]:
             sys.exit(f"expected speech from {voice.label}, got none: is its Debian package whole?")
 

@@ -7,6 +7,7 @@ import pytest
 
 from maxwhisper.text.wer import normalize
 from tools.train_demo import text
+from tools.train_demo.everyday import not_quoting
 from tools.train_demo.phrases import fill, number_words, ordinal_words, phrases, year_words
 from tools.train_demo.scenes import LECTURE, SCENES, SLOTS, read_rules, scenes
 
@@ -127,7 +128,7 @@ def test_no_sentence_quotes_an_example_clip():
         ("When she OPENED the kitchen, he left.", ""),
         ("She opened the door.", ""),
     ]
-    assert text.not_quoting(pairs, [said]) == [pairs[2]]
+    assert not_quoting(pairs, [said], text.QUOTED) == [pairs[2]]
     assert said in " ".join(text.clip_texts())
 
 

@@ -31,7 +31,7 @@ def installed(voice):
 
 @pytest.mark.parametrize(
     "voice",
-    [voices.SEEN[0], ESPEAK, RHVOICE, PICO, voices.UNSEEN, voices.RAB, voices.DON],
+    [voices.SEEN[0], ESPEAK, RHVOICE, PICO, voices.RAB, voices.DON, *voices.UNSEEN_VOICES],
     ids=lambda v: v.label,
 )
 def test_a_voice_speaks(voice):
@@ -62,7 +62,7 @@ def test_british_voices_say_no_r_before_a_consonant_and_need_no_lexicon_of_their
 
 
 def test_a_voice_of_any_pitch_is_not_the_held_out_one():
-    assert voices.UNSEEN not in voices._ANY_PITCH
+    assert not set(voices.UNSEEN_VOICES) & set(voices._ANY_PITCH)
 
 
 def test_unusable_speech_is_refused(monkeypatch):
@@ -104,5 +104,9 @@ def test_held_out_sentences_and_voice_are_never_trained_on(tmp_path):
     held_out = [job for job in jobs if job.folder.name != "train"]
     assert not any(s.held_out for job in train for s in job.sentences)
     assert all(s.held_out for job in held_out for s in job.sentences)
-    assert all(voices.UNSEEN not in job.voices for job in train)
-    assert {job.folder.name for job in held_out} == {"seen", "unseen"}
+    assert not any(set(job.voices) & set(voices.UNSEEN_VOICES) for job in train)
+    unseen = [job for job in held_out if job.folder.name.endswith("unseen")]
+    assert not any(set(job.voices) & set(voices.SEEN) for job in unseen)
+    assert {job.folder.name for job in held_out} == {
+        *("seen", "unseen", "validation_seen", "validation_unseen", "test_seen", "test_unseen")
+    }
