@@ -1,8 +1,9 @@
 """Records: JSON files that this project writes, reads back and checks.
 
 Input: a JSON document or file. Output: a `Record`, a msgspec struct whose fields are typed and
-checked, or an error that names the field. Also text that all records need: the machine in one line,
-and tables. The JSON schemas in results/schema are written by `python -m tools.record_schemas`.
+checked, or an error that names the field. Also text that all records need: machine and weights in
+one line each, and tables. The JSON schemas in results/schema are written by
+`python -m tools.record_schemas`.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
+from maxwhisper.checkpoint import bundled
 from maxwhisper.errors import RecordError
 
 Machine = Mapping[str, Any]  # what `maxwhisper.machine.describe()` returns
@@ -71,6 +73,12 @@ class _Numbered(msgspec.Struct):
 def to_dict(value: object) -> dict[str, Any]:
     """A struct or dataclass as plain JSON types; numpy's numbers become Python's."""
     return msgspec.to_builtins(value, enc_hook=lambda number: number.item())
+
+
+def weights_line(name: str, source: str) -> str:
+    """Where the weights `name` come from, as recorded. The error rates of the bundled network are
+    those of its latest evaluation, because a record quotes the evaluation of its day."""
+    return f"{name}: {bundled.limits() if name == bundled.NAME else source}"
 
 
 def machine_line(machine: Machine) -> str:

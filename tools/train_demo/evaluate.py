@@ -1,9 +1,9 @@
 """Evaluate the exported network with the engines themselves.
 
-In: a folder of `export`, the held-out speech, the example clips, and real recordings if available.
-Out: evaluation.json beside the weights: word error rates by set, voice and engine, segment times,
-no-speech probabilities, every goal with its verdict, and where the engines' texts differ. `card`
-prints it, and `maxwhisper.checkpoint.bundled` quotes it.
+In: a folder of `export`, the speech that was never trained on, the example clips, and real
+recordings if available. Out: evaluation.json beside the weights: what each set is, word error rates
+by set, voice and engine, segment times, no-speech probabilities, every goal with its verdict, and
+where the engines' texts differ. `card` prints it, and `maxwhisper.checkpoint.bundled` quotes it.
 
 `python -m tools.train_demo.evaluate maxwhisper/assets/demo speech --recordings ../shared/audio`
 """
@@ -22,17 +22,28 @@ from maxwhisper.engine import ENGINES, Engine, load_engine
 from maxwhisper.text import wer as scoring
 from maxwhisper.transcript import Transcript
 from tools.train_demo import goals
-from tools.train_demo.material import Item, clips, held_out, real_recordings, silences, windows
+from tools.train_demo.material import (
+    SETS,
+    Item,
+    clips,
+    everyday_sentences,
+    held_out,
+    real_recordings,
+    silences,
+    windows,
+)
 from tools.train_demo.record import Evaluation
 
 SEGMENT_TOLERANCE_S = 0.2
 PROGRAMS = ("flite", "espeak", "festival", "rhvoice", "pico")
 # Description for people -> the group with its word error rate.
 PLACES = {
-    "on clear synthetic English": "seen",
-    "in a synthetic voice it never heard": "unseen",
+    "on everyday sentences in voices of its training": "test seen",
+    "on everyday sentences in other synthetic voices": "test unseen",
     "on people reading": "real",
+    "on sentences of the grammars it was trained on": "grammar seen",
 }
+BY_PROGRAM = ("test seen", "test unseen", "grammar seen")  # with figures for each synthesiser
 
 
 @dataclass(frozen=True)
@@ -107,8 +118,9 @@ def by_group(heard: Sequence[Heard]) -> dict[str, dict[str, Any]]:
         names = [one.item.group]
         if one.item.group.startswith("real: "):
             names.append("real")
-        if one.item.group == "seen":
-            names += [f"seen: {p}" for p in PROGRAMS if one.item.name.startswith(p)]
+        if one.item.group in BY_PROGRAM:
+            programs = (p for p in PROGRAMS if one.item.name.startswith(p))
+            names += [f"{one.item.group}: {program}" for program in programs]
         for name in names:
             groups.setdefault(name, []).append(one)
     return {name: summarise(chosen) for name, chosen in groups.items()}
@@ -153,6 +165,7 @@ def record_of(checkpoint_digest: str, heard: Mapping[str, Sequence[Heard]]) -> E
     document = {
         "checkpoint": checkpoint_digest,
         "machine": machine.describe(),
+        "sets": {name: what for name, what in SETS.items() if name in quoted},
         "word_error_rates": {place: wer for place, wer in rates.items() if wer is not None},
         "goals": goals.judge(engines),
         "engines": engines,
@@ -169,6 +182,11 @@ def record_of(checkpoint_digest: str, heard: Mapping[str, Sequence[Heard]]) -> E
 
 
 def _items(options: argparse.Namespace) -> Iterable[Item]:
+    if options.validation:
+        yield from everyday_sentences(options.speech, "validation")
+        return
+    for name, noisy in (("validation", 0), ("test", options.limit)):
+        yield from everyday_sentences(options.speech, name, noisy)
     yield from clips()
     yield from silences(options.limit)
     yield from windows(options.speech, options.limit)
@@ -185,6 +203,11 @@ def main() -> None:
     parser.add_argument("--longest-s", type=float, default=120.0, help="of a real recording")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
     parser.add_argument("--limit", type=int, default=500, help="recordings of each set, at most")
+    parser.add_argument(
+        "--validation",
+        action="store_true",
+        help="print the error rates of the set that chooses between weights; write nothing",
+    )
     options = parser.parse_args()
 
     checkpoint = checkpoints.load(options.folder)
@@ -193,11 +216,20 @@ def main() -> None:
         name: hear(load_engine(name, checkpoint, progress=print), items) for name in options.engines
     }
     record = record_of(checkpoint.digest, heard)
+    if options.validation:
+        print_rates(record)
+        return
     write_json(options.folder / EVALUATION, record.to_dict())
     for row in record.goals:
         verdict = {True: "met", False: "missed", None: "not measured"}[row.met]
         print(f"{row.engine:15} {row.group:10} {row.figure:25}", end=" ")
         print(f"{row.value} (goal {row.goal}): {verdict}")
+
+
+def print_rates(record: Evaluation) -> None:
+    for name, groups in record.engines.items():
+        for group, figures in groups.items():
+            print(f"{name:15} {group:20} {100 * figures['wer']:.1f} % of {figures['words']} words")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The goals of the network, and whether it meets them.
 
 In: the figures of `evaluate`. Out: one verdict per goal and engine. No other file decides "met" or
-"missed".
+"missed". The goals on `grammar` sets and the talk are older: they say what training aimed at.
 """
 
 from collections.abc import Mapping
@@ -23,13 +23,17 @@ class Goal:
 
 
 GOALS = (
-    Goal("seen", "wer", 0.08),
-    Goal("unseen", "wer", 0.25),
-    Goal("noisy", "wer", 0.20),
-    Goal("talk", "wer", 0.10),
+    Goal("test seen", "wer", 0.08),
+    Goal("test unseen", "wer", 0.20),
+    Goal("test noisy", "wer", 0.15),
     Goal("real", "wer", 0.60),
-    Goal("windows", "segments_within_0.2_s", 0.90, at_least=True),
-    Goal("windows", "no_speech_prob_below_0.3", 0.98, at_least=True),
+    Goal("clips", "wer", 0.03),
+    Goal("talk", "wer", 0.10),
+    Goal("grammar seen", "wer", 0.08),
+    Goal("grammar unseen", "wer", 0.25),
+    Goal("grammar noisy", "wer", 0.20),
+    Goal("grammar windows", "segments_within_0.2_s", 0.90, at_least=True),
+    Goal("grammar windows", "no_speech_prob_below_0.3", 0.98, at_least=True),
     Goal("no speech", "no_speech_prob_above_0.6", 0.95, at_least=True),
     Goal("noise", "words_in_no_speech", 0),
 )

@@ -1,12 +1,12 @@
 """The recordings for the evaluation of the exported network, with their texts and times.
 
-In: held-out speech, the example clips, real recordings if available. Out: `Item`s, the same for the
-same inputs. Knows no engine.
+Owns what each set is. In: speech that was never trained on, the example clips, real recordings if
+available. Out: `Item`s, the same for the same inputs. Knows no engine.
 """
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from maxwhisper.audio import load as audio
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.network.dims import N_SAMPLES, SAMPLE_RATE
 from maxwhisper.options import TranscribeOptions
-from tools.train_demo import augment
+from tools.train_demo import augment, everyday
 from tools.train_demo.corpus import Corpus
 from tools.train_demo.placing import Placed, as_float, place
 
@@ -27,6 +27,28 @@ REAL = ("core", "harvard", "librispeech", "librivox", "ljspeech")  # read speech
 DESCRIBED = ("hotwords.mp3", "multilingual.mp3", "stereo_diarization.wav")
 MAX_WINDOWS = 100  # of several utterances: about 300 segments, so 1 % is 3 of them
 MAX_SILENT = 40  # windows of noise and silence
+_GRAMMAR = "sentences, not trained on, of the grammars and the dictionary it was trained on"
+SETS = {
+    "test seen": "everyday sentences that no training text quotes, in voices of its training; only "
+    "reported",
+    "test unseen": "the same sentences in voices that no training used; only reported",
+    "test noisy": "some of `test seen` with noise at 10 dB; only reported",
+    "validation seen": "other everyday sentences, in voices of its training; they choose the next "
+    "weights",
+    "validation unseen": "the same sentences in voices that no training used; they choose the next "
+    "weights",
+    "grammar seen": f"{_GRAMMAR}, in voices of its training",
+    "grammar unseen": f"{_GRAMMAR}, in a voice that no training used",
+    "grammar noisy": "`grammar seen` with noise at 10 dB",
+    "grammar windows": f"windows of 30 s with two to four {_GRAMMAR}",
+    "talk": "the long example clip: a target of training. A grammar was written for its field once "
+    "its errors were known, and its error rate chose between weights",
+    "clips": "the other example clips with speech: a target of training. A grammar of everyday "
+    "scenes was written once their errors were known",
+    "noise": "recordings without speech, decoded as usual",
+    "no speech": "the same without the no-speech rule",
+    "real": "people reading",
+}
 
 PLAIN = TranscribeOptions(language="en", temperature=0.0)  # greedy: no figure depends on chance
 # With the no-speech rule, an engine drops the windows whose probability is measured.
@@ -47,21 +69,42 @@ class Item:
 
 
 def held_out(folder: Path, limit: int) -> Iterator[Item]:
-    """Return sentences that were never trained on: in seen voices, clean and with noise at 10 dB,
-    and in the unseen voice.
+    """Return held-out sentences of the grammars: in seen voices, clean and with noise at 10 dB, and
+    in the unseen voice; at most `limit` of each."""
+    for voices in ("seen", "unseen"):
+        corpus = Corpus(folder / voices)
+        yield from _alone(corpus, f"grammar {voices}", _spread(corpus, limit))
+    corpus = Corpus(folder / "seen")
+    yield from _noisy(corpus, "grammar noisy", _spread(corpus, limit))
 
-    At most `limit` of each, spread over the whole corpus, because its voices follow one another.
-    """
-    for name in ("seen", "unseen"):
-        corpus = Corpus(folder / name)
-        for index in np.linspace(0, len(corpus) - 1, min(limit, len(corpus))).round().astype(int):
-            utterance = corpus[int(index)]
-            label, samples = f"{utterance.voice}: {index}", as_float(utterance.samples)
-            yield Item(name, label, samples, utterance.text)
-            if name == "seen":
-                sound = augment.coloured_noise(len(samples), np.random.default_rng(index))
-                noisy = augment.add_noise(samples, sound, NOISY_SNR_DB)
-                yield Item("noisy", label, noisy, utterance.text)
+
+def everyday_sentences(folder: Path, name: str, noisy: int = 0) -> Iterator[Item]:
+    """Return all sentences of `validation` or `test`, in seen and unseen voices, and `noisy` of
+    those in seen voices with noise at 10 dB."""
+    texts = set(everyday.read(name))
+    seen, unseen = (Corpus(folder / f"{name}_{voices}", texts) for voices in ("seen", "unseen"))
+    yield from _alone(seen, f"{name} seen", range(len(seen)))
+    yield from _alone(unseen, f"{name} unseen", range(len(unseen)))
+    yield from _noisy(seen, f"{name} noisy", _spread(seen, noisy))
+
+
+def _spread(corpus: Corpus, limit: int) -> list[int]:
+    """Return up to `limit` numbers of utterances, spread over the whole corpus, because its voices
+    follow one another."""
+    numbers = np.linspace(0, len(corpus) - 1, min(limit, len(corpus)))
+    return [int(number) for number in numbers.round()]
+
+
+def _alone(corpus: Corpus, group: str, numbers: Iterable[int]) -> Iterator[Item]:
+    for number in numbers:
+        said = corpus[number]
+        yield Item(group, f"{said.voice}: {number}", as_float(said.samples), said.text)
+
+
+def _noisy(corpus: Corpus, group: str, numbers: Sequence[int]) -> Iterator[Item]:
+    for number, item in zip(numbers, _alone(corpus, group, numbers), strict=True):
+        sound = augment.coloured_noise(len(item.waveform), np.random.default_rng(number))
+        yield replace(item, waveform=augment.add_noise(item.waveform, sound, NOISY_SNR_DB))
 
 
 def windows(folder: Path, limit: int) -> Iterator[Item]:
@@ -76,7 +119,7 @@ def windows(folder: Path, limit: int) -> Iterator[Item]:
             samples[one.start : one.start + len(one.samples)] = one.samples
         times = tuple((p.speech_start / SAMPLE_RATE, p.speech_end / SAMPLE_RATE) for p in placed)
         text = " ".join(one.text for one in placed)
-        yield Item("windows", str(index), samples, text, times, EVERY_WINDOW)
+        yield Item("grammar windows", str(index), samples, text, times, EVERY_WINDOW)
 
 
 def _side_by_side(corpus: Corpus, wanted: int, rng: np.random.Generator) -> list[Placed]:

@@ -33,6 +33,7 @@ class Evaluation(Record):
 
     checkpoint: str  # digest
     machine: dict[str, Any]
+    sets: dict[str, str]  # {group: what it is, and whether training aimed at it}
     word_error_rates: dict[str, float]  # {where, for people: rate}
     goals: list[GoalVerdict]
     engines: dict[str, dict[str, dict[str, int | float]]]  # {engine: {group: {figure: value}}}

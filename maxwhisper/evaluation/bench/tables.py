@@ -26,7 +26,13 @@ from maxwhisper.evaluation.bench.summary import (
     ratios,
     scaling,
 )
-from maxwhisper.evaluation.records import columns, machine_line, markdown_table, stages_of
+from maxwhisper.evaluation.records import (
+    columns,
+    machine_line,
+    markdown_table,
+    stages_of,
+    weights_line,
+)
 from maxwhisper.text.wer import RATE_NAMES
 
 # If rounds differ by more than this share of their median, something else ran on the machine.
@@ -121,7 +127,7 @@ def _loads(name: str, model: ModelEntry, runs: Sequence[Run]) -> _Block:
         for run in runs
         if run.info is not None
     }
-    return _Block(f"{name}: {model.source}; {work}", [_LOADS, *rows.values()])
+    return _Block(f"{weights_line(name, model.source)}; {work}", [_LOADS, *rows.values()])
 
 
 def _cell(title: str, runs: Sequence[Run], rate_name: str) -> Iterator[_Block]:

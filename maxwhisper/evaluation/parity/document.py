@@ -6,7 +6,7 @@ from maxwhisper.evaluation.parity.cases import RANDOM_SUBJECTS
 from maxwhisper.evaluation.parity.plan import not_run
 from maxwhisper.evaluation.parity.record import ParityRecord, Settings
 from maxwhisper.evaluation.parity.tables import exceptions, refused_sets, set_rows, summary
-from maxwhisper.evaluation.records import machine_line, markdown_table
+from maxwhisper.evaluation.records import machine_line, markdown_table, weights_line
 from maxwhisper.network.dims import CHUNK_LENGTH_S
 
 _PACKAGES = ("max", "openai-whisper", "torch")  # whose versions decide what is compared
@@ -65,7 +65,7 @@ def _checkpoint_rows(record: ParityRecord) -> list[list[str]]:
 def _sources(record: ParityRecord) -> list[str]:
     """Where the weights come from, and which of the random checkpoints were not compared."""
     lines = [
-        f"* {name}: {found.source} (sha256 {found.digest[:16]}…)"
+        f"* {weights_line(name, found.source)} (sha256 {found.digest[:16]}…)"
         for name, found in record.checkpoints.items()
     ]
     absent = [name for name in RANDOM_SUBJECTS if name not in record.checkpoints]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maxwhisper.checkpoint import bundled
 from maxwhisper.errors import RecordError
 from maxwhisper.evaluation.bench import document, figures, harness, tables
 from maxwhisper.evaluation.bench.cases import Clip, Mode, Model
@@ -16,6 +17,7 @@ from maxwhisper.evaluation.bench.record import BenchRecord
 from maxwhisper.evaluation.bench.summary import error_unit, ratios, scaling
 from maxwhisper.evaluation.goals import goals
 from maxwhisper.evaluation.profiling.record import Profile
+from maxwhisper.evaluation.records import weights_line
 from maxwhisper.options import GREEDY
 from tests.fakes.scripted_subject import DIMS, MIB, contestant
 from tools.slides.charts import speed_bars
@@ -290,6 +292,11 @@ def test_a_record_that_proves_little_is_named(record):
     assert "01234567+ changes: not of a commit as it is\n" in goals([changed], [])
     changed.machine["commit"] = "0123456789"
     assert "measured again" not in goals([changed], [])
+
+
+def test_documents_quote_the_latest_evaluation_of_the_bundled_network():
+    assert weights_line("demo", "a network of another day") == f"demo: {bundled.limits()}"
+    assert weights_line("tiny", "official weights") == "tiny: official weights"
 
 
 def test_no_figure_of_a_record_is_typed():

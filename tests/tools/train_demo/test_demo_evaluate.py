@@ -1,17 +1,23 @@
 """Evaluation: the sets, and correct figures, goals and differences."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from maxwhisper.checkpoint import bundled
 from maxwhisper.network.dims import N_SAMPLES, SAMPLE_RATE
 from maxwhisper.transcript import Segment, Transcript
 from tests.fakes.audio_files import tone, wav
-from tools.train_demo import card, goals, material
+from tests.tools.train_demo.conftest import tones
+from tools.train_demo import card, everyday, goals, material
 from tools.train_demo.evaluate import by_group, differences, hear, record_of, summarise
 from tools.train_demo.material import EVERY_WINDOW, Item
+from tools.train_demo.speech import Job, write_shard
+from tools.train_demo.text import Sentence
+from tools.train_demo.voices import Voice
 
 ROOT = Path(__file__).parents[3]
 BUNDLED = ROOT / "maxwhisper" / "assets" / "demo"
@@ -34,7 +40,7 @@ class FakeEngine:
         return Transcript("".join(s.text for s in segments), "en", segments, 1.0)
 
 
-def item(group="seen", reference=SPOKEN, segments=()):
+def item(group="grammar seen", reference=SPOKEN, segments=()):
     return Item(group, "flite a: 0", SILENCE, reference, segments)
 
 
@@ -52,7 +58,7 @@ def test_word_errors_are_pooled_over_words():
 def test_a_segment_is_right_where_both_its_times_are():
     truth = ((0.5, 2.0), (3.0, 4.0), (5.0, 6.0))
     said = [(0.4, 2.15, " one", 0.0), (3.0, 4.5, " two", 0.0), (4.7, 6.0, " three", 0.0)]
-    heard = hear(FakeEngine(said), [item("windows", segments=truth)])
+    heard = hear(FakeEngine(said), [item("grammar windows", segments=truth)])
     assert summarise(heard)["segments_within_0.2_s"] == pytest.approx(1 / 3, abs=1e-4)
 
 
@@ -66,25 +72,25 @@ def test_words_where_nothing_is_said_are_counted():
 
 def test_real_recordings_and_synthesisers_are_summed_up_too():
     said = [[(0, 1, f" {SPOKEN}", 0.0)]] * 3
-    items = [item("real: core"), item("real: harvard"), item("seen")]
+    items = [item("real: core"), item("real: harvard"), item("test seen")]
     figures = by_group(hear(FakeEngine(*said), items))
-    assert set(figures) == {"real: core", "real: harvard", "real", "seen", "seen: flite"}
+    assert set(figures) == {"real: core", "real: harvard", "real", "test seen", "test seen: flite"}
     assert figures["real"]["items"] == 2
 
 
 def test_goals_are_met_missed_or_not_measured():
     rows = goals.judge(
         {
-            "a": {"seen": {"wer": 0.08}, "noise": {"words_in_no_speech": 1}},
-            "b": {"windows": {"segments_within_0.2_s": 0.9}},
+            "a": {"test seen": {"wer": 0.08}, "noise": {"words_in_no_speech": 1}},
+            "b": {"grammar windows": {"segments_within_0.2_s": 0.9}},
         }
     )
     met = {(row["engine"], row["group"], row["figure"]): row["met"] for row in rows}
     assert len(rows) == 2 * len(goals.GOALS)
-    assert met["a", "seen", "wer"] is True
+    assert met["a", "test seen", "wer"] is True
     assert met["a", "noise", "words_in_no_speech"] is False
-    assert met["b", "windows", "segments_within_0.2_s"] is True
-    assert met["b", "seen", "wer"] is None
+    assert met["b", "grammar windows", "segments_within_0.2_s"] is True
+    assert met["b", "test seen", "wer"] is None
 
 
 @pytest.fixture
@@ -135,16 +141,28 @@ def test_the_committed_card_is_what_the_records_say():
     assert record["goals"] == goals.judge(record["engines"])
     again = "run: python -m tools.train_demo.card maxwhisper/assets/demo"
     assert (BUNDLED / "README.md").read_text() == card.card(BUNDLED), again
-    real = record["engines"]["maxwhisper"]["real"]["wer"]
-    assert f"{100 * real:.0f} % on human speech" in (ROOT / "docs" / "limits.md").read_text()
+    ours = record["engines"]["maxwhisper"]
+    shown = {group.partition(":")[0] for group in ours}
+    assert record["sets"] == {name: material.SETS[name] for name in shown}
+    assert bundled.limits() in (ROOT / "docs" / "limits.md").read_text().replace("\n  ", " ")
+
+
+def test_the_committed_record_has_every_set_and_says_what_training_aimed_at():
+    record = json.loads((BUNDLED / "evaluation.json").read_text())
+    for groups in record["engines"].values():
+        assert {goal.group for goal in goals.GOALS} <= set(groups)
+        for name in everyday.NAMES:
+            for voices in ("seen", "unseen"):
+                assert groups[f"{name} {voices}"]["items"] == len(everyday.read(name))
+    assert all("a target of training" in record["sets"][name] for name in ("talk", "clips"))
 
 
 def test_rates_are_quoted_by_place():
     said = [[(0, 1, f" {SPOKEN}", 0.0)]] * 2
-    heard = hear(FakeEngine(*said), [item("seen"), item("real: core", "the red dog")])
+    heard = hear(FakeEngine(*said), [item("test seen"), item("real: core", "the red dog")])
     rates = record_of("digest", {"maxwhisper": heard}).word_error_rates
     assert rates == {
-        "on clear synthetic English": 0.0,
+        "on everyday sentences in voices of its training": 0.0,
         "on people reading": pytest.approx(1 / 3, abs=1e-4),
     }
 
@@ -165,7 +183,26 @@ def test_windows_hold_utterances_at_known_times(speech_folder):
 
 def test_held_out_sentences_come_clean_noisy_and_unseen(speech_folder):
     groups = [item.group for item in material.held_out(speech_folder, 2)]
-    assert sorted(groups) == ["noisy", "noisy", "seen", "seen", "unseen", "unseen"]
+    assert Counter(groups) == {"grammar seen": 2, "grammar noisy": 2, "grammar unseen": 2}
+
+
+def test_everyday_sentences_come_in_seen_and_unseen_voices_and_some_noisy(tmp_path, monkeypatch):
+    """Speech of a sentence that is not in the list any more is skipped."""
+    monkeypatch.setattr(everyday, "read", lambda name: ["The red dog ran", "A big cat sat"])
+    for voices in ("seen", "unseen"):
+        said = [
+            (Voice("tones", "a", 1.0), Sentence(text, text, held_out=True), tones(text))
+            for text in ("The red dog ran", "One old cat", "A big cat sat")
+        ]
+        write_shard(Job(tmp_path / f"test_{voices}", 0, 0, (), ()), said)
+    items = list(material.everyday_sentences(tmp_path, "test", noisy=1))
+    assert [(item.group, item.reference) for item in items] == [
+        *((f"test {v}", text) for v in ("seen", "unseen") for text in everyday.read("test")),
+        ("test noisy", "The red dog ran"),
+    ]
+    clean, noisy = items[0].waveform, items[-1].waveform
+    ratio = np.mean(clean**2) / np.mean((noisy - clean) ** 2)
+    assert 10 * np.log10(ratio) == pytest.approx(material.NOISY_SNR_DB, abs=3)
 
 
 def test_windows_without_speech_are_asked_twice():

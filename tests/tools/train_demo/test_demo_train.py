@@ -244,13 +244,16 @@ def test_alignment_heads_are_recorded(exported):
 def test_the_card_is_made_from_the_records(exported):
     (exported / "evaluation.json").unlink(missing_ok=True)
     assert "not been evaluated" in card.card(exported)
-    engines = {"maxwhisper": {"seen": {"items": 3, "words": 30, "wer": 0.125}}}
+    engines = {"maxwhisper": {"test seen": {"items": 3, "words": 30, "wer": 0.125}}}
     record = {"engines": engines, "goals": goals.judge(engines)}
+    record |= {"sets": {"test seen": "sentences"}, "word_error_rates": {"on sentences": 0.125}}
     (exported / "evaluation.json").write_text(json.dumps(record))
     text = card.card(exported)
-    assert "| seen | 3 | 30 | 12.5 % |" in text
-    assert "| seen | wer | ≤ 0.08 | 0.125: **missed** |" in text
-    assert "| unseen | wer | ≤ 0.25 | not measured |" in text
+    assert "| test seen | 3 | 30 | 12.5 % |" in text
+    assert "| test seen | wer | ≤ 0.08 | 0.125: **missed** |" in text
+    assert "| test unseen | wer | ≤ 0.2 | not measured |" in text
+    assert "| test seen | sentences |" in text
+    assert "Word error rates: 12.5 % on sentences." in text
 
 
 def rows_of(texts, tokenizer):
