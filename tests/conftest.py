@@ -23,19 +23,23 @@ def pytest_configure(config):
 
 def pytest_terminal_summary(terminalreporter, config):
     if config.stash[FIGURES]:
-        terminalreporter.section("parity figures")
+        terminalreporter.section("figures")
         for line in config.stash[FIGURES]:
             terminalreporter.write_line(line)
 
 
 @pytest.fixture
 def figure(request):
-    """figure(error, tolerance, what): print the number at the end of the run, and hold it."""
+    """figure(error, tolerance, what, goal=None): print the number at the end of the run, and hold it.
+    A goal is a stricter bound, which the line names if it was missed. True if nothing was missed."""
 
-    def hold(error, tolerance, what):
-        line = f"{error:9.2e} <= {tolerance:.0e}  {what}"
+    def hold(error, tolerance, what, goal=None):
+        missed = goal is not None and error > goal
+        line = f"{error:9.3g} <= {tolerance:<7.3g} {what}"
+        line += f": MISSED, the goal is {goal:.3g}" if missed else ""
         request.config.stash[FIGURES].append(line)
         assert error <= tolerance, line
+        return not missed
 
     return hold
 

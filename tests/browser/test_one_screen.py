@@ -3,6 +3,7 @@
 import pytest
 
 from tests.browser.test_page import RUN_ENABLED
+from tests.fakes.runs import make_run, result, waveform
 
 pytestmark = pytest.mark.browser
 
@@ -21,6 +22,18 @@ new PerformanceObserver(list => { for (const e of list.getEntries())
 
 # What the page never does, also on a busy machine, and the goals.
 BARS = {"CLS": (0.05, 0.05), "LCP in ms": (5000, 1500), "longest task in ms": (600, 200)}
+SENTENCES = "#verdict h2, #verdict p, #verdict li"
+# Pixels of the verdict's sentences that an element around them cuts off, or has to be scrolled for.
+CLIPPED = """selector => Math.max(...[...document.querySelectorAll(selector)].map(sentence => {
+  const {top, bottom} = sentence.getBoundingClientRect();
+  let cut = Math.max(sentence.scrollHeight - sentence.clientHeight, bottom - innerHeight, -top);
+  for (let e = sentence.parentElement; e !== document.body; e = e.parentElement) {
+    if (getComputedStyle(e).overflowY === 'visible') continue;
+    const around = e.getBoundingClientRect();
+    cut = Math.max(cut, around.top - top, bottom - around.bottom);
+  }
+  return cut;
+}))"""
 
 
 def box(page, selector):
@@ -36,23 +49,43 @@ def race_clip(page):
     page.wait_for_selector("#verdict .lead")
 
 
-def test_run_lanes_and_verdict_fit_one_screen(open_page):
+def fits_one_screen(page, figure, what):
+    parts = ["#verdict", "#chart", "#replay", ".entries", "#run"]
+    parts += [f"#panel-{name}" for name in ENGINES]
+    boxes = {part: box(page, part) for part in parts}
+    print({part: [round(px) for px in at] for part, at in boxes.items()})
+    assert page.evaluate("scrollY") == 0
+    assert min(top for top, _ in boxes.values()) >= 0
+    assert min(bottom - top for top, bottom in boxes.values()) >= 38, "large enough to read"
+    figure(max(bottom for _, bottom in boxes.values()), 900, f"px to the end of the lanes, {what}")
+    figure(page.evaluate(CLIPPED, SENTENCES), 1, f"px of the verdict that are cut off, {what}")
+    verdict, replay = box(page, "#verdict"), box(page, "#replay")
+    assert 0 <= replay[0] - verdict[1] < 80, "the replay is right under the verdict"
+
+
+def test_run_lanes_and_verdict_fit_one_screen(open_page, figure):
     page = open_page(width=1440, height=900)
     page.evaluate(
         """() => { const clips = document.querySelector('#clips');
         for (const _ of Array(5)) clips.append(clips.firstElementChild.cloneNode(true)); }"""
     )  # seven clips, as on the real page
+    fits_one_screen(page, figure, "on the landing")
     race_clip(page)
-    parts = ["#verdict", "#run", *(f"#panel-{name}" for name in ENGINES)]
-    boxes = {part: box(page, part) for part in parts}
-    print({part: [round(px) for px in at] for part, at in boxes.items()})
-    assert page.evaluate("scrollY") == 0
-    for part, (top, bottom) in boxes.items():
-        assert 0 <= top < bottom <= 900, part
-    assert min(bottom - top for top, bottom in boxes.values()) >= 40, "large enough to read"
+    fits_one_screen(page, figure, "after a race")
+    assert "processor" in page.inner_text(SENTENCES + " >> nth=-1"), "the noise is told"
 
 
-def test_a_phone_has_the_verdict_first_and_run_in_reach(open_page):
+def test_a_recorded_race_with_every_sentence_fits_one_screen(open_page, served, figure):
+    said = {"openai-whisper": "quick", "faster-whisper": "quack", "maxwhisper": "quiet"}
+    run = make_run(results=tuple(result(e, (f"the {word} fox",)) for e, word in said.items()))
+    served[3].save(run, waveform())
+    page = open_page(width=1440, height=900, query=f"run={run.id}")
+    page.wait_for_selector("#share-links .address")
+    assert page.locator("#verdict li").count() == 5
+    fits_one_screen(page, figure, "a recorded race")
+
+
+def test_a_phone_has_the_verdict_first_and_run_in_reach(open_page, figure):
     page = open_page(width=390, height=844)
     assert box(page, "#run")[1] <= 844, "before anything is scrolled"
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
@@ -64,8 +97,10 @@ def test_a_phone_has_the_verdict_first_and_run_in_reach(open_page):
         " return top >= 0 && top < innerHeight / 2; }"
     )
     verdict, lanes = box(page, "#verdict"), [box(page, f"#panel-{name}") for name in ENGINES]
-    print({"verdict": verdict, "lanes": lanes, "run": box(page, "#run")})
-    assert all(verdict[1] <= top for top, _ in lanes), "the verdict is above all lanes"
+    first = min(top for top, _ in lanes)
+    figure(verdict[1], first, "px to the end of the verdict on a phone, before the first lane")
+    run = box(page, "#run")
+    figure(run[1], 844, "px to the end of Run on a phone, while the verdict is read")
 
 
 def test_a_page_opens_with_a_recorded_race_and_its_replay(open_page):
@@ -74,7 +109,8 @@ def test_a_page_opens_with_a_recorded_race_and_its_replay(open_page):
     assert "fast" in page.inner_text("#verdict .headline")
     assert "Identical text" in page.inner_text("#verdict")
     assert "a race that came" in page.inner_text("#panel-maxwhisper .words")
-    page.get_by_role("button", name="▶ Replay").click()
+    assert "The noise of the machine was not measured." in page.inner_text("#verdict")
+    page.get_by_role("button", name="Replay", exact=True).click()
     page.wait_for_selector("#replay .play:text('Pause')")
     page.wait_for_function(
         "() => document.querySelector('#replay').getBoundingClientRect().bottom <= innerHeight + 1"
@@ -96,14 +132,17 @@ def test_each_lane_gives_its_text_in_one_click(open_page):
     assert page.evaluate("navigator.clipboard.readText()").startswith("the\n<b>quick</b>\n")
 
 
-def test_one_click_races_ones_own_voice(speaker, served):
+def test_one_click_races_ones_own_voice(speaker, served, figure):
     page = speaker(viewport={"width": 1440, "height": 900})
+    page.evaluate(
+        "window.clicks = 0; addEventListener('click', e => { clicks += e.isTrusted; }, true);"
+    )
     page.click("#speak .speak-now")
     page.wait_for_function(
         "() => +document.querySelector('#speak .meter').getAttribute('aria-valuenow') > 20"
     )
     page.wait_for_selector("#verdict .lead", timeout=20_000)
-    print("clicks to racing one's own voice: 1")
+    figure(page.evaluate("clicks"), 1, "clicks from the page to the race of one's own voice")
     assert page.inner_text("#chosen strong") == "My recording"
     assert "Not saved" in page.inner_text("#share-links"), "spoken words are kept only if asked"
     run_id = page.get_attribute("#share-links .download", "href").split("/")[-2]
@@ -162,7 +201,7 @@ def test_without_https_the_same_place_says_why(open_page):
     page.locator("#recording-refused").get_by_text("served over https").wait_for()
 
 
-def test_the_page_stands_still_and_answers(open_page):
+def test_the_page_stands_still_and_answers(open_page, figure):
     """The best of three visits: other programs on the machine make a visit slower, none faster."""
     visits = []
     for _ in range(3):
@@ -178,11 +217,10 @@ def test_the_page_stands_still_and_answers(open_page):
         page.context.close()
         print("CLS {:.3f}, LCP {:.0f} ms, longest task {:.0f} ms".format(*visits[-1]))
     best = dict(zip(BARS, map(min, zip(*visits, strict=True)), strict=True))
-    assert {name for name, figure in best.items() if figure >= BARS[name][0]} == set()
     missed = [
         f"{name} {best[name]:.3g}, goal {goal}"
-        for name, (_, goal) in BARS.items()
-        if best[name] >= goal
+        for name, (most, goal) in BARS.items()
+        if not figure(best[name], most, f"{name}, best of three visits", goal)
     ]
     if missed:
         pytest.xfail("; ".join(missed))

@@ -32,7 +32,7 @@ def test_a_visit_from_landing_to_the_shared_link(speaker):
     page.wait_for_function(RUN_ENABLED)
     page.click("#run")
     page.wait_for_selector("#share-links .address")
-    page.get_by_role("button", name="▶ Replay").click()
+    page.get_by_role("button", name="Replay", exact=True).click()
     page.wait_for_selector("#replay .play:text('Pause')")
     # Listen, and read the differences.
     tab(page, "Listen & diff")

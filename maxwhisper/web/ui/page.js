@@ -235,16 +235,11 @@
   }
 
   const DO = {tour: startTour, stage: () => setStage(!isStage()), keys: () => keys.showModal(),
-    replay: playAgain, share: () => find('#share')?.showModal(), close: button => button.closest('dialog').close()};
+    share: () => find('#share')?.showModal(), close: button => button.closest('dialog').close()};
   document.addEventListener('click', event => {
     const button = event.target.closest?.('[data-do]');
     if (button) DO[button.dataset.do]?.(button);
   });
-
-  function playAgain() {
-    find('#replay').scrollIntoView({block: 'nearest', behavior: calm ? 'auto' : 'smooth'});
-    press('#replay .restart');
-  }
 
   // Bring the verdict of a race into view, wherever it was started; the lanes are below it.
   document.addEventListener('click', event => {

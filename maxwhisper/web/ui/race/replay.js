@@ -60,6 +60,7 @@ function tick(at) {
 }
 
 function play(from) {
+  find('.replay').classList.add('open');
   now = from;
   playing = true;
   last = performance.now();
@@ -79,6 +80,7 @@ element.addEventListener('click', event => {
 
 element.addEventListener('input', event => {
   if (!race || !event.target.matches('.position')) return;
+  find('.replay').classList.add('open');
   playing = false;
   now = +event.target.value;
   draw();

@@ -32,7 +32,7 @@ from maxwhisper.web.ui.race.inputs import Inputs, race_inputs, request_from, run
 from maxwhisper.web.ui.race.request import Request, Source
 from maxwhisper.web.ui.race.result_view import View, view_of
 from maxwhisper.web.ui.race.runner import Runner
-from maxwhisper.web.ui.race.verdict import identical
+from maxwhisper.web.ui.race.verdict import NOT_MEASURED, identical
 from maxwhisper.web.ui.stop_button import run_and_stop
 from maxwhisper.web.ui.templates import render
 from maxwhisper.web.ui.weights import ShownWeights
@@ -75,7 +75,7 @@ def race_tab(
     by its link. Returns what has a button of another tab open a stored race."""
     recorded = runner.runs.recorded()
     landing = _landing(runner, recorded)
-    banner, verdict, chart = _band(landing)
+    banner, verdict, chart, shown = _band(landing)
     inputs = race_inputs(runner.uploads, runner.pool, examples)
     wire_door(weights, inputs)
     with gr.Row(elem_classes="engine-panels"):
@@ -83,7 +83,6 @@ def race_tab(
             gr.HTML(panel_html(panel), js_on_load=engine_panel.JS, elem_id=f"panel-{name}")
             for name, panel in landing.panels.items()
         ]
-    shown = gr.HTML(replay.replay_html(landing.run), js_on_load=replay.JS, elem_id="replay")
     links = gr.HTML("", js_on_load=share_links.JS, elem_id="share-links")
     delete = gr.Button(
         "Delete this race and its recording", size="sm", visible=False, elem_id="delete"
@@ -109,17 +108,20 @@ def _landing(runner: Runner, recorded: Sequence[Run]) -> View:
     return _empty_view(runner)
 
 
-def _band(landing: View) -> tuple[gr.HTML, gr.HTML, gr.HTML]:
-    """The result on top: where it comes from, the verdict, and the chart."""
-    with gr.Row(elem_classes="band"):
-        with gr.Column(scale=3, min_width=280):
-            banner = gr.HTML(_banner(landing), js_on_load=share_links.SCROLL_JS, elem_id="banner")
-            verdict = gr.HTML(
-                _verdict_html(landing, is_landing=True), js_on_load=_TELL_JS, elem_id="verdict"
-            )
-        with gr.Column(scale=2, min_width=280, elem_classes="band-chart"):
-            chart = gr.HTML(landing.chart, elem_id="chart")
-    return banner, verdict, chart
+def _band(landing: View) -> tuple[gr.HTML, gr.HTML, gr.HTML, gr.HTML]:
+    """The result on top: where it comes from, the verdict, the chart, and the replay below."""
+    with gr.Column(elem_classes="band"):
+        drawn = _banner(landing)
+        banner = gr.HTML(drawn, js_on_load=share_links.SCROLL_JS, elem_id="banner")
+        with gr.Row(elem_classes="result"):
+            with gr.Column(scale=3, min_width=280):
+                drawn = _verdict_html(landing, is_landing=True)
+                verdict = gr.HTML(drawn, js_on_load=_TELL_JS, elem_id="verdict")
+            with gr.Column(scale=2, min_width=280, elem_classes="band-chart"):
+                chart = gr.HTML(landing.chart, elem_id="chart")
+        played = replay.replay_html(landing.run)
+        shown = gr.HTML(played, js_on_load=replay.JS, elem_id="replay")
+    return banner, verdict, chart, shown
 
 
 def _recorded_buttons(recorded: Sequence[Run]) -> list[gr.Button]:
@@ -279,8 +281,9 @@ def _banner(view: View) -> str:
 
 
 def _verdict_html(view: View, *, is_landing: bool = False) -> str:
-    """The first sentence large, the rest as a list, which a landing page leaves out. While a race
-    runs, what happens. A mark says that the texts are identical, and no sentence again."""
+    """The first sentence large, the rest as a list, of which a landing page keeps only that the noise
+    was not measured. While a race runs, what happens. A mark says that the texts are identical, and
+    no sentence again."""
     lead, *rest = view.sentences or [""]
     is_racing = any(panel.phase in ("waiting", "running") for panel in view.panels.values())
     results = view.run.results if view.run else ()
@@ -288,11 +291,10 @@ def _verdict_html(view: View, *, is_landing: bool = False) -> str:
     return render(
         "race/verdict.html",
         lead=[part for part in re.split(f"({'|'.join(ENGINES)})", lead) if part],
-        rest=[] if is_landing else [sentence for sentence in rest if sentence != same],
+        rest=[each for each in rest if each == NOT_MEASURED or not (is_landing or each == same)],
         engines=ENGINES,
         is_landing=is_landing,
         is_racing=is_racing and not view.is_over,
-        is_replayable=bool(results),
         factor=next((p.factor for p in view.panels.values() if p.factor), None),
         is_identical=same in rest,
     )

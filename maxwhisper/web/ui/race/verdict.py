@@ -14,6 +14,7 @@ from maxwhisper.options import GREEDY, TranscribeOptions
 from maxwhisper.text import wer as scoring
 from maxwhisper.transcript import Segment
 
+NOT_MEASURED = "The noise of the machine was not measured."
 REFERENCE_ENGINE = "openai-whisper"  # agreement is with its text, or with the next baseline's
 
 
@@ -204,6 +205,6 @@ def _noise(results: Sequence[EngineResult]) -> str:
     if load is not None:
         known.append(f"other programs took {load:.0%} of the processor")
     if not known:
-        return "The noise of the machine was not measured."
+        return NOT_MEASURED
     unknown = "" if load is not None else " The load of other programs was not measured."
     return f"Noise: {', '.join(known)}.{unknown}"
