@@ -8,6 +8,12 @@ from tests.fakes.page import served_page, write_wav
 
 pytestmark = pytest.mark.browser
 
+# What else is drawn where the line is.
+COVERS = """line => { const a = line.getBoundingClientRect();
+  return [...document.querySelectorAll('button, .strip, h1')].filter(e => e.checkVisibility()
+      && !line.contains(e)).map(e => [e.textContent, e.getBoundingClientRect()])
+    .filter(([, b]) => b.left < a.right && a.left < b.right && b.top < a.bottom && a.top < b.bottom)
+    .map(([text]) => text); }"""
 BLOCK_S = 1.5  # 47 blocks: longer than the first half of the test
 
 
@@ -54,7 +60,7 @@ def settings(page):
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
-def test_a_page_gets_better_by_itself(site, open_page, served, tmp_path, width, theme):
+def test_a_page_gets_better_by_itself(site, open_page, served, tmp_path, width, theme, figure):
     page, other = open_page(width, theme=theme), open_page(width)
     settings(other).click()
     other.get_by_role("option", name="demo").click()
@@ -68,6 +74,17 @@ def test_a_page_gets_better_by_itself(site, open_page, served, tmp_path, width, 
     fits_and_reads(page)
     site.pause_s = 0.0
     say(page, "#weights", "tiny is here: it understands human voices in 99 languages.")
+    if width == 1440:  # the line takes no row of its own
+        page.set_viewport_size({"width": 1440, "height": 900})
+        lanes = page.locator(".engine-panels").evaluate("e => e.getBoundingClientRect().bottom")
+        figure(lanes, 900, "px to the end of the lanes, with the line about the weights")
+        over = page.locator("#weights").evaluate(COVERS)
+        assert over == [], "it covers no control"
+        live = page.get_by_role("tab", name="Live")
+        live.click()
+        assert page.get_by_label("Spoken language").is_disabled(), "our engine still has demo"
+        assert page.get_by_label("Spoken language").input_value() == "English"
+        page.get_by_role("tab", name="Race").click()
     page.wait_for_selector(".door", state="detached")
     page.wait_for_selector(".notice", state="detached")
     fits_and_reads(page)

@@ -102,8 +102,8 @@ def build_page(parts: PageParts) -> gr.Blocks:
             with gr.Tab("Components"):
                 components_tab(pool, runner.queue, parts.catalogue, machine)
                 layers_section(pool, runner.queue, parts.uploads, examples)
-            with gr.Tab("Live"):
-                live_tab(parts.desk, parts.uploads, examples)
+            with gr.Tab("Live") as tab:
+                live_tab(tab, parts.desk, parts.uploads, examples, weights)
             with gr.Tab("Use it") as tab:
                 kept = (runs.keep_days, runs.keep_runs)
                 about = About(pool.models, machine, examples, *kept, limits)

@@ -18,7 +18,7 @@ from maxwhisper.web.ui.templates import render
 
 CLICK_JS = (Path(__file__).parent / "weights.js").read_text(encoding="utf-8")
 _FILE_BYTES = 2  # per parameter: the official files are float16
-_NOTICE = f"{DEFAULT_MODEL} is a small English Whisper trained on synthetic speech"
+_NOTICE = f"{DEFAULT_MODEL} is a small English Whisper trained on synthesised speech"
 _OTHER_MODELS = ": choose another for human voices"
 
 

@@ -14,9 +14,11 @@ from typing import Any
 import gradio as gr
 
 from maxwhisper.audio.waveform import Waveform
+from maxwhisper.engine import OURS
+from maxwhisper.engines.pool import EnginePool
+from maxwhisper.engines.status import Status
 from maxwhisper.network.dims import SAMPLE_RATE
 from maxwhisper.options import TranscribeOptions
-from maxwhisper.text.languages import LANGUAGES
 from maxwhisper.web.server.live_desk import LiveDesk
 from maxwhisper.web.server.live_session import MAX_LIVE_S, LiveSession, Ticket
 from maxwhisper.web.server.uploads import Uploads
@@ -24,7 +26,9 @@ from maxwhisper.web.ui.errors import shown_errors
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.live.transcript import live_html, saved_html
+from maxwhisper.web.ui.race.inputs import languages_of, usual_language
 from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.weights import ShownWeights
 
 CLIP_STEP_S = 0.125  # a clip is fed in steps of this length, in real time
 REDRAW_S = 0.5  # the clock; new words are shown at once
@@ -42,17 +46,19 @@ _SPEAK_JS, _SAVE_JS = (
 )
 
 
-def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> None:
-    """Build the tab inside the current `gr.Blocks`."""
+def live_tab(
+    tab: gr.Tab,
+    desk: LiveDesk,
+    uploads: Uploads,
+    examples: Sequence[Example],
+    weights: ShownWeights,
+) -> None:
+    """Build the tab inside the current `gr.Tab`."""
     gr.HTML(render("live/intro.html", max_live_s=MAX_LIVE_S))
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=2, min_width=300):
-            language = gr.Dropdown(
-                [("Detect", ""), *((name.title(), code) for code, name in LANGUAGES.items())],
-                value="en",
-                label="Spoken language",
-                elem_id="live-language",
-            )
+            offered = offered_languages(weights.pool, "en")
+            language = gr.Dropdown(**offered, label="Spoken language", elem_id="live-language")
             speak = gr.HTML(render("live/speak.html"), js_on_load=_SPEAK_JS, elem_id="live-speak")
         with gr.Column(scale=3, min_width=300):
             shown = gr.HTML(live_html(None), elem_id="live")
@@ -72,6 +78,21 @@ def live_tab(desk: LiveDesk, uploads: Uploads, examples: Sequence[Example]) -> N
         return live_html(session.view if session else None), saved_html(())
 
     save.clear(clear, None, [shown, text], **QUIET)
+
+    def offer(chosen: str) -> Any:
+        return gr.update(**offered_languages(weights.pool, chosen))
+
+    gr.on([tab.select, weights.default.change], offer, [language], [language], **QUIET)
+
+
+def offered_languages(pool: EnginePool, chosen: str) -> dict[str, Any]:
+    """What the control of the language offers for the weights that our engine has now. `chosen`
+    stays, if they know it."""
+    model = pool.statuses().get(OURS, Status("starting")).model or pool.default_model
+    choices = languages_of(model)
+    is_known = chosen in {code for _, code in choices}
+    value = chosen if is_known else usual_language(model)
+    return {"choices": choices, "value": value, "interactive": len(choices) > 1}
 
 
 def _clip_button(example: Example) -> gr.Button:

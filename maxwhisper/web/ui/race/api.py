@@ -34,7 +34,7 @@ class Comparison:
     model: str = ""
     language: str = "en"
     reference: str = ""
-    rounds: int = 1
+    rounds: int | None = None
     keep: bool = True
     options: dict[str, Any] | None = None
 
@@ -58,7 +58,8 @@ class Comparison:
         """The race of `source`. Raises `OptionError`."""
         for name in ("model", "language", "reference"):
             check_value(name, getattr(self, name), str)
-        check_value("rounds", self.rounds, int)
+        if self.rounds is not None:
+            check_value("rounds", self.rounds, int)
         asked = _checked(self.options or {})
         mode = {name: asked.pop(name) for name in RACE_MODE if name in asked}
         request = Request(
@@ -85,7 +86,8 @@ def race_api(runner: Runner, forget: Callable[[str], None]) -> None:
         """Run every engine on an uploaded recording. An empty `model` is the page's default; an
         empty `language` is detected. `reference` is the correct transcript, or "[nobody speaks]";
         it adds word error rates, or character error rates (`cer`) where a language has no spaces
-        between words. `rounds` is 1 to 5. Without `keep`, the server deletes recording and result.
+        between words. `rounds` is 1 to 5; without it, 3 for a recording under a minute,
+        else 1. Without `keep`, the server deletes recording and result.
         `options` has the page's settings by openai-whisper's names: task, beam_size (1 to 10),
         temperature (one number, 0 to 1), without_timestamps, word_timestamps,
         condition_on_previous_text, initial_prompt; and batch_size (1 to 16) and vad, which

@@ -300,7 +300,7 @@ class Runner:
 def _turn(event: race.Started, rounds: int) -> str:
     """What the engine that runs is doing."""
     if event.is_again:
-        return "again, to measure noise"
+        return "extra run to measure noise"
     return f"round {event.round + 1} of {rounds}" if rounds > 1 else "running"
 
 

@@ -17,7 +17,7 @@ from maxwhisper.web.server.fair_use import FairUse
 from maxwhisper.web.server.mcp import Arguments, Steps, Tool
 from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.race.api import Comparison, answer, transcribed
-from maxwhisper.web.ui.race.request import MAX_ROUNDS, Request, Source
+from maxwhisper.web.ui.race.request import LONG_S, MAX_ROUNDS, Request, Source
 from maxwhisper.web.ui.race.runner import Runner
 
 ABOUT = (
@@ -31,7 +31,8 @@ _TRANSCRIBE = (
 )
 _RACE = (
     "Run three Whisper engines on one recording, one at a time, and time each. Returns the verdict "
-    "in sentences, the text of each engine, and its scores: median_s, rtfx (seconds of audio per "
+    "in sentences, the factor (the fastest baseline's median time over ours, null where it is too "
+    "close or too noisy to call), the text of each engine, and its scores: median_s, rtfx (seconds of audio per "
     "second of work), tokens_per_s, first_text_s, word_errors against `reference` if you give one, "
     "and agreement with the other engines. Takes seconds to minutes."
 )
@@ -70,12 +71,12 @@ def agent_tools(runner: Runner, examples: Sequence[Example], fair: FairUse) -> l
         "description": "The correct transcript, if known: adds word error rates.",
     }
     rounds = {
-        "type": "integer",
+        "type": ["integer", "null"],
         "minimum": 1,
         "maximum": MAX_ROUNDS,
-        "default": 1,
-        "description": "How often each engine runs; the median counts. 3 or more for a reliable "
-        "comparison.",
+        "default": None,
+        "description": "How often each engine runs; the median counts. Null: 3 for a recording "
+        f"under {LONG_S:.0f} s, else 1.",
     }
     take = partial(_request, runner, {clip.title.casefold(): clip for clip in examples}, fair)
 
@@ -170,5 +171,5 @@ def _shortened(answered: dict[str, Any]) -> dict[str, Any]:
     """The answer of `compare` without what only a program reads: settings, machine, tokens."""
     results = answered["run"]["results"]
     texts = {each["engine"]: each["transcript"]["text"].strip() for each in results}
-    shown = {name: answered[name] for name in ("verdict", "scores")}
+    shown = {name: answered[name] for name in ("verdict", "factor", "scores")}
     return {**shown, "texts": texts, "audio_s": answered["run"]["audio_s"]}

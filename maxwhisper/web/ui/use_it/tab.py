@@ -112,7 +112,7 @@ def _limits(about: About) -> list[str]:
         f"runs at a time, {MAX_WAITING} may wait.",
         *_shares(about.limits),
         f"Available models: {', '.join(about.models)}.",
-        "No speaker labels, no recordings from a web address, no batches of files.",
+        "No speaker labels, no recordings from a web address, one recording per race.",
     ]
 
 

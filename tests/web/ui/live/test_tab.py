@@ -2,9 +2,14 @@
 saved has the right times."""
 
 import re
+from types import SimpleNamespace
 
+import pytest
+
+from maxwhisper.engines.status import Status
 from maxwhisper.transcript import Word
 from maxwhisper.web.server.live_session import LiveView
+from maxwhisper.web.ui.live.tab import offered_languages
 from maxwhisper.web.ui.live.transcript import live_html, saved_html, subtitles, text
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -81,6 +86,19 @@ def test_subtitles_are_short_and_end_with_a_sentence_or_a_session():
     assert " ".join(lines) == f"{words} again"
     assert [cue.split("\n")[-1] for cue in cues[-2:]] == ["Next", "again"]
     assert cues[-3].endswith(" Done.")
+
+
+@pytest.mark.parametrize(
+    ("model", "chosen", "value", "n_choices"),
+    [("demo", "de", "en", 1), ("tiny", "de", "de", 100), ("tiny.en", "", "en", 1)],
+)
+def test_only_languages_of_the_weights_are_offered(model, chosen, value, n_choices):
+    """Those that our engine has now, which may not be the default of the next race."""
+    statuses = {"maxwhisper": Status("ready", model=model)}
+    pool = SimpleNamespace(statuses=lambda: statuses, default_model="base")
+    offered = offered_languages(pool, chosen)
+    assert (offered["value"], len(offered["choices"])) == (value, n_choices)
+    assert offered["interactive"] == (n_choices > 1)
 
 
 def test_a_pause_begins_a_subtitle():

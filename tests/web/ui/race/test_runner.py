@@ -297,11 +297,11 @@ def test_rounds_are_counted_and_done_is_said_once(runner, request_of, raced):
     assert told[1:] == [
         ("running", "round 1 of 2"),
         ("waiting", "1 of 2 rounds"),
-        ("running", "again, to measure noise"),
+        ("running", "extra run to measure noise"),
         ("waiting", "1 of 2 rounds"),
         ("running", "round 2 of 2"),
         ("waiting", "2 of 2 rounds"),
-        ("running", "again, to measure noise"),
+        ("running", "extra run to measure noise"),
         ("done", "done"),
     ]
 

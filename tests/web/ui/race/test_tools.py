@@ -92,6 +92,14 @@ def test_a_clip_is_raced_by_its_title_with_progress(page):
     assert got["scores"]["maxwhisper"]["word_errors"]["n_words"] == 4
     assert got["verdict"]
     assert any("maxwhisper: round 1 of 2" in sentence for sentence in told)
+    said = got["factor"]
+    assert (said is None) == got["verdict"][0].startswith("Too close")
+    assert said is None or said["text"] in got["verdict"][0]
+
+
+def test_without_a_number_a_short_clip_has_three_rounds_as_on_the_page(page):
+    _, told = call(page[0], "race", meta={"progressToken": "b"}, recording="A tone")
+    assert any("maxwhisper: round 3 of 3" in sentence for sentence in told)
 
 
 def test_an_agent_that_goes_away_stops_its_race(page):
