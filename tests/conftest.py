@@ -30,8 +30,8 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture
 def figure(request):
-    """figure(error, tolerance, what, goal=None): print the number at the end of the run, and hold it.
-    A goal is a stricter bound, which the line names if it was missed. True if nothing was missed."""
+    """figure(error, tolerance, what, goal=None): print the number at the end of the run, and hold
+    it. A goal is a stricter bound: the line says if it was missed. True if nothing was missed."""
 
     def hold(error, tolerance, what, goal=None):
         missed = goal is not None and error > goal

@@ -281,9 +281,9 @@ def _banner(view: View) -> str:
 
 
 def _verdict_html(view: View, *, is_landing: bool = False) -> str:
-    """The first sentence large, the rest as a list, of which a landing page keeps only that the noise
-    was not measured. While a race runs, what happens. A mark says that the texts are identical, and
-    no sentence again."""
+    """The first sentence large, the rest as a list, of which a landing page keeps only that the
+    noise was not measured. While a race runs, what happens. A mark says that the texts are
+    identical, and no sentence again."""
     lead, *rest = view.sentences or [""]
     is_racing = any(panel.phase in ("waiting", "running") for panel in view.panels.values())
     results = view.run.results if view.run else ()

@@ -32,9 +32,9 @@ _TRANSCRIBE = (
 _RACE = (
     "Run three Whisper engines on one recording, one at a time, and time each. Returns the verdict "
     "in sentences, the factor (the fastest baseline's median time over ours, null where it is too "
-    "close or too noisy to call), the text of each engine, and its scores: median_s, rtfx (seconds of audio per "
-    "second of work), tokens_per_s, first_text_s, word_errors against `reference` if you give one, "
-    "and agreement with the other engines. Takes seconds to minutes."
+    "close or too noisy to call), the text of each engine, and its scores: median_s, rtfx (seconds "
+    "of audio per second of work), tokens_per_s, first_text_s, word_errors against `reference` if "
+    "you give one, and agreement with the other engines. Takes seconds to minutes."
 )
 
 
