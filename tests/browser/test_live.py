@@ -165,9 +165,9 @@ def test_the_microphone_goes_off_when_the_visitor_leaves_the_tab(open_live):
 @pytest.mark.parametrize(
     ("script", "sentence"),
     [
-        (REFUSE.replace("NAME", "NotAllowedError"), "The microphone is blocked. Allow it"),
-        (REFUSE.replace("NAME", "NotFoundError"), "No microphone was found. Plug one in"),
-        (REFUSE.replace("NAME", "NotReadableError"), "Another program is using the microphone."),
+        (REFUSE.replace("NAME", "NotAllowedError"), "The microphone was refused. Allow it"),
+        (REFUSE.replace("NAME", "NotFoundError"), "No microphone was found. Connect one"),
+        (REFUSE.replace("NAME", "NotReadableError"), "The microphone is used by another program."),
         (INSECURE, "only on pages served over https"),
     ],
 )

@@ -2,7 +2,7 @@
    exceeds the upload limit is refused here, with a message in the same place.
    Gradio's recorder accepts only files whose type begins with "audio", which excludes videos, and
    answers others with a list of types. So every file is passed to it as audio.
-   An upload can be cancelled: a large file takes minutes on a slow network.
+   An upload says how much was sent, and can be cancelled: a large file takes minutes on a slow network.
    One function, which Gradio runs when the page has loaded. */
 () => {
   const PLACE = '.recorder', INPUT = `${PLACE} input[type=file]`;
@@ -36,25 +36,42 @@
     place = event.target.closest?.(PLACE) ?? place;
   }, true);
 
-  // Shows a button in that recorder if the upload takes more than a moment; returns its removal.
+  // Shows a button in that recorder if the upload takes more than a moment; it also tells how much was
+  // sent. Returns its removal.
   function offerToCancel(cancel) {
     const button = document.createElement('button');
+    const tell = ({detail}) => { button.textContent = `${detail} · Cancel upload`; };
     Object.assign(button, {type: 'button', className: 'cancel-upload', textContent: 'Cancel upload', onclick: cancel});
     const shown = setTimeout(() => place?.append(button), 400);
-    return () => { clearTimeout(shown); button.remove(); };
+    document.addEventListener('sending', tell);
+    return () => {
+      clearTimeout(shown);
+      document.removeEventListener('sending', tell);
+      button.remove();
+    };
+  }
+
+  // Sends an upload, and tells the page on the way how much of it was sent: `fetch` cannot.
+  function send(request, address, {headers, body}) {
+    return new Promise((resolve, reject) => {
+      request.open('POST', address);
+      for (const [name, value] of new Headers(headers)) request.setRequestHeader(name, value);
+      request.upload.onprogress = ({loaded, total}) => document.dispatchEvent(
+        new CustomEvent('sending', {detail: `Sending… ${Math.floor(100 * loaded / total)} %`}));
+      request.onload = () => resolve(new Response(request.response, {status: request.status}));
+      request.onabort = () => resolve(new Response('[]')); // Gradio reads this as: no file was uploaded
+      request.onerror = () => reject(new TypeError('the connection was lost'));
+      request.send(body);
+    });
   }
 
   const realFetch = window.fetch;
   window.fetch = (address, settings) => {
-    if (!String(address?.url ?? address).includes('/gradio_api/upload?')) return realFetch(address, settings);
-    const upload = new AbortController();
-    const over = offerToCancel(() => upload.abort());
-    return realFetch(address, {...settings, signal: upload.signal})
-      .catch(error => {
-        if (!upload.signal.aborted) throw error;
-        return new Response('[]'); // Gradio reads this as: no file was uploaded
-      })
-      .finally(over);
+    const [path, query] = String(address?.url ?? address).split('?');
+    if (!path.endsWith('gradio_api/upload')) return realFetch(address, settings);
+    const request = new XMLHttpRequest();
+    const over = query ? offerToCancel(() => request.abort()) : () => {}; // speak.js has no query
+    return send(request, address, settings).finally(over);
   };
 
   document.addEventListener('click', event => { // Gradio opens the file dialog with this click

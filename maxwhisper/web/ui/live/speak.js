@@ -1,29 +1,18 @@
 // Owns the microphone and the buttons Start and Stop. Sends samples to the server, one chunk after
-// the other, until it answers "over"; while the session is in line, the microphone is off. Gradio
-// provides `element` and `trigger`. Python opens the session that `token` names.
+// the other, until it answers "over"; while the session is in line, the microphone is off. Follows
+// microphone.js. Gradio provides `element` and `trigger`. Python opens the session that `token` names.
 const SEND_EVERY_MS = 125;
 const LINE_EVERY_MS = 500; // in line, to hear of the turn
 const LAST_MS = 300; // for the last samples to arrive before the server is told to stop
 const OPEN_TIMEOUT_MS = 8000; // the server opens a session within a second
 const FLOOR_DB = 60; // an empty level meter is this far below full scale
 const QUIET = 0.02, QUIET_MS = 4000; // a level this low for so long is no speech
-const CAPTURE = `registerProcessor('capture', class extends AudioWorkletProcessor {
-  process([[samples]]) { if (samples) this.port.postMessage(samples.slice()); return true; }
-});`;
-const REASONS = {
-  NotAllowedError: 'The microphone is blocked. Allow it for this page, beside its address, and start again.',
-  NotFoundError: 'No microphone was found. Plug one in and start again, or play a clip.',
-  NotReadableError: 'Another program is using the microphone. Close it and start again.',
-};
-const INSECURE = 'Browsers allow the microphone only on pages served over https or from this machine. Here, play a clip.';
 const LOST = 'The connection was lost. Start again when the page is back.';
 const LEFT = 'The microphone went off because you left this tab.';
 const find = selector => element.querySelector(selector);
 const start = find('.speak'), stop = find('#live-stop'), note = find('[role=status]'), log = find('[role=log]');
 const on = find('.microphone'), meter = find('meter'), panel = document.querySelector('#live');
 let run = null; // the present one: its token, its microphone, samples that were not sent yet
-
-class Refusal extends Error {} // the message is for the visitor
 
 function refresh() {
   start.setAttribute('aria-disabled', String(run !== null));
@@ -63,26 +52,15 @@ function showLevel(mine, block) {
 }
 
 async function switchOn(mine) {
-  const stream = await navigator.mediaDevices.getUserMedia({audio: {channelCount: 1}});
-  const context = new AudioContext();
-  const microphone = {stop() { stream.getTracks().forEach(track => track.stop()); context.close(); }};
-  try {
-    const module = URL.createObjectURL(new Blob([CAPTURE], {type: 'text/javascript'}));
-    await context.audioWorklet.addModule(module);
-    URL.revokeObjectURL(module);
-    const node = new AudioWorkletNode(context, 'capture', {numberOfOutputs: 0});
-    node.port.onmessage = ({data}) => {
-      if (mine.microphone !== microphone) return;
-      mine.unsent.push(data);
-      showLevel(mine, data);
-    };
-    context.createMediaStreamSource(stream).connect(node);
-  } catch (error) { microphone.stop(); throw error; }
-  if (mine.isEnding) return microphone.stop(); // stopped while the browser asked
-  stream.getTracks()[0].onended = () => {
+  const microphone = await openMicrophone(block => {
+    if (mine.microphone !== microphone) return;
+    mine.unsent.push(block);
+    showLevel(mine, block);
+  }, 'play a clip', () => {
     if (run === mine) end('The microphone was unplugged or taken away. Start again.');
-  };
-  mine.rate = context.sampleRate;
+  });
+  if (mine.isEnding) return microphone.stop(); // stopped while the browser asked
+  mine.rate = microphone.rate;
   mine.heardMs = performance.now();
   mine.microphone = microphone;
   refresh();
@@ -97,8 +75,8 @@ function switchOff(mine) {
 async function post(mine, samples) {
   const address = `live/${mine.token}?rate=${mine.rate}${mine.isEnding ? '&end=1' : ''}`;
   const answer = await fetch(address, {method: 'POST', body: int16(samples)})
-    .catch(() => { throw new Refusal(LOST); });
-  if (!answer.ok) throw new Refusal(await answer.text());
+    .catch(() => { throw new Error(LOST); });
+  if (!answer.ok) throw new Error(await answer.text());
   return answer.text();
 }
 
@@ -141,7 +119,6 @@ async function speak() {
   tell('Waiting for the microphone. Allow it in your browser.');
   let why;
   try {
-    if (!navigator.mediaDevices) throw new Refusal(INSECURE);
     await switchOn(mine); // also asks for the permission, before a place in line is taken
     if (mine.isEnding) return;
     panel.scrollIntoView({block: 'nearest'});
@@ -149,8 +126,7 @@ async function speak() {
     trigger('click', {token: mine.token});
     why = await send(mine);
   } catch (error) {
-    why = error instanceof Refusal ? error.message
-      : REASONS[error.name] ?? `The microphone does not work: ${error.message}`;
+    why = error.message;
   } finally {
     switchOff(mine);
     if (run === mine) end(why);

@@ -41,8 +41,10 @@ _CLICK: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "multiple",
 
 Shown = tuple[Any, Any]  # the transcript, and what can be saved of it
 
+_HERE = Path(__file__).parent
 _SPEAK_JS, _SAVE_JS = (
-    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("speak.js", "save.js")
+    "".join(path.read_text(encoding="utf-8") for path in paths)
+    for paths in ((_HERE.parent / "microphone.js", _HERE / "speak.js"), (_HERE / "save.js",))
 )
 
 

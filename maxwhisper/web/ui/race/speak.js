@@ -89,7 +89,7 @@ async function speak() {
   say('Waiting for the microphone…');
   button.classList.add('on');
   try {
-    microphone = await openMicrophone(samples => hear(made, samples));
+    microphone = await openMicrophone(samples => hear(made, samples), 'upload a file or try a clip');
     made.rate = microphone.rate;
     await made.over;
   } catch (error) { refuse(error.message); }
@@ -106,14 +106,19 @@ async function speak() {
 
 // Uploads the sound and passes its path on. False, with a message, if the server refuses it.
 async function give(event, sound) {
+  const tell = ({detail}) => say(detail);
   say('Sending…');
+  document.addEventListener('sending', tell);
   try {
     trigger(event, {path: await send(sound)});
     return true;
   } catch (error) {
     refuse(`The recording was not sent: ${error.message}`);
     return false;
-  } finally { say(IDLE); }
+  } finally {
+    document.removeEventListener('sending', tell);
+    say(IDLE);
+  }
 }
 
 function speech() {
