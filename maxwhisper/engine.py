@@ -5,7 +5,7 @@ The page, the benchmark and the command line know engines only by this protocol.
 
 import importlib
 import importlib.util
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -76,27 +76,6 @@ class LiveEngine(Protocol):
 
 
 @runtime_checkable
-class ManyEngine(Protocol):
-    """An engine that decodes windows of many recordings together."""
-
-    @property
-    def info(self) -> EngineInfo: ...
-
-    def transcribe_many(
-        self,
-        audios: Sequence[Waveform],
-        options: TranscribeOptions,
-        on_segment: OnRecordingSegment | None = None,
-        *,
-        batch_size: int = ...,
-        vad: VadOptions | bool | None = None,
-    ) -> list[Transcript]:
-        """Transcribe waveforms as `Engine.transcribe` does in batches; `on_segment` gets the index
-        of the recording as well. Raises `SomeFailed` for recordings that failed."""
-        ...
-
-
-@runtime_checkable
 class EachEngine(Protocol):
     """An engine that decodes windows of any number of recordings together."""
 
@@ -107,12 +86,14 @@ class EachEngine(Protocol):
         self,
         audios: Iterable[Waveform],
         options: TranscribeOptions,
+        on_segment: OnRecordingSegment | None = None,
         *,
         batch_size: int = ...,
         vad: VadOptions | bool | None = None,
     ) -> Iterator[tuple[int, Transcript | AudioError | NumericError]]:
-        """`transcribe_many` for recordings that are taken one by one, when a batch has room. Yields
-        the number of each and its transcript, or its error, as soon as it is done."""
+        """Transcribe waveforms as `Engine.transcribe` does in batches; each is taken when a batch
+        has room. Yields the number of each and its transcript, or its error, as soon as it is done.
+        `on_segment` gets the number as well."""
         ...
 
 

@@ -237,6 +237,7 @@ class Whisper:
         self,
         audios: Iterable[Audio],
         options: TranscribeOptions | None = None,
+        on_segment: OnRecordingSegment | None = None,
         *,
         batch_size: int = batched.BATCH_SIZE,
         vad: VadOptions | bool | None = None,
@@ -248,7 +249,8 @@ class Whisper:
         `audios` may be a generator: the next recording is taken when a batch has room for it, and
         let go of when it is done. Yields the index of each recording and its transcript, or the
         error of one that failed, as soon as it is done, so not always in order. The texts are those
-        of `transcribe_many`; the timings are of all recordings until then.
+        of `transcribe_many`, and `on_segment` is called as there; the timings are of all recordings
+        until then.
         """
         options = _options(options, changes)
         vad = _batch_vad(vad)
@@ -258,6 +260,9 @@ class Whisper:
         steps = batched.each_step(self.network, waveforms, options, batch_size=batch_size, vad=vad)
         with closing(turns.in_turns(steps, self._turns, clock)) as in_turns:
             for step in in_turns:
+                if on_segment is not None:
+                    for index, segment in step.found:
+                        on_segment(index, segment)
                 for index, outcome in step.ended:
                     if isinstance(outcome, Transcript):
                         outcome = _with_timings(outcome, clock, start)

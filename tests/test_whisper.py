@@ -117,6 +117,12 @@ def test_segments_are_told_as_they_are_found(whisper):
     )
     for index, transcript in enumerate(transcripts):
         assert tuple(segment for i, segment in told_of if i == index) == transcript.segments
+    told_each = []
+    outcomes = whisper.transcribe_each(waveforms, FREE, lambda *told: told_each.append(told))
+    for index, transcript in outcomes:
+        assert transcript.segments == transcripts[index].segments
+        assert tuple(segment for i, segment in told_each if i == index) == transcript.segments
+    assert told_each == told_of
 
 
 def test_files_are_read_on_the_clock(whisper):

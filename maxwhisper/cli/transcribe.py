@@ -22,8 +22,8 @@ from maxwhisper.cli.flags import options_from, vad_from
 from maxwhisper.cli.inputs import Heard, read_ahead
 from maxwhisper.cli.interrupts import terminable
 from maxwhisper.cli.output import AnswerLost, json_line, progress, report, shown, warn
-from maxwhisper.engine import OURS, Engine, ManyEngine
-from maxwhisper.errors import MaxWhisperError, OptionError, SomeFailed
+from maxwhisper.engine import OURS, EachEngine, Engine
+from maxwhisper.errors import MaxWhisperError, OptionError
 from maxwhisper.network.dims import CHUNK_LENGTH_S, SAMPLE_RATE
 from maxwhisper.options import PAUSES, TranscribeOptions, VadOptions
 from maxwhisper.options.transcription import BATCHES
@@ -65,7 +65,7 @@ class _Run:
                 about = None if self.is_one else heard.source.name
                 warn(heard.recording.warning, about)
         together = [heard for heard in group if is_together and self._fits_a_batch(heard)]
-        if isinstance(self.engine, ManyEngine) and len(together) > 1:
+        if isinstance(self.engine, EachEngine) and len(together) > 1:
             self._together(self.engine, together)
             group = [heard for heard in group if not self._fits_a_batch(heard)]
         self._one_by_one(group)
@@ -105,19 +105,41 @@ class _Run:
                 self._finish(heard, transcript)
             self.bar.done(number, heard.audio_s)
 
-    def _together(self, engine: ManyEngine, group: Sequence[Heard]) -> None:
-        """Transcribe recordings with windows of several in one batch."""
+    def _together(self, engine: EachEngine, group: Sequence[Heard]) -> None:
+        """Transcribe recordings with windows of several in one batch, and write each at once.
+
+        Without speech detection a recording of one window is decoded as it is alone. Raises
+        `OptionError`, which is the same for all; another error is that of all that are not done.
+        """
         first = self.n_done + self.n_failed
-        outcomes = self._transcribe_many(engine, group, first)
-        for number, (heard, outcome) in enumerate(zip(group, outcomes, strict=True), first):
-            if isinstance(outcome, Transcript):
-                self._begin(heard.source)
-                for segment in outcome.segments:
-                    self._show(segment)
-                self._finish(heard, outcome)
-            else:
-                self._fail(heard, outcome)
-            self.bar.done(number, heard.audio_s)
+        mode = self.mode if "batch_size" in self.mode else self.mode | {"vad": False}
+        waveforms = [heard.recording.waveform for heard in group if heard.recording is not None]
+
+        def on_segment(index: int, segment: Segment) -> None:
+            self.bar.heard(first + index, segment.end)
+
+        todo = dict(enumerate(group))
+        try:
+            for index, outcome in engine.transcribe_each(
+                waveforms, self.options, on_segment, **mode
+            ):
+                self._end(first + index, todo.pop(index), outcome)
+        except (AnswerLost, OptionError):
+            raise
+        except MaxWhisperError as error:
+            for index, heard in todo.items():
+                self._end(first + index, heard, error)
+
+    def _end(self, number: int, heard: Heard, outcome: Transcript | MaxWhisperError) -> None:
+        """Print and write the outcome of a recording that was decoded with others."""
+        if isinstance(outcome, Transcript):
+            self._begin(heard.source)
+            for segment in outcome.segments:
+                self._show(segment)
+            self._finish(heard, outcome)
+        else:
+            self._fail(heard, outcome)
+        self.bar.done(number, heard.audio_s)
 
     def _transcribe(self, engine: Engine, waveform: Waveform, number: int) -> Transcript:
         def on_segment(segment: Segment) -> None:
@@ -133,28 +155,6 @@ class _Run:
             f"in {elapsed_s:.2f} s: RTFx {transcript.duration / elapsed_s:.1f}"
         )
         return transcript
-
-    def _transcribe_many(
-        self, engine: ManyEngine, group: Sequence[Heard], first: int
-    ) -> Sequence[Transcript | MaxWhisperError | None]:
-        """Transcript or error of every recording. Raises `OptionError`, which is the same for all.
-
-        Without speech detection a recording of one window is decoded as it is alone.
-        """
-        waveforms = [heard.recording.waveform for heard in group if heard.recording is not None]
-        mode = self.mode if "batch_size" in self.mode else self.mode | {"vad": False}
-
-        def on_segment(index: int, segment: Segment) -> None:
-            self.bar.heard(first + index, segment.end)
-
-        try:
-            return engine.transcribe_many(waveforms, self.options, on_segment, **mode)
-        except SomeFailed as error:
-            return [error.errors.get(i, each) for i, each in enumerate(error.transcripts)]
-        except OptionError:
-            raise
-        except MaxWhisperError as error:
-            return [error] * len(group)
 
     def _begin(self, source: Source) -> None:
         if not self.is_one and not self.as_json:

@@ -14,8 +14,8 @@ import pytest
 
 from maxwhisper import cli
 from maxwhisper.cli import output
-from maxwhisper.engine import ManyEngine
-from maxwhisper.errors import DeviceError, NumericError, OptionError, SomeFailed
+from maxwhisper.engine import EachEngine
+from maxwhisper.errors import DeviceError, NumericError, OptionError
 from tests.fakes.engines import TEXT, FakeEngine
 
 MODULE = cli.transcribe.__module__
@@ -29,22 +29,14 @@ class ManyFake(FakeEngine):
         super().__init__("many")
         self.wrong, self.groups = wrong or {}, []
 
-    def transcribe_many(self, audios, options, on_segment=None, *, batch_size=8, vad=None):
+    def transcribe_each(self, audios, options, on_segment=None, *, batch_size=8, vad=None):
         self.groups.append((len(audios), batch_size, vad))
         wrong = self.wrong.get(len(self.groups))
         if isinstance(wrong, BaseException):
             raise wrong
-        done = []
         for index, audio in enumerate(audios):
-            done.append(
-                super().transcribe(audio, options, lambda each, i=index: on_segment(i, each))
-            )
-        if wrong is not None:
-            raise SomeFailed(
-                [None if i == wrong else each for i, each in enumerate(done)],
-                {wrong: NumericError("not a number")},
-            )
-        return done
+            done = super().transcribe(audio, options, lambda each, i=index: on_segment(i, each))
+            yield index, NumericError("not a number") if index == wrong else done
 
 
 @pytest.fixture
@@ -77,8 +69,8 @@ def lines(capfd):
 
 
 def test_a_fake_that_transcribes_many_is_such_an_engine():
-    assert isinstance(ManyFake(), ManyEngine)
-    assert not isinstance(FakeEngine("plain"), ManyEngine)
+    assert isinstance(ManyFake(), EachEngine)
+    assert not isinstance(FakeEngine("plain"), EachEngine)
 
 
 def test_several_recordings_are_transcribed_together_in_groups(use, clips, capfd):
@@ -175,6 +167,19 @@ def test_what_fails_in_a_group_does_not_stop_the_others(use, clips, capfd, wrong
     )
 
 
+def test_an_error_in_the_middle_of_a_group_keeps_what_is_done(use, clips, capfd):
+    class Broken(ManyFake):
+        def transcribe_each(self, *args, **mode):
+            yield next(super().transcribe_each(*args, **mode))
+            raise DeviceError("no memory")
+
+    use(Broken())
+    assert cli.main([str(clips), "--json"]) == 1
+    found, err = lines(capfd)
+    assert [each.get("text") for each in found] == [TEXT, None, None, None, None]
+    assert err.count("no memory") == 4
+
+
 def test_an_option_that_no_recording_can_have_is_said_once(use, clips, capfd):
     use(ManyFake({1: OptionError("no alignment heads")}))
     assert cli.main([str(clips), "--json"]) == 1
@@ -207,23 +212,27 @@ def test_formats_are_beside_the_recording_or_below_the_folder(use, clips, tmp_pa
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_keeps_what_is_done(use, clips, capfd, number, code):
+    """In the middle of the second group of recordings that are decoded together."""
+
     class Interrupted(ManyFake):
-        def transcribe_many(self, *args, **mode):
-            if self.groups:
-                os.kill(os.getpid(), number)
-            return super().transcribe_many(*args, **mode)
+        def transcribe_each(self, *args, **mode):
+            for done in super().transcribe_each(*args, **mode):
+                if (len(self.groups), done[0]) == (2, 1):
+                    os.kill(os.getpid(), number)
+                yield done
 
     use(Interrupted(), group_s=2.0)
     before = signal.getsignal(signal.SIGTERM)
     assert cli.main([str(clips), "--json", "-f", "txt"]) == code
     assert signal.getsignal(signal.SIGTERM) is before
     found, err = lines(capfd)
-    assert [Path(each["file"]).name for each in found] == ["0.wav", "1.wav"]
+    assert [Path(each["file"]).name for each in found] == ["0.wav", "1.wav", "2.wav"]
     assert sorted(path.name for path in clips.iterdir() if path.suffix != ".wav") == [
         "0.txt",
         "1.txt",
+        "2.txt",
     ]
-    assert "2 transcribed" in err.splitlines()[-1]
+    assert "3 transcribed" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "no space left")])

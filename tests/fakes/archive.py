@@ -61,7 +61,7 @@ class Teller(FakeEngine):
             raise NumericError("the network returned NaN")
         return transcript_of(waveform)
 
-    def transcribe_each(self, audios, options, *, batch_size=8, vad=None):
+    def transcribe_each(self, audios, options, on_segment=None, *, batch_size=8, vad=None):
         numbered = enumerate(audios)
         while batch := list(islice(numbered, batch_size)):
             for number, waveform in reversed(batch):
