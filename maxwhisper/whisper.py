@@ -120,9 +120,10 @@ class Whisper:
         Keyword `changes` are fields of `TranscribeOptions` and override those of `options`.
         `on_segment` is called with each segment as soon as it is final, `progress` after each
         window with the seconds of audio done and in total, and `on_text` up to 20 times a second
-        with the text so far of the window that is being decoded, which may still change; it must
-        not use the model. Windows are decoded one after the other, as in openai-whisper; with a
-        `batch_size`, that many are decoded together. With `vad` (True or `VadOptions`) only speech
+        with the text so far of the window that is being decoded, which may still change; using the
+        model in `on_text` raises `EngineUnavailable`.
+        Windows are decoded one after the other, as in openai-whisper; with a `batch_size`, that
+        many are decoded together. With `vad` (True or `VadOptions`) only speech
         is transcribed, which is the default in batches. Without batches, each stretch of speech is
         then a clip of its own: docs/options.md says why.
         `timings` of the result are seconds per stage, including `audio` (reading and resampling a
@@ -274,6 +275,7 @@ class Whisper:
         Everything that uses the model later raises `EngineUnavailable`. `with load(...) as model`
         closes it at the end of the block.
         """
+        self._turns.require_none()
         with suppress(EngineUnavailable), self._turns.turn(StageClock()):
             self._turns.close()
             self.network.close()

@@ -20,6 +20,11 @@ from maxwhisper.transcript import OnProgress, OnRecordingSegment, Segment, Trans
 
 T = TypeVar("T")
 
+NESTED = (
+    "this thread is decoding a window with this model already: `on_text` is called in the middle "
+    "of it, so use the model after the call, or in `on_segment` or `progress`"
+)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -45,6 +50,7 @@ class Turns:
     def __init__(self) -> None:
         self._changing = threading.Lock()  # held for microseconds
         self._queue: deque[_Gate] = deque()  # a gate per caller; the first has its turn
+        self._owner: int | None = None  # the thread that has the network
         self._process = os.getpid()
         self._closed = False
 
@@ -52,11 +58,13 @@ class Turns:
     def turn(self, clock: StageClock) -> Iterator[None]:
         """Wait for the callers before this one, which is timed as `waiting`, then have the network.
 
-        Do not nest. Raises `EngineUnavailable` after `close`, and in a process forked from the one
-        that loaded the model: MAX's threads are not in it, so it would wait for ever.
+        Raises `EngineUnavailable` after `close`, and where it would wait for ever: in a thread that
+        has a turn already, and in a process forked from the one that loaded the model, because
+        MAX's threads are not in it.
         """
         if os.getpid() != self._process:
             raise EngineUnavailable(FORKED)
+        self.require_none()
         gate: _Gate = SimpleQueue()
         interrupt: KeyboardInterrupt | None = None
         try:
@@ -82,6 +90,11 @@ class Turns:
         finally:
             self._wait(gate, clock)
 
+    def require_none(self) -> None:
+        """Raise `EngineUnavailable` if this thread has a turn: it would wait for itself."""
+        if self._owner == threading.get_ident():
+            raise EngineUnavailable(NESTED)
+
     def close(self) -> None:
         """Refuse all later turns."""
         self._closed = True
@@ -96,10 +109,13 @@ class Turns:
                     gate.get()
         if self._closed:
             raise EngineUnavailable("this model is closed: load it again")
+        self._owner = threading.get_ident()
 
     def _leave(self, gate: _Gate) -> None:
         """Leave the queue and wake the first caller in it, who may be awake. May be repeated."""
         with self._changing:
+            if self._queue and self._queue[0] is gate:
+                self._owner = None
             if gate in self._queue:
                 self._queue.remove(gate)
             if self._queue:

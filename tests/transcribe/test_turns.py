@@ -191,6 +191,28 @@ def test_nobody_gets_a_closed_one():
     assert [str(error) for error in refused] == ["this model is closed: load it again"] * 2
 
 
+def test_a_turn_within_a_turn_is_an_error_and_no_wait_for_ever():
+    turns, refused = Turns(), []
+
+    def nest():
+        for _ in range(2):
+            with turns.turn(StageClock()):
+                with turns.released(StageClock()), turns.turn(StageClock()):
+                    pass  # the network is anybody's
+                try:
+                    with turns.turn(StageClock()):
+                        pass
+                except EngineUnavailable as error:
+                    refused.append(str(error))
+
+    nesting = start(nest)
+    nesting.join(LONG_S)
+    assert not nesting.is_alive()
+    assert len(refused) == 2
+    assert "decoding a window with this model already" in refused[0]
+    assert is_free(turns)
+
+
 def test_a_fork_is_told_to_spawn():
     turns = Turns()
     read, write = os.pipe()
