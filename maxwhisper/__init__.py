@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from maxwhisper.audio.waveform import Waveform
 from maxwhisper.engine import EngineInfo, Progress
 from maxwhisper.errors import (
+    ArtifactError,
     AudioError,
     AudioWarning,
     CheckpointError,
@@ -24,6 +25,7 @@ from maxwhisper.errors import (
     MaxWhisperError,
     NumericError,
     OptionError,
+    OutputError,
     SomeFailed,
 )
 from maxwhisper.network.dims import Dims
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "ArtifactError",
     "Audio",
     "AudioError",
     "AudioWarning",
@@ -68,6 +71,7 @@ __all__ = [
     "OnSegment",
     "OnText",
     "OptionError",
+    "OutputError",
     "Placement",
     "Progress",
     "Segment",

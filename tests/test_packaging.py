@@ -160,7 +160,8 @@ def test_space_front_matter():
 
 def test_a_space_has_the_weights_that_its_page_wants():
     preloaded = {line.split()[0] for line in front_matter()["preload_from_hub"]}
-    for gpus, threads in (([{}], 8), ([], 2)):  # a GPU, and the free hardware
+    # A GPU, the free hardware, and the larger CPU
+    for gpus, threads in (([{}], 8), ([], 2), ([], 8)):
         model = fit_for({"gpus": gpus, "threads": threads, "cores": None}, list(OFFICIAL_MODELS))
         assert f"openai/whisper-{model}" in preloaded
 

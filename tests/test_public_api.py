@@ -5,6 +5,7 @@ import builtins
 import inspect
 import logging
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -77,6 +78,26 @@ def test_everything_that_a_signature_mentions_is_exported():
     known = set(maxwhisper.__all__) | LIBRARIES | INTERNAL
     assert n_functions > 30
     assert {each for each in missing if each[2] not in known} == set()
+
+
+def raises_of(function):
+    """The names of errors that a docstring mentions, without those of Python."""
+    names = re.findall(r"`(\w+Error)`", function.__doc__ or "")
+    return {name for name in names if not hasattr(builtins, name)}
+
+
+def test_every_error_that_a_docstring_names_is_exported():
+    named = raises_of(maxwhisper.load)
+    for value in filter(inspect.isclass, exported().values()):
+        for function in filter(inspect.isfunction, vars(value).values()):
+            named |= raises_of(function)
+    assert {"ArtifactError", "CheckpointError", "OptionError"} <= named
+    assert named <= set(maxwhisper.__all__)
+
+
+def test_a_file_that_cannot_be_written_is_an_error_of_the_package(tmp_path):
+    with pytest.raises(maxwhisper.OutputError, match="cannot write"):
+        TRANSCRIPT.save(tmp_path / "no_folder" / "talk.srt")
 
 
 def test_importing_it_does_not_import_max():
@@ -244,8 +265,6 @@ def test_a_transcript_is_saved_in_the_format_of_its_name(tmp_path, monkeypatch):
     for name in ("talk", "talk.doc", ".srt"):
         with pytest.raises(maxwhisper.OptionError, match=r"ends in \.txt, \.vtt, \.srt"):
             TRANSCRIPT.save(tmp_path / name)
-    with pytest.raises(maxwhisper.MaxWhisperError, match="cannot write"):
-        TRANSCRIPT.save(tmp_path / "no_folder" / "talk.srt")
 
 
 @pytest.mark.parametrize(

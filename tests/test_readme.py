@@ -193,6 +193,10 @@ def test_the_programs_run(monkeypatch, capsys):
             inspect.signature(Whisper.transcribe_many).bind(self, paths)
             return [self.transcribe(path) for path in paths]
 
+        def transcribe_each(self, paths: list[str]) -> Iterator[tuple[int, Transcript]]:
+            inspect.signature(Whisper.transcribe_each).bind(self, paths)
+            return enumerate(self.transcribe_many(paths))
+
         def stream(self) -> object:
             inspect.signature(Whisper.stream).bind(self)
             return object()
