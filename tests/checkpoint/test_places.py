@@ -177,6 +177,13 @@ def test_a_reference_out_of_the_cache_is_not_followed(in_hf_cache, model_folder)
     assert find("user/fine-tune") is None
 
 
+def test_a_folder_of_an_official_name_is_loaded_by_its_path_alone(home, v2, monkeypatch):
+    monkeypatch.chdir(home)
+    save_hf(v2, home / "tiny")
+    assert find("tiny") is None
+    assert load("./tiny").digest == load(Path("tiny")).digest == v2.digest
+
+
 def test_names_win_over_folders_and_paths_over_repositories(
     home, model_folder, in_hf_cache, monkeypatch
 ):

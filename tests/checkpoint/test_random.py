@@ -1,5 +1,7 @@
 """Random weights: reproducible, fast, with text that depends on the audio."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,11 @@ from maxwhisper.checkpoint import about, find, load
 from maxwhisper.checkpoint.convert import to_openai
 from maxwhisper.checkpoint.random import random_checkpoint, sinusoids
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
+from maxwhisper.cli import main
 from maxwhisper.errors import CheckpointError
+from tests.fakes.engines import ENGINES, FakeEngine
+
+CLIP = Path(__file__).parents[2] / "examples" / "clips" / "plain.flac"
 
 
 def test_weights_follow_from_the_seed(v2):
@@ -20,7 +26,7 @@ def test_random_weights_say_what_they_are(v2):
     assert "never trained" in v2.source
 
 
-def test_a_name_that_every_front_end_loads():
+def test_the_library_loads_random_weights_by_name():
     official = OFFICIAL_MODELS["tiny"].dims
     place = find("random:tiny")
     assert "random weights, 0 MB" in place.line
@@ -31,6 +37,21 @@ def test_a_name_that_every_front_end_loads():
     for name in ("random:", "random:huge", "random:random:tiny"):
         with pytest.raises(CheckpointError, match="expected the name"):
             load(name)
+
+
+def test_the_command_line_loads_random_weights_by_name(monkeypatch, capfd):
+    loaded = []
+
+    def create(checkpoint, **_):
+        loaded.append(checkpoint.name)
+        return FakeEngine("plain")
+
+    monkeypatch.setattr("tests.fakes.engines.create_plain", create)
+    monkeypatch.setattr("maxwhisper.engine.ENGINES", ENGINES)
+    assert main([str(CLIP), "--model", "random:tiny"]) == 0
+    assert main(["models", "show", "random:tiny"]) == 0
+    assert loaded == ["random:tiny"]
+    assert "decoder.token_embedding.weight" in capfd.readouterr().out
 
 
 def test_sinusoids_are_the_references():

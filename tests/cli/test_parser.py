@@ -143,6 +143,29 @@ def test_the_table_has_every_flag_of_openai_whisper():
     assert {flag for flag, openai, _, _ in rows() if openai} == theirs
 
 
+# Those of whisper-ctranslate2 0.5.8, from the calls of `add_argument` in its commandline.py.
+CTRANSLATE2_FLAGS = """
+    --append_punctuations --batch_size --batched --beam_size --best_of --compression_ratio_threshold
+    --compute_type --condition_on_previous_text --device --device_index
+    --hallucination_silence_threshold --hf_token --highlight_words --hotwords --initial_prompt
+    --language --length_penalty --live_input_device --live_input_device_sample_rate
+    --live_transcribe --live_volume_threshold --local_files_only --logprob_threshold
+    --max_line_count --max_line_width --max_words_per_line --model --model_dir --model_directory
+    --multilingual --no_repeat_ngram_size --no_speech_threshold --output_dir --output_format
+    --patience --prefix --prepend_punctuations --pretty_json --print_colors
+    --prompt_reset_on_temperature --repetition_penalty --speaker_name --speaker_num --suppress_blank
+    --suppress_tokens --task --temperature --temperature_increment_on_fallback --threads
+    --vad_filter --vad_max_speech_duration_s --vad_min_silence_duration_ms
+    --vad_min_speech_duration_ms --vad_threshold --verbose --version --word_timestamps -f -o -p
+"""
+
+
+def test_the_table_has_every_flag_of_whisper_ctranslate2():
+    assert {flag for flag, _, ctranslate2, _ in rows() if ctranslate2} == {
+        *CTRANSLATE2_FLAGS.split()
+    }
+
+
 def test_the_table_says_what_the_command_line_does(capsys):
     """A flag that the row calls the same is ours; the errors for the others are in their rows."""
     ours, seen = our_flags(), set()

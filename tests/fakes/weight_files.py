@@ -10,6 +10,9 @@ import gguf
 import numpy as np
 from gguf.quants import dequantize, quantize
 
+from maxwhisper.network.mel_filters import N_BINS, mel_filters
+from maxwhisper.text.vocabulary import read_ranks
+
 KINDS = {kind.name.lower(): kind for kind in gguf.GGMLQuantizationType}
 QUANTISED = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0")
 _FLOATS = {"f32": np.float32, "f16": np.float16}
@@ -46,8 +49,9 @@ def write_ggml(checkpoint, path, kind="f16", version=2, header=None):
         *(dims.n_text_layer, dims.n_mels, ftype),
     ]
     parts = [struct.pack("<i11i", 0x67676D6C, *(header or fields))]
-    parts.append(struct.pack("<ii", dims.n_mels, 201) + bytes(4 * 201 * dims.n_mels))
-    tokens = [b"!", b'"', "\u00e9".encode(), b""]
+    parts.append(struct.pack("<ii", dims.n_mels, N_BINS) + mel_filters(dims.n_mels).tobytes())
+    ranks = read_ranks("multilingual" if dims.is_multilingual else "gpt2")
+    tokens = sorted(ranks, key=ranks.get)
     parts.append(struct.pack("<i", len(tokens)))
     parts += [struct.pack("<I", len(token)) + token for token in tokens]
     for name, array in checkpoint.weights.items():
