@@ -23,11 +23,11 @@ _CHILD = "maxwhisper.runtime.isolated"
 
 
 def require_tried(artifact: Path, dims: Dims, placement: Placement) -> None:
-    """Raise `ArtifactError` for graphs that end the process which loads and runs them.
+    """Raise `ArtifactError` for graphs that end the process which loads and runs them, and for
+    those that no child could try: graphs that nobody has run are not trusted.
 
     They are tried once: what worked here is remembered. Nothing is tried of graphs that were
-    compiled for another processor, nor where no child can be started, as in a program without an
-    interpreter of its own.
+    compiled for another processor.
     """
     is_foreign = placement.device.is_host and placement.target != f"cpu-{cpu_target()}"
     if is_foreign or is_known(artifact, placement):
@@ -41,7 +41,10 @@ def require_tried(artifact: Path, dims: Dims, placement: Placement) -> None:
     }
     said, status = _answer(json.dumps(request).encode())
     if READY not in said:
-        return
+        raise ArtifactError(
+            f"the graphs for {placement.target} could not be tried: the process that tries them "
+            f"did not start (status {status})"
+        )
     if DONE not in said and status is not None and status > 0:  # MAX has raised an error
         raise ArtifactError(f"the graphs for {placement.target} do not load (status {status})")
     if DONE not in said:

@@ -91,7 +91,8 @@ def test_without_a_place_nothing_is_remembered(artifact, tmp_path, monkeypatch):
         (b"ready", -4, True),
         (b"ready", 1, True),
         (b"ready", None, True),  # no end in time
-        (b"", 1, False),  # no child: nothing is known of the graphs
+        (b"", 1, True),  # it died before it tried them: nothing is known of the graphs
+        (b"", None, True),  # no child at all
     ],
 )
 def test_a_child_that_dies_of_the_graphs_is_an_error(
@@ -106,12 +107,22 @@ def test_a_child_that_dies_of_the_graphs_is_an_error(
     monkeypatch.setattr(trial, "_answer", answer)
     if is_bad:
         why = "do not load" if status == 1 else "end the process that runs them"
+        why = why if said else "could not be tried"
         with pytest.raises(ArtifactError, match=why):
             trial.require_tried(artifact, engine.dims, PLACEMENT)
     else:
         trial.require_tried(artifact, engine.dims, PLACEMENT)
     assert asked[0]["artifact"] == str(artifact)
     assert trust.is_known(artifact, PLACEMENT) is (b"done" in said)
+
+
+def test_without_a_child_no_graphs_are_trusted(artifact, state, engine, monkeypatch):
+    """The interpreter is gone, then one that ends at once: neither is taken for a good trial."""
+    for program in ("/nowhere/python", "/bin/false"):
+        monkeypatch.setattr(sys, "executable", program)
+        with pytest.raises(ArtifactError, match="could not be tried"):
+            trial.require_tried(artifact, engine.dims, PLACEMENT)
+    assert not trust.is_known(artifact, PLACEMENT)
 
 
 def test_graphs_for_another_processor_are_not_tried(artifact, state, engine, monkeypatch):
