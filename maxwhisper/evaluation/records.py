@@ -117,7 +117,8 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a markdown table, aligned as in `columns`; the first row is the heading."""
+def markdown_table(rows: Sequence[Sequence[str]], n_text: int = 1) -> list[str]:
+    """Lines of a markdown table; the first row is the heading. The first `n_text` columns are
+    aligned to the left, the others are numbers."""
     head, *body = [f"| {' | '.join(row)} |" for row in rows]
-    return [head, "|---" + "|---:" * (len(rows[0]) - 1) + "|", *body]
+    return [head, "|---" * n_text + "|---:" * (len(rows[0]) - n_text) + "|", *body]

@@ -274,6 +274,17 @@ def test_memory_and_lengths_are_judged():
     assert found["memory flat to 10%, 30s to 600s, sequential greedy"][0][-1] == "met"
 
 
+@pytest.mark.parametrize(
+    ("times", "said"), [(1.17, "met"), (1.18, "even"), (1.2, "even"), (1.21, "**missed**")]
+)
+def test_a_figure_without_rounds_is_even_near_its_bound(times, said):
+    ours = contestant("maxwhisper", peaks={30 * RATE: round(times * 100 * MIB)})
+    theirs = contestant("faster-whisper", peaks={30 * RATE: 100 * MIB})
+    found = goals_of(race(ours, theirs, clips=[clip(30)], rounds=1))
+    (row,) = found["memory ≤ 1.2× faster-whisper's, 30s, sequential greedy"]
+    assert row == ["fake", f"{times:.2f}×", "–", said]
+
+
 def test_steps_are_judged_by_a_profile_too():
     (profile,) = Profile.load_all(ROOT / "results" / "profiles")
     for entry in profile.roofline:
@@ -292,6 +303,12 @@ def test_a_record_that_proves_little_is_named(record):
     assert "01234567+ changes: not of a commit as it is\n" in goals([changed], [])
     changed.machine["commit"] = "0123456789"
     assert "measured again" not in goals([changed], [])
+    (profile,) = Profile.load_all(ROOT / "results" / "profiles")
+    profile.machine["commit"] = "0123456789+"
+    named = "To be measured again: profile of demo, talk.flac, sequential greedy, "
+    assert named in goals([changed], [profile])
+    profile.machine["commit"] = "0123456789"
+    assert "measured again" not in goals([changed], [profile])
 
 
 def test_documents_quote_the_latest_evaluation_of_the_bundled_network():
