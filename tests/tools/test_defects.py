@@ -10,7 +10,7 @@ import pytest
 from tools.defects.__main__ import DOCUMENT, RECORDS, document
 from tools.defects.catalog import ROOT, Defect, load
 from tools.defects.plant import Unusable, try_all
-from tools.defects.record import DefectsRecord
+from tools.defects.record import DefectsRecord, report
 
 DEFECTS = load()
 GOAL = 40
@@ -92,12 +92,27 @@ def test_tests_that_say_nothing_are_an_error(tree, test):
         try_all([defect("return 2 * x", "return 3 * x", test)], root=tree)
 
 
-def test_every_defect_was_tried_and_caught():
+def test_every_defect_was_tried_as_it_is_and_caught():
     records = [DefectsRecord.load(path) for path in RECORDS.glob("*.json")]
     results = [result for record in records for result in record.results]
-    assert sorted(result.name for result in results) == sorted(each.name for each in DEFECTS)
+    tried = {(result.name, result.digest) for result in results}
+    assert len(results) == len(tried)
+    assert tried == {(each.name, each.digest) for each in DEFECTS}
     assert [result.name for result in results if result.verdict != "caught"] == []
     assert len(results) >= GOAL
+
+
+@pytest.mark.parametrize("field", ["file", "old", "new", "tests"])
+def test_an_edited_defect_counts_as_not_tried(field):
+    first = DEFECTS[0]
+    records = [DefectsRecord.load(RECORDS / f"{first.area}.json")]
+    same = report(records, [first])
+    assert same.startswith("**1 of 1 caught.**")
+    assert "not tried" not in same
+    other = ("tests/other.py::test_other",) if field == "tests" else "other"
+    edited = report(records, [replace(first, **{field: other})])
+    assert edited.startswith("**0 of 1 caught.**")
+    assert "| **not tried** | – | – |" in edited
 
 
 def test_the_page_is_written_from_the_records():

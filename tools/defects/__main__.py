@@ -47,7 +47,7 @@ def document(text: str, records: Path) -> str:
     if not mark:
         raise ValueError(f"expected the line {START} in {DOCUMENT.name}")
     loaded = [DefectsRecord.load(path) for path in sorted(records.glob("*.json"))]
-    return f"{head}{mark}\n\n{report(loaded)}"
+    return f"{head}{mark}\n\n{report(loaded, load())}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 Out: `Defect`s. Applies none of them.
 """
 
+import hashlib
+import json
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +24,12 @@ class Defect:
     old: str  # exactly once in the file
     new: str
     tests: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Of what is planted and who must notice: the result of an edited defect is another's."""
+        tried = json.dumps([self.file, self.old, self.new, self.tests])
+        return hashlib.sha256(tried.encode()).hexdigest()[:16]
 
     def planted(self, text: str) -> str:
         """The text of the file with the defect. Raises `ValueError` if `old` is not in it exactly

@@ -102,6 +102,7 @@ def _tried(tree: Path, defect: Defect) -> Result:
         area=defect.area,
         about=defect.about,
         file=defect.file,
+        digest=defect.digest,
         verdict="survived" if outcome.code == PASSED else "caught",
         caught_by=list(outcome.failed) or (["no end in time"] if outcome.code is None else []),
         seconds=round(time.perf_counter() - start_s, 1),
