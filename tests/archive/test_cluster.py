@@ -44,6 +44,17 @@ def nodes(tmp_path, monkeypatch):
     started.shutdown()
 
 
+def started_by(pids):
+    """The processes of engines, in whatever state they are now."""
+    return sorted(int(path.name) for path in pids.iterdir())
+
+
+def is_alive(pid):
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 def contents(out):
     return {
         path.relative_to(out).as_posix(): path.read_bytes()
@@ -64,14 +75,16 @@ def test_a_cluster_writes_what_one_process_writes_though_workers_and_a_node_die(
     want = ledger.finish()
     assert (want.n_done, want.n_failed) == (147, 3)
 
-    chance, seen = random.Random(1), []
+    chance, seen, killed, before = random.Random(1), [], set(), set()
 
     def disturb(entry):
         seen.append(entry.source)
         if len(seen) in (20, 60):
-            for pid in chance.sample(sorted(pids.iterdir()), 1):
-                with suppress(ProcessLookupError):
-                    os.kill(int(pid.name), signal.SIGKILL)
+            alive = [pid for pid in started_by(pids) if pid not in killed and is_alive(pid)]
+            if alive:  # one that died with its node is none
+                killed.add(pid := chance.choice(alive))
+                before.update(started_by(pids))
+                os.kill(pid, signal.SIGKILL)
         if len(seen) == 40:
             started.remove_node(more.pop(), allow_graceful=False)
 
@@ -93,4 +106,6 @@ def test_a_cluster_writes_what_one_process_writes_though_workers_and_a_node_die(
         ]
         tables.append(sorted(json.dumps(row, sort_keys=True) for row in rows))
     assert tables[0] == tables[1]
-    assert len(list(pids.iterdir())) > 2  # workers were replaced
+    assert killed
+    assert not any(map(is_alive, killed))
+    assert set(started_by(pids)) > before, "no worker took the place of one that was killed"
