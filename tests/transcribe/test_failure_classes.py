@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from maxwhisper.clock import StageClock
+from maxwhisper.decoding.strategy import Sampling
 from maxwhisper.decoding.window import WindowDecoder
 from maxwhisper.errors import NumericError
 from maxwhisper.options import TranscribeOptions
@@ -192,19 +193,19 @@ def test_beams_and_batches_do_not_mix():
         assert 0 <= result.quality.no_speech_prob <= 1
 
 
-def test_one_stream_of_random_numbers_for_all_windows(transcribe, monkeypatch):
-    """A generator per window would favour the same tokens in all of them."""
-    drawn, plain = [], WindowDecoder.decode
+def test_no_two_windows_draw_the_same_random_numbers(transcribe, monkeypatch):
+    """Generators that begin alike would favour the same tokens in all windows."""
+    drawn = []
 
-    def decode(decoder, *arguments):
-        drawn.append(decoder.random)
-        return plain(decoder, *arguments)
+    def pick(sampling, logits):
+        drawn.extend(row[:3].tobytes() for row in sampling._random.gumbel(size=logits.shape))
+        return logits.argmax(axis=1)
 
-    monkeypatch.setattr(WindowDecoder, "decode", decode)
-    monkeypatch.setattr(batched, "BATCH_SIZE", 1)
-    transcribe(HearingNetwork(), speech([20] * 100))
-    assert len(drawn) > 1
-    assert len({id(random) for random in drawn}) == 1
+    monkeypatch.setattr(Sampling, "_pick", pick)
+    network = HearingNetwork()
+    transcribe(network, speech([20] * 100), FREE.changed({"temperature": 0.5}))
+    assert sum(network.batches) > 1
+    assert len(set(drawn)) == len(drawn)
 
 
 def test_nan_logits_are_an_error(transcribe):
