@@ -7,7 +7,7 @@ no callback for segments, but prints them, and `openai_lines` reads them there.
 import contextlib
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,11 @@ class OpenAIEngine:
     model: "whisper.model.Whisper"
     info: EngineInfo
     checkpoint: Checkpoint
+    checks_options: bool = True  # by this project's rules
+
+    def unchecked(self) -> "OpenAIEngine":
+        """The same model, which passes on options that this project refuses: for comparisons."""
+        return replace(self, checks_options=False)
 
     def transcribe(
         self,
@@ -63,7 +68,9 @@ class OpenAIEngine:
         if batch_size is not None or vad:
             missing = "batches of windows" if batch_size is not None else "speech detection"
             raise OptionError(f"{NAME} has no {missing}: it reads one window after another")
-        options.validate().require_supported(NAME)
+        if self.checks_options:
+            options.validate()
+        options.require_supported(NAME)
         arguments = self._arguments(options, len(waveform))
         torch.manual_seed(options.seed)
         with contextlib.ExitStack() as listening:

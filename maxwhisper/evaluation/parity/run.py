@@ -58,6 +58,15 @@ class RemembersWindows(Protocol):
     def remember_windows(self) -> None: ...
 
 
+@runtime_checkable
+class ChecksOptions(Protocol):
+    """A reference that refuses options by this project's rules."""
+
+    def unchecked(self) -> Engine:
+        """The same without these rules."""
+        ...
+
+
 LoadEngine = Callable[[str, Subject], Engine]  # name of an engine, weights
 Keep = Callable[[ParityRecord], None]
 Answer = Transcript | Exception
@@ -112,7 +121,7 @@ def run(
     deadline_s = float("inf") if plan.minutes is None else kept_s + 60 * plan.minutes
     subject_of = {subject.name: subject for subject in plan.subjects}
     engines = {
-        name: Pair(load(OURS, subject), load(THEIRS, subject), _timestamp_begin(subject))
+        name: Pair(load(OURS, subject), _as_it_is(load(THEIRS, subject)), _timestamp_begin(subject))
         for name, subject in subject_of.items()
     }
     sets = {name: _chosen(subject, plan.option_sets) for name, subject in subject_of.items()}
@@ -137,6 +146,11 @@ def run(
     finally:
         keep(record)
     return record
+
+
+def _as_it_is(theirs: Engine) -> Engine:
+    """The reference without our own rules: what it does with options that we refuse is asked."""
+    return theirs.unchecked() if isinstance(theirs, ChecksOptions) else theirs
 
 
 def _case(key: Key, run_index: int, finding: Finding) -> Case:
