@@ -144,6 +144,17 @@ def test_the_rules_of_the_greedy_step_are_those_of_the_decoder(engine):
             np.testing.assert_allclose(got, want[0] - log_sum_exp(want[0]), atol=1e-4)
 
 
+def test_nan_is_no_small_error(engine):
+    right = np.ones(3, np.float32)
+    for wrong in (np.nan, np.inf):
+        assert probe.relative_error(np.array([1, 1, wrong], np.float32), right) == np.inf
+    assert probe.relative_error(right, right) == 0.0
+    got, want = probe.measured(engine.network), probe.expected(engine.checkpoint)
+    assert probe.choice_error(got, want) < probe.tolerance(engine.placement)
+    got["sums"][-1] = np.nan
+    assert probe.choice_error(got, want) == np.inf
+
+
 def test_it_takes_a_moment(engine, figure):
     probe.measured(engine.network)
     start_s = time.perf_counter()

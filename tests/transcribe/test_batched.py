@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
-from maxwhisper.errors import OptionError
+from maxwhisper.errors import NumericError, OptionError, SomeFailed
 from maxwhisper.options import VadOptions
 from maxwhisper.transcribe import batched
 from maxwhisper.transcribe.batched import transcribe_batch
@@ -274,3 +274,34 @@ def test_recordings_are_opened_when_there_is_room_and_let_go_of():
     said = [number for transcript in transcripts for number, _, _ in heard(transcript)]
     assert said == list(range(1, 37))
     assert max(most) <= 3
+
+
+def test_a_recording_that_cannot_be_opened_is_named():
+    """It has no log-mel; those before and after it are transcribed."""
+    bad = speech([20] * 4, first_number=90)
+
+    class Overflowing(HearingNetwork):
+        def log_mel(self, waveform, padding):
+            if np.array_equal(waveform, bad):
+                raise NumericError("no numbers")
+            return super().log_mel(waveform, padding)
+
+    waveforms = [speech([20] * 3), bad, speech([20] * 3, first_number=10)]
+    with pytest.raises(SomeFailed) as caught:
+        transcribe_batch(Overflowing(), waveforms, FREE, batch_size=2)
+    assert list(caught.value.errors) == [1]
+    texts = [[number for number, _, _ in heard(each)] for each in caught.value.transcripts if each]
+    assert texts == [[1, 2, 3], [10, 11, 12]]
+    assert caught.value.transcripts[1] is None
+
+
+def test_progress_goes_from_nothing_to_all():
+    """Recordings that have ended still count, though nothing of them is kept."""
+    waveforms = [speech([20] * 40, first_number=1 + 40 * number) for number in range(3)]
+    told = [
+        (step.done_s, step.total_s)
+        for step in batched.each_step(HearingNetwork(), iter(waveforms), FREE, batch_size=1)
+    ]
+    all_s = sum(len(waveform) for waveform in waveforms) / 16_000
+    assert told[-1] == pytest.approx((all_s, all_s))
+    assert told == sorted(told)

@@ -69,6 +69,20 @@ def test_windows_with_pauses_lose_nothing_either():
     assert [word.word for word in transcript.words] == SAID[:90]
 
 
+def test_a_window_continues_at_its_end_at_the_latest():
+    """The decoder may hear the end of a segment in the padding, where more audio will follow."""
+
+    class Ahead(HearingNetwork):
+        def heard(self, numbers):
+            begin, *_, word, _ = super().heard(numbers)
+            return [begin, word, begin + 450, begin + 450, word]
+
+    waveform = speech([20] * 3)
+    hypothesis = LiveWindowTranscriber(Ahead(), FREE).transcribe(waveform, seek=1000)
+    assert (len(hypothesis.closed), len(hypothesis.open)) == (1, 1)
+    assert hypothesis.seek == 1000 + len(waveform) // 160 < 1450
+
+
 def test_words_have_the_streams_times():
     """A hop is six words: no word is cut, and there are enough words for the fake attention. A
     pause is part of a word beside it."""

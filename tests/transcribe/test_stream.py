@@ -200,6 +200,21 @@ def test_half_a_word_is_not_final():
     assert [word.word.strip() for word in committed(updates)] == [said.text for said in words]
 
 
+def test_hypotheses_of_almost_the_same_audio_do_not_agree():
+    class Hasty(ScriptedTranscriber):
+        """Mishears every word until 0.35 s after its end: in two hops, one after the other."""
+
+        def _heard(self, said, begin, end, chance):
+            hasty = Said(f"mis{said.text}", said.start, said.end, said.utterance)
+            return super()._heard(hasty if said.end > end - 0.35 else said, begin, end, chance)
+
+    words = script(["he was singing something beautiful yesterday evening"], word_s=0.3)
+    stream = Stream(Hasty(words, edge_errors=False), LIVE, ScriptedVoice(words))
+    updates = [stream.feed(samples) for samples in np.split(ramp(8), 64)]
+    stream.finish()
+    assert [word.word.strip() for word in committed(updates)] == [said.text for said in words]
+
+
 def test_who_falls_behind_may_leave_hops_out():
     words = script(SENTENCES)
     seconds = words[-1].end + 1

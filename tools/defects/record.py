@@ -58,9 +58,7 @@ def report(records: Iterable[DefectsRecord], defects: Sequence[Defect]) -> str:
             lines += [f"Tried on {machine_line(record_of[area].machine)}.", ""]
         rows = [["defect", "planted in", "verdict", "by", "s"]]
         rows += [
-            _row(each, found.get((each.name, each.digest)))
-            for each in defects
-            if each.area == area
+            _row(each, found.get((each.name, each.digest))) for each in defects if each.area == area
         ]
         lines += markdown_table(rows, n_text=4)
     return "\n".join(lines) + "\n"
