@@ -4,7 +4,6 @@ can write."""
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from maxwhisper.cache import sha256_of
 from maxwhisper.errors import ArtifactError
 from maxwhisper.runtime import artifacts, compiled, probe, trial, trust
 from maxwhisper.runtime.device import choose
+from tools.robustness.flips import code_of, sign_again
 
 PLACEMENT = choose("cpu")
 
@@ -142,27 +141,6 @@ def cache(engine, tmp_path):
     return artifacts.artifact(key, tmp_path / "cache").ready(write, list)
 
 
-def code_of(data):
-    """First byte and size of the machine code in an artifact, whose objects are ELF files."""
-    start = data.index(b"\x7fELF")
-    table, size, count, names = (
-        struct.unpack_from("<Q", data, start + 40)[0],
-        *struct.unpack_from("<HHH", data, start + 58),
-    )
-    sections = [struct.unpack_from("<IIQQQQ", data, start + table + size * i) for i in range(count)]
-    for name, _, _, _, offset, length in sections:
-        if data[start + sections[names][4] + name :].startswith(b".ltext\0"):
-            return start + offset, length
-    raise AssertionError("expected machine code")
-
-
-def sign_again(folder):
-    """The checksum of changed graphs, as somebody who can write the cache would renew it."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["sha256"] = {artifacts.MEF: sha256_of(folder / artifacts.MEF)}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
 @pytest.mark.faults
 def test_code_that_kills_is_found_by_a_child(cache, state, engine, monkeypatch):
     """Every instruction a trap: the process that runs it dies, and it is not ours."""
@@ -228,6 +206,7 @@ from pathlib import Path
 from maxwhisper.checkpoint import bundled
 from maxwhisper.errors import ArtifactError
 from maxwhisper.runtime.device import choose
+from tools.robustness.flips import code_of, sign_again
 from maxwhisper.runtime.trial import require_tried
 try:
     require_tried(Path(sys.argv[1]), bundled.DIMS, choose("cpu"))
