@@ -1,7 +1,10 @@
 """Live transcription with the default model: a real recording, the real voice network."""
 
+import functools
 import json
+import re
 import time
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +17,25 @@ from maxwhisper.web.server.live_session import KEEP_UP
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 SPOKEN = [c for c in json.loads((CLIPS / "clips.json").read_text()) if c["text"]]
+FILE = itemgetter("file")
 RATE = 16_000
-GOAL = 0.98  # of the words of the offline text
-# Above this word error rate a checkpoint's text says nothing about streaming: errors differ
-# by chance with less context.
-HEARS = 0.1
+MOST_OFF = 2  # words: how far another processor's rounding may move a count
+LARGEST_MISS = 0.02  # word errors of live against offline: 98 % of the words are the goal
+# Known misses with the bundled model, also in docs/limits.md: other windows, other words.
+MISSES = {"talk.flac": "15 of 394 words (3.8 %)", "all": "15 of 495 words (3.0 %)"}
+MISSES_OF_THE_PAGE = {"talk.flac": "13 of 394 words (3.3 %)", "noisy.flac": "3 of 19 (15.8 %)"}
+
+
+def clips_but(misses):
+    """The clips as parameters; those in `misses` must fail, so that a mended miss is noticed."""
+    return [
+        pytest.param(clip, id=clip["file"], marks=missed(misses.get(clip["file"])))
+        for clip in SPOKEN
+    ]
+
+
+def missed(how):
+    return [pytest.mark.xfail(raises=AssertionError, reason=how, strict=True)] if how else []
 
 
 def live(engine, waveform, chunk, how=None):
@@ -52,24 +69,60 @@ def test_silence_decodes_nothing(engine):
     assert set(transcript.timings) == {"total"}
 
 
-@pytest.mark.slow
-def test_live_text_is_offline_text(engine):
-    """The goal of the live mode, if the default checkpoint is good enough."""
-    n_words = n_errors = 0
-    for clip in SPOKEN:
-        waveform = decode(CLIPS / clip["file"])
+@pytest.fixture(scope="module")
+def live_errors(engine):
+    """live_errors(clip): how the live text of a clip differs from its offline text; once a clip."""
+
+    @functools.cache
+    def measure(file):
+        waveform = decode(CLIPS / file)
         offline = engine.transcribe(waveform, GREEDY.changed({"language": "en"})).text
-        wer = word_error_rate(clip["text"], offline).wer
-        if wer > HEARS:
-            pytest.skip(
-                f"the model {engine.info.model!r} does not hear {clip['file']}: "
-                f"offline, its word error rate is {wer:.2f}, above {HEARS}"
-            )
-        errors = word_error_rate(offline, live(engine, waveform, RATE // 2)[1].text)
-        n_words += errors.n_words
-        n_errors += errors.substitutions + errors.deletions + errors.insertions
-        print(f"{clip['file']}: live differs from offline by {errors}")
-    assert 1 - n_errors / n_words >= GOAL
+        return word_error_rate(offline, live(engine, waveform, RATE // 2)[1].text)
+
+    return lambda clip: measure(clip["file"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", clips_but(MISSES))
+def test_live_text_is_offline_text(live_errors, figure, clip):
+    """Words that the model mishears count as well: it mishears them offline too."""
+    errors = live_errors(clip)
+    assert errors.n_words > len(clip["text"].split()) / 2  # an empty text has nothing to lose
+    figure(errors.wer, LARGEST_MISS, f"live against offline, {clip['file']}: {errors}")
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(raises=AssertionError, reason=MISSES["all"], strict=True)
+def test_live_text_is_offline_text_over_all_clips(live_errors, figure):
+    each = [live_errors(clip) for clip in SPOKEN]
+    n_errors = sum(e.substitutions + e.deletions + e.insertions for e in each)
+    n_words = sum(errors.n_words for errors in each)
+    said = f"{n_errors} of {n_words} words"
+    figure(n_errors / n_words, LARGEST_MISS, f"live against offline, all clips: {said}")
+
+
+@pytest.mark.slow
+def test_the_talk_gets_no_worse_than_the_documents_say(live_errors, figure):
+    talk = next(clip for clip in SPOKEN if clip["file"] == "talk.flac")
+    errors = live_errors(talk)
+    limits = " ".join((CLIPS.parents[1] / "docs" / "limits.md").read_text("utf-8").split())
+    (stated,) = re.findall(r"of the talk, (\d+) of (\d+) words differ", limits)
+    figure(errors.wer, 0.05, "live against offline, the talk: its known miss")
+    assert abs(round(errors.wer * errors.n_words) - int(stated[0])) <= MOST_OFF, limits
+    assert abs(errors.n_words - int(stated[1])) <= MOST_OFF
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip", clips_but(MISSES_OF_THE_PAGE))
+def test_the_text_of_the_page(engine, figure, clip):
+    """The page's policy on a machine that keeps up: a hypothesis for every hop."""
+    waveform = np.concatenate([decode(CLIPS / clip["file"]), np.zeros(RATE, np.float32)])
+    offline = engine.transcribe(
+        waveform[:-RATE], GREEDY.changed({"language": "en", "word_timestamps": True})
+    )
+    _, transcript = live(engine, waveform, round(KEEP_UP.hop_s * RATE), KEEP_UP)
+    errors = word_error_rate(offline.text, transcript.text)
+    figure(errors.wer, LARGEST_MISS, f"as on the page, {clip['file']}: {errors}")
 
 
 def in_real_time(stream, waveform):
@@ -87,14 +140,12 @@ def in_real_time(stream, waveform):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("clip", SPOKEN[:2], ids=lambda clip: clip["file"])
-def test_the_text_of_the_page_in_real_time(engine, clip):
-    """The page's policy, in real time, on this machine."""
+@pytest.mark.parametrize("clip", SPOKEN[:2], ids=FILE)
+def test_the_text_of_the_page_in_real_time(engine, figure, clip):
+    """The same in real time, on this machine."""
     offline = engine.transcribe(
         decode(CLIPS / clip["file"]), GREEDY.changed({"language": "en", "word_timestamps": True})
     )
-    if word_error_rate(clip["text"], offline.text).wer > HEARS:
-        pytest.skip(f"the model {engine.info.model!r} does not hear {clip['file']}")
     waveform = np.concatenate([decode(CLIPS / clip["file"]), np.zeros(RATE, np.float32)])
     stream = engine.stream(GREEDY.changed({"language": "en"}), KEEP_UP)
     delays, n_updates, before = [], 0, ""
@@ -106,9 +157,8 @@ def test_the_text_of_the_page_in_real_time(engine, clip):
     share, per_s = update.real_time_factor, n_updates / (len(waveform) / RATE)
     middle, late = np.quantile(delays, [0.5, 0.95])
     errors = word_error_rate(offline.text, text)
-    print(
-        f"{clip['file']}: {per_s:.1f} updates per second, words final {middle:.2f} s after their "
-        f"end (95th percentile {late:.2f} s), computing {share:.0%} of the time; live differs "
-        f"from offline by {errors}"
+    pace = (
+        f"{per_s:.1f} updates per second, words final {middle:.2f} s after their end "
+        f"(95th percentile {late:.2f} s), computing {share:.0%} of the time"
     )
-    assert 1 - errors.wer >= GOAL
+    figure(errors.wer, LARGEST_MISS, f"in real time, {clip['file']}: {errors}; {pace}")
