@@ -50,6 +50,9 @@ LISTED = (
             "tests/peers/test_peer_whisper_cpp.py::test_speech_begins_and_ends_where_theirs_does",
         )
     ),
+    Skip(
+        "tests/runtime/test_compiled.py*", r"this processor has no x86-64-v\d", "an older processor"
+    ),
     Skip("tests/browser/*", "no Chromium on this machine", "it could not be installed"),
     Skip("tests/test_deploy.py*", "(curl|shellcheck) is not installed", "scripts of deploy/"),
     Skip("tests/tools/train_demo/*", "is not installed", VOICE),

@@ -19,10 +19,12 @@ from maxwhisper.cache import sha256_of
 from maxwhisper.checkpoint import bundled
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
+from maxwhisper.checkpoint.schema import make_checkpoint
 from maxwhisper.errors import ArtifactError, DeviceError, OutputError
 from maxwhisper.network.dims import Dims
 from maxwhisper.runtime import artifacts, compiled, device, probe
 from maxwhisper.runtime.device import choose, cpu_classes
+from maxwhisper.runtime.model import bind
 from maxwhisper.whisper import create_engine
 
 
@@ -196,6 +198,28 @@ def test_the_package_brings_the_graphs_of_small_models(model, name, tmp_path, fi
         f"`make artifacts` builds them again"
     )
     figure(time.perf_counter() - start_s, 10.0, f"seconds to unpack the graphs of {model}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["tiny.en", "base.en", "small.en", "demo"])
+@pytest.mark.parametrize("name", device.CPU_CLASSES)
+def test_shipped_graphs_compute_what_the_reference_does(model, name, tmp_path):
+    """Each artifact of the package that this processor can run, with random weights that float16
+    holds, as official ones are. X has the graphs of X.en."""
+    if name not in cpu_classes():
+        pytest.skip(f"this processor has no {name}")
+    dims = SHIPPED_DIMS[model]
+    placement = replace(choose("cpu"), target=f"cpu-{name}", matrices=DType.float16)
+    path = artifacts.unpack(
+        artifacts.artifact_key(dims, placement), [artifacts.SHIPPED], tmp_path / "cache"
+    )
+    drawn = random_checkpoint(dims, seed=7)
+    exact = {key: array.astype(np.float16) for key, array in drawn.weights.items()}
+    checkpoint = make_checkpoint(model, dims, exact, None, "random, in float16")
+    session = InferenceSession(devices=[placement.device])
+    network = bind(session, session.compile(path), checkpoint, placement)
+    probe.verify(network, checkpoint, tmp_path)
+    network.close()
 
 
 def test_the_package_has_no_old_graphs(figure):
