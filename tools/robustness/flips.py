@@ -75,14 +75,14 @@ def cases(run: SuiteRun) -> Iterator[Case]:
         def write(folder: Path) -> None:
             shutil.copyfile(sound, folder / artifacts.MEF)
 
-        cache = Path(made)
-        folder = artifacts.artifact(key, cache).ready(write, list)
-        code = (folder / artifacts.MEF).read_bytes()
-        first, length = code_of(code)
+        cache, code = Path(made), sound.read_bytes()
+        entry, (first, length) = artifacts.artifact(key, cache), code_of(code)
         for _ in range(N_SHORT if run.is_short else N_FLIPS):
             at, bit = first + chance.randrange(length), chance.randrange(8)
-            plant(folder, code, at, bit)
-            bare, found = started(cache, "bare"), started(cache, "checked")
+            plant(entry.ready(write, list), code, at, bit)
+            bare = started(cache, "bare")
+            plant(entry.ready(write, list), code, at, bit)  # what is refused is removed
+            found = started(cache, "checked")
             counts[DIED] += bare == DIED
             counts["refused by MAX"] += bare.startswith("refused")
             counts["another text"] += bare.startswith("text") and bare != f"text{text}"
