@@ -44,7 +44,7 @@ from maxwhisper.errors import MaxWhisperError
 from maxwhisper.runtime import compiled
 class Refused(Exception): pass
 def refuse(*_): raise Refused
-compiled._compile, compiled.artifact_sources = refuse, list
+compiled._compile, whisper.artifact_sources = refuse, list
 cache, clip, is_bare = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "bare"
 if is_bare:
     compiled.require_tried = whisper.verify_once = lambda *_: None
