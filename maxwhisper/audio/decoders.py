@@ -118,7 +118,7 @@ class _Child:
                 os.close(descriptor)
             else:
                 waveform = np.empty(n_samples, np.float32)
-                self._connection.recv_bytes_into(memoryview(waveform).cast("B"))
+                self._connection.recv_bytes_into(waveform.data.cast("B"))
         except (EOFError, OSError) as error:
             status = self._process.wait()  # its end of the connection is closed
             raise AudioError(
@@ -148,7 +148,7 @@ def serve(descriptor: int) -> None:
             n_samples = len(recording.waveform)
             connection.send(("", recording.warning, n_samples, file is not None))
             if file is None:
-                connection.send_bytes(memoryview(recording.waveform).cast("B"))
+                connection.send_bytes(recording.waveform.data.cast("B"))
             else:
                 send_handle(connection, file, os.getppid())
             del recording
