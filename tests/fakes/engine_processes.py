@@ -68,6 +68,15 @@ class FakeEngine:
         text = "".join(segment.text for segment in segments)
         return Transcript(text, "en", tuple(segments), len(waveform) / SAMPLE_RATE, {})
 
+    def transcribe_each(self, audios, options, *, batch_size=8, vad=None):
+        """With FAKE_ENGINE_GROUPS, the name of a file, each call leaves a line there."""
+        waveforms = list(audios)
+        if "FAKE_ENGINE_GROUPS" in os.environ:
+            with open(os.environ["FAKE_ENGINE_GROUPS"], "a") as file:
+                print(len(waveforms), file=file)
+        for index in reversed(range(len(waveforms))):
+            yield index, self.transcribe(waveforms[index], options)
+
     def stream(self, options, how):
         return FakeStream()
 

@@ -34,16 +34,20 @@ def write_wav(path: Path, seconds: float = 1.0) -> Path:
 
 
 @contextlib.contextmanager
-def served_page(monkeypatch, folder: Path, real_engines=(), connections=None, better="", **limits):
+def served_page(
+    monkeypatch, folder: Path, real_engines=(), connections=None, better="", api=None, **limits
+):
     """Serve the page; yields (address, uploads, pool, runs) with every engine ready: fake ones, if
     none are named. Served from the same folder again, it still has its runs. `limits` hold for
     visitors from elsewhere, the limits of `connections` for every one. With `better`, the page gets
-    that model by itself, from where `maxwhisper.checkpoint` finds it."""
+    that model by itself, from where `maxwhisper.checkpoint` finds it. `api` are the
+    settings of the API."""
     (folder / "uploads").mkdir(exist_ok=True)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     from maxwhisper import checkpoint
     from maxwhisper.engines.pool import EnginePool
+    from maxwhisper.web.api.settings import ApiSettings
     from maxwhisper.web.server.better_weights import BetterWeights
     from maxwhisper.web.server.connections import ConnectionLimits
     from maxwhisper.web.server.fair_use import FairUse, Limits
@@ -86,6 +90,7 @@ def served_page(monkeypatch, folder: Path, real_engines=(), connections=None, be
         queue=queue,
         weights=weights,
         connections=connections or ConnectionLimits(),
+        api=api or ApiSettings(),
     )
     page = build_page(parts)
     address = serve_page(page, parts, host="127.0.0.1", port=_free_port())

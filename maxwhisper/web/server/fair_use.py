@@ -24,7 +24,12 @@ PREFIX = "MAXWHISPER_MAX_"
 
 
 class LimitExceeded(MaxWhisperError):
-    """A visitor asks for more than one share of the page."""
+    """A visitor asks for more than one share of the page. `retry_s`: when there is room again, None
+    where that is not known."""
+
+    def __init__(self, message: str, retry_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_s = retry_s
 
 
 @dataclass(frozen=True)
@@ -113,10 +118,14 @@ class FairUse:
         try:
             yield
         finally:
-            seconds = max(share.least_s, self._clock() - started_s)
-            if self.is_limited(visitor, share):
-                with self._lock:
-                    self._past(visitor, share).append((self._clock(), seconds / 60))
+            self.count_turn(visitor, share, self._clock() - started_s)
+
+    def count_turn(self, visitor: str, share: Share, seconds: float) -> None:
+        """Count a turn on the device of that many seconds."""
+        if self.is_limited(visitor, share):
+            with self._lock:
+                minutes = max(share.least_s, seconds) / 60
+                self._past(visitor, share).append((self._clock(), minutes))
 
     def use_upload(self, visitor: str) -> None:
         """Count one more recording. Raises `LimitExceeded`."""
@@ -150,7 +159,7 @@ class FairUse:
             # The first request of an hour may exceed the limit: the page allows it in itself.
             if past and used + amount > limit:
                 wait_s = _free_at(past, used + amount - limit, share.window_s) - now
-                raise LimitExceeded(_refusal(share, limit, (used, amount), wait_s))
+                raise LimitExceeded(_refusal(share, limit, (used, amount), wait_s), wait_s)
             if is_counted:
                 past.append((now, amount))
 

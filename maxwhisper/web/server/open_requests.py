@@ -7,11 +7,11 @@ from one address. Uploads go to disk and have a bound of their own.
 
 from collections import Counter
 
-from maxwhisper.web.server.asgi import App, Message, Receive, Refusal, Scope, Send, answer
+from maxwhisper.web.server.asgi import App, Message, Receive, Refusal, Scope, Send, refuse
 from maxwhisper.web.server.visitor import LOCALHOST, visitor_of
 
 MAX_HELD_BYTES = 64 * 1024**2  # of all bodies but uploads: 16 of the largest chunks of a microphone
-_UPLOAD = "/gradio_api/upload"
+_UPLOADS = ("/gradio_api/upload", "/v1/audio/")
 
 
 class OpenRequests:
@@ -31,10 +31,11 @@ class OpenRequests:
             return
         visitor = visitor_of(scope)
         if visitor != LOCALHOST and self._open[visitor] >= self._per_visitor:
-            await answer(send, 429, "You have too many requests open. Try again in a few seconds.")
+            refusal = Refusal(429, "You have too many requests open. Try again in a few seconds.")
+            await refuse(scope, send, refusal)
             return
         held = _Held(self, receive)
-        is_upload = scope["path"].rstrip("/") == _UPLOAD
+        is_upload = scope["path"].startswith(_UPLOADS)
         self._open[visitor] += 1
         try:
             await self._app(scope, receive if is_upload else held.receive, send)

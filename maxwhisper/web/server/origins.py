@@ -20,7 +20,7 @@ import socket
 from collections.abc import Callable, Collection, Mapping
 from urllib.parse import urlsplit
 
-from maxwhisper.web.server.asgi import App, Receive, Refusal, Scope, Send, answer, header
+from maxwhisper.web.server.asgi import App, Receive, Refusal, Scope, Send, header, refuse
 
 HOSTS = "MAXWHISPER_HOSTS"  # environment: more names of this page, separated by commas
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
@@ -81,7 +81,7 @@ class Origins:
             try:
                 self._check(scope)
             except Refusal as refusal:
-                await answer(send, refusal.status, refusal.reason)
+                await refuse(scope, send, refusal)
                 return
         await self._app(scope, receive, send)
 

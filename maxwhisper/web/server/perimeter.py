@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from maxwhisper.web.server.asgi import App, Message, Receive, Refusal, Scope, Send, answer
+from maxwhisper.web.server.asgi import App, Message, Receive, Refusal, Scope, Send, answer, refuse
 from maxwhisper.web.server.fair_use import FairUse, LimitExceeded
 from maxwhisper.web.server.mcp import ADDRESS
 from maxwhisper.web.server.upload_names import FILE_ROUTE, stored_path
@@ -24,11 +24,13 @@ from maxwhisper.web.server.visitor import visitor_of
 MAX_UPLOAD_BYTES = 26 * 1024 * 1024  # a 25 MB file and its multipart framing
 MAX_CHUNK_BYTES = 4 * 1024 * 1024  # 20 s of microphone at 96 kHz, sent at once after a stall
 MAX_TOOL_BYTES = 4 * 1024 * 1024  # an agent's recording, in base64: 3 MB of it
+AUDIO_ROUTES = "/v1/audio/"  # of the API: a form with a recording
 MAX_JSON_BYTES = 256 * 1024  # a click carries names and settings: a few kB
 
 _SESSION = r"[A-Za-z0-9_-]{1,64}"
 _READ = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/healthz|/readyz|/news"
+    r"|/v1/models(?:/[^\s\x00-\x1f]{1,200})?|/metrics"
     r"|/(?:static|assets|svelte)/[\w./@+-]+"
     r"|/gradio_api/(?:info/?|app_id/?|theme\.css|startup-events|queue/data|upload_progress)"
     rf"|/gradio_api/heartbeat/{_SESSION}"
@@ -38,7 +40,7 @@ _READ = re.compile(
 _WRITE = re.compile(
     r"/gradio_api/(?:upload|queue/join|cancel|reset|call/compare)/?"
     r"|/gradio_api/call/(?:transcribe|models)/?|/gradio_api/mcp/?"
-    r"|/live/[0-9a-f-]{36}"
+    r"|/live/[0-9a-f-]{36}|/v1/audio/(?:transcriptions|translations)"
 )
 
 
@@ -58,7 +60,7 @@ class Perimeter:
         try:
             guarded = await self._admit(scope, receive)
         except Refusal as refusal:
-            await answer(send, refusal.status, refusal.reason)
+            await refuse(scope, send, refusal)
             return
         if scope["path"] == "/healthz":
             await answer(send, 200, "ok")
@@ -66,7 +68,7 @@ class Perimeter:
         try:
             await self._app(scope, guarded, send)
         except Refusal as refusal:  # the body exceeded its limit while the app read it
-            await answer(send, refusal.status, refusal.reason)
+            await refuse(scope, send, refusal)
 
     async def _admit(self, scope: Scope, receive: Receive) -> Receive:
         """Return the `receive` for the app. Raises `Refusal`."""
@@ -83,7 +85,7 @@ class Perimeter:
             raise Refusal(404, "not found")
         visitor = scope["client"][0]
         self._count(self._fair.use_click, visitor)
-        if path.rstrip("/").endswith("/upload"):
+        if path.rstrip("/").endswith("/upload") or path.startswith(AUDIO_ROUTES):
             self._count(self._fair.use_upload, visitor)
             return _bounded(receive, MAX_UPLOAD_BYTES)
         if path.startswith("/live/"):
@@ -102,7 +104,7 @@ class Perimeter:
         try:
             use(*what)
         except LimitExceeded as error:
-            raise Refusal(429, str(error)) from None
+            raise Refusal(429, str(error), error.retry_s) from None
 
     def _check_file(self, path: str) -> None:
         """Raise `Refusal` for everything but the name of a path in the upload folder, also where

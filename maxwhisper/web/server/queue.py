@@ -21,6 +21,10 @@ TELL_S = 0.2
 MIN_TELL_S, MAX_TELL_S = 0.5, 10.0
 
 
+class QueueFull(LimitExceeded):
+    """All places of all visitors are taken."""
+
+
 class VisitorQueue:
     """The first visitor in the queue has the turn, the others wait."""
 
@@ -44,7 +48,7 @@ class VisitorQueue:
             n_own = sum(place.visitor == visitor for place in self.places[1:])
             self.fair.check_waiting(visitor, n_own)
             if self.n_waiting >= MAX_WAITING:
-                raise LimitExceeded(
+                raise QueueFull(
                     f"The queue is full: {MAX_WAITING} are waiting. Try again in a few minutes."
                 )
             place = Place(visitor, share, self)
@@ -84,6 +88,16 @@ class Place:
         if self._share is None:
             return nullcontext()
         return self._queue.fair.turn(self.visitor, self._share)
+
+    def check(self) -> None:
+        """Raise `LimitExceeded` if nothing of the share is left."""
+        if self._share is not None:
+            self._queue.fair.check_turn(self.visitor, self._share)
+
+    def count(self, seconds: float) -> None:
+        """Count a turn, or a part in one, of that many seconds on the device."""
+        if self._share is not None:
+            self._queue.fair.count_turn(self.visitor, self._share, seconds)
 
     def _rest(self, seconds: float, cancelled: Cancelled) -> None:
         """Sleep, but not beyond the moment when nobody is ahead."""

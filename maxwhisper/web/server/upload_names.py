@@ -15,7 +15,7 @@ from maxwhisper.web.server.asgi import App, Message, Receive, Refusal, Scope, Se
 
 PUBLIC = "/uploads"
 FILE_ROUTE = "/gradio_api/file="
-_OTHER_BODIES = ("/live/", "/gradio_api/upload")  # sound and forms
+_OTHER_BODIES = ("/live/", "/gradio_api/upload", "/v1/audio/")  # sound and forms
 _TEXTS = (b"application/json", b"text/event-stream", b"text/plain")
 
 

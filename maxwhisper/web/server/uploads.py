@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from maxwhisper.audio.container import Recording, refuse_non_audio
 from maxwhisper.audio.load import decode_in_child
@@ -157,7 +158,8 @@ class Uploads:
             raise LimitExceeded(
                 f"Your recordings that wait on this server take {own / 2**20:.0f} MB, and each "
                 f"visitor may have {MAX_VISITOR_BYTES / 2**20:.0f} MB. Run or remove one, or come "
-                f"back in {self._time_to_live_s / 60:.0f} minutes."
+                f"back in {self._time_to_live_s / 60:.0f} minutes.",
+                self._time_to_live_s,
             )
         room = min(
             self._max_bytes - sum(sizes.values()),
@@ -234,6 +236,11 @@ class Uploads:
                 del self._decoded[next(again, next(iter(self._decoded)))]
         return recording
 
+    def duration_s(self, path: Path) -> float | None:
+        """Seconds of a decoded recording; None where its samples are not in memory."""
+        known = self._known(path)
+        return None if known is None else known.waveform.size / SAMPLE_RATE
+
     def is_available(self, path: Path) -> bool:
         """True if a recording can be run: its samples are in memory, or its file exists."""
         with self._decoded_lock:
@@ -244,14 +251,20 @@ class Uploads:
         with self._decoded_lock:
             self._decoded.pop(path, None)
 
-    def store(self, data: bytes, visitor: str) -> Path:
+    def store(self, data: BinaryIO, n_bytes: int, visitor: str) -> Path:
         """Write a recording that came inside a message, as a file for `adopt`. Raises what
         `reserve` does."""
-        with self.reserve(len(data), visitor):
-            file = Path(tempfile.mkdtemp(dir=self.root), "recording")
-            file.write_bytes(data)
-            self.sent(file, visitor)
-        return file
+        with self.reserve(n_bytes, visitor):
+            stored = Path(tempfile.mkdtemp(dir=self.root), "recording")
+            try:
+                with stored.open("wb") as file:
+                    shutil.copyfileobj(data, file)
+            except OSError as error:  # the disk is full all the same
+                log.error("cannot store a recording: %s", error)
+                shutil.rmtree(stored.parent, ignore_errors=True)
+                raise NoRoom(NO_ROOM) from None
+            self.sent(stored, visitor)
+        return stored
 
     def adopt(self, path: str | Path) -> Path:
         """Give an upload a path of its own: gradio stores equal files of several visitors under one

@@ -17,6 +17,9 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from maxwhisper import __version__
 from maxwhisper.engines.pool import EnginePool
+from maxwhisper.web.api.metrics import Counted, Metrics
+from maxwhisper.web.api.routes import Api, api_routes
+from maxwhisper.web.api.settings import ApiSettings
 from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.connections import ConnectionLimits
 from maxwhisper.web.server.headers import SHARE_SCRIPTS, SPACE_FRAMES, Document, page_policy
@@ -75,6 +78,7 @@ class PageParts:
     queue: VisitorQueue  # for the device, with the limits per visitor
     weights: BetterWeights  # those that understand people
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+    api: ApiSettings = field(default_factory=ApiSettings)
 
     @cached_property
     def runner(self) -> Runner:
@@ -141,7 +145,9 @@ def serve_page(
     frames = SPACE_FRAMES if "SPACE_ID" in os.environ else ()
     policy = page_policy(frames, scripts=(SHARE_SCRIPTS,) if share else ())
 
+    metrics = Metrics(parts.pool, parts.queue)
     middleware = [
+        Middleware(Counted, metrics=metrics),
         Middleware(GZipMiddleware, compresslevel=4),  # neither sound nor streams of events
         Middleware(Document, policy=policy, head=HEAD),
         Middleware(OpenRequests, per_visitor=parts.connections.per_visitor),
@@ -149,6 +155,7 @@ def serve_page(
         Middleware(UploadNames, root=parts.uploads.root),
     ]
     routes = [
+        *api_routes(Api(parts.runner.transcriber, parts.api, metrics)),
         *run_routes(parts.runs),
         ready_route(parts.pool),
         live_route(parts.desk),

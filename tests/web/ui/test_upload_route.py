@@ -1,5 +1,6 @@
 """Uploads over HTTP: one recording a request; whatever ends otherwise leaves no file."""
 
+import io
 import contextlib
 import resource
 import socket
@@ -207,11 +208,11 @@ def test_a_file_under_way_counts_for_its_visitor(tmp_path, monkeypatch):
             pass
         with uploads.reserve(600, "203.0.113.2"), uploads.reserve(10**6, LOCALHOST):
             pass
-    stored = uploads.store(bytes(600), "203.0.113.1")
+    stored = uploads.store(io.BytesIO(bytes(600)), 600, "203.0.113.1")
     with pytest.raises(LimitExceeded, match="each visitor may have"):
-        uploads.store(bytes(600), "203.0.113.1")
+        uploads.store(io.BytesIO(bytes(600)), 600, "203.0.113.1")
     stored.unlink()
-    uploads.store(bytes(600), "203.0.113.1")
+    uploads.store(io.BytesIO(bytes(600)), 600, "203.0.113.1")
 
 
 def test_uploads_under_way_count_as_full_size(page, voice, monkeypatch):

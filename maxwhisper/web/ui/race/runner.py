@@ -27,11 +27,12 @@ from maxwhisper.engines.status import RunCancelled
 from maxwhisper.engines.timing import TimedTranscript
 from maxwhisper.errors import OutputError
 from maxwhisper.network.dims import SAMPLE_RATE
-from maxwhisper.web.server.downloads import Downloads
+from maxwhisper.transcript import Segment
 from maxwhisper.web.server.fair_use import RACES
 from maxwhisper.web.server.queue import Place, VisitorQueue
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunNotFound, RunStore
+from maxwhisper.web.server.transcriber import Job, Transcriber
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.race.engine_panel import EnginePanel, arrival
 from maxwhisper.web.ui.race.ongoing import Ongoing
@@ -59,7 +60,8 @@ class Runner:
     ) -> None:
         self.queue = queue
         self.ongoing = Ongoing()  # races whose page may come back
-        self._downloads = Downloads(queue.fair)
+        self.transcriber = Transcriber(pool, uploads, queue)
+        self._downloads = self.transcriber.downloads
         self.pool = pool
         self.uploads = uploads
         self.runs = runs
@@ -123,25 +125,22 @@ class Runner:
         source = request.validate()
         self.pool.check_model(request.model)
         cancelled = threading.Event()
+        job = Job(
+            path=source.path,
+            is_upload=source.is_upload,
+            engine=OURS,
+            model=request.model,
+            options=request.options,
+            visitor=request.visitor,
+            is_alone=True,
+        )
 
-        def work(emit: Callable[[str | TimedTranscript], None]) -> None:
-            for note in self._downloads.download(request.model, request.visitor, cancelled):
-                emit(note)
-            with self.queue.join(request.visitor, RACES) as place:
-                for n_ahead in place.wait(cancelled.is_set):
-                    _keep_file(source)
-                    emit(f"waiting: {n_ahead} ahead")
-                with place.turn():
-                    waveform = self.uploads.waveform(
-                        source.path, is_upload=source.is_upload, cancelled=cancelled.is_set
-                    )
-                    self.pool.use_model(request.model, cancelled.is_set)
-                    with self.pool.device(cancelled.is_set) as device:
-                        options, ignored = request.options, lambda segment: None
-                        emit(device.transcribe(OURS, waveform, options, ignored))
+        def work(emit: Callable[[str | Segment | TimedTranscript], None]) -> None:
+            emit(self.transcriber.run(job, emit, cancelled).timed)
 
         for step in in_background(work, cancelled):
-            yield step or "transcribing"
+            if not isinstance(step, Segment):
+                yield step or "transcribing"
 
     def _wait(
         self, place: Place, source: Source, view: View, cancelled: threading.Event

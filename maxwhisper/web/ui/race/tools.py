@@ -6,6 +6,7 @@ wait in the same queue and have the same limits as a visitor of the page.
 
 import base64
 import binascii
+import io
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -148,7 +149,8 @@ def _request(
     path = recording
     if not recording.startswith(str(runner.uploads.root)):
         fair.use_upload(visitor)
-        path = str(runner.uploads.store(_decoded(recording), visitor))
+        data = _decoded(recording)
+        path = str(runner.uploads.store(io.BytesIO(data), len(data), visitor))
     return asked(recording={"path": path}).request(runner, visitor)
 
 
