@@ -90,6 +90,7 @@ def models_of(arguments: argparse.Namespace, hardware: Mapping[str, Any]) -> tup
 def main() -> None:
     """Serve until stopped. An error that an operator can fix ends the program with one line."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("maxwhisper.web.api").setLevel(logging.INFO)  # a line for each recording
     arguments = parse_arguments()
     from maxwhisper.errors import MaxWhisperError
 
@@ -110,6 +111,7 @@ def serve(arguments: argparse.Namespace) -> None:
     from maxwhisper.engines.pool import EnginePool
     from maxwhisper.evaluation.selftest.catalog import CATALOG
     from maxwhisper.paths import cache_root
+    from maxwhisper.web.api.settings import ApiSettings
     from maxwhisper.web.server.better_weights import BetterWeights
     from maxwhisper.web.server.fair_use import FairUse, Limits
     from maxwhisper.web.server.live_desk import LiveDesk
@@ -119,7 +121,7 @@ def serve(arguments: argparse.Namespace) -> None:
 
     if arguments.offline:
         os.environ["MAXWHISPER_OFFLINE"] = "1"  # engine processes read it too
-    fair = FairUse(Limits.from_environment())
+    fair, api = FairUse(Limits.from_environment()), ApiSettings.from_environment()
     uploads = Uploads(make_upload_folder())
     os.environ |= {"GRADIO_TEMP_DIR": str(uploads.root), **GRADIO}
     if "SPACE_ID" in os.environ:
@@ -150,6 +152,7 @@ def serve(arguments: argparse.Namespace) -> None:
         desk=desk,
         queue=queue,
         weights=weights,
+        api=api,
     )
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
