@@ -7,7 +7,6 @@ changed; the route `/news` tells every page that is looked at.
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,11 +19,10 @@ from maxwhisper.web.server.better_weights import BetterWeights
 from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.qr_code import address_of, share_html
-from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.templates import page_source, render
 from maxwhisper.web.ui.weights import ShownWeights
 from maxwhisper.web.ui.wording import status_note, status_word
 
-NEWS_JS = (Path(__file__).parent / "news.js").read_text(encoding="utf-8")
 _COUNT_S = 3.0  # how often the seconds of an engine that is not settled are shown
 _TOOLS = (  # action in page.js, text, label for screen readers
     ("tour", "Tour", "Guided tour, 60 seconds"),
@@ -56,7 +54,7 @@ def header(
 
     with gr.Row(elem_classes="masthead"):
         gr.HTML(render("masthead.html"), elem_id="name")
-        strip = gr.HTML(now(), js_on_load=NEWS_JS, elem_id="strip")
+        strip = gr.HTML(now(), js_on_load=page_source("news.js"), elem_id="strip")
         shown = [strip, *weights.build()]
         gr.HTML(render("tools.html", tools=_TOOLS), elem_id="tools")
     # Unlimited concurrency: many visitors ask at the same moment. `always_last`: what changed while

@@ -14,9 +14,7 @@ from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunNotFound, RunStore
 from maxwhisper.web.ui.errors import problem_html, shown_errors
 from maxwhisper.web.ui.events import QUIET
-from maxwhisper.web.ui.templates import render
 
-LOADING = render("loading.html")  # shown until a tab is first drawn
 Draw = Callable[[Run | None], Any]  # returns one value, or a tuple with one for each output
 Open = Callable[[gr.Button, Run], None]  # has a button open that run, in every tab
 _TO_RACE_JS = """() => {

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,7 +46,8 @@ from maxwhisper.web.ui.race.api import ENDPOINTS, race_api
 from maxwhisper.web.ui.race.runner import Runner
 from maxwhisper.web.ui.race.tab import race_tab
 from maxwhisper.web.ui.race.tools import ABOUT, agent_tools
-from maxwhisper.web.ui.theme import CSS, HEAD, theme
+from maxwhisper.web.ui.templates import page_source
+from maxwhisper.web.ui.theme import HEAD, style, theme
 from maxwhisper.web.ui.timings.tab import timings_tab
 from maxwhisper.web.ui.upload_route import upload_routes
 from maxwhisper.web.ui.use_it.tab import About, use_it_tab
@@ -58,10 +58,6 @@ from maxwhisper.web.ui.weights import ShownWeights
 MAX_THREADS = 2 * (MAX_WAITING + 1) + 54
 SAME_CLICK = 8  # handlers of one event at a time, unless the event says otherwise
 MAX_SESSIONS = 500  # sessions whose state Gradio keeps
-_SCRIPTS = [
-    (Path(__file__).parent / name).read_text(encoding="utf-8").strip()
-    for name in ("page.js", "recorder.js")
-]
 
 
 @dataclass(frozen=True)
@@ -146,6 +142,7 @@ def serve_page(
     policy = page_policy(frames, scripts=(SHARE_SCRIPTS,) if share else ())
 
     metrics = Metrics(parts.pool, parts.queue)
+    scripts = [page_source(name).strip() for name in ("page.js", "recorder.js")]
     middleware = [
         Middleware(Counted, metrics=metrics),
         Middleware(GZipMiddleware, compresslevel=4),  # neither sound nor streams of events
@@ -187,8 +184,8 @@ def serve_page(
             allowed_paths=sorted({str(example.path.parent) for example in parts.examples}),
             app_kwargs={"middleware": middleware, "routes": routes},
             theme=theme(),
-            css=CSS,
-            js=f"() => {{ {' '.join(f'({script})();' for script in _SCRIPTS)} }}",
+            css=style(),
+            js=f"() => {{ {' '.join(f'({script})();' for script in scripts)} }}",
         )
     if public_address:
         own.add(str(urlsplit(public_address).hostname))

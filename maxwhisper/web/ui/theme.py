@@ -1,18 +1,13 @@
 """The look of the page: system fonts, quiet surfaces, light and dark. Needs no network."""
 
-from pathlib import Path
-
 import gradio as gr
 
 from maxwhisper.palette import THEME
+from maxwhisper.web.ui.templates import page_source, stylesheets
 
-# page.css and header.css, and the files of the tabs.
-CSS = "\n".join(
-    path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.rglob("*.css"))
-)
-# Part of the document, from its first paint on: Gradio adds `CSS` later, and draws one component
-# after the other. The page is shown once page.js has run, after 3 s at the latest. On a phone, Run
-# lies over the end of the page.
+# Part of the document, from its first paint on: Gradio adds `style()` later, and draws one
+# component after the other. The page is shown once page.js has run, after 3 s at the latest. On a
+# phone, Run lies over the end of the page.
 HEAD = """<style>
 .gradio-container { width: 100%; max-width: 1320px !important; margin: 0 auto !important;
   padding: 0 clamp(12px, 3vw, 32px) 48px !important; }
@@ -23,6 +18,11 @@ html:not(.drawn) .gradio-container > .main { animation: show 0s 3s both; }
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace")
+
+
+def style() -> str:
+    """The CSS of all tabs."""
+    return page_source(*stylesheets())
 
 
 def theme() -> gr.themes.Base:

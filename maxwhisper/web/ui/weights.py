@@ -4,7 +4,6 @@ In: the better weights and the pool. Out: HTML, kept up to date with the header;
 that visitors race while they have chosen none.
 """
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,9 +13,8 @@ from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.web.server.better_weights import BetterWeights, Standing
 from maxwhisper.web.ui.events import QUIET
-from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.templates import page_source, render
 
-CLICK_JS = (Path(__file__).parent / "weights.js").read_text(encoding="utf-8")
 _FILE_BYTES = 2  # per parameter: the official files are float16
 _NOTICE = f"{DEFAULT_MODEL} is a small English Whisper trained on synthesised speech"
 _OTHER_MODELS = ": choose another for human voices"
@@ -33,7 +31,7 @@ class ShownWeights:
 
     def build(self) -> list[Any]:
         """Build the header's line; returns the components that `now` fills."""
-        line = gr.HTML(self._line(), js_on_load=CLICK_JS, elem_id="weights")
+        line = gr.HTML(self._line(), js_on_load=page_source("weights.js"), elem_id="weights")
         line.click(self._ask, None, [line], **QUIET)
         return [line, self.default, self.news]
 

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -27,7 +26,7 @@ from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.ui.errors import shown_errors
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.stop_button import WAITERS, Shown, Stoppable
-from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.templates import page_source, render
 
 Catalogue = Sequence[tuple[str, str, str]]  # (name, group, description) of each check
 ALL = "all"
@@ -45,7 +44,6 @@ _BADGES = {
     "error": "✕ error",
 }
 _BREAK, _HEAL = "Break it", "Heal"
-_JS = (Path(__file__).parent / "board.js").read_text(encoding="utf-8")
 
 
 @dataclass
@@ -107,7 +105,9 @@ def components_tab(
             elem_id="damage",
         )
         spoil = gr.Button(_BREAK, elem_id="break-checks")
-    shown = gr.HTML(board_html(Board(catalogue)), js_on_load=_JS, elem_id="board")
+    shown = gr.HTML(
+        board_html(Board(catalogue)), js_on_load=page_source("components/board.js"), elem_id="board"
+    )
     runs = Stoppable(run, stop)
 
     def steps(board: Board, order: Order, request: gr.Request) -> Iterator[Shown]:

@@ -5,7 +5,6 @@ connects it to the sound.
 """
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,19 +15,18 @@ from maxwhisper.text.wer import normalize
 from maxwhisper.text.words import joiner, split_words, text_language
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import AUDIO_NAME, RunNotFound, RunStore
-from maxwhisper.web.ui.lazy_tabs import LOADING, Open, draw_when_seen, ways_to_a_run
+from maxwhisper.web.ui.lazy_tabs import Open, draw_when_seen, ways_to_a_run
 from maxwhisper.web.ui.listen.confidence import legend_html, segments_html
 from maxwhisper.web.ui.listen.diff import Counts, align, count, diff_html
 from maxwhisper.web.ui.listen.karaoke import karaoke_html
 from maxwhisper.web.ui.listen.waveform_plot import sound_html
-from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.templates import page_source, render
 
 BEFORE = (
     "Race a recording first. Here you can then play it, follow each transcript word by word, and "
     "see where the engines differ."
 )
 REFERENCE = "the correct transcript"  # name of the first row, where it is known
-_JS = (Path(__file__).parent / "listen.js").read_text(encoding="utf-8")
 _MAX_PLOTS = 8  # in memory; each is about 50 kB of text
 
 
@@ -52,10 +50,10 @@ def listen_tab(tab: gr.Tab, store: RunStore, run_id: gr.State, open_run: Open) -
             return render("listen/undrawn.html", reason=str(error))
 
     with gr.Column(elem_id="listen"):
-        player = gr.HTML(LOADING)
+        player = gr.HTML(render("loading.html"))
         ways = ways_to_a_run(store, open_run)
         plot = gr.HTML("")
-        words = gr.HTML("", js_on_load=_JS)
+        words = gr.HTML("", js_on_load=page_source("listen/listen.js"))
     draw_when_seen(tab, store, run_id, draw, [player, ways, words])
     draw_when_seen(tab, store, run_id, draw_plot, [plot])
 

@@ -8,7 +8,6 @@ its time. `speak.js` owns the microphone, and the buttons Start and Stop.
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -27,7 +26,7 @@ from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.live.transcript import live_html, saved_html
 from maxwhisper.web.ui.race.inputs import languages_of, usual_language
-from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.templates import page_source, render
 from maxwhisper.web.ui.weights import ShownWeights
 
 CLIP_STEP_S = 0.125  # a clip is fed in steps of this length, in real time
@@ -40,12 +39,6 @@ FINISH_S = 3.0  # after Stop, for the last words; a race may have the device for
 _CLICK: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "multiple", **QUIET}
 
 Shown = tuple[Any, Any]  # the transcript, and what can be saved of it
-
-_HERE = Path(__file__).parent
-_SPEAK_JS, _SAVE_JS = (
-    "".join(path.read_text(encoding="utf-8") for path in paths)
-    for paths in ((_HERE.parent / "microphone.js", _HERE / "speak.js"), (_HERE / "save.js",))
-)
 
 
 def live_tab(
@@ -61,11 +54,19 @@ def live_tab(
         with gr.Column(scale=2, min_width=300):
             offered = offered_languages(weights.pool, "en")
             language = gr.Dropdown(**offered, label="Spoken language", elem_id="live-language")
-            speak = gr.HTML(render("live/speak.html"), js_on_load=_SPEAK_JS, elem_id="live-speak")
+            speak = gr.HTML(
+                render("live/speak.html"),
+                js_on_load=page_source("microphone.js", "live/speak.js"),
+                elem_id="live-speak",
+            )
         with gr.Column(scale=3, min_width=300):
             shown = gr.HTML(live_html(None), elem_id="live")
             text = gr.HTML(saved_html(()), elem_id="live-text")
-            save = gr.HTML(render("live/save.html"), js_on_load=_SAVE_JS, elem_id="live-save")
+            save = gr.HTML(
+                render("live/save.html"),
+                js_on_load=page_source("live/save.js"),
+                elem_id="live-save",
+            )
     gr.HTML(render("live/clips.html"))
     with gr.Row(elem_classes="clips", elem_id="live-clips"):
         clips = [_clip_button(example) for example in examples]

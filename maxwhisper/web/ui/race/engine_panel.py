@@ -6,7 +6,6 @@ Input: an `EnginePanel`. Output: HTML. Imports no Gradio.
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from maxwhisper.engines.verdict import Factor
@@ -16,10 +15,6 @@ from maxwhisper.web.ui.templates import render
 from maxwhisper.web.ui.wording import FIGURES
 
 Phase = Literal["idle", "waiting", "running", "done", "refused", "stopped"]
-JS = "".join(
-    (Path(__file__).parent / name).read_text(encoding="utf-8")
-    for name in ("lane.js", "engine_panel.js")  # the clock and the newest words; copies and files
-)
 _UNKNOWN = "–"
 _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 _PLACEHOLDERS = {  # instead of a transcript

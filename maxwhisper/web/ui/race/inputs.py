@@ -31,8 +31,8 @@ from maxwhisper.web.ui.race.request import (
     Source,
 )
 from maxwhisper.web.ui.recorder import Recorder, recorder, taken
-from maxwhisper.web.ui.templates import render
-from maxwhisper.web.ui.weights import CLICK_JS, notice_html
+from maxwhisper.web.ui.templates import page_source, render
+from maxwhisper.web.ui.weights import notice_html
 
 # Choices of options that are numbers. A beam size of 1 stands for greedy decoding, a
 # batch size of 1 for none.
@@ -43,13 +43,6 @@ _CHOICES: dict[str, list[tuple[str, float]]] = {
 }
 _LABELS = {"vad": "Voice activity detection"}
 AUTOMATIC = "automatic"  # rounds
-_HERE = Path(__file__).parent
-_SPEAK_JS = "".join(
-    path.read_text(encoding="utf-8")
-    for path in (_HERE.parent / "microphone.js", _HERE / "speak.js")
-)
-_UPLOAD_JS = (_HERE / "upload.js").read_text(encoding="utf-8")
-_CHOSEN_JS = (_HERE / "chosen.js").read_text(encoding="utf-8")
 _SPEAK = "Say a sentence: the race begins when you pause."
 _SPOKEN = "My recording"
 _OFF_JS = "() => ({__type__: 'update', interactive: false})"
@@ -88,13 +81,21 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
     source = gr.State(None)
     with gr.Row(elem_classes="entries"):
         idle = render("race/speak.html", idle=_SPEAK)
-        speak = gr.HTML(idle, js_on_load=_SPEAK_JS, elem_id="speak")
+        speak = gr.HTML(
+            idle, js_on_load=page_source("microphone.js", "race/speak.js"), elem_id="speak"
+        )
         limits = {"max_min": f"{MAX_AUDIO_S / 60:.0f}", "max_mb": MAX_FILE_MB}
-        gr.HTML(render("race/upload.html", **limits), js_on_load=_UPLOAD_JS, elem_id="upload")
+        gr.HTML(
+            render("race/upload.html", **limits),
+            js_on_load=page_source("race/upload.js"),
+            elem_id="upload",
+        )
         clips = _clip_buttons(examples)
     with gr.Row(elem_classes="actions"):
         with gr.Column(elem_classes="given", min_width=0):
-            chosen = gr.HTML(_chosen_html(), js_on_load=_CHOSEN_JS, elem_id="chosen")
+            chosen = gr.HTML(
+                _chosen_html(), js_on_load=page_source("race/chosen.js"), elem_id="chosen"
+            )
             given = recorder("Recording", "recording", has_microphone=False)
         run = gr.Button("Run all three", variant="primary", interactive=False, elem_id="run")
         stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
@@ -104,7 +105,7 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
         with gr.Accordion(options, open=False, elem_id="options"):
             reference, rounds, keep = _race_options()
             (model, language), settings = _settings(pool)
-    door = gr.HTML("", js_on_load=CLICK_JS, elem_id="door")
+    door = gr.HTML("", js_on_load=page_source("weights.js"), elem_id="door")
     has_kept = gr.State(False)
     wiring = _Wiring(uploads, given, source, reference, run, keep, has_kept, chosen)
     events, heard = wiring.connect(speak, list(zip(clips, examples, strict=True)))

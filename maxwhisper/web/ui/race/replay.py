@@ -9,13 +9,11 @@ windows of the third would show how engines report, not how fast they are.
 """
 
 import json
-from pathlib import Path
 
 from maxwhisper.engines.race import EngineResult
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.ui.templates import render
 
-JS = (Path(__file__).parent / "replay.js").read_text(encoding="utf-8")
 MAX_TICKS = 200  # marks on a track; more would be a grey bar
 _SPEEDS = ((0.1, "1/10 speed"), (0.25, "1/4 speed"), (1, "real time"), (4, "4×"), (16, "16×"))
 

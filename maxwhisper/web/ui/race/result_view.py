@@ -16,9 +16,9 @@ from maxwhisper.text import writers
 from maxwhisper.text.words import text_language
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.ui.race.engine_panel import EnginePanel
-from maxwhisper.web.ui.race.speed_chart import CSS, speed_chart
+from maxwhisper.web.ui.race.speed_chart import speed_chart
 from maxwhisper.web.ui.race.verdict import REFERENCE_ENGINE, Score, score, verdict
-from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.templates import page_source, render
 
 OFFERED = ("txt", "srt")  # in each lane; the ZIP has all formats
 MAX_FILE_CHARACTERS = 200_000  # of a file that is part of the page
@@ -102,7 +102,12 @@ def chart_page(run: Run) -> str:
     lead, *rest = sentences_of(run, scores)
     chart = Markup(speed_chart(scores, ruling_of(run.results).factor))
     facts = {"lead": lead, "rest": rest, "run": run}
-    return render("race/chart_page.html", **facts, style=Markup(CSS), chart=chart)
+    return render(
+        "race/chart_page.html",
+        **facts,
+        style=Markup(page_source("race/speed_chart.css")),
+        chart=chart,
+    )
 
 
 def _one_refusal(run: Run) -> str:

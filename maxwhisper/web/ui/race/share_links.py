@@ -5,15 +5,11 @@ Input: a `Run`. Output: HTML; `share_links.js` completes the address and copies 
 Gradio.
 """
 
-from pathlib import Path
-
 from maxwhisper.evaluation.records import device_name, machine_line
 from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import TEMPORARY_S, ZIP_NAME, RunStore
 from maxwhisper.web.ui.dates import day
 from maxwhisper.web.ui.templates import render
-
-JS = (Path(__file__).parent / "share_links.js").read_text(encoding="utf-8")
 
 # Show a race that was opened further down the page.
 SCROLL_JS = """watch('value', () =>

@@ -1,20 +1,19 @@
 """The bar chart of a race's times, as SVG. Imports no Gradio and no engine."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from maxwhisper.engine import OURS
 from maxwhisper.engines.verdict import Factor
 from maxwhisper.web.ui.race.verdict import Score
 from maxwhisper.web.ui.templates import render
 
-CSS = (Path(__file__).parent / "speed_chart.css").read_text(encoding="utf-8")
 ROW_PX = 36
 
 
 def speed_chart(scores: Sequence[Score], factor: Factor | None) -> str:
     """Median seconds per engine, the fastest on top; "" without scores. Whiskers show the range of
-    the rounds, the label of our engine has the `factor` of the race. Needs `CSS`, and no script."""
+    the rounds, the label of our engine has the `factor` of the race. Needs speed_chart.css, and no
+    script."""
     if not scores:
         return ""
     ranked = sorted(scores, key=lambda s: s.result.median_s)

@@ -11,7 +11,6 @@ import functools
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -25,7 +24,7 @@ from maxwhisper.web.ui.errors import problem_html, public_message, shown_errors
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.lazy_tabs import Open
-from maxwhisper.web.ui.race import engine_panel, replay, share_links
+from maxwhisper.web.ui.race import replay, share_links
 from maxwhisper.web.ui.race.door import wire_door
 from maxwhisper.web.ui.race.engine_panel import EnginePanel, panel_html
 from maxwhisper.web.ui.race.inputs import Inputs, race_inputs, request_from, run_button
@@ -34,12 +33,11 @@ from maxwhisper.web.ui.race.result_view import View, view_of
 from maxwhisper.web.ui.race.runner import Runner
 from maxwhisper.web.ui.race.verdict import NOT_MEASURED, identical
 from maxwhisper.web.ui.stop_button import run_and_stop
-from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.templates import page_source, render
 from maxwhisper.web.ui.weights import ShownWeights
 
 log = logging.getLogger(__name__)
 
-_TELL_JS = (Path(__file__).parent / "verdict.js").read_text(encoding="utf-8")
 # Gradio hears of what was typed a moment after the field is left: the field itself is asked.
 _TYPED_JS = (
     "(...told) => [...told.slice(0, -1), document.querySelector('#reference textarea').value]"
@@ -80,10 +78,14 @@ def race_tab(
     wire_door(weights, inputs)
     with gr.Row(elem_classes="engine-panels"):
         panels = [
-            gr.HTML(panel_html(panel), js_on_load=engine_panel.JS, elem_id=f"panel-{name}")
+            gr.HTML(
+                panel_html(panel),
+                js_on_load=page_source("race/lane.js", "race/engine_panel.js"),
+                elem_id=f"panel-{name}",
+            )
             for name, panel in landing.panels.items()
         ]
-    links = gr.HTML("", js_on_load=share_links.JS, elem_id="share-links")
+    links = gr.HTML("", js_on_load=page_source("race/share_links.js"), elem_id="share-links")
     delete = gr.Button(
         "Delete this race and its recording", size="sm", visible=False, elem_id="delete"
     )
@@ -116,11 +118,11 @@ def _band(landing: View) -> tuple[gr.HTML, gr.HTML, gr.HTML, gr.HTML]:
         with gr.Row(elem_classes="result"):
             with gr.Column(scale=3, min_width=280):
                 drawn = _verdict_html(landing, is_landing=True)
-                verdict = gr.HTML(drawn, js_on_load=_TELL_JS, elem_id="verdict")
+                verdict = gr.HTML(drawn, js_on_load=page_source("race/verdict.js"), elem_id="verdict")
             with gr.Column(scale=2, min_width=280, elem_classes="band-chart"):
                 chart = gr.HTML(landing.chart, elem_id="chart")
         played = replay.replay_html(landing.run)
-        shown = gr.HTML(played, js_on_load=replay.JS, elem_id="replay")
+        shown = gr.HTML(played, js_on_load=page_source("race/replay.js"), elem_id="replay")
     return banner, verdict, chart, shown
 
 

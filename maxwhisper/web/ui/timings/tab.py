@@ -18,7 +18,7 @@ from maxwhisper.web.server.run import Run
 from maxwhisper.web.server.run_store import RunStore
 from maxwhisper.web.ui.dates import day
 from maxwhisper.web.ui.events import QUIET
-from maxwhisper.web.ui.lazy_tabs import LOADING, Open, draw_when_seen, ways_to_a_run
+from maxwhisper.web.ui.lazy_tabs import Open, draw_when_seen, ways_to_a_run
 from maxwhisper.web.ui.race.result_view import scores_of
 from maxwhisper.web.ui.race.verdict import unit_of_scores
 from maxwhisper.web.ui.templates import render
@@ -57,7 +57,7 @@ def timings_tab(
         return gr.Plot(figure.drawing, visible=True), badge_html(figure.record)
 
     with gr.Column(elem_id="timings"):
-        area = gr.HTML(LOADING)
+        area = gr.HTML(render("loading.html"))
         ways = ways_to_a_run(store, open_run)
         below = gr.HTML("")
     with gr.Column(elem_id="records"):

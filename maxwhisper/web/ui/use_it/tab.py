@@ -5,7 +5,6 @@ In: what the page knows (`About`), the run store. Out: one HTML component.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,8 +19,8 @@ from maxwhisper.web.server.run_store import AUDIO_NAME, RunStore
 from maxwhisper.web.server.uploads import MAX_AUDIO_S, MAX_FILE_MB, MAX_IN_MEMORY, TIME_TO_LIVE_S
 from maxwhisper.web.ui.dates import moment
 from maxwhisper.web.ui.examples import Example
-from maxwhisper.web.ui.lazy_tabs import LOADING, draw_when_seen
-from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.lazy_tabs import draw_when_seen
+from maxwhisper.web.ui.templates import page_source, render
 from maxwhisper.web.ui.use_it.diagram import diagram_svg
 from maxwhisper.web.ui.use_it.snippets import (
     bench_line,
@@ -32,7 +31,6 @@ from maxwhisper.web.ui.use_it.snippets import (
     python_lines,
 )
 
-_JS = (Path(__file__).parent / "use_it.js").read_text(encoding="utf-8")
 _DEFAULT_ROUNDS = 3  # of the benchmark, before the first race
 
 
@@ -50,7 +48,9 @@ class About:
 
 def use_it_tab(tab: gr.Tab, about: About, store: RunStore, run_id: gr.State) -> None:
     """Build the tab inside the current `gr.Tab`."""
-    area = gr.HTML(LOADING, js_on_load=_JS, elem_id="use-it")
+    area = gr.HTML(
+        render("loading.html"), js_on_load=page_source("use_it/use_it.js"), elem_id="use-it"
+    )
     draw_when_seen(tab, store, run_id, lambda run: use_it_html(run, about), [area])
 
 
