@@ -16,6 +16,7 @@ from maxwhisper.options import (
     TranscribeChanges,
     TranscribeOptions,
     VadOptions,
+    WindowOptions,
 )
 from maxwhisper.options.info import Allowed, options_of
 from maxwhisper.text.languages import language_code
@@ -203,7 +204,9 @@ def test_unsupported_means_different_from_the_default():
 
 
 @pytest.mark.parametrize(
-    "options", [TranscribeOptions, VadOptions, StreamOptions, LineOptions], ids=lambda o: o.__name__
+    "options",
+    [TranscribeOptions, VadOptions, StreamOptions, LineOptions, WindowOptions],
+    ids=lambda o: o.__name__,
 )
 def test_every_option_is_described(options):
     for name, option in options_of(options).items():

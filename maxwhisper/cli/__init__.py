@@ -20,12 +20,14 @@ from maxwhisper.cli import commands
 from maxwhisper.cli.batch import add_batch_flags, batch
 from maxwhisper.cli.bench import add_bench_flags, add_profile_flags, bench, profile
 from maxwhisper.cli.flags import (
+    add_batch_size_flag,
     add_cache_flag,
     add_line_flags,
     add_option_flags,
     add_output_flags,
     add_stream_flags,
     add_vad_flags,
+    add_vad_switch,
     device_name,
     whole_number,
 )
@@ -158,13 +160,10 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
     )
     _add_model_flags(parser)
     _add_threads_flag(parser)
-    parser.add_argument(
-        "--batch_size",
-        type=whole_number,
-        metavar="N",
-        help="decode this many windows together; recordings are cut in pauses, and no window is "
-        "prompted with the text before it (default: one window at a time, and recordings of up "
-        "to 30 s together, which does not change their text)",
+    add_batch_size_flag(
+        parser,
+        "one window at a time, and recordings of up to 30 s together, which does not change "
+        "their text",
     )
     parser.add_argument(
         "--sequential", action="store_true", help="also transcribe short recordings one by one"
@@ -174,11 +173,7 @@ def _transcribe_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="skip a recording if all its output files exist, whatever is in them",
     )
-    parser.add_argument(
-        "--vad",
-        action="store_true",
-        help="transcribe only speech, which is the default in batches",
-    )
+    add_vad_switch(parser)
     add_vad_flags(parser)
     add_output_flags(parser)
     add_option_flags(parser)

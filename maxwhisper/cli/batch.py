@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 from maxwhisper.archive.job import FIELDS, FORMATS, MAX_HOURS, PARQUET, TEMPLATE, Job
 from maxwhisper.archive.sources import find_all
 from maxwhisper.cli.commands import load_checkpoint, load_engine
-from maxwhisper.cli.flags import line_options_from, options_from, vad_from, whole_number
+from maxwhisper.cli.flags import (
+    add_batch_size_flag,
+    line_options_from,
+    options_from,
+    vad_from,
+    whole_number,
+)
 from maxwhisper.cli.interrupts import terminable
 from maxwhisper.cli.output import answer, progress, report
 from maxwhisper.cli.parser import CommaList
@@ -73,13 +79,7 @@ def add_batch_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=list(ENGINES), default=OURS, help=f"engine (default: {OURS})"
     )
-    parser.add_argument(
-        "--batch_size",
-        type=whole_number,
-        metavar="N",
-        help="decode this many windows, of all recordings, together "
-        f"(default: {DEFAULT_BATCH}; openai-whisper has no batches)",
-    )
+    add_batch_size_flag(parser, f"{DEFAULT_BATCH}; openai-whisper has no batches")
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from maxwhisper import engine
-from maxwhisper.cli.flags import whole_number
+from maxwhisper.cli.flags import add_batch_size_flag, whole_number
 from maxwhisper.cli.output import answer, json_text, progress, write_file
 from maxwhisper.errors import RecordError
 
@@ -98,13 +98,7 @@ def add_profile_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_mode_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", default="en", help="language of the clips (default: en)")
-    parser.add_argument(
-        "--batch_size",
-        type=whole_number,
-        default=BATCH_SIZE,
-        metavar="N",
-        help=f"windows decoded together in the batched mode (default {BATCH_SIZE})",
-    )
+    add_batch_size_flag(parser, f"{BATCH_SIZE}, in the batched mode", BATCH_SIZE)
     parser.add_argument(
         "--tokens",
         type=whole_number,

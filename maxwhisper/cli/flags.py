@@ -15,7 +15,14 @@ from typing import Any
 
 from maxwhisper.cli.parser import CommaList
 from maxwhisper.errors import OptionError, quoted
-from maxwhisper.options import FALLBACK, LineOptions, StreamOptions, TranscribeOptions, VadOptions
+from maxwhisper.options import (
+    FALLBACK,
+    LineOptions,
+    StreamOptions,
+    TranscribeOptions,
+    VadOptions,
+    WindowOptions,
+)
 from maxwhisper.options.info import Option, options_of
 from maxwhisper.text.languages import language_code
 from maxwhisper.text.writers import FORMATS
@@ -104,6 +111,25 @@ def stream_options_from(args: argparse.Namespace) -> StreamOptions:
     values = {name: getattr(args, name) for name in options_of(StreamOptions)}
     values["vad"] = vad_from(args, is_on=args.vad, defaults=VadOptions())
     return StreamOptions(**values).validate()
+
+
+def add_batch_size_flag(
+    parser: argparse.ArgumentParser, otherwise: object, default: int | None = None
+) -> None:
+    """Add `--batch_size`; `otherwise` is what the help says of the default."""
+    parser.add_argument(
+        "--batch_size",
+        type=whole_number,
+        default=default,
+        metavar="N",
+        help=f"{options_of(WindowOptions)['batch_size'].info.help} (default: {otherwise})",
+    )
+
+
+def add_vad_switch(parser: argparse.ArgumentParser) -> None:
+    """Add `--vad`."""
+    about = options_of(WindowOptions)["vad"].info.help
+    parser.add_argument("--vad", action="store_true", help=about)
 
 
 def add_vad_flags(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Options of a transcription, of speech detection, of live transcription and of subtitle lines.
+"""Options of a transcription, its windows, speech detection, live transcription and subtitles.
 
 Each field carries its description (`info`): help, range, unit, and the engines that do not honour
 it. `validate` refuses impossible values; `require_supported` refuses an option that an engine does
@@ -20,6 +20,7 @@ from maxwhisper.options.transcription import (
     WORDLESS,
     TranscribeOptions,
 )
+from maxwhisper.options.windows import WindowOptions
 
 __all__ = [
     "AT_LEAST_1",
@@ -39,5 +40,6 @@ __all__ = [
     "TranscribeChanges",
     "TranscribeOptions",
     "VadOptions",
+    "WindowOptions",
     "check_value",
 ]

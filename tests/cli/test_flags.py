@@ -8,7 +8,14 @@ from maxwhisper import cli
 from maxwhisper.cli import flags
 from maxwhisper.cli.transcribe import mode_of
 from maxwhisper.errors import OptionError
-from maxwhisper.options import PAUSES, LineOptions, TranscribeOptions, VadOptions
+from maxwhisper.options import (
+    PAUSES,
+    LineOptions,
+    TranscribeOptions,
+    VadOptions,
+    WindowOptions,
+)
+from maxwhisper.options.info import options_of
 from maxwhisper.text import writers
 
 
@@ -26,6 +33,17 @@ def test_every_line_option_has_a_flag():
     arguments = ["transcribe", "x", "--max_line_width", "42", "--highlight_words", "True"]
     lines = flags.line_options_from(cli.build_parser().parse_args(arguments))
     assert lines == LineOptions(highlight_words=True, max_line_width=42)
+
+
+@pytest.mark.parametrize(
+    ("command", "names"), [("transcribe", ["batch_size", "vad"]), ("batch", ["batch_size"])]
+)
+def test_flags_of_windows_are_described_by_the_options(command, names, capsys):
+    with pytest.raises(SystemExit):
+        cli.build_parser().parse_args([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for name in names:
+        assert options_of(WindowOptions)[name].info.help in shown
 
 
 def test_flags_become_values_of_the_right_type():

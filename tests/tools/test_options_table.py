@@ -10,7 +10,14 @@ from baselines.faster_options import BATCHED_UNREAD, batch_arguments
 from maxwhisper.cli import build_parser
 from maxwhisper.cli.flags import options_from
 from maxwhisper.errors import OptionError
-from maxwhisper.options import FALLBACK, GREEDY, StreamOptions, TranscribeOptions, VadOptions
+from maxwhisper.options import (
+    FALLBACK,
+    GREEDY,
+    StreamOptions,
+    TranscribeOptions,
+    VadOptions,
+    WindowOptions,
+)
 from maxwhisper.options.info import options_of
 from maxwhisper.whisper import Whisper
 from tools.options_table import rows, table
@@ -46,10 +53,15 @@ def test_every_option_has_a_row_and_no_cell_is_ignored():
 def test_no_reason_is_left_over_and_none_is_long():
     """Each is the reason of a cell that says no."""
     noes = {(name, column): cell for name, column, cell in cells() if cell != table.YES}
-    groups = {"": TranscribeOptions, "vad.": VadOptions, "stream.": StreamOptions}
+    groups = (
+        ("", TranscribeOptions),
+        ("", WindowOptions),
+        ("vad.", VadOptions),
+        ("stream.", StreamOptions),
+    )
     described = {
         (f"{group}{name}", column): option.info.unsupported[engine]
-        for group, options in groups.items()
+        for group, options in groups
         for name, option in options_of(options).items()
         for column, engine in rows.DESCRIBED.items()
         if engine in option.info.unsupported

@@ -17,6 +17,7 @@ from maxwhisper.options import (
     StreamOptions,
     TranscribeOptions,
     VadOptions,
+    WindowOptions,
 )
 from maxwhisper.options.info import options_of
 
@@ -112,8 +113,6 @@ WHY = {
     ("word_timestamps", STREAM): "words always have times",
     ("sample_len", FASTER): "counts the prompt's tokens",
     ("batch_size", SEQUENTIAL): "makes it the batched mode",
-    ("batch_size", STREAM): "one window at a time",
-    ("batch_size", OPENAI): "one window at a time",
     **{
         ("temperature_increment_on_fallback", column): "give temperature a tuple"
         for column in (SEQUENTIAL, BATCHED, STREAM, OPENAI, FASTER)
@@ -129,7 +128,7 @@ WHY_ALL = {
         for column in (SEQUENTIAL, BATCHED, API, OPENAI, FASTER)
     },
 }
-_GROUPS = {"vad": VadOptions, "stream": StreamOptions}
+_GROUPS = {"batch_size": WindowOptions, "stream": StreamOptions, "vad": VadOptions}
 
 
 def reason(row: Row, column: str) -> str:

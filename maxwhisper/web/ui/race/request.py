@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from maxwhisper.engine import ENGINES
 from maxwhisper.errors import OptionError
-from maxwhisper.options import TranscribeOptions
-from maxwhisper.options.info import Allowed, Option, OptionInfo, check_value, options_of
+from maxwhisper.options import TranscribeOptions, WindowOptions
+from maxwhisper.options.info import Allowed, Option, check_value, options_of
 from maxwhisper.text.languages import language_code
 from maxwhisper.web.server.run_store import new_run_id
 from maxwhisper.web.server.visitor import LOCALHOST
@@ -21,12 +22,17 @@ MAX_BATCH_SIZE = 16  # as each beam
 MAX_TEMPERATURE = 1.0  # the highest that Whisper samples at
 MAX_TEXT_CHARACTERS = 20_000  # of a reference or a prompt
 
-_ALL = options_of(TranscribeOptions)
+_ALL = options_of(TranscribeOptions) | options_of(WindowOptions)
 
 
 def _on_page(name: str, **changes: Any) -> Option:
-    """The option with the page's limits in place of its own."""
-    return replace(_ALL[name], info=replace(_ALL[name].info, **changes))
+    """The option with the page's limits in place of its own, and whom it leaves out."""
+    info = replace(_ALL[name].info, **changes)
+    refusing = [engine for engine in ENGINES if engine in info.unsupported]
+    if refusing:
+        out = f"{' and '.join(refusing)} cannot do this and does not take part"
+        info = replace(info, help=f"{info.help}; {out}")
+    return replace(_ALL[name], info=info)
 
 
 # Beside the language: the options that every engine honours. One temperature, never a fallback:
@@ -49,26 +55,11 @@ RACE_OPTIONS: dict[str, Option] = {
     "initial_prompt": replace(_ALL["initial_prompt"], kind=str | None),
 }
 
-# How windows are read: arguments of `Engine.transcribe`. openai-whisper has neither; its lane is
-# refused, because without them it would do other work than the others.
-_SITS_OUT = "openai-whisper cannot do this and does not take part"
+# How windows are read. The lane of an engine that has no batches or no speech detection is refused,
+# because without them it would do other work than the others.
 RACE_MODE: dict[str, Option] = {
-    "batch_size": Option(
-        "batch_size",
-        int | None,
-        None,
-        OptionInfo(
-            f"windows decoded together, cut at pauses; {_SITS_OUT}",
-            Allowed(minimum=1, maximum=MAX_BATCH_SIZE),
-            unit="windows",
-        ),
-    ),
-    "vad": Option(
-        "vad",
-        bool,
-        False,
-        OptionInfo(f"transcribe only the parts with speech; {_SITS_OUT}"),
-    ),
+    "batch_size": _on_page("batch_size", allowed=Allowed(minimum=1, maximum=MAX_BATCH_SIZE)),
+    "vad": replace(_on_page("vad"), kind=bool, default=False),
 }
 
 

@@ -6,6 +6,8 @@ import gradio as gr
 import pytest
 
 from maxwhisper.engines.pool import EnginePool
+from maxwhisper.options import WindowOptions
+from maxwhisper.options.info import options_of
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.race.inputs import AUTOMATIC, race_inputs, request_from
@@ -73,3 +75,10 @@ def test_a_race_of_speech_is_kept_only_by_the_visitors_own_choice(
     options = [{**RACE_OPTIONS, **RACE_MODE}[name].default for name in (*RACE_OPTIONS, *RACE_MODE)]
     request = request_from(source, "", AUTOMATIC, keep, has_kept, "demo", "en", *options)
     assert request.is_kept is is_kept
+
+
+def test_the_page_describes_windows_as_the_options_do():
+    assert RACE_MODE.keys() == options_of(WindowOptions).keys()
+    for name, option in options_of(WindowOptions).items():
+        refused = "; openai-whisper cannot do this and does not take part"
+        assert RACE_MODE[name].info.help == option.info.help + refused
