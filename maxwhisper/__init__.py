@@ -112,7 +112,7 @@ if not TYPE_CHECKING:  # a type checker would take every misspelt name for one t
         return getattr(importlib.import_module(_LATER[name]), name)
 
 
-def load(
+def load(  # noqa: PLR0913 - keywords of the public API
     name_or_path: str | Path | None = None,
     *,
     device: str = "auto",

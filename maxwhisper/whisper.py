@@ -9,19 +9,16 @@ import logging
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, Unpack
 
-import numpy as np
 from max import driver
 
 from maxwhisper import checkpoint as checkpoints
-from maxwhisper.audio.arrays import from_array
-from maxwhisper.audio.inputs import Audio, to_waveform
+from maxwhisper.audio.inputs import Audio
 from maxwhisper.audio.vad import VoiceMonitor
-from maxwhisper.audio.waveform import Waveform
 from maxwhisper.checkpoint.schema import Checkpoint
 from maxwhisper.clock import StageClock
 from maxwhisper.decoding.language import SpokenLanguage, require_languages
@@ -31,26 +28,25 @@ from maxwhisper.errors import (
     AudioError,
     EngineUnavailable,
     NumericError,
-    SomeFailed,
 )
 from maxwhisper.network.dims import N_SAMPLES, Dims
 from maxwhisper.options import (
-    PAUSES,
     StreamOptions,
     TranscribeChanges,
     TranscribeOptions,
     VadOptions,
+    WindowOptions,
     check_value,
 )
 from maxwhisper.runtime.artifacts import artifact_sources, discard
 from maxwhisper.runtime.device import Placement, choose, limit_threads
 from maxwhisper.runtime.model import MaxNetwork, load_network
 from maxwhisper.runtime.probe import verify_once
-from maxwhisper.transcribe import batched, sequential, turns
+from maxwhisper.transcribe import batched, scheduling, sequential
 from maxwhisper.transcribe.live_window import LiveWindowTranscriber
-from maxwhisper.transcribe.packing import speech_clips
+from maxwhisper.transcribe.recordings import Recordings, samples
+from maxwhisper.transcribe.scheduling import FairLock
 from maxwhisper.transcribe.stream import Stream
-from maxwhisper.transcribe.turns import Steps, Turns
 from maxwhisper.transcript import (
     OnProgress,
     OnRecordingSegment,
@@ -60,7 +56,6 @@ from maxwhisper.transcript import (
     Transcript,
 )
 
-Failure = AudioError | NumericError  # of one recording among many
 SHOWN_EVERY_S = 15.0  # a line of progress, if nobody asked for it
 
 log = logging.getLogger("maxwhisper")
@@ -79,7 +74,7 @@ class Whisper:
         self.checkpoint = checkpoint
         self.network = network
         self.cache_dir = cache_dir
-        self._turns = Turns()
+        self._lock = FairLock()
 
     @property
     def placement(self) -> Placement:
@@ -101,7 +96,7 @@ class Whisper:
             weights=self.checkpoint.place,
         )
 
-    def transcribe(
+    def transcribe(  # noqa: PLR0913 - keywords of the public API
         self,
         audio: Audio,
         options: TranscribeOptions | None = None,
@@ -132,9 +127,10 @@ class Whisper:
         and `EngineUnavailable` if a package that `vad` needs is not installed.
         """
         options = _options(options, changes)
-        steps = self._steps(audio, options, batch_size, vad, sample_rate, on_text)
+        windows = WindowOptions(batch_size, vad)
+        steps = self._recordings.one(audio, options, windows, sample_rate, on_text)
         report = (lambda _, segment: on_segment(segment)) if on_segment else None
-        return turns.complete(turns.found(steps, progress), report)
+        return scheduling.complete(scheduling.found(steps, progress), report)
 
     def segments(
         self,
@@ -155,10 +151,11 @@ class Whisper:
         model.segments(...)`.
         """
         options = _options(options, changes)
-        steps = self._steps(audio, options, batch_size, vad, sample_rate)
-        return turns.segments_only(turns.found(steps, progress))
+        windows = WindowOptions(batch_size, vad)
+        steps = self._recordings.one(audio, options, windows, sample_rate)
+        return scheduling.segments_only(scheduling.found(steps, progress))
 
-    async def atranscribe(
+    async def atranscribe(  # noqa: PLR0913 - keywords of the public API
         self,
         audio: Audio,
         options: TranscribeOptions | None = None,
@@ -210,7 +207,7 @@ class Whisper:
         finally:
             cancelled.set()
 
-    def transcribe_many(
+    def transcribe_many(  # noqa: PLR0913 - keywords of the public API
         self,
         audios: Sequence[Audio],
         options: TranscribeOptions | None = None,
@@ -231,10 +228,11 @@ class Whisper:
         with their `transcripts` and the `errors` by index. Any other error is raised at once.
         """
         options = _options(options, changes)
-        steps = self._batches(audios, options, batch_size, vad, sample_rate)
-        return turns.complete(turns.found(steps, progress), on_segment)
+        windows = WindowOptions(batch_size, vad)
+        steps = self._recordings.many(audios, options, windows, sample_rate)
+        return scheduling.complete(scheduling.found(steps, progress), on_segment)
 
-    def transcribe_each(
+    def transcribe_each(  # noqa: PLR0913 - keywords of the public API
         self,
         audios: Iterable[Audio],
         options: TranscribeOptions | None = None,
@@ -248,26 +246,13 @@ class Whisper:
         """Transcribe any number of recordings: `transcribe_many` for an archive.
 
         `audios` may be a generator: the next recording is taken when a batch has room for it, and
-        let go of when it is done. Yields the index of each recording and its transcript, or the
+        released when it is done. Yields the index of each recording and its transcript, or the
         error of one that failed, as soon as it is done, so not always in order. The texts are those
         of `transcribe_many`, and `on_segment` is called as there; the timings are of all recordings
         until then.
         """
-        options = _options(options, changes)
-        vad = _batch_vad(vad)
-        clock, start = StageClock(), time.perf_counter()
-        failed: dict[int, Failure] = {}
-        waveforms = self._readable(audios, sample_rate, clock, failed)
-        steps = batched.each_step(self.network, waveforms, options, batch_size=batch_size, vad=vad)
-        with closing(turns.in_turns(steps, self._turns, clock)) as in_turns:
-            for step in in_turns:
-                if on_segment is not None:
-                    for index, segment in step.found:
-                        on_segment(index, segment)
-                for index, outcome in step.ended:
-                    if isinstance(outcome, Transcript):
-                        outcome = _with_timings(outcome, clock, start)
-                    yield index, failed.pop(index, outcome)
+        options, windows = _options(options, changes), WindowOptions(batch_size, vad)
+        yield from self._recordings.each(audios, options, windows, sample_rate, on_segment)
 
     def close(self) -> None:
         """Free the network and its weights after the window that is being decoded.
@@ -275,9 +260,9 @@ class Whisper:
         Everything that uses the model later raises `EngineUnavailable`. `with load(...) as model`
         closes it at the end of the block.
         """
-        self._turns.require_none()
-        with suppress(EngineUnavailable), self._turns.turn(StageClock()):
-            self._turns.close()
+        self._lock.require_none()
+        with suppress(EngineUnavailable), self._lock.turn(StageClock()):
+            self._lock.close()
             self.network.close()
             self.checkpoint = replace(self.checkpoint, weights={})
 
@@ -290,75 +275,9 @@ class Whisper:
     def __repr__(self) -> str:
         return f"<Whisper {self.checkpoint.name} on {self.placement.label}>"
 
-    def _steps(
-        self,
-        audio: Audio,
-        options: TranscribeOptions,
-        batch_size: int | None,
-        vad: VadOptions | bool | None,
-        sample_rate: int | None,
-        on_text: OnText | None = None,
-    ) -> Steps[Transcript]:
-        """The transcription of one recording, which is read now."""
-        if batch_size is not None:
-            return _only(self._batches([audio], options, batch_size, vad, sample_rate, on_text))
-        check_value("vad", vad, VadOptions | bool | None)
-        options.validate()
-        clock, start = StageClock(), time.perf_counter()
-        waveform = _samples(audio, sample_rate, clock)
-        clips: tuple[float, ...] = (0.0,)
-        if vad:
-            with clock.stage("vad"):
-                how = vad if isinstance(vad, VadOptions) else VadOptions()
-                clips = speech_clips(waveform, options.clip_timestamps, how)
-            options = options.changed({"clip_timestamps": clips})
-        steps = sequential.steps(self.network, waveform, options, clips[0], on_text)
-        return _timed(turns.in_turns(steps, self._turns, clock), clock, start)
-
-    def _batches(
-        self,
-        audios: Sequence[Audio],
-        options: TranscribeOptions,
-        batch_size: int,
-        vad: VadOptions | bool | None,
-        sample_rate: int | None,
-        on_text: OnText | None = None,
-    ) -> Steps[list[Transcript]]:
-        """The transcription of recordings, which are read when a batch has room for them."""
-        vad = _batch_vad(vad)
-        clock, start = StageClock(), time.perf_counter()
-        failed: dict[int, Failure] = {}
-        waveforms = self._readable(audios, sample_rate, clock, failed)
-        steps = batched.steps(
-            self.network, waveforms, options, batch_size=batch_size, vad=vad, on_text=on_text
-        )
-        return _all_timed(turns.in_turns(steps, self._turns, clock), clock, start, failed)
-
-    def _readable(
-        self,
-        audios: Iterable[Audio],
-        sample_rate: int | None,
-        clock: StageClock,
-        failed: dict[int, Failure],
-    ) -> Iterator[Waveform]:
-        """The samples of each recording, read while others have the network; none for one that
-        cannot be read, whose error goes into `failed`."""
-        unread, index = iter(audios), 0
-        while True:
-            with self._turns.released(clock):  # also while the caller makes the next recording
-                try:
-                    audio = next(unread)
-                except StopIteration:
-                    return
-                try:
-                    waveform = _samples(audio, sample_rate, clock)
-                except AudioError as error:
-                    failed[index] = error
-                    waveform = np.zeros(0, np.float32)
-                del audio
-            yield waveform
-            del waveform
-            index += 1
+    @property
+    def _recordings(self) -> Recordings:
+        return Recordings(self.network, self._lock)
 
     def detect_language(
         self,
@@ -380,10 +299,10 @@ class Whisper:
         ).validate()
         require_languages(self.network.dims)
         clock = StageClock()
-        waveform = _samples(audio, sample_rate, clock)[
+        waveform = samples(audio, sample_rate, clock)[
             : options.language_detection_segments * N_SAMPLES
         ]
-        with self._turns.turn(clock):
+        with self._lock.turn(clock):
             mel = self.network.log_mel(waveform, padding=N_SAMPLES)
             return sequential.choose_language(self.network, mel, options, clock)
 
@@ -401,64 +320,13 @@ class Whisper:
         options = _options(options, changes)
         check_value("how", how, StreamOptions | None)
         how = how or StreamOptions()
-        window = LiveWindowTranscriber(self.network, options, self._turns.turn)
+        window = LiveWindowTranscriber(self.network, options, self._lock.turn)
         return Stream(window, how, VoiceMonitor(how.validate().speech) if how.vad else None)
 
 
 def _options(options: TranscribeOptions | None, changes: Mapping[str, object]) -> TranscribeOptions:
     check_value("options", options, TranscribeOptions | None)
     return (options or TranscribeOptions()).changed(changes)
-
-
-def _batch_vad(vad: VadOptions | bool | None) -> VadOptions | None:
-    """Speech detection in batches: on, unless it is False."""
-    check_value("vad", vad, VadOptions | bool | None)
-    if isinstance(vad, VadOptions):
-        return vad
-    return None if vad is False else PAUSES
-
-
-def _samples(audio: Audio, sample_rate: int | None, clock: StageClock) -> Waveform:
-    """The samples of a recording; reading and resampling it is timed as `audio`."""
-    if isinstance(audio, np.ndarray) and sample_rate is None:
-        return from_array(audio)
-    with clock.stage("audio"):
-        return to_waveform(audio, sample_rate)
-
-
-def _timed(steps: Steps[Transcript], clock: StageClock, start: float) -> Steps[Transcript]:
-    """Add the facade's own stages and the total time since `start`, in seconds, to the result."""
-    return _with_timings((yield from steps), clock, start)
-
-
-def _all_timed(
-    steps: Steps[list[Transcript]], clock: StageClock, start: float, failed: dict[int, Failure]
-) -> Steps[list[Transcript]]:
-    """`_timed` for many recordings. Raises `SomeFailed` if some of them have `failed`."""
-    transcripts: Sequence[Transcript | None]
-    try:
-        transcripts = yield from steps
-    except SomeFailed as error:
-        transcripts, failed = error.transcripts, error.errors | failed
-    done = {i: _with_timings(t, clock, start) for i, t in enumerate(transcripts) if t is not None}
-    if failed:
-        kept = [None if i in failed else done[i] for i in range(len(transcripts))]
-        raise SomeFailed(kept, failed)
-    return list(done.values())
-
-
-def _with_timings(transcript: Transcript, clock: StageClock, start: float) -> Transcript:
-    total = {"total": time.perf_counter() - start}
-    return replace(transcript, timings={**clock.seconds, **transcript.timings, **total})
-
-
-def _only(steps: Steps[list[Transcript]]) -> Steps[Transcript]:
-    """The one transcript of a list, or its error."""
-    try:
-        (transcript,) = yield from steps
-    except SomeFailed as error:
-        raise error.errors[0] from None
-    return transcript
 
 
 class _LoggedProgress:
@@ -485,7 +353,7 @@ def _warn_of_demo() -> None:
     )
 
 
-def load(
+def load(  # noqa: PLR0913 - keywords of the public API
     name_or_path: str | Path | None = None,
     *,
     device: str = "auto",

@@ -12,10 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from maxwhisper.archive import stages
-from maxwhisper.archive.ahead import WorkAhead, n_decoders
 from maxwhisper.archive.job import Job
 from maxwhisper.archive.ledger import Ledger
 from maxwhisper.archive.manifest import Entry
+from maxwhisper.archive.prefetch import Prefetch, n_decoders
 from maxwhisper.archive.sources import Source
 from maxwhisper.archive.stages import NO_AUDIO, Decoded
 from maxwhisper.audio.decoders import Decoders
@@ -34,7 +34,7 @@ def run(engine: Engine, job: Job, sources: list[Source], ledger: Ledger) -> None
     settled: deque[Entry] = deque()  # decoding has failed, or the audio is known
     taken: list[Decoded | None] = []  # by number; without samples; None when done
     decoders = Decoders(n_decoders())
-    ahead = WorkAhead(
+    ahead = Prefetch(
         sources,
         lambda source: stages.decode(source, job, decoders, ledger.before(source)),
         lambda decoded: decoded.entry.audio_s + PER_RECORDING_S,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from maxwhisper.archive.ahead import WorkAhead, n_decoders
+from maxwhisper.archive.prefetch import Prefetch, n_decoders
 from maxwhisper.archive.sources import Source
 from maxwhisper.errors import AudioError
 from maxwhisper.network.dims import SAMPLE_RATE
@@ -38,7 +38,7 @@ def read_ahead(sources: Sequence[Source], group_s: float) -> Iterator[list[Heard
     The next group is decoded in threads while the caller works on one, so that about two groups are
     in memory.
     """
-    ahead = WorkAhead(sources, _heard, _cost, max(group_s, PER_RECORDING_S), n_decoders())
+    ahead = Prefetch(sources, _heard, _cost, max(group_s, PER_RECORDING_S), n_decoders())
     group: list[Heard] = []
     try:
         for heard in ahead:

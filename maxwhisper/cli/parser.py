@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
-from maxwhisper.cli.theirs import THEIRS
+from maxwhisper.cli.foreign_flags import FOREIGN_FLAGS
 from maxwhisper.errors import or_nearest
 
 EXIT_WRONG_COMMAND = 2
@@ -56,8 +56,8 @@ class Parser(argparse.ArgumentParser):
         return known, []
 
     def _no_flag(self, flag: str) -> str:
-        if flag in THEIRS:
-            return f"no flag {flag}: {THEIRS[flag]}"
+        if flag in FOREIGN_FLAGS:
+            return f"no flag {flag}: {FOREIGN_FLAGS[flag]}"
         flags = [name for action in self._actions for name in action.option_strings]
         return f"no flag {flag}{or_nearest(flag, flags)}"
 

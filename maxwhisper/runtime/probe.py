@@ -29,7 +29,7 @@ from maxwhisper.paths import cache_root
 from maxwhisper.runtime.buffers import to_float32
 from maxwhisper.runtime.device import Placement
 from maxwhisper.runtime.model import Encoded, MaxNetwork
-from maxwhisper.runtime.trust import is_known, remember
+from maxwhisper.runtime.verified import is_verified, remember
 
 N_WINDOWS = 2  # encoded at once
 ORDER = (2, 0, 1)  # of the rows of the batch, after its prefill: an odd number of rows
@@ -239,7 +239,7 @@ def choice_error(got: Answer, want: Answer) -> float:
 def verify_once(network: MaxNetwork, checkpoint: Checkpoint, cache_dir: Path | None = None) -> None:
     """`verify` unless these graphs have passed it here with this checkpoint."""
     artifact, passed = network.artifact, f"{checkpoint.digest}-{LAYOUT}"
-    if artifact is None or not is_known(artifact, network.placement, passed):
+    if artifact is None or not is_verified(artifact, network.placement, passed):
         verify(network, checkpoint, cache_dir)
         if artifact is not None:
             remember(artifact, network.placement, passed)

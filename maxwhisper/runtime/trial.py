@@ -15,7 +15,7 @@ from pathlib import Path
 from maxwhisper.errors import ArtifactError
 from maxwhisper.network.dims import Dims
 from maxwhisper.runtime.device import Placement, cpu_target
-from maxwhisper.runtime.trust import is_known, remember
+from maxwhisper.runtime.verified import is_verified, remember
 
 TIMEOUT_S = 600.0  # large graphs on a slow CPU: minutes
 READY, DONE = b"ready", b"done"  # what the child says before it loads the graphs, and after
@@ -30,7 +30,7 @@ def require_tried(artifact: Path, dims: Dims, placement: Placement) -> None:
     compiled for another processor.
     """
     is_foreign = placement.device.is_host and placement.target != f"cpu-{cpu_target()}"
-    if is_foreign or is_known(artifact, placement):
+    if is_foreign or is_verified(artifact, placement):
         return
     request = {
         "artifact": str(artifact.absolute()),

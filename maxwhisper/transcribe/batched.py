@@ -35,9 +35,9 @@ from maxwhisper.transcribe.chunks import Chunk, Recording
 from maxwhisper.transcribe.clips import Stretch, seek_clips
 from maxwhisper.transcribe.history import new_history
 from maxwhisper.transcribe.packing import pack, quiet_stretches, to_frames
+from maxwhisper.transcribe.scheduling import Step, Steps, complete, found
 from maxwhisper.transcribe.segments import Window, ends_in_single_timestamp, window_segments
 from maxwhisper.transcribe.silence import seek_after_words
-from maxwhisper.transcribe.turns import Step, Steps, complete, found
 from maxwhisper.transcribe.word_times import add_word_times, text_tokens
 from maxwhisper.transcript import OnRecordingSegment, OnText, Segment, Transcript
 

@@ -91,7 +91,7 @@ class LiveWindowTranscriber:
         options: TranscribeOptions,
         turn: Callable[[StageClock], AbstractContextManager[None]] | None = None,
     ) -> None:
-        """`turn` waits until the network is free: see `turns.Turns`."""
+        """`turn` waits until the network is free: see `scheduling.FairLock`."""
         check_options(options, network)
         self._turn = turn or (lambda _: nullcontext())
         code = spoken_language(network.dims, options.language, options.task)

@@ -21,6 +21,7 @@ from maxwhisper.text.languages import spoken_language
 from maxwhisper.text.tokenizer import get_tokenizer
 from maxwhisper.transcribe.clips import seek_clips
 from maxwhisper.transcribe.history import History, new_history
+from maxwhisper.transcribe.scheduling import Step, Steps, complete, found
 from maxwhisper.transcribe.segments import (
     Window,
     ends_in_single_timestamp,
@@ -32,7 +33,6 @@ from maxwhisper.transcribe.silence import (
     seek_after_words,
     seek_past_leading_silence,
 )
-from maxwhisper.transcribe.turns import Step, Steps, complete, found
 from maxwhisper.transcribe.word_times import last_word_end, with_words
 from maxwhisper.transcript import OnSegment, OnText, Segment, Transcript
 

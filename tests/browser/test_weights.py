@@ -66,7 +66,7 @@ def test_a_page_gets_better_by_itself(site, open_page, served, tmp_path, width, 
     other.get_by_role("option", name="demo").click()
     run_clip(page)
     say(page, "#verdict", "demo is a small English Whisper")
-    assert not page.locator(".door").is_visible(), "a clip of synthesised speech"
+    assert not page.locator(".model-hint").is_visible(), "a clip of synthesised speech"
     say(page, "#weights", "It understands human voices in 99 languages.")
     say(page, "#weights", "s left")
     give_own_recording(page, tmp_path)
@@ -85,7 +85,7 @@ def test_a_page_gets_better_by_itself(site, open_page, served, tmp_path, width, 
         assert page.get_by_label("Spoken language").is_disabled(), "our engine still has demo"
         assert page.get_by_label("Spoken language").input_value() == "English"
         page.get_by_role("tab", name="Race").click()
-    page.wait_for_selector(".door", state="detached")
+    page.wait_for_selector(".model-hint", state="detached")
     page.wait_for_selector(".notice", state="detached")
     fits_and_reads(page)
     settings(page)
@@ -98,7 +98,7 @@ def test_a_page_gets_better_by_itself(site, open_page, served, tmp_path, width, 
     assert other.get_by_label("Language", exact=True).input_value() == "English"
     give_own_recording(other, tmp_path)
     other.get_by_role("button", name="Use tiny, which understands human voices").click()
-    other.wait_for_selector(".door", state="detached")
+    other.wait_for_selector(".model-hint", state="detached")
     other.click("#run")
     say(other, "#verdict", "tiny is OpenAI's model")
 

@@ -10,7 +10,7 @@ import pytest
 
 from maxwhisper import __version__
 from maxwhisper.cli import build_parser, main
-from maxwhisper.cli.theirs import THEIRS
+from maxwhisper.cli.foreign_flags import FOREIGN_FLAGS
 
 PAGE = Path(__file__).parents[2] / "docs" / "command_line.md"
 
@@ -176,9 +176,9 @@ def test_the_table_says_what_the_command_line_does(capsys):
             assert flag in ours, flag
         else:
             assert flag not in ours, flag
-            assert THEIRS[flag] in cell, flag
-            assert THEIRS[flag] in refused(capsys, "a.mp3", flag, "1")
-    assert {flag for flag in THEIRS if flag not in seen} == {
+            assert FOREIGN_FLAGS[flag] in cell, flag
+            assert FOREIGN_FLAGS[flag] in refused(capsys, "a.mp3", flag, "1")
+    assert {flag for flag in FOREIGN_FLAGS if flag not in seen} == {
         "--log_prob_threshold",  # names of faster-whisper's library
         "--max_new_tokens",
     }
@@ -186,6 +186,6 @@ def test_the_table_says_what_the_command_line_does(capsys):
 
 def test_advice_names_flags_that_exist():
     live = {"--vad_threshold"}
-    for advice in THEIRS.values():
+    for advice in FOREIGN_FLAGS.values():
         for flag in re.findall(r"use (--[a-z_]+)", advice):
             assert flag in our_flags() | live, advice

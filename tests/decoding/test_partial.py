@@ -11,7 +11,7 @@ from maxwhisper.decoding.search import Search
 from maxwhisper.decoding.strategy import Sampling
 from maxwhisper.text.tokenizer import get_tokenizer
 from maxwhisper.transcribe import batched, sequential
-from maxwhisper.transcribe.turns import complete, found
+from maxwhisper.transcribe.scheduling import complete, found
 from tests.fakes.hearing_network import FREE, MULTILINGUAL, HearingNetwork, speech
 
 TOKENIZER = get_tokenizer(MULTILINGUAL, language="ja")

@@ -1,4 +1,4 @@
-"""What the page says of its weights: the line in the header, and the door beside Run.
+"""What the page says of its weights: the line in the header, and the hint beside Run.
 
 In: the better weights and the pool. Out: HTML, kept up to date with the header; the model
 that visitors race while they have chosen none.
@@ -8,14 +8,13 @@ from typing import Any
 
 import gradio as gr
 
-from maxwhisper.checkpoint import DEFAULT_MODEL, about, n_parameters
+from maxwhisper.checkpoint import DEFAULT_MODEL, about
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.engines.pool import EnginePool
 from maxwhisper.web.server.better_weights import BetterWeights, Standing
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.templates import page_source, render
 
-_FILE_BYTES = 2  # per parameter: the official files are float16
 _NOTICE = f"{DEFAULT_MODEL} is a small English Whisper trained on synthesised speech"
 _OTHER_MODELS = ": choose another for human voices"
 
@@ -36,7 +35,7 @@ class ShownWeights:
         return [line, self.default, self.news]
 
     def now(self) -> tuple[str, str, str]:
-        """The line, the default model, and what distinguishes this moment for the door."""
+        """The line, the default model, and what distinguishes this moment for the hint."""
         return self._line(), self.pool.default_model, str(self.weights.standing)
 
     def _line(self) -> str:
@@ -52,13 +51,13 @@ def line_html(standing: Standing) -> str:
     return render("weights.html", standing=standing, **_facts(standing))
 
 
-def door_html(standing: Standing, model: str, n_models: int) -> str:
-    """What a visitor with an own recording is told beside Run, who is about to race `model`
-    of `n_models` on offer; "" if it understands people."""
+def model_hint_html(standing: Standing, model: str, n_models: int) -> str:
+    """Notice beside Run for visitors using their own recording, about to race `model` of `n_models`
+    on offer; "" unless it is the default model."""
     if model != DEFAULT_MODEL:
         return ""
     return render(
-        "race/door.html",
+        "race/model_hint.html",
         standing=standing,
         has_others=n_models > 1,
         **_facts(standing),
@@ -66,7 +65,7 @@ def door_html(standing: Standing, model: str, n_models: int) -> str:
 
 
 def notice_html(model: str, n_models: int) -> str:
-    """What the default model has learnt, in one line; "" for one that understands people."""
+    """What the default model was trained on, in one line; "" for any other model."""
     if model != DEFAULT_MODEL:
         return ""
     note = f"{_NOTICE}{_OTHER_MODELS if n_models > 1 else ''}."
@@ -76,12 +75,11 @@ def notice_html(model: str, n_models: int) -> str:
 def _facts(standing: Standing) -> dict[str, Any]:
     """What is known of the better weights, for a template."""
     model = OFFICIAL_MODELS.get(standing.model)
-    ability, size_mb = "", None
+    ability = ""
     if model is not None:
         languages = f"human voices in {model.dims.num_languages} languages"
         ability = languages if model.dims.is_multilingual else "human voices in English"
-        size_mb = round(n_parameters(model.dims) * _FILE_BYTES / 1e6)
     progress, percent = standing.progress, None
     if progress is not None and progress.total_bytes:
         percent = min(100, 100 * progress.done_bytes // progress.total_bytes)
-    return {"demo": DEFAULT_MODEL, "ability": ability, "size_mb": size_mb, "percent": percent}
+    return {"demo": DEFAULT_MODEL, "ability": ability, "percent": percent}

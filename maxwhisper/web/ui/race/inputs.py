@@ -64,7 +64,7 @@ class Inputs:
     speak: gr.HTML
     heard: Any  # the event's dependency: what was spoken is the source now
     notice: gr.HTML  # about the default model
-    door: gr.HTML  # to weights that understand people
+    model_hint: gr.HTML  # offers an official model for human speech
     run: gr.Button
     stop: gr.Button
     chosen: list[Any]  # events: the recording changed
@@ -105,7 +105,7 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
         with gr.Accordion(options, open=False, elem_id="options"):
             reference, rounds, keep = _race_options()
             (model, language), settings = _settings(pool)
-    door = gr.HTML("", js_on_load=page_source("weights.js"), elem_id="door")
+    model_hint = gr.HTML("", js_on_load=page_source("weights.js"), elem_id="model-hint")
     has_kept = gr.State(False)
     wiring = _Wiring(uploads, given, source, reference, run, keep, has_kept, chosen)
     events, heard = wiring.connect(speak, list(zip(clips, examples, strict=True)))
@@ -122,7 +122,7 @@ def race_inputs(uploads: Uploads, pool: EnginePool, examples: Sequence[Example])
         speak,
         heard,
         notice,
-        door,
+        model_hint,
         run,
         stop,
         events,

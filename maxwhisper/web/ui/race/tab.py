@@ -25,9 +25,9 @@ from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.examples import Example
 from maxwhisper.web.ui.lazy_tabs import Open
 from maxwhisper.web.ui.race import replay, share_links
-from maxwhisper.web.ui.race.door import wire_door
 from maxwhisper.web.ui.race.engine_panel import EnginePanel, panel_html
 from maxwhisper.web.ui.race.inputs import Inputs, race_inputs, request_from, run_button
+from maxwhisper.web.ui.race.model_hint import wire_model_hint
 from maxwhisper.web.ui.race.request import Request, Source
 from maxwhisper.web.ui.race.result_view import View, view_of
 from maxwhisper.web.ui.race.runner import Runner
@@ -75,7 +75,7 @@ def race_tab(
     landing = _landing(runner, recorded)
     banner, verdict, chart, shown = _band(landing)
     inputs = race_inputs(runner.uploads, runner.pool, examples)
-    wire_door(weights, inputs)
+    wire_model_hint(weights, inputs)
     with gr.Row(elem_classes="engine-panels"):
         panels = [
             gr.HTML(

@@ -44,7 +44,7 @@ Steps = Generator[Step, None, T]
 _Gate = SimpleQueue[None]  # has an item if its caller should look whether it is the first
 
 
-class Turns:
+class FairLock:
     """A lock that callers get in the order in which they asked for it."""
 
     def __init__(self) -> None:
@@ -122,11 +122,11 @@ class Turns:
                 self._queue[0].put(None)
 
 
-def in_turns(steps: Steps[T], turns: Turns, clock: StageClock) -> Steps[T]:
+def in_turns(steps: Steps[T], lock: FairLock, clock: StageClock) -> Steps[T]:
     """The same steps, each in a turn of its own. The consumer of the steps is outside of it."""
     with closing(steps):
         while True:
-            with turns.turn(clock):
+            with lock.turn(clock):
                 try:
                     step = next(steps)
                 except StopIteration as end:

@@ -23,7 +23,7 @@ _PRIVATE = 0o700
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def is_known(artifact: Path, placement: Placement, checkpoint: str = "") -> bool:
+def is_verified(artifact: Path, placement: Placement, checkpoint: str = "") -> bool:
     """True if these graphs have loaded here, or computed right numbers for a checkpoint, of which
     `checkpoint` is the digest."""
     folder = _folder()

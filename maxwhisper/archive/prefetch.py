@@ -21,7 +21,7 @@ def n_decoders() -> int:
     return max(1, min(MAX_DECODERS, len(os.sched_getaffinity(0)) // 2))
 
 
-class WorkAhead(Generic[Item, Result]):
+class Prefetch(Generic[Item, Result]):
     """`work(item)` for each item, by `n_threads`, up to `budget` ahead; `cost` is a result's.
 
     At least one result is made ahead, whatever it costs, so a consumer is never stuck. An exception
@@ -44,7 +44,7 @@ class WorkAhead(Generic[Item, Result]):
         self._n_begun = 0
         self._is_over = False
         self._threads = [
-            threading.Thread(target=self._run, name=f"ahead-{i}", daemon=True)
+            threading.Thread(target=self._run, name=f"prefetch-{i}", daemon=True)
             for i in range(n_threads)
         ]
         for thread in self._threads:

@@ -1,4 +1,4 @@
-"""The door beside Run, and a default model that changes while somebody reads the page."""
+"""The hint beside Run, and a default model that changes while somebody reads the page."""
 
 import gradio as gr
 import pytest
@@ -9,9 +9,9 @@ from maxwhisper.web.server.better_weights import BetterWeights, Standing
 from maxwhisper.web.server.fair_use import FairUse, Limits
 from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.uploads import Uploads
-from maxwhisper.web.ui.race.door import wire_door
 from maxwhisper.web.ui.race.inputs import race_inputs
-from maxwhisper.web.ui.weights import ShownWeights, door_html, line_html
+from maxwhisper.web.ui.race.model_hint import wire_model_hint
+from maxwhisper.web.ui.weights import ShownWeights, line_html, model_hint_html
 
 HERE = Standing("ready", "base")
 PROGRESS = DownloadProgress("base", 45 << 20, 139 << 20, 1 << 20)
@@ -30,35 +30,35 @@ def weights(monkeypatch):
 def handlers(weights, tmp_path):
     with gr.Blocks() as page:
         inputs = race_inputs(Uploads(tmp_path), weights._pool, ())
-        wire_door(ShownWeights(weights, weights._pool), inputs)
+        wire_model_hint(ShownWeights(weights, weights._pool), inputs)
     return {fn.name: fn.fn for fn in page.fns.values()}
 
 
 def test_the_default_changes_for_who_chose_nothing_and_for_nobody_else(handlers, weights):
     weights._standing, weights._pool.default_model = HERE, "base"
-    model, language, notice, door = handlers["follow"](True, False, False, "demo")
-    assert (model.value, language.value, notice, door) == ("base", "", "", "")
+    model, language, notice, hint = handlers["follow"](True, False, False, "demo")
+    assert (model.value, language.value, notice, hint) == ("base", "", "", "")
     assert len(language.choices) == 100, "that it detects, and 99 languages"
-    model, language, notice, door = handlers["follow"](True, True, True, "demo")
+    model, language, notice, hint = handlers["follow"](True, True, True, "demo")
     assert (model.value, notice) == ("demo", "")
     assert language == gr.skip(), "a language that he chose stays, too"
-    assert "Use base, which understands human voices in 99 languages" in door
+    assert "Use base, which understands human voices in 99 languages" in hint
 
 
-def test_the_door_gets_the_weights_now_or_as_soon_as_they_are_here(handlers, weights):
-    model, _, is_chosen, door = handlers["enter"](False, "demo")
+def test_the_hint_gets_the_weights_now_or_as_soon_as_they_are_here(handlers, weights):
+    model, _, is_chosen, hint = handlers["enter"](False, "demo")
     assert (model, is_chosen) == (gr.skip(), False), "the next default is theirs"
-    assert "Downloading base: 45 of 139 MiB, 1.0 MiB/s, 94 s left." in door
+    assert "Downloading base: 45 of 139 MiB, 1.0 MiB/s, 94 s left." in hint
     weights._standing = HERE
-    model, language, is_chosen, door = handlers["enter"](False, "demo")
-    assert (model, language.value, is_chosen, door) == ("base", "", False, "")
+    model, language, is_chosen, hint = handlers["enter"](False, "demo")
+    assert (model, language.value, is_chosen, hint) == ("base", "", False, "")
 
 
-def test_a_click_on_the_door_tries_a_failed_download_again(handlers, weights):
+def test_a_click_on_the_hint_tries_a_failed_download_again(handlers, weights):
     weights._standing = Standing("failed", "base", note="downloaded")
-    *_, door = handlers["enter"](False, "demo")
+    *_, hint = handlers["enter"](False, "demo")
     assert weights.standing.phase == "waiting"
-    assert "Use base as soon as it is ready" in door
+    assert "Use base as soon as it is ready" in hint
 
 
 def test_only_who_brings_his_own_voice_to_demo_is_told(handlers):
@@ -68,7 +68,7 @@ def test_only_who_brings_his_own_voice_to_demo_is_told(handlers):
 
 
 @pytest.mark.parametrize(
-    ("standing", "line", "door"),
+    ("standing", "line", "hint"),
     [
         (Standing("off"), "", "Choose another model under Options."),
         (DOWNLOADING, "It understands human voices in 99 languages.", "as soon as it is ready"),
@@ -79,11 +79,11 @@ def test_only_who_brings_his_own_voice_to_demo_is_told(handlers):
         (Standing("ready", "<b>x"), "&lt;b&gt;x is here</strong>.", "Use &lt;b&gt;x</button>"),
     ],
 )
-def test_every_state_in_words(standing, line, door):
+def test_every_state_in_words(standing, line, hint):
     assert line in line_html(standing)
     assert (line_html(standing) == "") == (line == "")
-    assert door in door_html(standing, "demo", 2)
-    assert door_html(standing, "base", 2) == ""
+    assert hint in model_hint_html(standing, "demo", 2)
+    assert model_hint_html(standing, "base", 2) == ""
     assert ("button" in line_html(standing)) == (standing.phase in ("failed", "offline"))
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from maxwhisper.archive.ahead import WorkAhead
+from maxwhisper.archive.prefetch import Prefetch
 
 
 @pytest.mark.parametrize("n_threads", [1, 4])
@@ -20,7 +20,7 @@ def test_results_come_in_order_and_within_the_budget(budget, n_threads):
         time.sleep(0.001 * (item % 3))
         return item
 
-    ahead = WorkAhead(range(40), work, lambda _: 1.0, budget, n_threads)
+    ahead = Prefetch(range(40), work, lambda _: 1.0, budget, n_threads)
     found = []
     for item in ahead:
         found.append(item)
@@ -36,7 +36,7 @@ def test_an_error_is_raised_in_its_place():
             raise ValueError("two")
         return item
 
-    ahead = iter(WorkAhead(range(5), work, lambda _: 1.0, 10))
+    ahead = iter(Prefetch(range(5), work, lambda _: 1.0, 10))
     assert [next(ahead), next(ahead)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
         next(ahead)
@@ -44,7 +44,7 @@ def test_an_error_is_raised_in_its_place():
 
 def test_close_ends_the_threads():
     before = threading.active_count()
-    ahead = WorkAhead(range(1000), lambda item: item, lambda _: 1.0, 2)
+    ahead = Prefetch(range(1000), lambda item: item, lambda _: 1.0, 2)
     next(iter(ahead))
     ahead.close()
     assert threading.active_count() == before

@@ -10,7 +10,14 @@ import pytest
 
 from maxwhisper.clock import StageClock
 from maxwhisper.errors import EngineUnavailable
-from maxwhisper.transcribe.turns import Step, Turns, complete, found, in_turns, segments_only
+from maxwhisper.transcribe.scheduling import (
+    FairLock,
+    Step,
+    complete,
+    found,
+    in_turns,
+    segments_only,
+)
 
 LONG_S = 10.0  # nobody waits this long, unless for ever
 
@@ -41,7 +48,7 @@ def is_free(turns):
 
 
 def test_turns_are_given_in_the_order_of_asking():
-    turns, order, clocks = Turns(), [], [StageClock() for _ in range(20)]
+    turns, order, clocks = FairLock(), [], [StageClock() for _ in range(20)]
 
     def take(number):
         with turns.turn(clocks[number]):
@@ -59,7 +66,7 @@ def test_turns_are_given_in_the_order_of_asking():
 
 
 def test_only_one_has_the_network():
-    turns, holders, most = Turns(), [], []
+    turns, holders, most = FairLock(), [], []
 
     def work():
         clock = StageClock()
@@ -91,7 +98,7 @@ def steps(n, log):
 
 
 def test_others_have_the_network_between_two_steps():
-    turns, log = Turns(), []
+    turns, log = FairLock(), []
     segments = segments_only(found(in_turns(steps(3, log), turns, StageClock())))
     assert next(segments) == "segment 0"
     assert is_free(turns)
@@ -101,7 +108,7 @@ def test_others_have_the_network_between_two_steps():
 
 
 def test_what_is_left_early_is_closed():
-    turns, log = Turns(), []
+    turns, log = FairLock(), []
     for _ in segments_only(found(in_turns(steps(3, log), turns, StageClock()))):
         break
     assert log == [0, "closed"]
@@ -113,7 +120,7 @@ def test_a_callback_that_fails_closes_the_rest():
         raise OSError("the disk is full")
 
     for arguments in ({"progress": fail}, {}):
-        turns, log = Turns(), []
+        turns, log = FairLock(), []
         segments = found(in_turns(steps(3, log), turns, StageClock()), **arguments)
         with pytest.raises(OSError, match="disk"):
             complete(segments, None if arguments else fail)
@@ -123,7 +130,7 @@ def test_a_callback_that_fails_closes_the_rest():
 
 def test_the_result_and_the_progress_are_told():
     told = []
-    turns, log = Turns(), []
+    turns, log = FairLock(), []
     all_steps = in_turns(steps(3, log), turns, StageClock())
     assert complete(found(all_steps, lambda *seconds: told.append(seconds))) == "done"
     assert told == [(0.0, 3.0), (1.0, 3.0), (2.0, 3.0)]
@@ -135,7 +142,7 @@ class Interrupted(KeyboardInterrupt):
 
 def test_ctrl_c_at_any_moment_leaves_it_free():
     """A signal every few microseconds, in a turn, before it, after it, and while waiting."""
-    turns, clock, n_interrupts = Turns(), StageClock(), 0
+    turns, clock, n_interrupts = FairLock(), StageClock(), 0
     busy, is_over = random.Random(0), threading.Event()
 
     def disturb():
@@ -173,7 +180,7 @@ def test_ctrl_c_at_any_moment_leaves_it_free():
 
 
 def test_nobody_gets_a_closed_one():
-    turns, refused = Turns(), []
+    turns, refused = FairLock(), []
 
     def take():
         try:
@@ -214,7 +221,7 @@ def test_a_turn_within_a_turn_is_an_error_and_no_wait_for_ever():
 
 
 def test_a_fork_is_told_to_spawn():
-    turns = Turns()
+    turns = FairLock()
     read, write = os.pipe()
     if not (child := os.fork()):
         signal.alarm(int(LONG_S))

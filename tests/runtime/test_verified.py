@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from maxwhisper.errors import ArtifactError
-from maxwhisper.runtime import artifacts, compiled, probe, trial, trust
+from maxwhisper.runtime import artifacts, compiled, probe, trial, verified
 from maxwhisper.runtime.device import choose
 from tools.robustness.flips import code_of, sign_again
 
@@ -33,53 +33,53 @@ def state(tmp_path, monkeypatch):
 
 
 def test_only_what_worked_is_known(artifact, state, monkeypatch):
-    assert not trust.is_known(artifact, PLACEMENT)
-    trust.remember(artifact, PLACEMENT)
-    assert trust.is_known(artifact, PLACEMENT)
-    assert not trust.is_known(artifact, PLACEMENT, "a checkpoint")
-    assert not trust.is_known(artifact, replace(PLACEMENT, target="cuda-sm_90a"))
-    trust.remember(artifact, PLACEMENT, "a checkpoint")
-    assert trust.is_known(artifact, PLACEMENT, "a checkpoint")
+    assert not verified.is_verified(artifact, PLACEMENT)
+    verified.remember(artifact, PLACEMENT)
+    assert verified.is_verified(artifact, PLACEMENT)
+    assert not verified.is_verified(artifact, PLACEMENT, "a checkpoint")
+    assert not verified.is_verified(artifact, replace(PLACEMENT, target="cuda-sm_90a"))
+    verified.remember(artifact, PLACEMENT, "a checkpoint")
+    assert verified.is_verified(artifact, PLACEMENT, "a checkpoint")
     artifact.write_bytes(b"graphS")
-    assert not trust.is_known(artifact, PLACEMENT)
-    assert not trust.is_known(artifact, PLACEMENT, "a checkpoint")
+    assert not verified.is_verified(artifact, PLACEMENT)
+    assert not verified.is_verified(artifact, PLACEMENT, "a checkpoint")
     artifact.write_bytes(b"graphs")
-    assert trust.is_known(artifact, PLACEMENT)
-    monkeypatch.setattr(trust, "cpu_target", lambda: "another")
-    assert not trust.is_known(artifact, PLACEMENT), "another processor"
+    assert verified.is_verified(artifact, PLACEMENT)
+    monkeypatch.setattr(verified, "cpu_target", lambda: "another")
+    assert not verified.is_verified(artifact, PLACEMENT), "another processor"
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
 def test_what_others_can_write_is_not_believed(artifact, state, mode):
-    trust.remember(artifact, PLACEMENT)
+    verified.remember(artifact, PLACEMENT)
     assert oct(state.stat().st_mode)[-3:] == "700"
     state.chmod(mode)
-    assert not trust.is_known(artifact, PLACEMENT)
+    assert not verified.is_verified(artifact, PLACEMENT)
     state.chmod(0o700)
-    assert trust.is_known(artifact, PLACEMENT)
+    assert verified.is_verified(artifact, PLACEMENT)
 
 
 def test_another_users_folder_is_not_believed(artifact, state, monkeypatch):
-    trust.remember(artifact, PLACEMENT)
+    verified.remember(artifact, PLACEMENT)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    assert not trust.is_known(artifact, PLACEMENT)
+    assert not verified.is_verified(artifact, PLACEMENT)
 
 
 def test_a_link_is_not_believed(artifact, state):
-    trust.remember(artifact, PLACEMENT)
+    verified.remember(artifact, PLACEMENT)
     state.rename(state.with_name("elsewhere"))
     state.symlink_to(state.with_name("elsewhere"))
-    assert not trust.is_known(artifact, PLACEMENT)
+    assert not verified.is_verified(artifact, PLACEMENT)
 
 
 def test_without_a_place_nothing_is_remembered(artifact, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    trust.remember(artifact, PLACEMENT)
-    assert not trust.is_known(artifact, PLACEMENT)
-    monkeypatch.setattr(trust, "state_root", lambda: None)
-    trust.remember(artifact, PLACEMENT)
-    assert not trust.is_known(artifact, PLACEMENT)
+    verified.remember(artifact, PLACEMENT)
+    assert not verified.is_verified(artifact, PLACEMENT)
+    monkeypatch.setattr(verified, "state_root", lambda: None)
+    verified.remember(artifact, PLACEMENT)
+    assert not verified.is_verified(artifact, PLACEMENT)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_child_that_dies_of_the_graphs_is_an_error(
     else:
         trial.require_tried(artifact, engine.dims, PLACEMENT)
     assert asked[0]["artifact"] == str(artifact)
-    assert trust.is_known(artifact, PLACEMENT) is (b"done" in said)
+    assert verified.is_verified(artifact, PLACEMENT) is (b"done" in said)
 
 
 def test_without_a_child_no_graphs_are_trusted(artifact, state, engine, monkeypatch):

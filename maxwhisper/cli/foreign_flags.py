@@ -7,7 +7,7 @@ docs/command_line.md has all their flags; its tests compare it with openai-whisp
 _SPEAKERS = "who is speaking is not detected"
 _MICROPHONE = "pipe 16-bit mono samples at 16 kHz into `live -`"
 
-THEIRS = {
+FOREIGN_FLAGS = {
     "--model_dir": "use --cache_dir DIR",
     "--model_directory": "use --model DIR",
     "--local_files_only": "set the environment variable HF_HUB_OFFLINE=1",
