@@ -7,10 +7,15 @@ backgrounds. A name always stands beside a colour. Source: Okabe and Ito, "Color
 
 INK, PAPER, WHITE = "#1c1a17", "#faf9f7", "#ffffff"
 GOOD = "#0b7a55"  # passed, ready, played
+OURS = "#009e73"
 GREY = "#9a9488"  # 4.5:1 on the dark background
-ERROR_BAR = "#808080"
+MID_GREY = "#808080"  # error bars and keys of figures, on light and dark backgrounds
 TRANSPARENT = "rgba(0,0,0,0)"
 GRID = "rgba(128, 128, 128, 0.25)"
+PLOT = "rgba(128, 128, 128, 0.12)"  # a heat map without values
+# Cividis, which looks alike to every common colour vision; beyond a tolerance, vermillion.
+WITHIN = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
+BEYOND = "#d55e00"
 
 # Gradio's theme variables: light and dark.
 THEME = {
@@ -37,6 +42,32 @@ THEME = {
     "button_cancel_text_color": ("#8c2314", "#ffb4a6"),
 }
 
+# Variables of our own CSS, such as var(--good): light and dark. A "paper" lies below its "ink".
+TONES = {
+    "good": (GOOD, "#3fbf8f"),
+    "good-paper": ("#cdeedd", "#12392b"),
+    "good-ink": ("#0a4a33", "#a6e8cb"),
+    "bad": ("#b3402e", "#ff9d8a"),
+    "bad-paper": ("#fae0da", "#4a1f17"),
+    "bad-ink": ("#6d1a0d", "#ffc9bd"),
+    "info": ("#17508a", "#9cc8f5"),
+    "info-paper": ("#d8e7f7", "#172a3f"),
+    "info-ink": ("#123f6b", "#cfe3fa"),
+    "caution-paper": ("#fff0c9", "#3b2f0d"),
+    "caution-ink": ("#4a3700", "#ffe9ae"),
+    "plain-paper": ("#e6e2d9", "#37332a"),
+    "plain-ink": ("#4b463d", "#e6e2d9"),
+    "stripe": ("#d9d4c8", "#474237"),
+    "stripe-paper": ("#eae6dd", "#3a362d"),
+    "ours": (OURS, OURS),
+    "not-run": (GREY, GREY),
+    "grid": (GRID, GRID),
+    "playhead": (BEYOND, BEYOND),
+    "recording": ("#ff5a4d", "#ff5a4d"),  # on the primary button
+    "level": ("#7fe0b0", "#7fe0b0"),
+    "ink": (INK, INK),  # on the colours of stages, which are light in both themes
+}
+
 # Plotly's layout of every figure: no background, and the page's CSS sets the colour of text.
 FIGURE_LAYOUT = {
     "template": "none",
@@ -49,7 +80,7 @@ FIGURE_LAYOUT = {
 _ENGINE_COLOURS = {
     "openai-whisper": "#0072b2",
     "faster-whisper": "#e69f00",
-    "maxwhisper": "#009e73",
+    "maxwhisper": OURS,
 }
 _OTHER = "#cc79a7"
 _STAGE_COLOURS = {
@@ -67,7 +98,6 @@ _STAGE_COLOURS = {
 
 def colour(engine: str) -> str:
     """The colour of an engine, "#rrggbb"."""
-    """The colour of an engine."""
     return _ENGINE_COLOURS.get(engine, _OTHER)
 
 

@@ -1,12 +1,15 @@
 """Every common colour vision distinguishes the engines' colours, on light and dark backgrounds."""
 
+import re
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from maxwhisper import palette
 from maxwhisper.engine import ENGINES
-from maxwhisper.palette import colour
+from maxwhisper.palette import TONES, colour
 
 # Linear sRGB as each vision sees it: Machado, Oliveira and Fernandes (2009), severity 1.0.
 VISIONS = {
@@ -65,3 +68,36 @@ def test_a_bar_contrasts_with_its_background(paper):
         low, high = sorted(TO_XYZ[1] @ linear(c) for c in (colour(name), paper))
         # Not text, and never alone: a name and a number stand beside each bar.
         assert (high + 0.05) / (low + 0.05) > 2, name
+
+
+@pytest.mark.parametrize("tone", sorted(name for name in TONES if name.endswith("-ink")))
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_can_be_read_on_its_paper(tone, theme):
+    pair = TONES[tone][theme], TONES[tone.replace("-ink", "-paper")][theme]
+    low, high = sorted(TO_XYZ[1] @ linear(shown) for shown in pair)
+    assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_all_colours_are_in_the_palette():
+    """Shadows are black in every theme; a mask has no colour."""
+    package = Path(palette.__file__).parent
+    files = [p for kind in ("py", "css", "js", "html") for p in package.rglob(f"*.{kind}")]
+    assert len(files) > 200
+    found = [
+        f"{path.name}: {match[0]}"
+        for path in files
+        if path != Path(palette.__file__)
+        for match in re.finditer(
+            r"""(?<![&\w])#(?:[0-9a-f]{6}|[0-9a-f]{3})\b(?=[\s;,"')])|rgba?\((?!0, 0, 0)[^)]*\)""",
+            path.read_text(encoding="utf-8"),
+            re.IGNORECASE,
+        )
+    ]
+    assert found == []
+    used = {
+        name
+        for path in files
+        if path.suffix == ".css"
+        for name in re.findall(r"var\(--([\w-]+)\)", path.read_text(encoding="utf-8"))
+    }
+    assert used >= set(TONES)

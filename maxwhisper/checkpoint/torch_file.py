@@ -23,7 +23,6 @@ from maxwhisper.checkpoint.schema import Array
 from maxwhisper.errors import CheckpointError
 
 MAX_PICKLE_BYTES = 2 << 20  # of 0.2 MB for the 1,259 tensors of large-v3
-ZIP_MAGIC = b"PK\x03\x04"
 _OLD_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch before 1.6
 
 # What the picklers of `torch.save` write, in protocols 2 to 4. `LONG4`, `EXT1` and text opcodes are

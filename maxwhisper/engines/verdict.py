@@ -131,7 +131,8 @@ def _doubts(factor: Factor, results: Mapping[str, EngineResult]) -> Iterator[str
         else:
             yield f"{names} are less than 3 % apart"
     if disturbers := sorted({name for each in results.values() for name in each.disturbed_by}):
-        yield f"{' and '.join(disturbers)} was still loading during the race"
+        verb = "was" if len(disturbers) == 1 else "were"
+        yield f"{' and '.join(disturbers)} {verb} still loading during the race"
     if (noise := noise_of([*results.values()])) is not None and noise > NOISE_LIMIT:
         yield f"{OURS} run twice differed by {noise:.0%}"
     if (load := load_of([*results.values()])) is not None and load > BUSY_LIMIT:

@@ -155,10 +155,10 @@ def _ceilings(profiles: Iterable[Profile]) -> Iterator[str]:
     for profile in profiles:
         for (graph, batch), entry in _roofline(profile).items():
             done = f", {entry.work / MB:.0f} MB read" if entry.bound_by == "bytes" else ""
-            most = "bytes" if entry.bound_by == "bytes" else "operations of numpy's BLAS"
+            unit = "bytes" if entry.bound_by == "bytes" else "operations of numpy's BLAS"
             yield (
                 f"{profile.model}: {graph}, {batch} {'row' if batch == 1 else 'rows'}: "
-                f"{entry.share:.0%} of the {most} per second measured on this machine{done}"
+                f"{entry.share:.0%} of the {unit} per second measured on this machine{done}"
             )
 
 

@@ -169,8 +169,8 @@ def _has_room(waiting: Sequence[Chunk], n_opened: int, batch_size: int) -> bool:
     do not, as in an archive of several languages, and recordings without speech may be some more.
     """
     n_fit = sum(_fit_together(chunk, waiting[0]) for chunk in waiting)
-    most = LOOK_AHEAD_BATCHES * batch_size
-    return n_fit < batch_size and len(waiting) < most and n_opened < most
+    max_waiting = LOOK_AHEAD_BATCHES * batch_size
+    return n_fit < batch_size and max(len(waiting), n_opened) < max_waiting
 
 
 def _transcript(recording: Recording, clock: StageClock) -> Transcript:

@@ -81,6 +81,11 @@ def test_a_factor_is_called_only_without_a_doubt():
     assert ruling_of(close).doubts == ("the rounds of maxwhisper and faster-whisper overlap",)
     loading = [*clear, result("openai-whisper", 9.0, disturbed_by=("faster-whisper",))]
     assert ruling_of(loading).doubts == ("faster-whisper was still loading during the race",)
+    both = ("openai-whisper", "faster-whisper")
+    loading = [clear[0], result("maxwhisper", 1.0, 1.1, disturbed_by=both)]
+    assert ruling_of(loading).doubts == (
+        "faster-whisper and openai-whisper were still loading during the race",
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,13 @@ from maxwhisper.evaluation.bench.record import BenchRecord, MeasuredRun
 from maxwhisper.evaluation.bench.summary import UNTOLD, error_unit, main_clip, stages
 from maxwhisper.evaluation.html import environment
 from maxwhisper.evaluation.records import machine_line
-from maxwhisper.palette import FIGURE_LAYOUT, GRID, TRANSPARENT, colour, stage_colour
+from maxwhisper.palette import FIGURE_LAYOUT, GRID, MID_GREY, TRANSPARENT, colour, stage_colour
 from maxwhisper.text.wer import Unit
 
 ROW_PX = 46  # two lines of text
 FRAME_PX = 110  # axis, legend and margins
 PLOT_PX = 480  # height of the figures without rows
 MODE_SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "star")
-_GREY = "#808080"
 
 _TEMPLATES = environment(Path(__file__).parent)
 _TEMPLATES.filters["machine_line"] = machine_line
@@ -85,7 +84,7 @@ def speed_figure(runs: Sequence[MeasuredRun]) -> go.Figure:
             "symmetric": False,
             "array": [max(r) - run.rtfx for r, run in zip(rates, ranked, strict=True)],
             "arrayminus": [run.rtfx - min(r) for r, run in zip(rates, ranked, strict=True)],
-            "color": _GREY,
+            "color": MID_GREY,
         },
         hovertemplate="%{y}: %{x:.1f}×<extra></extra>",
     )
@@ -177,7 +176,7 @@ def _keyed(runs: Sequence[MeasuredRun]) -> go.Figure:
     symbols = _symbols(runs)
     plain = dict.fromkeys(symbols, MODE_SYMBOLS[0])
     engines = {run.label: (colour(run.engine), _symbol(run, plain)) for run in runs}
-    keys = engines | {mode: (_GREY, symbol) for mode, symbol in symbols.items()}
+    keys = engines | {mode: (MID_GREY, symbol) for mode, symbol in symbols.items()}
     figure = go.Figure()
     for name, (tint, symbol) in keys.items():
         marker = {"size": 11, "color": tint, "symbol": symbol}

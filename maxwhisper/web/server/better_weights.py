@@ -45,10 +45,6 @@ class Standing:
     progress: DownloadProgress | None = None  # while downloading
     note: str = ""  # what is being prepared, or what failed
 
-    @property
-    def is_on_its_way(self) -> bool:
-        return self.phase in ("waiting", "downloading", "preparing")
-
 
 class Hub(Protocol):
     """Where weights come from: the package `maxwhisper.checkpoint`."""

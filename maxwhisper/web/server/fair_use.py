@@ -69,11 +69,11 @@ class Share:
     limit: str
     what: str
     window_s: float = HOUR_S
-    least_s: float = 0.0  # of the device, counted for each turn
+    min_s: float = 0.0  # of the device, counted for each turn
 
 
-RACES = Share("minutes", "minutes of races", least_s=MIN_RACE_S)
-CHECKS = Share("check_minutes", "minutes of component checks", least_s=1.0)
+RACES = Share("minutes", "minutes of races", min_s=MIN_RACE_S)
+CHECKS = Share("check_minutes", "minutes of component checks", min_s=1.0)
 _UPLOADS = Share("uploads", "recordings")
 _PAGES = Share("pages", "pages")
 _CLICKS = Share("clicks", "clicks", window_s=MINUTE_S)
@@ -102,7 +102,7 @@ class FairUse:
 
     def check_turn(self, visitor: str, share: Share) -> None:
         """Raise `LimitExceeded` if nothing of `share` is left for one more turn on the device."""
-        self._use(visitor, share, share.least_s / 60, is_counted=False)
+        self._use(visitor, share, share.min_s / 60, is_counted=False)
 
     def is_limited(self, visitor: str, share: Share) -> bool:
         """False for the machine itself, and where the operator set no limit."""
@@ -124,7 +124,7 @@ class FairUse:
         """Count a turn on the device of that many seconds."""
         if self.is_limited(visitor, share):
             with self._lock:
-                minutes = max(share.least_s, seconds) / 60
+                minutes = max(share.min_s, seconds) / 60
                 self._past(visitor, share).append((self._clock(), minutes))
 
     def use_upload(self, visitor: str) -> None:
@@ -187,7 +187,7 @@ def _refusal(share: Share, limit: float, amounts: tuple[float, float], wait_s: f
             f"{math.ceil(wait_s)} seconds."
         )
     used, amount = amounts
-    at_least = "at least " if share.least_s else ""
+    at_least = "at least " if share.min_s else ""
     return (
         f"Each visitor may use {limit:g} {share.what} per hour. You have used {used:.3g} and this "
         f"needs {at_least}{amount:.3g} more. Come back in {math.ceil(wait_s / 60)} minutes, or run "

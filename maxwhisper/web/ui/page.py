@@ -47,7 +47,7 @@ from maxwhisper.web.ui.race.runner import Runner
 from maxwhisper.web.ui.race.tab import race_tab
 from maxwhisper.web.ui.race.tools import ABOUT, agent_tools
 from maxwhisper.web.ui.templates import page_source
-from maxwhisper.web.ui.theme import HEAD, style, theme
+from maxwhisper.web.ui.theme import head, style, theme
 from maxwhisper.web.ui.timings.tab import timings_tab
 from maxwhisper.web.ui.upload_route import upload_routes
 from maxwhisper.web.ui.use_it.tab import About, use_it_tab
@@ -146,7 +146,7 @@ def serve_page(
     middleware = [
         Middleware(Counted, metrics=metrics),
         Middleware(GZipMiddleware, compresslevel=4),  # neither sound nor streams of events
-        Middleware(Document, policy=policy, head=HEAD),
+        Middleware(Document, policy=policy, head=head()),
         Middleware(OpenRequests, per_visitor=parts.connections.per_visitor),
         Middleware(Perimeter, uploads=parts.uploads.root, fair=parts.queue.fair),
         Middleware(UploadNames, root=parts.uploads.root),

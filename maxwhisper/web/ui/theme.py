@@ -2,22 +2,18 @@
 
 import gradio as gr
 
-from maxwhisper.palette import THEME
-from maxwhisper.web.ui.templates import page_source, stylesheets
-
-# Part of the document, from its first paint on: Gradio adds `style()` later, and draws one
-# component after the other. The page is shown once page.js has run, after 3 s at the latest. On a
-# phone, Run lies over the end of the page.
-HEAD = """<style>
-.gradio-container { width: 100%; max-width: 1320px !important; margin: 0 auto !important;
-  padding: 0 clamp(12px, 3vw, 32px) 48px !important; }
-@media (max-width: 640px) { .gradio-container { padding-bottom: 96px !important; } }
-html:not(.drawn) .gradio-container > .main { animation: show 0s 3s both; }
-@keyframes show { from { visibility: hidden; } }
-</style>"""
+from maxwhisper.palette import THEME, TONES
+from maxwhisper.web.ui.templates import page_source, render, stylesheets
 
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace")
+
+
+def head() -> str:
+    """Part of the document, from its first paint on: Gradio adds `style()` later, and draws one
+    component after the other. The page is shown once page.js has run, after 3 s at the latest. On a
+    phone, Run lies over the end of the page."""
+    return render("head.html", tones=TONES)
 
 
 def style() -> str:

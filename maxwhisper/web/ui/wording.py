@@ -19,6 +19,13 @@ FIGURES = {
 }
 
 
+def ordinal(number: int) -> str:
+    """The ordinal of a whole number from 1 on: "1st", "2nd", "11th"."""
+    is_teen = number % 100 in (11, 12, 13)
+    ending = "th" if is_teen else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
 def status_word(status: Status) -> str:
     """The state of an engine in one word."""
     if status.phase == "ready":

@@ -21,7 +21,7 @@ from maxwhisper.engines.status import Cancelled
 from maxwhisper.errors import OptionError
 from maxwhisper.evaluation.selftest.result import LayerErrors
 from maxwhisper.evaluation.selftest.tasks import layer_comparison
-from maxwhisper.palette import FIGURE_LAYOUT
+from maxwhisper.palette import BEYOND, FIGURE_LAYOUT, PLOT, WITHIN
 from maxwhisper.web.server.fair_use import CHECKS
 from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.uploads import MAX_FILE_MB, Uploads
@@ -37,9 +37,6 @@ MIN_ERROR = 1e-9  # smaller errors get its colour: a hundredth of float32's reso
 ROW_HEIGHT_PX = 22
 FRAME_HEIGHT_PX = {"audio": 110, "text": 150}  # axis, its title or its tokens, margins
 MAX_TOKEN_CHARACTERS = 12  # in a label; the hover text has the whole token
-# Cividis, which looks alike to every common colour vision; beyond the tolerance, vermillion.
-_WITHIN = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
-_BEYOND = "#d55e00"
 
 
 def layers_section(
@@ -187,7 +184,7 @@ def _lay_out(figure: go.Figure, row: LayerErrors, n_rows: int) -> None:
         # A fixed height: plotly's autosize gives zero here.
         height=FRAME_HEIGHT_PX[row.axis] + ROW_HEIGHT_PX * n_rows,
         margin={"l": 8, "r": 8, "t": 24, "b": 60},
-        plot_bgcolor="rgba(128,128,128,0.12)",
+        plot_bgcolor=PLOT,
         font_size=13,
     )
     if row.axis == "audio":
@@ -234,6 +231,6 @@ def _shade(error: float, low: float, high: float) -> float:
 
 def _colours(tolerance_at: float) -> list[tuple[float, str]]:
     """The colour scale, with the tolerance at `tolerance_at`, 0..1."""
-    last = len(_WITHIN) - 1
-    within = [(tolerance_at * i / last, colour) for i, colour in enumerate(_WITHIN)]
-    return [*within, (tolerance_at, _BEYOND), (1.0, _BEYOND)]
+    last = len(WITHIN) - 1
+    within = [(tolerance_at * i / last, colour) for i, colour in enumerate(WITHIN)]
+    return [*within, (tolerance_at, BEYOND), (1.0, BEYOND)]

@@ -12,6 +12,7 @@ from maxwhisper.transcribe.word_times import SENTENCE_END_MARKS
 from maxwhisper.transcript import Segment, Transcript, Word
 from maxwhisper.web.server.live_session import LivePhase, LiveView
 from maxwhisper.web.ui.templates import render
+from maxwhisper.web.ui.wording import ordinal
 
 MAX_LAG_S = 10.0  # a full lag meter
 LINE_WIDTH = 42  # characters of a line of subtitles, which have two
@@ -51,7 +52,7 @@ def _figures(view: LiveView) -> dict[str, str]:
     left = f"{int(view.left_s // 60)}:{int(view.left_s % 60):02d}"
     state = {"state": _PHASES[view.phase]}
     if view.phase == "in line":
-        return state | {"place": _ordinal(view.place), "your turn in at most": left}
+        return state | {"place": ordinal(view.place), "your turn in at most": left}
     final = "–" if view.delay_s is None else f"{view.delay_s:.1f} s"
     return state | {
         "not final yet": f"{view.lag_s:.1f} s",
@@ -62,14 +63,9 @@ def _figures(view: LiveView) -> dict[str, str]:
 
 def _place(view: LiveView) -> str:
     return (
-        f"You are {_ordinal(view.place)} in line; free in at most {view.left_s:.0f} s. "
+        f"You are {ordinal(view.place)} in line; free in at most {view.left_s:.0f} s. "
         "You start automatically. Stop leaves the line."
     )
-
-
-def _ordinal(number: int) -> str:
-    ending = {2: "nd", 3: "rd"}.get(number, "th")
-    return f"{number}{ending}"
 
 
 def saved_html(views: Sequence[LiveView]) -> str:

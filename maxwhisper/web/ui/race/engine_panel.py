@@ -12,11 +12,10 @@ from maxwhisper.engines.verdict import Factor
 from maxwhisper.options import FASTER, OPENAI, TranscribeOptions
 from maxwhisper.web.ui.race.verdict import Score
 from maxwhisper.web.ui.templates import render
-from maxwhisper.web.ui.wording import FIGURES
+from maxwhisper.web.ui.wording import FIGURES, ordinal
 
 Phase = Literal["idle", "waiting", "running", "done", "refused", "stopped"]
 _UNKNOWN = "–"
-_ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 _PLACEHOLDERS = {  # instead of a transcript
     "idle": "The transcript appears here.",
     "waiting": "Waiting: engines run one at a time.",
@@ -52,8 +51,7 @@ class EnginePanel:
         """What an engine that waits has done: "1 of 3 rounds", or that it waits."""
         if self.seconds:
             return f"{len(self.seconds)} of {self.rounds} rounds"
-        ordinal = _ORDINALS.get(self.place, f"{self.place}th")
-        return f"Waiting its turn: {ordinal}" if self.place else "waiting"
+        return f"Waiting its turn: {ordinal(self.place)}" if self.place else "waiting"
 
     @property
     def said(self) -> str:
