@@ -246,7 +246,7 @@ class Whisper:
         """Transcribe any number of recordings: `transcribe_many` for an archive.
 
         `audios` may be a generator: the next recording is taken when a batch has room for it, and
-        released when it is done. Yields the index of each recording and its transcript, or the
+        released when done. Yields the index of each recording and its transcript, or the
         error of one that failed, as soon as it is done, so not always in order. The texts are those
         of `transcribe_many`, and `on_segment` is called as there; the timings are of all recordings
         until then.
@@ -347,9 +347,9 @@ class _LoggedProgress:
 def _warn_of_demo() -> None:
     """Once in a process: nobody should measure a model by words that it has never learnt."""
     log.warning(
-        "load() without a name loads demo, which has only learnt synthesised speech and mishears "
-        "people. Name a model that hears them, such as load('base') or load('turbo'), which is "
-        "downloaded once; load('demo') loads demo without this warning"
+        "load() without a name loads demo, which was trained only on synthesised speech and "
+        "misrecognises human voices. Name a model for human speech, such as load('base') or "
+        "load('turbo'), which is downloaded once; load('demo') loads demo without this warning"
     )
 
 
@@ -365,8 +365,8 @@ def load(  # noqa: PLR0913 - keywords of the public API
 ) -> Whisper:
     """Load a model by name, or from a file or folder of weights (docs/weights.md has the formats).
 
-    "base" and the other official names understand people. "demo", which comes with the package and
-    is loaded without a name, has only learnt synthesised speech.
+    "base" and the other official names are for human speech. "demo", which comes with the package
+    and is loaded without a name, was trained only on synthesised speech.
 
     The first load of a network shape compiles its graphs, which takes minutes on a CPU. Compiled
     graphs are not compiled again: those of demo, tiny, base and small, also of their `.en` forms,

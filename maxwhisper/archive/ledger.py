@@ -26,7 +26,7 @@ OnEntry = Callable[[Entry], None]  # called with each recording that is done or 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a run. `n_skipped` were done before; seconds are those of this run."""
+    """Summary of a run. `n_skipped` were done before; seconds are those of this run."""
 
     n_done: int
     n_failed: int

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 
 class Terminated(KeyboardInterrupt):
-    """The process has got SIGTERM."""
+    """SIGTERM was received."""
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def _list(args: argparse.Namespace, out: TextIO) -> int:
     absent = [row for row in rows if not row["place"]]
     width = max(len(row["name"]) for row in rows)
     lines = ["On this disk:", *(_line(row, width) for row in here), ""]
-    lines += ["To be had with `maxwhisper models get NAME`, or downloaded on first use:"]
+    lines += ["Download with `maxwhisper models get NAME`, or downloaded on first use:"]
     lines += [_line(row, width) for row in absent]
     lines += ["", "Any Whisper repository of the Hugging Face Hub is a NAME too: user/name"]
     answer(out, args.json, {"models": rows, "default": DEFAULT_MODEL}, lines)

@@ -1,4 +1,4 @@
-"""The page gets weights that understand people: from a race on `demo` to the next race."""
+"""The page gets an official model for human speech: from a race on `demo` to the next race."""
 
 import pytest
 

@@ -68,7 +68,7 @@ def test_get_list_and_remove(hub, run, tmp_path):
     n_requests = len(hub.requests)
 
     code, out, _ = run()
-    here, absent = out.split("To be had")
+    here, absent = out.split("Download with")
     assert code == 0
     assert re.search(r"^  demo .* M parameters .*bundled, \d+ MB.*\(the default\)$", here, re.M)
     assert re.search(rf"^  {TUNED} +37\.8 M parameters .*our cache, .*{folder}$", here, re.M)

@@ -104,7 +104,7 @@ def _heading(record: BenchRecord) -> _Block:
     if aa.worst is None:
         noise = "A/A check not run: how noisy the machine was is not known"
     else:
-        noise = f"A/A check: the same engine twice lies {aa.worst:.1%} apart at worst"
+        noise = f"A/A check: the same engine twice differs by up to {aa.worst:.1%}"
         noise += {
             QUIET: f", below the limit of {aa.limit:.0%}",
             NOISY: f". Over {aa.limit:.0%}: THIS MACHINE IS TOO NOISY, trust no difference here",
@@ -205,7 +205,7 @@ def _losses(rows: Sequence[Ratio]) -> list[str]:
     heavy = dict.fromkeys(r.baseline for r in rows if r.memory and r.memory > MEMORY_LIMIT)
     notes = [f"we lose to {', '.join(lost)}"] if lost else []
     if heavy:
-        notes.append(f"we take over {MEMORY_LIMIT}× the memory of {', '.join(heavy)}")
+        notes.append(f"maxwhisper uses over {MEMORY_LIMIT}× the memory of {', '.join(heavy)}")
     return notes
 
 

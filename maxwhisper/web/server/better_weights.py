@@ -1,4 +1,4 @@
-"""Weights that understand people: fetched, prepared and made the page's default, by themselves.
+"""An official model for human speech: fetched, prepared and made the page's default, by themselves.
 
 In: the model to get, the pool, the visitors' queue. Out: a `Standing` at any moment. It works in a
 thread of its own at the lowest priority. Files are converted and compiled by processes that stand

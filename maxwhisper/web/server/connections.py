@@ -91,7 +91,7 @@ class Connections:
 
     def admit(self, connection: "BoundedConnection", host: str) -> HTTPStatus | None:
         """Count a new connection. Returns the status of its refusal, None if there is room. When
-        all places are taken, the connection that has been without a request for longest ends."""
+        all places are taken, the longest-idle connection is closed."""
         visitor = self._visitor_of(host)
         n_of_visitor = 0 if visitor is None else list(self._open.values()).count(visitor)
         if n_of_visitor >= self.limits.per_visitor:

@@ -72,7 +72,7 @@ class PageParts:
     runs: RunStore  # finished races
     desk: LiveDesk  # the live session
     queue: VisitorQueue  # for the device, with the limits per visitor
-    weights: BetterWeights  # those that understand people
+    weights: BetterWeights  # an official model for human speech
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     api: ApiSettings = field(default_factory=ApiSettings)
 

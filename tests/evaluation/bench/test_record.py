@@ -77,7 +77,7 @@ def test_rates_of_a_language_without_spaces_are_of_characters():
 
 def test_more_memory_than_a_baseline_is_said_aloud():
     contestants = contestant("maxwhisper", peaks={11 * RATE: 150 * MIB}), contestant("other")
-    assert "we take over 1.2× the memory of other" in tables.table(race(*contestants))
+    assert "maxwhisper uses over 1.2× the memory of other" in tables.table(race(*contestants))
 
 
 def test_nobody_wins_within_the_range_of_the_rounds():
@@ -140,7 +140,7 @@ def test_the_table_doubts_noise():
     pair = race(contestant("a", [0.2, 0.3, 0.3, 0.2, 0.2, 0.3]), aa=True)
     assert "THIS MACHINE IS TOO NOISY" in tables.table(pair)
     still = race(contestant("a"), aa=True)
-    assert "lies 0.0% apart at worst, below the limit of 2%" in tables.table(still)
+    assert "differs by up to 0.0%, below the limit of 2%" in tables.table(still)
 
 
 def test_failures_and_refusals_are_in_the_table():

@@ -70,7 +70,8 @@ def race_tab(
     runner: Runner, examples: Sequence[Example], run_id: gr.State, weights: ShownWeights
 ) -> Open:
     """Build the tab inside the current `gr.Blocks`. `run_id` is set when a race ends or is opened
-    by its link. Returns what has a button of another tab open a stored race."""
+    by its link. Returns a function that wires another tab's button to open a
+    stored race."""
     recorded = runner.runs.recorded()
     landing = _landing(runner, recorded)
     banner, verdict, chart, shown = _band(landing)
