@@ -232,7 +232,7 @@ class Whisper:
         steps = self._recordings.many(audios, options, windows, sample_rate)
         return scheduling.complete(scheduling.found(steps, progress), on_segment)
 
-    def transcribe_each(  # noqa: PLR0913 - keywords of the public API
+    def transcribe_each(
         self,
         audios: Iterable[Audio],
         options: TranscribeOptions | None = None,

@@ -1,7 +1,7 @@
 """Uploads over HTTP: one recording a request; whatever ends otherwise leaves no file."""
 
-import io
 import contextlib
+import io
 import resource
 import socket
 import threading

@@ -119,7 +119,9 @@ def _band(landing: View) -> tuple[gr.HTML, gr.HTML, gr.HTML, gr.HTML]:
         with gr.Row(elem_classes="result"):
             with gr.Column(scale=3, min_width=280):
                 drawn = _verdict_html(landing, is_landing=True)
-                verdict = gr.HTML(drawn, js_on_load=page_source("race/verdict.js"), elem_id="verdict")
+                verdict = gr.HTML(
+                    drawn, js_on_load=page_source("race/verdict.js"), elem_id="verdict"
+                )
             with gr.Column(scale=2, min_width=280, elem_classes="band-chart"):
                 chart = gr.HTML(landing.chart, elem_id="chart")
         played = replay.replay_html(landing.run)
