@@ -170,8 +170,8 @@ def _doubts(records: Iterable[BenchRecord], profiles: Iterable[Profile]) -> Iter
         names = f"{', '.join(record.models)} on {', '.join(record.clips)}"
         yield from _again(names, record.machine, doubts)
     for profile in profiles:
-        names = [each for each in (profile.model, profile.clip, profile.mode) if each is not UNSET]
-        yield from _again(f"profile of {', '.join(names)}", profile.machine, [])
+        named = [each for each in (profile.model, profile.clip, profile.mode) if each is not UNSET]
+        yield from _again(f"profile of {', '.join(named)}", profile.machine, [])
 
 
 def _again(names: str, described: Mapping[str, Any], doubts: Sequence[str]) -> Iterator[str]:

@@ -121,7 +121,7 @@ def test_without_a_child_no_graphs_are_trusted(artifact, state, engine, monkeypa
         monkeypatch.setattr(sys, "executable", program)
         with pytest.raises(ArtifactError, match="could not be tried"):
             trial.require_tried(artifact, engine.dims, PLACEMENT)
-    assert not trust.is_known(artifact, PLACEMENT)
+    assert not verified.is_verified(artifact, PLACEMENT)
 
 
 def test_graphs_for_another_processor_are_not_tried(artifact, state, engine, monkeypatch):

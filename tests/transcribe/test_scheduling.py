@@ -199,7 +199,7 @@ def test_nobody_gets_a_closed_one():
 
 
 def test_a_turn_within_a_turn_is_an_error_and_no_wait_for_ever():
-    turns, refused = Turns(), []
+    turns, refused = FairLock(), []
 
     def nest():
         for _ in range(2):

@@ -68,6 +68,8 @@ def cases(run: SuiteRun) -> Iterator[Case]:
     text = engine.transcribe(CLIP, language="en", temperature=0.0).text
     key = artifacts.artifact_key(engine.dims, engine.placement)
     sound = engine.network.artifact
+    if sound is None:
+        raise Unexpected("expected compiled graphs in a file, got some without")
     chance = random.Random(SEED)
     counts = dict.fromkeys((DIED, "another text", "refused by MAX"), 0)
     with tempfile.TemporaryDirectory(prefix="robustness-flips-") as made:
