@@ -15,7 +15,7 @@ import types
 import numpy as np
 import pytest
 
-from maxwhisper.archive import ahead
+from maxwhisper.archive import prefetch
 from maxwhisper.archive.sources import ENDINGS, Source, find_sources
 from maxwhisper.audio import load
 from maxwhisper.audio.container import FORMATS, Recording
@@ -185,11 +185,11 @@ def test_an_interrupt_does_not_wait_for_the_rest_of_a_group(lengths, monkeypatch
     waiting = groups("5 1 1 1", 5)
     next(waiting)
     first.wait(5)
-    monkeypatch.setattr(ahead, "LAST_S", 0)  # as if the file took longer
+    monkeypatch.setattr(prefetch, "LAST_S", 0)  # as if the file took longer
     waiting.close()
     gate.set()
     for thread in threading.enumerate():
-        if thread.name.startswith("ahead-"):
+        if thread.name.startswith("prefetch-"):
             thread.join(5)
     assert lengths == ["5", "1"]
 

@@ -31,7 +31,9 @@ def start(transcriber, tmp_path, seconds, cancelled=None, **changes):
     """Run a job of that many seconds in a thread. Returns the thread and a list of its outcome."""
     clip = write_wav(tmp_path / f"{seconds}.wav", seconds)
     with clip.open("rb") as file:
-        path = transcriber.uploads.adopt(transcriber.uploads.store(file, clip.stat().st_size))
+        path = transcriber.uploads.adopt(
+            transcriber.uploads.store(file, clip.stat().st_size, "127.0.0.1")
+        )
     transcriber.uploads.check(path)
     options = TranscribeOptions(language="en").changed(changes)
     job = Job(path, True, "maxwhisper", "demo", options, "127.0.0.1")
