@@ -78,7 +78,7 @@ def test_a_race_goes_on_over_a_reload_and_may_still_be_stopped(page, served):
     assert served[2].is_busy
     page.click("#stop")
     page.wait_for_selector(".engine-panel.stopped", timeout=5000)
-    page.get_by_text("You stopped the race.").wait_for()
+    page.get_by_role("heading", name="You stopped the race.").wait_for()
 
 
 def test_a_race_that_is_refused_says_why_once(open_page, monkeypatch):

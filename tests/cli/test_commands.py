@@ -386,7 +386,7 @@ def fake_checks(monkeypatch):
 
 
 def test_selftest_lists_its_checks(capfd):
-    about = "MAX graphs against numpy in float64, on 30 s of swelling noise"
+    about = "MAX graphs against librosa, or numpy with scipy's window, on 30 s of swelling noise"
     assert cli.main(["selftest", "--list", "--json"]) == 0
     checks = json.loads(capfd.readouterr().out)["checks"]
     assert checks[0] == {"name": "log-mel", "group": "audio", "about": about}
