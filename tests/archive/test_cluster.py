@@ -82,8 +82,8 @@ def test_a_cluster_writes_what_one_process_writes_though_workers_and_a_node_die(
         if len(seen) in (20, 60):
             alive = [pid for pid in started_by(pids) if pid not in killed and is_alive(pid)]
             if alive:  # one that died with its node is none
+                before.update([] if killed else started_by(pids))  # the first kill
                 killed.add(pid := chance.choice(alive))
-                before.update(started_by(pids))
                 os.kill(pid, signal.SIGKILL)
         if len(seen) == 40:
             started.remove_node(more.pop(), allow_graceful=False)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet  # noqa: F401 (before MAX loads a model: after it, reading ends the process)
 import pytest
 
 from maxwhisper.archive.job import Job
