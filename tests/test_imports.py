@@ -17,7 +17,8 @@ def watch(event, args):
         opened.append(f"connection to {args[1]}")
     if event == "open" and isinstance(args[0], str):
         path = os.path.realpath(args[0])
-        if path.startswith(folder + os.sep) and not path.endswith(".py") and "__pycache__" not in path:
+        is_ours = path.startswith(folder + os.sep) and "__pycache__" not in path
+        if is_ours and not path.endswith(".py"):
             opened.append(path)
 
 sys.addaudithook(watch)
