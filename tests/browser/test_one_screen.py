@@ -56,7 +56,7 @@ def fits_one_screen(page, figure, what):
     print({part: [round(px) for px in at] for part, at in boxes.items()})
     assert page.evaluate("scrollY") == 0
     assert min(top for top, _ in boxes.values()) >= 0
-    assert min(bottom - top for top, bottom in boxes.values()) >= 38, "large enough to read"
+    assert min(bottom - top for top, bottom in boxes.values()) >= 40, "large enough to read"
     figure(max(bottom for _, bottom in boxes.values()), 900, f"px to the end of the lanes, {what}")
     figure(page.evaluate(CLIPPED, SENTENCES), 1, f"px of the verdict that are cut off, {what}")
     verdict, replay = box(page, "#verdict"), box(page, "#replay")
