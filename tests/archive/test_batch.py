@@ -9,20 +9,11 @@ import time
 
 import pytest
 
-from maxwhisper import cli, engine
+from maxwhisper import cli
 from maxwhisper.archive.manifest import Entry
 from maxwhisper.audio.load import decode
 from maxwhisper.cli.batch import _Progress
 from tests.fakes import archive as fakes
-
-
-@pytest.fixture
-def teller(monkeypatch):
-    """The engine that the command line loads; `n_heard` counts what it has transcribed."""
-    made = fakes.Teller()
-    monkeypatch.setattr(engine, "ENGINES", fakes.ENGINES)
-    monkeypatch.setattr(fakes, "create_teller", lambda checkpoint, **_: made)
-    return made
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import fsspec
 import pyarrow.parquet as parquet
 import pytest
 
-from maxwhisper import cli, engine
+from maxwhisper import cli
 from maxwhisper.archive.job import Job
 from maxwhisper.archive.ledger import Ledger
 from maxwhisper.archive.sources import find_all
@@ -20,14 +20,6 @@ def store():
     files = fsspec.filesystem("memory")
     yield files
     files.rm("/archive", recursive=True)
-
-
-@pytest.fixture
-def teller(monkeypatch):
-    made = fakes.Teller()
-    monkeypatch.setattr(engine, "ENGINES", fakes.ENGINES)
-    monkeypatch.setattr(fakes, "create_teller", lambda checkpoint, **_: made)
-    return made
 
 
 def run(clips, output):

@@ -6,7 +6,6 @@ turn takes along the others. Must not know how a job was sent.
 """
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -138,8 +137,7 @@ class Transcriber:
         try:
             for n_ahead in ticket.place.wait(is_over):
                 if ticket.job.is_upload:
-                    with contextlib.suppress(OSError):  # decoded before
-                        os.utime(ticket.job.path)  # the sweeper deletes what nobody wants
+                    self.uploads.keep(ticket.job.path)
                 emit(f"waiting: {n_ahead} ahead")
         except RunCancelled:
             if ticket.outcome is None:

@@ -246,6 +246,11 @@ class Uploads:
         with self._decoded_lock:
             return path in self._decoded or path.is_file()
 
+    def keep(self, path: Path) -> None:
+        """Keep the file of a recording that waits for its turn: the sweeper deletes old ones."""
+        with contextlib.suppress(OSError):  # decoded before
+            os.utime(path)
+
     def forget(self, path: Path) -> None:
         """Drop the samples of a recording."""
         with self._decoded_lock:

@@ -9,7 +9,6 @@ import dataclasses
 import datetime
 import itertools
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -149,7 +148,8 @@ class Runner:
         progress of engines that are still loading. Raises `RunCancelled`."""
         for view.n_ahead in place.wait(cancelled.is_set):
             view.left_s = place.first_left_s()
-            _keep_file(source)
+            if source.is_upload:
+                self.uploads.keep(source.path)
             self._note_waiting(view)
             yield view
         view.n_ahead = 0
@@ -301,13 +301,6 @@ def _turn(event: race.Started, rounds: int) -> str:
     if event.is_again:
         return "extra run to measure noise"
     return f"round {event.round + 1} of {rounds}" if rounds > 1 else "running"
-
-
-def _keep_file(source: Source) -> None:
-    """Keep an upload whose race waits: the sweeper deletes what nobody races."""
-    if source.is_upload:
-        with contextlib.suppress(OSError):  # decoded before
-            os.utime(source.path)
 
 
 def _noted(view: View, note: str) -> View:
