@@ -41,10 +41,13 @@ ANSWERS = {"log_mel", "encode", "prefill", "step", "transcribe"}
 
 @functools.cache
 def definitions(path):
-    """{name: node} of the functions and classes of a test file, of the fixtures of all tests, and
+    """{name: node} of the functions and classes of a test file, of the fixtures of its folders, and
     of what both import from other files of the tests."""
-    is_test = path.rpartition("/")[2].startswith("test_")
-    found = dict(definitions("tests/conftest.py")) if is_test else {}
+    found = {}
+    if path.rpartition("/")[2].startswith("test_"):
+        for folder in [*Path(path).parents][-2::-1]:  # tests, then the folders in it
+            if (ROOT / folder / "conftest.py").is_file():
+                found |= definitions(f"{folder}/conftest.py")
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
             for each in node.names:

@@ -17,9 +17,10 @@ UPLOAD, JOIN, MCP = (f"/gradio_api/{name}" for name in ("upload", "queue/join", 
 COMPARE, TRANSCRIBE, MODELS = (f"/gradio_api/call/{n}" for n in ("compare", "transcribe", "models"))
 LIVE = "/live/01234567-89ab-cdef-0123-456789abcdef"
 CALLS = (JOIN, COMPARE, TRANSCRIBE)  # they take a recording
-CHANGES = (UPLOAD, *CALLS, MODELS, MCP, "/gradio_api/cancel", "/gradio_api/reset", LIVE)
+API = ("/v1/audio/transcriptions", "/v1/audio/translations")
+CHANGES = (UPLOAD, *CALLS, MODELS, MCP, "/gradio_api/cancel", "/gradio_api/reset", LIVE, *API)
 READS = (
-    *("/", "/config", "/gradio_api/info", "/readyz", "/news"),
+    *("/", "/config", "/gradio_api/info", "/readyz", "/news", "/v1/models"),
     "/gradio_api/queue/data?session_hash=a",
 )
 
@@ -56,6 +57,8 @@ def _change(path: str) -> tuple[Mapping[str, str], bytes]:
     """A body that the route would accept from the page itself."""
     if path == UPLOAD:
         return FORM, FILE
+    if path in API:
+        return FORM, FILE.replace(b'"files"', b'"file"')
     if path == MCP:
         return JSON, _tool_call("A short clip")
     return ({}, b"\0" * 320) if path == LIVE else (JSON, json.dumps({"data": []}).encode())
