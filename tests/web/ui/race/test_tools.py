@@ -6,6 +6,7 @@ import json
 import httpx
 import pytest
 
+from maxwhisper.engines.verdict import Factor
 from tests.fakes.engine_processes import wait_until
 from tests.fakes.page import served_page, write_wav
 
@@ -94,7 +95,7 @@ def test_a_clip_is_raced_by_its_title_with_progress(page):
     assert any("maxwhisper: round 1 of 2" in sentence for sentence in told)
     said = got["factor"]
     assert (said is None) == got["verdict"][0].startswith("Too close")
-    assert said is None or said["text"] in got["verdict"][0]
+    assert said is None or Factor(**said).text in got["verdict"][0]
 
 
 def test_without_a_number_a_short_clip_has_three_rounds_as_on_the_page(page):
