@@ -5,6 +5,7 @@ import time
 import zipfile
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.test_page import OVERFLOW, RUN_ENABLED, WORST_CONTRAST, run_clip
 from tests.fakes.page import served_page
@@ -131,8 +132,11 @@ def test_words_pasted_after_the_race_are_scored_and_kept(open_page, served):
     page.wait_for_selector("#share-links .address")
     assert "invented" in page.inner_text("#panel-maxwhisper dl").lower(), "nobody speaks in a tone"
     page.get_by_role("button", name="Options").click()
-    page.get_by_label("Correct transcript").fill("the quick brown cat")
-    page.get_by_label("Correct transcript").blur()
+    correct = page.get_by_label("Correct transcript")
+    expect(correct).to_have_value("[nobody speaks]")  # it comes a moment after the options open
+    page.wait_for_timeout(500)  # Gradio sets it twice as the options open, sooner than one can type
+    correct.fill("the quick brown cat")
+    correct.blur()
     page.get_by_text("1 substituted, 0 deleted").first.wait_for()
     run_id = page.input_value("#share-links .address").partition("?run=")[2]
     assert runs.load(run_id).reference == "the quick brown cat"
