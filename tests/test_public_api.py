@@ -124,7 +124,8 @@ def test_a_recording_is_transcribed(engine):
 
 
 @pytest.mark.parametrize("how", [{}, {"beam_size": 2}, {"batch_size": 2}], ids=str)
-def test_text_is_told_while_it_is_decoded_and_changes_nothing(engine, how):
+def test_text_is_told_while_it_is_decoded_and_changes_nothing(engine, how, monkeypatch):
+    monkeypatch.setattr("maxwhisper.decoding.partial.TEXT_EVERY_S", 0.0)  # a fast machine tells all
     told = []
     transcript = engine.transcribe(CLIP, language="en", on_text=told.append, **how)
     plain = engine.transcribe(CLIP, language="en", **how)
