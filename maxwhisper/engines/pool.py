@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -62,11 +62,12 @@ class Device:
         """One timed transcription by engine `name`; waveform (n,) float32, mono, 16 kHz. `on_text`
         as in `Engine.transcribe`. `mode`: batches and speech detection, arguments of the same."""
         command = messages.Transcribe(waveform, options, mode or {}, on_text is not None)
-        for item in self._answer(name, command):
-            if isinstance(item, Segment):
-                on_segment(item)
-            elif isinstance(item, messages.Partial) and on_text is not None:
-                on_text(item.text)
+        with self._alone(name):
+            for item in self._answer(name, command):
+                if isinstance(item, Segment):
+                    on_segment(item)
+                elif isinstance(item, messages.Partial) and on_text is not None:
+                    on_text(item.text)
         timed: TimedTranscript = item  # the last one
         return timed
 
@@ -88,6 +89,15 @@ class Device:
     def release(self) -> None:
         """Refuse every later call."""
         self._is_held = False
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Let the other engines stand still, so that they take nothing from the one being timed."""
+        with ExitStack() as paused:
+            for other, engine in self._engines.items():
+                if other != name:
+                    paused.enter_context(engine.paused())
+            yield
 
     def _answer(self, name: str, command: messages.Command) -> Iterator[Any]:
         if not self._is_held:

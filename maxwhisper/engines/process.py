@@ -146,6 +146,11 @@ class EngineProcess:
         except ChildProcessError:  # it has ended
             return False
 
+    @property
+    def is_stuck(self) -> bool:
+        """True while somebody else than `pause` has stopped the process."""
+        return self.is_frozen and not self.is_paused
+
     def run(
         self,
         command: messages.Command,
@@ -207,7 +212,7 @@ class EngineProcess:
         now_s = time.monotonic()
         if self.is_paused:
             patience.renew()
-        if self.is_paused or not self.is_frozen:
+        if not self.is_stuck:
             patience.stopped_since_s = None
         elif patience.stopped_since_s is None:
             patience.stopped_since_s = now_s
@@ -239,7 +244,11 @@ class EngineProcess:
 
     def pause(self) -> None:
         """Freeze the process, with those that it started if it is a guest, until `resume`. Returns
-        when it stands still, after `PAUSE_S` at most. Its deadline waits."""
+        when it stands still, after `PAUSE_S` at most. Its deadline waits.
+
+        What is timed next needs that: after a run MAX 26.7.0's threads spin for as long as the run
+        took, and one of them wakes up 3,600 times a second as long as the process lives.
+        """
         self.is_paused = True
         self._signal(signal.SIGSTOP)
         until_s = time.monotonic() + PAUSE_S

@@ -138,6 +138,20 @@ class SupervisedEngine:
                 if process.is_stopped:
                     self._mark_gone(process)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stand still while another engine is timed; one that loads goes on. The caller holds the
+        device."""
+        process = self._process
+        if process is None or self._status.phase != "ready":
+            yield
+            return
+        process.pause()
+        try:
+            yield
+        finally:
+            process.resume()
+
     def await_return(self, cancelled: Cancelled) -> None:
         """Give an engine that was ready, and has ended since, `RETURN_S` to be ready again; the
         caller holds the device, on which it warms up. Raises `RunCancelled`."""
@@ -265,7 +279,7 @@ class SupervisedEngine:
             if not self._calling.acquire(blocking=False):
                 continue
             try:
-                if process.is_frozen and was_frozen:
+                if was_frozen and process.is_stuck:
                     process.kill()
                     self._mark_gone(process, EngineStuck.trouble)
                 elif not self._device_lock.locked():
@@ -274,7 +288,7 @@ class SupervisedEngine:
                 self._mark_gone(process, error.trouble)
             finally:
                 self._calling.release()
-            was_frozen = process.is_frozen
+            was_frozen = process.is_stuck
 
     def _load_model(self, process: EngineProcess) -> messages.Loaded:
         weights = partial(checkpoint.load, self._model)

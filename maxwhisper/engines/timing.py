@@ -15,9 +15,6 @@ from maxwhisper.engines.load import Load, LoadMeter
 from maxwhisper.options import TranscribeOptions
 from maxwhisper.transcript import OnSegment, Segment, Transcript
 
-SETTLE_S = 0.5  # at most
-LOOK_S = 0.02  # whether threads compute is seen in less
-
 
 @dataclass(frozen=True)
 class TimedTranscript:
@@ -48,17 +45,4 @@ def timed(
     transcript = engine.transcribe(waveform, options, hear, **(mode or {}))
     seconds = time.perf_counter() - start_s
     load = meter.read()
-    settle()
     return TimedTranscript(transcript, seconds, tuple(spoken_s), load)
-
-
-def settle() -> None:
-    """Wait until the threads of this process sleep, so that they take nothing from the engine whose
-    turn is next. MAX's spin on after a run, for 0.1 to 0.25 CPU seconds (2 threads): as much as a
-    whole turn on a short recording. The others' sleep at once."""
-    until_s = time.monotonic() + SETTLE_S
-    while time.monotonic() < until_s:
-        before_s = time.process_time()
-        time.sleep(LOOK_S)
-        if time.process_time() - before_s < LOOK_S / 10:
-            return

@@ -1,17 +1,19 @@
-"""A race and a benchmark are fair: their seconds are those of a clock outside, and every engine
-hears the same samples."""
+"""A race and a benchmark are fair: their seconds are those of a clock outside, every engine hears
+the same samples, and none computes while another has its turn."""
 
 import hashlib
+import os
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from maxwhisper.engines.race import Finished, Race, Started, run_race
 from maxwhisper.evaluation.bench import harness
-from maxwhisper.evaluation.bench.cases import Clip, Mode, Model
+from maxwhisper.evaluation.bench.cases import Clip, Mode, Model, make_job
 from maxwhisper.evaluation.bench.entry import Entrant
 from maxwhisper.evaluation.bench.harness import Plan
 from maxwhisper.options import GREEDY
@@ -20,6 +22,12 @@ from tests.fakes.engines import SLOW_S
 
 NOISE = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
 NAMES = ("openai-whisper", "faster-whisper", "maxwhisper")
+
+
+def cpu_s(pid):
+    """CPU seconds of a process so far."""
+    columns = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, columns[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def outside(events):
@@ -79,3 +87,45 @@ def test_every_engine_of_a_race_hears_the_same_samples(make_pool, monkeypatch):
     expected = hashlib.sha256(NOISE.tobytes()).hexdigest()
     assert set(heard) == set(NAMES)
     assert {text.split()[-1] for text in heard.values()} == {expected}
+
+
+def test_no_engine_of_a_race_computes_in_the_turn_of_another(make_pool):
+    """Ours leaves a thread that computes for ever, in the first of its two turns."""
+    pool = make_pool(NAMES)
+    ours = pool._engines["maxwhisper"]._process
+    race = Race(NOISE, GREEDY.changed({"initial_prompt": "spin"}), "demo")
+    taken_s = {name: [] for name in NAMES}
+    with pool.device(lambda: False) as device:
+        for name in sorted(NAMES, key="maxwhisper".__ne__):
+            device.transcribe(
+                name,
+                race.waveform,
+                race.options,
+                lambda _, name=name: taken_s[name].append(cpu_s(ours._process.pid)),
+            )
+            if name == "maxwhisper":
+                before_s = cpu_s(ours._process.pid)
+                time.sleep(0.2)
+                assert cpu_s(ours._process.pid) - before_s > 0.05, "or this test tests nothing"
+    for name in NAMES[:2]:
+        assert len(taken_s[name]) > 5
+        assert taken_s[name][0] == taken_s[name][-1], f"ours computes in the turn of {name}"
+    assert not ours.is_frozen, "it goes on when the others have had their turns"
+
+
+def test_no_engine_of_the_benchmark_computes_in_the_turn_of_another(monkeypatch):
+    spinning = {"spinning": "tests.fakes.engines:create_spinning"}
+    monkeypatch.setattr("maxwhisper.engine.ENGINES", spinning)
+    job = make_job(Mode("greedy", GREEDY), Model("demo"), Clip("noise", NOISE))
+    (contestant,) = harness.load_contestants([Entrant("spinning")], Model("demo"))
+    try:
+        for _ in range(2):
+            contestant.subject.run(job)
+            pid = contestant.subject._process._process.pid
+            before_s = cpu_s(pid)
+            time.sleep(0.2)
+            assert cpu_s(pid) == before_s
+    finally:
+        start_s = time.monotonic()
+        harness.close([contestant])
+    assert time.monotonic() - start_s < 1, "it hears of the end although it stood still"

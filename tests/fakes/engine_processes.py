@@ -1,14 +1,15 @@
 """Fake engines for the tests of code that runs engines in processes of their own.
 
 They sleep instead of computing, and `initial_prompt` tells them to misbehave: "crash", "hang",
-"endless", "slow", "steady", "refuse", "bug", "exhaust". Live, they return a word every half second.
-`worker_main` replaces `maxwhisper.engines.worker.main` in the child.
+"endless", "slow", "steady", "spin", "refuse", "bug", "exhaust". Live, they return a word every half
+second. `worker_main` replaces `maxwhisper.engines.worker.main` in the child.
 """
 
 import contextlib
 import hashlib
 import os
 import sys
+import threading
 import time
 import types
 
@@ -43,6 +44,8 @@ class FakeEngine:
             time.sleep(3600)
         if order == "exhaust" and self.info.name == "maxwhisper":
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 576000 bytes")
+        if order == "spin" and self.info.name == "maxwhisper":  # on, after its turn, as MAX does
+            threading.Thread(target=spin, daemon=True).start()
         if order == "refuse":
             raise OptionError("does not support initial_prompt: leave it empty")
         if order == "bug":
@@ -124,6 +127,11 @@ def _create(name, pace_s):
         return FakeEngine(name, pace_s)
 
     return create
+
+
+def spin():
+    while True:
+        pass
 
 
 def beat(path):

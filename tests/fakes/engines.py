@@ -4,6 +4,7 @@ A test replaces `maxwhisper.engine.ENGINES` with `ENGINES`.
 """
 
 import os
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,10 +33,11 @@ class FakeEngine:
         no_batches=False,
         n_tokens=2,
         graphs=None,
+        spins=False,
     ):
         self.info = EngineInfo(name, f"{name} 1.0", "fake", "cpu", "it is all there is", "float32")
         self.text, self.shout, self.fail_from_call = text, shout, fail_from_call
-        self.sleep_s, self.dies = sleep_s, dies
+        self.sleep_s, self.dies, self.spins = sleep_s, dies, spins
         self.no_batches, self.n_tokens = no_batches, n_tokens
         self.network = SimpleNamespace(models=graphs)
         self.calls, self.modes = [], []
@@ -52,6 +54,8 @@ class FakeEngine:
         if self.dies:
             os._exit(1)
         time.sleep(self.sleep_s)
+        if self.spins:  # on, after its turn, as MAX does
+            threading.Thread(target=spin, daemon=True).start()
         for graph in (self.network.models or {}).values():
             graph.execute()
         if self.shout:
@@ -63,6 +67,11 @@ class FakeEngine:
             on_segment(segment)
         timings = {"mel": 0.1, "decode": 0.2, "total": 0.3}
         return Transcript(self.text, "en", (segment,), duration, timings)
+
+
+def spin():
+    while True:
+        pass
 
 
 def create_plain(checkpoint, *, progress=None, **_settings):
@@ -81,6 +90,10 @@ def create_mute(checkpoint, **_settings):
 
 def create_slow(checkpoint, **_settings):
     return FakeEngine("slow", sleep_s=SLOW_S)
+
+
+def create_spinning(checkpoint, **_settings):
+    return FakeEngine("spinning", spins=True)
 
 
 def create_failing(checkpoint, **_settings):

@@ -77,6 +77,7 @@ class IsolatedEngine:
         self.load_s = loaded.seconds
         self._held_bytes = self._growth()
         self._is_cold = True
+        self._process.pause()
 
     def _start(self, load: Load) -> tuple[Loaded, bool]:
         """What a new process has loaded, and whether it compiled or converted something."""
@@ -96,7 +97,9 @@ class IsolatedEngine:
     def run(self, job: Job, *, is_metered: bool = False) -> Measurement:
         """See `Subject.run`; without the pipe's time. Raises `EngineFailed`."""
         self._before_bytes = machine.gpu_used_bytes()
+        self._process.resume()
         (measurement,) = self._process.run(Run(measured, (job, is_metered)))
+        self._process.pause()  # until its next turn: it takes nothing from the others
         if self._held_bytes is not None:
             self._held_bytes += self._growth() or 0
         is_cold, self._is_cold = self._is_cold, False
@@ -111,6 +114,7 @@ class IsolatedEngine:
 
     def close(self) -> None:
         """End the process."""
+        self._process.resume()
         self._process.close()
 
 
