@@ -1,11 +1,13 @@
 """Visitors at once on the real page with fake engines; and judges that see what they must."""
 
+import sys
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.fakes.page import served_page, write_wav
 from tools.robustness import load
+from tools.robustness.__main__ import run_named
 from tools.robustness.crowd import Clip, Visit, Visitor, slow_senders, wave
 from tools.robustness.suite import SuiteRun, Unexpected, run_suite
 
@@ -96,3 +98,28 @@ def test_engines_at_work_at_once_are_seen(samples, is_fine):
     else:
         with pytest.raises(Unexpected):
             load.check_alone(sampled)
+
+
+def test_a_text_that_nobody_spoke_is_seen():
+    heard = Visit(0, "silence.flac")
+    heard.texts = dict.fromkeys(("one", "two", "three"), "")
+    load.check_spoken(heard)
+    heard.clip = "plain.flac"
+    with pytest.raises(Unexpected, match="expected of one: 'The kettle"):
+        load.check_spoken(heard)
+
+
+def test_growth_is_a_slope_and_not_what_one_race_holds():
+    steady = [100.0 + 8 * (number % 3) for number in range(200)]
+    assert load.growth(steady) == 0
+    leak = [mib + 0.02 * number for number, mib in enumerate(steady)]
+    assert load.growth(leak) == pytest.approx(2.0, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_short_form_passes():
+    """The real page with its three engines."""
+    record = run_named("load", SuiteRun(is_short=True))
+    assert record.failures == []
+    assert {"alone", "1 visitor", "4 visitors"} == {group.name for group in record.groups}
