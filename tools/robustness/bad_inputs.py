@@ -56,11 +56,11 @@ BAD_VALUES: dict[str, list[Any]] = {
 }
 BAD_OPTIONS = [(name, value) for name, values in BAD_VALUES.items() for value in values]
 PAGE_VALUES: dict[str, list[Any]] = {
-    "rounds": [0, 6, -1, True, None, "1", 1.5, [1], 10**12],
+    "rounds": [0, 6, -1, True, {}, "1", 1.5, [1], 10**12],
     "keep": [None, 1, "yes", []],
     "reference": [None, 5, ["a"], "x" * 20_001],
     "model": [None, 5, "huge", "../demo", "/etc/passwd", "x" * 9999],
-    "options": [5, "x", ["task"], {"vad": True}, {"x" * 999: 1}],
+    "options": [5, "x", ["task"], {"vad": "now and then"}, {"x" * 999: 1}],
     "recording": [None, {}, 5, "x", {"path": 5}, {"path": "/etc/hostname"}],
 }
 PAGE_ONLY = [(name, value) for name, values in PAGE_VALUES.items() for value in values]
