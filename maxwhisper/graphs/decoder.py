@@ -25,9 +25,10 @@ from max.graph import (
 )
 
 from maxwhisper.graphs.layers import (
+    KERNEL_HEAD_WIDTH,
     KERNELS,
     Scope,
-    decode_attention,
+    attention,
     merge_heads,
     skinny_matmul,
     split_heads,
@@ -48,6 +49,7 @@ class Attended:
     mask: TensorValue  # (L, n_text_ctx) float32, added to the self-attention scores
     append: Append
     keys_values: Sequence[Value]  # as `keys_values_types`
+    position: TensorValue  # (1,) int64: slot of the first token; a host value on a CPU
 
     def of_layer(self, layer: int) -> tuple[TensorValue, TensorValue, BufferValue, BufferValue]:
         """Cross key and value, cache of keys and of values."""
@@ -125,7 +127,7 @@ def _decode(
     end = offset[0] + ops.shape_to_tensor(tokens.shape)[1].cast(DType.int64)
     slots = (slice(offset[0], end), n_tokens)
     positions = positional_embedding(scope, dims)[slots, :]
-    attended = Attended(mask, append_at(slots), inputs[4:])
+    attended = Attended(mask, append_at(slots), inputs[4:], offset)
     return blocks(scope, dims, embed(scope, embedding, tokens) + positions, attended)
 
 
@@ -149,9 +151,14 @@ def blocks(
     scope: Scope, dims: Dims, x: TensorValue, attended: Attended
 ) -> tuple[TensorValue, list[TensorValue]]:
     """All blocks and the final norm: embedded tokens (B, L, C) -> (B, L, C), and each layer's
-    cross-attention queries (B, H, L, D)."""
+    cross-attention queries (B, H, L, D). A step on a CPU computes each block in one kernel of our
+    own, which keeps the queries."""
     queries = []
+    is_fused = scope.device.is_cpu() and x.shape[1] == 1
     for layer in range(dims.n_text_layer):
+        if is_fused and dims.text_head_width % KERNEL_HEAD_WIDTH == 0:
+            x = fused_block(scope, x, dims, layer, attended)
+            continue
         x, q = _block(scope, x, dims, layer, attended)
         queries.append(q)
     return scope.layer_norm(x, "decoder.ln", dims.n_text_state), queries
@@ -169,17 +176,45 @@ def _block(
     qkv = scope.skinny_linear(h, f"{name}.attn.qkv", n_state, 3 * n_state)
     q, k, v = (split_heads(part, n_head) for part in ops.chunk(qkv, 3, axis=2))
     h = merge_heads(
-        decode_attention(q, attended.append(cache_k, k), attended.append(cache_v, v), attended.mask)
+        attention(q, attended.append(cache_k, k), attended.append(cache_v, v), attended.mask)
     )
     x = x + scope.skinny_linear(h, f"{name}.attn.out", n_state, n_state)
 
     h = scope.layer_norm(x, f"{name}.cross_attn_ln", n_state)
     q = split_heads(scope.skinny_linear(h, f"{name}.cross_attn.query", n_state, n_state), n_head)
-    h = merge_heads(decode_attention(q, cross_k, cross_v))
+    h = merge_heads(attention(q, cross_k, cross_v))
     x = x + scope.skinny_linear(h, f"{name}.cross_attn.out", n_state, n_state)
 
     h = scope.layer_norm(x, f"{name}.mlp_ln", n_state)
     return x + scope.mlp(h, f"{name}.mlp", n_state, skinny=True), q
+
+
+def fused_block(
+    scope: Scope, x: TensorValue, dims: Dims, layer: int, attended: Attended
+) -> TensorValue:
+    """`_block` for one token, (B, 1, C) -> (B, 1, C), in a kernel of our own for CPUs."""
+    name, n_state = f"decoder.blocks.{layer}", dims.n_text_state
+    weights = [
+        *scope.norm_weights(f"{name}.attn_ln", n_state),
+        *scope.skinny_weights(f"{name}.attn.qkv", n_state, 3 * n_state),
+        *scope.skinny_weights(f"{name}.attn.out", n_state, n_state),
+        *scope.norm_weights(f"{name}.cross_attn_ln", n_state),
+        *scope.skinny_weights(f"{name}.cross_attn.query", n_state, n_state),
+        *scope.skinny_weights(f"{name}.cross_attn.out", n_state, n_state),
+        *scope.norm_weights(f"{name}.mlp_ln", n_state),
+        *scope.skinny_weights(f"{name}.mlp.0", n_state, 4 * n_state),
+        *scope.skinny_weights(f"{name}.mlp.2", 4 * n_state, n_state),
+    ]
+    flat = x.reshape((x.shape[0], n_state))
+    inputs = [flat, attended.position, *weights, *attended.of_layer(layer)]
+    (out,) = ops.inplace_custom(
+        "maxwhisper_decoder_layer",
+        scope.device,
+        inputs,
+        [flat.type],
+        {"width": dims.text_head_width},
+    )
+    return out.tensor.reshape(x.shape)
 
 
 def positional_embedding(scope: Scope, dims: Dims) -> TensorValue:

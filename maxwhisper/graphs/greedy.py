@@ -75,12 +75,16 @@ def greedy_step_graph(
         mask = ops.where(slots <= position, _float(0, device), _float(MASKED, device))
         at = slice(position[0], position[0] + 1)
         append = append_at((at, 1)) if on_host else _append_where(slots, position)
-        attended = Attended(mask.reshape((1, n_ctx)), append, keys_values)
+        attended = Attended(mask.reshape((1, n_ctx)), append, keys_values, position)
         positions = ops.gather(positional_embedding(scope, dims), position, axis=0)
         embedding = table.tensor
         x, _ = blocks(scope, dims, embed(scope, embedding, last[:, 0:1]) + positions, attended)
-        scores = logits(x, embedding).reshape((last.shape[0], embedding.shape[0]))
-        token, logprob = choose(scores, forbidden.tensor, last, bounds.tensor)
+        rules = forbidden.tensor, last, bounds.tensor
+        if on_host:
+            token, logprob = choose(x, embedding, *rules)
+        else:
+            scores = logits(x, embedding).reshape((last.shape[0], embedding.shape[0]))
+            token, logprob = choose_by_operations(scores + rules[0], *rules[1:])
 
         latest = ops.where(token >= bounds.tensor[1], token, last[:, 2:3])
         ops.buffer_store(state.buffer, ops.concat([token, last[:, 0:1], latest], axis=1))
@@ -93,27 +97,26 @@ def greedy_step_graph(
 
 
 def choose(
-    logits: TensorValue, forbidden: TensorValue, last: TensorValue, bounds: TensorValue
+    x: TensorValue, embedding: TensorValue, *rules: TensorValue
 ) -> tuple[TensorValue, TensorValue]:
-    """logits (B, V), forbidden (V,), last (B, 3), bounds (2,) -> the likeliest token that the
-    timestamp rules allow and its log-probability, (B, 1) each. A row that has ended gives end of
-    text with log-probability 0.
+    """The likeliest token that the timestamp rules allow and its log-probability, (B, 1) each, by
+    our own kernel, which stores no logits. A row that has ended gives end of text with
+    log-probability 0.
 
-    A CPU uses our own kernel, which needs no vocabulary-wide masks; a GPU uses MAX's operations.
+    Inputs: the decoder's last state x (B, 1, C), embedding (V, C); then the rules: forbidden (V,),
+    last (B, 3), bounds (2,).
     """
-    if not logits.device.is_cpu():
-        return choose_by_operations(logits + forbidden, last, bounds)
-    shape = (logits.shape[0], 1)
-    out_types = [TensorType(dtype, shape, logits.device) for dtype in (DType.int64, DType.float32)]
-    inputs = [logits, forbidden, last, bounds]
-    token, logprob = ops.custom("maxwhisper_choose", logits.device, inputs, out_types)
+    batch, _, n_state = x.shape
+    out_types = [TensorType(dtype, (batch, 1), x.device) for dtype in (DType.int64, DType.float32)]
+    inputs = [x.reshape((batch, n_state)), embedding, *rules]
+    token, logprob = ops.custom("maxwhisper_choose", x.device, inputs, out_types)
     return token.tensor, logprob.tensor
 
 
 def choose_by_operations(
     logits: TensorValue, last: TensorValue, bounds: TensorValue
 ) -> tuple[TensorValue, TensorValue]:
-    """`choose` for logits that already are -inf where forbidden.
+    """`choose` from logits (B, V) that already are -inf where forbidden.
 
     Source: openai/whisper decoding.py:452-505, on probabilities relative to the likeliest token.
     """

@@ -51,15 +51,23 @@ class Scope:
         and multiplied by our own kernel."""
         if not self.device.is_cpu():
             return self.linear(x, name, n_in, n_out)
+        return skinny_matmul(x, *self.skinny_weights(name, n_in, n_out))
+
+    def skinny_weights(self, name: str, n_in: int, n_out: int) -> tuple[TensorValue, TensorValue]:
+        """Weight (n_out, n_in) and bias (n_out,) of a linear layer, as our kernels read them."""
         weight = self.weight(f"{name}.weight", n_out, n_in, dtype=self.matrices)
-        return skinny_matmul(x, weight, self.weight(f"{name}.bias", n_out))
+        return weight, self.weight(f"{name}.bias", n_out)
 
     def layer_norm(self, x: TensorValue, name: str, n_state: int) -> TensorValue:
         """Normalise the last axis, in float32 as the reference does (model.py:39-41)."""
-        gamma = self.weight(f"{name}.weight", n_state, dtype=DType.float32)
-        beta = self.weight(f"{name}.bias", n_state, dtype=DType.float32)
+        gamma, beta = self.norm_weights(name, n_state)
         normed = ops.layer_norm(x.cast(DType.float32), gamma, beta, LAYER_NORM_EPS)
         return normed.cast(self.dtype)
+
+    def norm_weights(self, name: str, n_state: int) -> tuple[TensorValue, TensorValue]:
+        """Scale and offset of a layer norm, (n_state,) each."""
+        gamma = self.weight(f"{name}.weight", n_state, dtype=DType.float32)
+        return gamma, self.weight(f"{name}.bias", n_state, dtype=DType.float32)
 
     def mlp(self, x: TensorValue, name: str, n_state: int, *, skinny: bool = False) -> TensorValue:
         """Two linears around an exact (erf) GELU, four times wider inside."""
@@ -80,20 +88,6 @@ def skinny_matmul(
     out_type = TensorType(DType.float32, (flat.shape[0], n_out), x.device)
     (product,) = ops.custom("maxwhisper_skinny_matmul", x.device, [flat, weight, bias], [out_type])
     return product.tensor.reshape((batch, length, n_out))
-
-
-def decode_attention(
-    q: TensorValue, k: TensorValue, v: TensorValue, mask: TensorValue | None = None
-) -> TensorValue:
-    """`attention` of a decoder. In a step L is 1, and a CPU uses our own kernel, which reads keys
-    and values once."""
-    _, _, n_queries, width = q.shape
-    if not (q.device.is_cpu() and n_queries == 1 and int(width) % KERNEL_HEAD_WIDTH == 0):
-        return attention(q, k, v, mask)
-    if mask is None:
-        mask = ops.constant(np.zeros((1, int(k.shape[2])), np.float32), DType.float32, q.device)
-    name, parameters = "maxwhisper_decode_attention", {"width": int(width)}
-    return ops.custom(name, q.device, [q, k, v, mask], [q.type], parameters)[0].tensor
 
 
 def self_attention(qkv: TensorValue, n_head: int) -> TensorValue:

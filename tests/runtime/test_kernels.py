@@ -7,22 +7,23 @@ from max.driver import CPU, Buffer
 from max.dtype import DType
 from max.engine import InferenceSession
 from max.graph import DeviceRef, Graph, Module, TensorType
+from scipy.special import softmax
 
 from maxwhisper.graphs.greedy import choose, choose_by_operations
 from maxwhisper.graphs.layers import (
     KERNELS,
     MASKED,
     attention,
-    decode_attention,
     self_attention,
     skinny_matmul,
 )
 
 DEPTH = 64
 N_OUT = {DType.float16: 51, DType.float32: 8}  # 51: the last tile reaches back by one column
-N_HEAD = 2
-N_SLOTS = 45  # not a multiple of the lanes, nor of the tasks
-N_VOCAB, EOT, FIRST_TIME = 157, 90, 101  # neither text nor timestamps fill whole vectors
+N_HEAD, N_SLOTS = 2, 45  # slots that fill no whole vectors
+# Three chunks of the vocabulary; neither text nor timestamps fill whole chunks or vectors.
+N_VOCAB, EOT, FIRST_TIME = 957, 390, 701
+N_STATE = 192  # as wide as a test's largest batch
 INF = float("inf")
 
 
@@ -33,6 +34,13 @@ def _graph(module, name, types, build):
     inputs = [TensorType(dtype, shape, device) for dtype, *shape in types]
     with Graph(name, input_types=inputs, module=module, custom_extensions=[KERNELS]) as graph:
         graph.output(*build(*(value.tensor for value in graph.inputs)))
+
+
+def as_product(logits):
+    """Logits (B, V) as x (B, 1, C) and embedding (V, C) with exactly that product."""
+    embedding = np.zeros((N_VOCAB, N_STATE), np.float32)
+    embedding[:, : len(logits)] = logits.T
+    return np.eye(len(logits), N_STATE, dtype=np.float32)[:, None], embedding
 
 
 @pytest.fixture(scope="module")
@@ -50,21 +58,18 @@ def kernels():
     qkv = (f32, "batch", "length", 3 * N_HEAD * 64)
     _graph(module, "self_attention", [qkv], lambda x: (self_attention(x, N_HEAD),))
     keys = (f32, "batch", N_HEAD, N_SLOTS, 64)
-    types = [(f32, "batch", N_HEAD, 1, 64), keys, keys, (f32, 1, N_SLOTS)]
-    _graph(
-        module,
-        "decode_attention",
-        types,
-        lambda q, k, v, mask: (decode_attention(q, k, v, mask), decode_attention(q, k, v)),
-    )
+    types = [(f32, "batch", N_HEAD, "length", 64), keys, keys, (f32, "length", N_SLOTS)]
     _graph(
         module,
         "attention",
         types,
         lambda q, k, v, mask: (attention(q, k, v, mask), attention(q, k, v)),
     )
-    types = [(f32, "batch", N_VOCAB), (f32, N_VOCAB), (i64, "batch", 3), (i64, 2)]
-    _graph(module, "choose", types, choose)
+    rules = [(f32, N_VOCAB), (i64, "batch", 3), (i64, 2)]
+    for dtype in N_OUT:
+        types = [(f32, "batch", 1, N_STATE), (dtype, N_VOCAB, N_STATE), *rules]
+        _graph(module, f"choose_{dtype.name}", types, choose)
+    types = [(f32, "batch", N_VOCAB), *rules]
     _graph(
         module,
         "choose_by_operations",
@@ -75,6 +80,8 @@ def kernels():
     models = session.init_all(session.compile(module, custom_extensions=[KERNELS]))
 
     def run(name, *arrays):
+        if name == "choose":
+            name, arrays = "choose_float32", (*as_product(arrays[0]), *arrays[1:])
         outputs = models[name].execute(*(Buffer.from_numpy(array) for array in arrays))
         return [output.to_numpy() for output in outputs]
 
@@ -122,24 +129,23 @@ def test_self_attention_at_scores_no_exponential_can_hold(kernels):
     np.testing.assert_array_equal(got, np.full_like(got, 7))
 
 
-@pytest.mark.parametrize("seen", [1, 7, 44, N_SLOTS])
+@pytest.mark.parametrize("length", [1, 4])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_decode_attention_equals_maxs(kernels, seen, batch, figure):
-    """Slots that are not written yet can hold anything, even NaN."""
-    rng = np.random.default_rng(seen)
+def test_attention_equals_numpys(kernels, length, batch, figure):
+    """MAX's operations, which a prompt and a GPU use. The mask must be an input of the graph."""
+    rng = np.random.default_rng(length)
     q, k, v = (
-        2 * rng.standard_normal((batch, N_HEAD, length, 64), dtype=np.float32)
-        for length in (1, N_SLOTS, N_SLOTS)
+        2 * rng.standard_normal((batch, N_HEAD, n, 64), dtype=np.float32)
+        for n in (length, N_SLOTS, N_SLOTS)
     )
-    mask = np.where(np.arange(N_SLOTS) < seen, 0, MASKED).astype(np.float32)[None]
-    pairs = zip(
-        kernels("decode_attention", q, k, v, mask), kernels("attention", q, k, v, mask), strict=True
-    )
-    for which, (got, want) in zip(("masked", "whole"), pairs, strict=True):
-        figure(np.abs(got - want).max(), 3e-5, f"{which}, {seen} of {N_SLOTS} slots, batch {batch}")
-    k[:, :, seen:], v[:, :, seen:] = np.nan, np.nan
-    again, _ = kernels("decode_attention", q, k, v, mask)
-    assert np.isfinite(again).all()
+    seen = np.arange(N_SLOTS) <= np.arange(length)[:, None] + 20
+    mask = np.where(seen, 0, MASKED).astype(np.float32)
+    scores = q.astype(np.float64) @ k.astype(np.float64).swapaxes(2, 3) / 8
+    for which, got, hidden in zip(
+        ("masked", "whole"), kernels("attention", q, k, v, mask), (mask, 0), strict=True
+    ):
+        want = softmax(scores + hidden, axis=-1) @ v.astype(np.float64)
+        figure(np.abs(got - want).max(), 3e-5, f"{which}, {length} queries, batch {batch}")
 
 
 STATES = {  # the last token, the one before, the latest timestamp or one before the first
@@ -182,7 +188,28 @@ def test_the_first_of_equals_is_chosen(kernels):
 
 @pytest.mark.parametrize("bad", [np.nan, -np.inf], ids=["not a number", "nothing allowed"])
 def test_a_choice_from_nothing_has_no_probability(kernels, bad):
-    logits = np.full((1, N_VOCAB), bad, np.float32)
+    logits = np.full((1, N_VOCAB), bad if np.isnan(bad) else 0, np.float32)
     state = np.array([STATES["in text"]], np.int64), np.array([EOT, FIRST_TIME], np.int64)
-    _, logprob = kernels("choose", logits, np.zeros(N_VOCAB, np.float32), *state)
+    forbidden = np.full(N_VOCAB, 0 if np.isnan(bad) else bad, np.float32)
+    _, logprob = kernels("choose", logits, forbidden, *state)
     assert np.isnan(logprob).all()
+
+
+@pytest.mark.parametrize("dtype", list(N_OUT))
+@pytest.mark.parametrize("rows", [list(STATES.values()), [STATES["in text"]]], ids=len)
+def test_a_choice_is_that_of_the_product(kernels, dtype, rows, figure):
+    """The decoder's other step multiplies first: both choose the same token."""
+    rng = np.random.default_rng(len(rows))
+    x = rng.standard_normal((len(rows), 1, N_STATE), dtype=np.float32)
+    embedding = rng.standard_normal((N_VOCAB, N_STATE), dtype=np.float32) / 4
+    embedding = embedding.astype(np.float16 if dtype == DType.float16 else np.float32)
+    logits = x[:, 0].astype(np.float64) @ embedding.astype(np.float64).T
+    rules = (
+        np.where(np.arange(N_VOCAB) % 5 == 2, -INF, 0).astype(np.float32),
+        np.array(rows, np.int64),
+        np.array([EOT, FIRST_TIME], np.int64),
+    )
+    token, logprob = kernels(f"choose_{dtype.name}", x, embedding, *rules)
+    want, want_logprob = kernels("choose_by_operations", logits.astype(np.float32), *rules)
+    np.testing.assert_array_equal(token, want)
+    figure(np.abs(logprob - want_logprob).max(), 2e-5, f"log-probabilities, {dtype.name}")
