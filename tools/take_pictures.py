@@ -45,9 +45,9 @@ def main() -> None:
             page.wait_for_timeout(2000)
             save(shot(page, size[1]), DOCS / "tour" / f"after_{name}.webp")
         desk = open_race(browser, options.address, options.race, DESK)
-        scroll_to(desk, "#banner")
-        until = "e => Math.floor(e.getBoundingClientRect().top)"
-        save(shot(desk, desk.locator("#replay").evaluate(until)), DOCS / "page.png")
+        until = "e => Math.ceil(e.getBoundingClientRect().bottom) + 12"
+        end = desk.locator("#panel-maxwhisper").evaluate(until)
+        save(shot(desk, end), DOCS / "page.png")
         for name, tab, sign, height in TABS:
             desk.get_by_role("tab", name=tab).click()
             desk.locator(sign).first.wait_for(state="attached")
@@ -65,7 +65,8 @@ def main() -> None:
 def open_race(browser: Browser, address: str, title: str, size: tuple[int, int]) -> Page:
     """Open the page in the light theme and load that recorded race."""
     page = open_page(browser, address, size)
-    page.get_by_role("button", name=f"{title} ·").first.click()
+    races = page.locator("#recorded-races")  # a clip has a button of the same name
+    races.get_by_role("button", name=title).first.click()
     page.wait_for_selector("#chart .bar")
     page.wait_for_timeout(2000)
     page.evaluate("scrollTo(0, 0)")
