@@ -2,7 +2,6 @@
 the same samples, and none computes while another has its turn."""
 
 import hashlib
-import os
 import threading
 import time
 from itertools import pairwise
@@ -19,6 +18,7 @@ from maxwhisper.evaluation.bench.harness import Plan
 from maxwhisper.options import GREEDY
 from tests.fakes import engine_processes
 from tests.fakes.engines import SLOW_S
+from tests.fakes.threads import cpu_seconds
 
 NOISE = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
 NAMES = ("openai-whisper", "faster-whisper", "maxwhisper")
@@ -26,8 +26,7 @@ NAMES = ("openai-whisper", "faster-whisper", "maxwhisper")
 
 def cpu_s(pid):
     """CPU seconds of a process so far."""
-    columns = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return sum(map(int, columns[11:13])) / os.sysconf("SC_CLK_TCK")
+    return cpu_seconds(Path(f"/proc/{pid}/stat"))
 
 
 def outside(events):

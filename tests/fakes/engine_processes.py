@@ -19,6 +19,7 @@ from maxwhisper.errors import OptionError
 from maxwhisper.evaluation.selftest.result import CheckResult, LayerErrors
 from maxwhisper.transcribe.stream import Update
 from maxwhisper.transcript import Segment, Transcript, Word
+from tests.fakes.threads import spin
 
 SAMPLE_RATE = 16_000
 WORDS = ["the", "<b>quick</b>", "brown", "fox", "&", "its", "friends"]
@@ -127,11 +128,6 @@ def _create(name, pace_s):
         return FakeEngine(name, pace_s)
 
     return create
-
-
-def spin():
-    while True:
-        pass
 
 
 def beat(path):

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from maxwhisper.engine import EngineInfo
 from maxwhisper.errors import EngineUnavailable, OptionError
 from maxwhisper.transcript import Segment, Transcript
+from tests.fakes.threads import spin
 
 SAMPLE_RATE = 16_000
 SLOW_S = 0.2  # how long the slow engine sleeps
@@ -67,11 +68,6 @@ class FakeEngine:
             on_segment(segment)
         timings = {"mel": 0.1, "decode": 0.2, "total": 0.3}
         return Transcript(self.text, "en", (segment,), duration, timings)
-
-
-def spin():
-    while True:
-        pass
 
 
 def create_plain(checkpoint, *, progress=None, **_settings):

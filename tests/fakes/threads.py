@@ -1,4 +1,4 @@
-"""Which threads of a process compute, as the system counts them; run in an engine's process."""
+"""Threads that compute, and which do, as the system counts them; run in an engine's process."""
 
 import os
 from functools import partial
@@ -10,13 +10,21 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 BUSY_SHARE = 0.25  # of the busiest thread's time: a thread that waits takes far less
 
 
+def spin():
+    """Compute for ever."""
+    while True:
+        pass
+
+
+def cpu_seconds(stat):
+    """CPU seconds that a file `stat` of /proc counts, of a process or a thread."""
+    fields = stat.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
 def thread_seconds():
     """CPU seconds of each thread of this process, by its number."""
-    seconds = {}
-    for task in Path("/proc/self/task").iterdir():
-        fields = (task / "stat").read_text().rpartition(")")[2].split()
-        seconds[task.name] = (int(fields[11]) + int(fields[12])) * TICK_S
-    return seconds
+    return {task.name: cpu_seconds(task / "stat") for task in Path("/proc/self/task").iterdir()}
 
 
 def count_busy(engine, waveform, options):

@@ -14,17 +14,19 @@ import subprocess
 import sys
 import tempfile
 import time
-import wave
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import librosa
 import numpy as np
 
 from tools.robustness.page import ROOT
+from tools.robustness.processes import children, held_mib, read
+from tools.robustness.recordings import CLIPS, RATE, Samples, clips, pcm16, wav
 from tools.robustness.suite import Case, SuiteRun, Unexpected
 
 BAR = (
@@ -33,8 +35,6 @@ BAR = (
     "5 % of the throughput; 200 short files at least 2.5 times as fast as one by one; memory flat "
     "within 5 % over an hour of audio"
 )
-CLIPS = ROOT / "examples" / "clips"
-RATE = 16_000
 N_RECORDINGS, N_SHORT_RUN = 1000, 30
 N_LONG, N_VERY_LONG = 15, 5  # of 1 to 5 minutes, and of 20
 SHORTEST_S, SHORT_S, MINUTES_S, LONGEST_S = 1.0, 20.0, (60.0, 300.0), 1200.0
@@ -242,22 +242,17 @@ def make_recordings(folder: Path, seconds: Sequence[float], broken: Sequence[int
         while n < length * RATE:
             parts.append(chance.choice(spoken))
             n += len(parts[-1])
-        with wave.open(str(path), "wb") as file:
-            file.setparams((1, 2, RATE, 0, "NONE", ""))
-            file.writeframes(np.concatenate(parts)[: int(length * RATE)].astype("<i2").tobytes())
+        path.write_bytes(wav(pcm16(np.concatenate(parts)[: int(length * RATE)])))
 
 
-def utterances() -> list[np.ndarray[Any, Any]]:
-    """What is said in the clips, int16 at 16 kHz, each with the pause after it."""
-    from maxwhisper.audio.load import decode
-
+def utterances() -> list[Samples]:
+    """What is said in the clips, each with the pause after it."""
     found = []
-    for clip in json.loads((CLIPS / "clips.json").read_text()):
-        if not clip["utterances"]:
-            continue
-        samples = (decode(CLIPS / clip["file"]) * 32767).astype(np.int16)
-        starts = [int(each["start"] * RATE) for each in clip["utterances"]]
-        found += [part for part in np.split(samples, starts[1:]) if len(part)]
+    for clip in clips():
+        samples, rate = librosa.load(CLIPS / clip["file"], sr=None)
+        starts = [int(each["start"] * rate) for each in clip["utterances"]]
+        if starts:
+            found += [part for part in np.split(samples, starts[1:]) if len(part)]
     return found
 
 
@@ -329,7 +324,7 @@ def transcribers() -> list[int]:
     return [
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")
-        if _bytes(path).startswith(b"ray::") and b"/modular/" in _bytes(path.with_name("maps"))
+        if read(path).startswith("ray::") and "/modular/" in read(path.with_name("maps"))
     ]
 
 
@@ -354,7 +349,7 @@ def expect(what: str, found: object, expected: object) -> None:
 
 def lines(out: Path) -> int:
     """Recordings that a run has done so far."""
-    return _bytes(out / "journal.jsonl").count(b"\n")
+    return read(out / "journal.jsonl").count("\n")
 
 
 def manifest(out: Path) -> list[dict[str, Any]]:
@@ -393,19 +388,4 @@ def changed(before: dict[str, int], after: dict[str, int]) -> list[str]:
 
 def resident_mib(pid: int) -> float:
     """Memory of a process and of those that it started, without the files that they map."""
-    total = 0
-    for each in (pid, *_children(pid)):
-        found = re.search(rb"^RssAnon:\s+(\d+) kB", _bytes(Path(f"/proc/{each}/status")), re.M)
-        total += int(found[1]) if found else 0
-    return total / 1024
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in _bytes(task).split()]
-
-
-def _bytes(path: Path) -> bytes:
-    with suppress(OSError):
-        return path.read_bytes()
-    return b""
+    return sum(map(held_mib, (pid, *children(pid))))

@@ -27,13 +27,13 @@ from tools.robustness.cache_damage import (
     tree_of,
 )
 from tools.robustness.page import ROOT
+from tools.robustness.recordings import CLIPS, said
 from tools.robustness.suite import Case, SuiteRun, Unexpected
 
 BAR = (
     "every cached file empty, cut, one bit flipped, of another kind, missing; read-only; no room: "
     "heals by itself or one line; right text"
 )
-CLIPS = ROOT / "examples" / "clips"
 CLIP = "plain.flac"  # 10 s, two sentences that every engine hears to the letter
 OURS, FASTER = "maxwhisper", "faster-whisper"
 ENGINES = (OURS, FASTER, "openai-whisper")  # the last keeps nothing in the cache
@@ -151,8 +151,7 @@ class Laboratory:
         self.run = run
         self.sound: Tree = {}  # the files of the filled cache
         self._full, self._copy = folder / "full", folder / "copy"
-        listed = json.loads((CLIPS / "clips.json").read_text(encoding="utf-8"))
-        (self._right,) = (clip["text"] for clip in listed if clip["file"] == CLIP)
+        self._right = said(CLIP)
         self._starter = subprocess.Popen(
             [sys.executable, "-c", STARTER, str(CLIPS / CLIP)],
             cwd=ROOT,

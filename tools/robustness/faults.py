@@ -4,7 +4,6 @@ The page is the real one with its three engines. A race of a bundled clip shows 
 The suite reads what anybody can: the page's answers, /readyz and the list of processes.
 """
 
-import json
 import os
 import re
 import resource
@@ -16,10 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from tools.robustness.page import ROOT, Page, running_page
+from tools.robustness.page import Page, running_page
+from tools.robustness.processes import children, read, runs
 from tools.robustness.racing import Progress, race
+from tools.robustness.recordings import CLIPS, said, words
 from tools.robustness.suite import Case, SuiteRun, Unexpected
 
 BAR = (
@@ -31,7 +31,6 @@ FOLLOW_S = 0.2  # between two looks at an engine that was harmed
 GONE_S = 10.0  # processes of a page that was killed
 EXIT_S = 30.0  # the page after SIGTERM
 LINGER_S = 15.0  # a recording is deleted within this after its race
-CLIPS = ROOT / "examples" / "clips"
 CLIP = CLIPS / "plain.flac"
 LONG_CLIP = CLIPS / "talk.flac"  # 10 MB of samples: few processes have as much memory at hand
 # What only one engine's process has mapped.
@@ -112,10 +111,10 @@ class Scene:
     def prepare(self) -> None:
         """Race once, and keep what was heard and what is in the temporary folder."""
         texts = self.texts(CLIP)
-        said = _words(next(c["text"] for c in _clips() if c["file"] == CLIP.name))
-        wrong = {name: text for name, text in texts.items() if _words(text) != said}
+        right = words(said(CLIP.name))
+        wrong = {name: text for name, text in texts.items() if words(text) != right}
         if wrong:
-            raise Unexpected(f"expected three times {said}, got {texts}")
+            raise Unexpected(f"expected three times {right}, got {texts}")
         time.sleep(1.0)
         self.files = _files(self.page.temporary)
 
@@ -138,7 +137,7 @@ class Scene:
         """The process of each engine that has loaded its library."""
         found = {}
         for pid in children(self.page.process.pid):
-            maps = _read(Path(f"/proc/{pid}/maps"))
+            maps = read(Path(f"/proc/{pid}/maps"))
             name = next((n for n, library in LIBRARIES.items() if library in maps), None)
             if name is not None:
                 found[name] = pid
@@ -185,7 +184,7 @@ def _strike(scene: Scene, engine: str, fault: str, moment: str) -> None:
         heard = race(scene.page, clip, watch)
     finally:
         for pid, _ in struck:
-            if _runs(pid):
+            if runs(pid):
                 _limit_memory(pid, resource.RLIM_INFINITY)
     if not struck:
         raise Unexpected(f"the moment never came: {heard}")
@@ -193,7 +192,7 @@ def _strike(scene: Scene, engine: str, fault: str, moment: str) -> None:
     _check_lanes(expected, engine, heard.texts, heard.refused)
     if fault == "out of memory" and "memory" in heard.refused.get(engine, ""):
         scene.exhausted.add(engine)
-    if fault == "killed" or engine in heard.refused or not _runs(pid):
+    if fault == "killed" or engine in heard.refused or not runs(pid):
         _wait(
             lambda: bool(back_s),
             struck_s + BACK_S + 2 * FOLLOW_S,
@@ -239,7 +238,7 @@ def _process_while(scene: Scene, engine: str, phase: str) -> int:
 
 def _harm(pid: int, fault: str) -> None:
     if fault == "out of memory":
-        status = _read(Path(f"/proc/{pid}/status"))
+        status = read(Path(f"/proc/{pid}/status"))
         size = re.search(r"^VmSize:\s+(\d+) kB", status, re.MULTILINE)
         assert size is not None, "the process has ended"
         _limit_memory(pid, int(size[1]) * 1024)
@@ -313,9 +312,9 @@ def _load(page: Page) -> list[int]:
 
 def _check_gone(processes: list[int]) -> None:
     _wait(
-        lambda: not any(map(_runs, processes)),
+        lambda: not any(map(runs, processes)),
         time.monotonic() + GONE_S,
-        lambda: f"expected no process, got {[pid for pid in processes if _runs(pid)]}",
+        lambda: f"expected no process, got {[pid for pid in processes if runs(pid)]}",
     )
 
 
@@ -337,32 +336,5 @@ def _wait(
         time.sleep(every_s)
 
 
-def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return sorted({int(child) for task in tasks for child in _read(task).split()})
-
-
-def _runs(pid: int) -> bool:
-    """True while a process exists; one that has ended and was not waited for does not."""
-    return ") Z " not in (stat := _read(Path(f"/proc/{pid}/stat"))) and bool(stat)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
 def _files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
-
-
-def _clips() -> list[dict[str, Any]]:
-    clips: list[dict[str, Any]] = json.loads((CLIPS / "clips.json").read_text())
-    return clips
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z']+", text.lower())

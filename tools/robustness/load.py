@@ -5,9 +5,7 @@ wait no more than the races before it, and the engines never at work at the same
 time, read from outside, tells.
 """
 
-import json
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +17,9 @@ from pathlib import Path
 from statistics import median
 
 from tools.robustness.crowd import Clip, Visit, Visitor, slow_senders, wave
-from tools.robustness.page import ROOT, Page, running_page
+from tools.robustness.page import Page, running_page
+from tools.robustness.processes import held_mib
+from tools.robustness.recordings import CLIPS, said, words
 from tools.robustness.suite import Case, SuiteRun, Unexpected
 
 BAR = (
@@ -27,7 +27,6 @@ BAR = (
     "two measured runs at once, no wait beyond the races before, no foreign word in 1,600 "
     "transcripts, growth below 1 MiB per 100 races"
 )
-CLIPS = ROOT / "examples" / "clips"
 # How much of its text (clips.json) the bundled network hears at least, of the words in common with
 # all words. Noise and voices that alternate are harder, numbers may be figures, and no word is
 # right for silence.
@@ -104,16 +103,11 @@ def check_spoken(visit: Visit) -> None:
     """Raise `Unexpected` unless all three engines heard what is said in the clip."""
     if visit.problem or len(visit.texts) != 3:
         raise Unexpected(f"expected three texts, got {len(visit.texts)}: {visit.problem}")
-    clips = json.loads((CLIPS / "clips.json").read_text())
-    said = next(clip["text"] for clip in clips if clip["file"] == visit.clip)
+    right = said(visit.clip)
     for engine, text in visit.texts.items():
-        share = SequenceMatcher(None, _words(said), _words(text), autojunk=False).ratio()
+        share = SequenceMatcher(None, words(right), words(text), autojunk=False).ratio()
         if share < LEAST_HEARD[visit.clip]:
-            raise Unexpected(f"expected of {engine}: {said!r:.150}, got {text!r:.150}")
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z']+", text.lower())
+            raise Unexpected(f"expected of {engine}: {right!r:.150}, got {text!r:.150}")
 
 
 def check_heard(visit: Visit, alone: dict[str, str]) -> None:
@@ -239,11 +233,7 @@ def _resident_mib(page: Page) -> dict[str, float]:
     pids = {"the page": page.process.pid} | {
         f"engine {number}": pid for number, pid in enumerate(sorted(_cpu_s(page.process.pid)), 1)
     }
-    held = {}
-    for name, pid in pids.items():
-        status = Path(f"/proc/{pid}/status").read_text()
-        held[name] = int(re.findall(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)[0]) / 1024
-    return held
+    return {name: held_mib(pid) for name, pid in pids.items()}
 
 
 def _enough(n_transcripts: int) -> None:

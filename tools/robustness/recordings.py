@@ -7,6 +7,7 @@ project's own decoder. The same files on every run.
 
 import io
 import json
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -79,6 +80,22 @@ KINDS: dict[str, tuple[str, str, int, dict[str, str], bool]] = {
 
 
 @cache
+def clips() -> list[dict[str, Any]]:
+    """The bundled clips with their texts."""
+    found: list[dict[str, Any]] = json.loads((CLIPS / "clips.json").read_text(encoding="utf-8"))
+    return found
+
+
+def said(name: str) -> str:
+    """What is said in the clip whose file is `name`."""
+    return next(str(clip["text"]) for clip in clips() if clip["file"] == name)
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+@cache
 def sentence(rate: int = RATE) -> Samples:
     """The spoken sentence, (n,); at other rates by linear interpolation, which speech survives."""
     samples, found = librosa.load(CLIPS / "plain.flac", sr=None)
@@ -91,8 +108,7 @@ def sentence(rate: int = RATE) -> Samples:
 
 def text() -> str:
     """What is said in `sentence`."""
-    clips = json.loads((CLIPS / "clips.json").read_text(encoding="utf-8"))
-    return str(clips[0]["utterances"][0]["text"])
+    return str(clips()[0]["utterances"][0]["text"])
 
 
 @cache
