@@ -72,7 +72,7 @@ def resumed(record: ParityRecord, earlier: ParityRecord) -> ParityRecord:
         _require_same(
             f"checkpoint {name}", _what_counts(merged), _what_counts(_with_sets_of(new, old))
         )
-        both.checkpoints[name] = merged
+        both.checkpoints[name] = msgspec.structs.replace(merged, source=new.source)
     left_out = both.left_out | record.left_out
     both.left_out = {name: why for name, why in left_out.items() if name not in both.clips}
     return both
@@ -85,10 +85,10 @@ def _with_sets_of(checkpoint: CheckpointEntry, other: CheckpointEntry) -> Checkp
 
 def _what_counts(checkpoint: CheckpointEntry) -> dict[str, Any]:
     """Without the reason for a device: it contains the number of threads, which each run has in
-    its `machine`; and without the place of the weights, whose digest counts."""
+    its `machine`; and without the place and the description of the weights, whose digest counts."""
     document = to_dict(checkpoint)
     engines = [{**one, "device_reason": None, "weights": None} for one in document["engines"]]
-    return {**document, "engines": engines}
+    return {**document, "source": None, "engines": engines}
 
 
 def _require_same(what: str, old: object, new: object) -> None:

@@ -83,7 +83,7 @@ def test_an_interrupted_comparison_goes_on(monkeypatch):
     [
         lambda record: record.settings.tolerances.update(more="another"),
         lambda record: setattr(record.clips["clip.wav"], "sha256", "another"),
-        lambda record: setattr(record.checkpoints[SUBJECT.name], "source", "another"),
+        lambda record: setattr(record.checkpoints[SUBJECT.name], "dims", "another"),
     ],
     ids=["settings", "clips", "checkpoints"],
 )
@@ -110,6 +110,14 @@ def test_a_comparison_goes_on_with_fewer_threads():
     engines[1] = replace(engines[1], device_reason="asked for; 96 threads")
     both = grid(CLIPS, option_sets=["greedy", "words"], earlier=earlier)
     assert len(both.cases) == 2 * len(earlier.cases)
+
+
+def test_a_comparison_goes_on_when_the_same_weights_are_described_anew():
+    earlier = grid(CLIPS, option_sets=["greedy"])
+    earlier.checkpoints[SUBJECT.name].source = "what was said of them before"
+    both = grid(CLIPS, option_sets=["greedy", "words"], earlier=json_copy(earlier))
+    assert len(both.cases) == 2 * len(earlier.cases)
+    assert both.checkpoints[SUBJECT.name].source == SUBJECT.checkpoint.source
 
 
 def test_other_weights_begin_anew_and_leave_the_rest_of_the_record_alone():
