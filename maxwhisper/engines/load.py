@@ -1,7 +1,7 @@
-"""How much of the processor others take while something is timed.
+"""How much of the processor an engine takes, and how much others take while it is timed.
 
-In: the counters of Linux and of this process, before and after. Out: a `Load`, or None where the
-system does not count: other systems have no /proc/stat, and some sandboxes an empty one.
+In: the counters of Linux and of this process, before and after. Out: seconds or a `Load`, or None
+where the system does not count: other systems have no /proc/stat, and some sandboxes an empty one.
 """
 
 import os
@@ -52,6 +52,16 @@ class LoadMeter:
             return None
         busy_s, total_s, own_s = (b - a for a, b in zip(self._start, end, strict=True))
         return Load(busy_s - own_s, total_s)
+
+
+def cpu_s_of(pid: int) -> float | None:
+    """CPU seconds of a process so far; None where the system does not say, or if it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        user, system = stat.rpartition(")")[2].split()[11:13]  # proc_pid_stat(5), fields 14 and 15
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return None
 
 
 def _now() -> tuple[float, float, float] | None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from maxwhisper import engine
 from maxwhisper.engines import channel, messages, worker
+from maxwhisper.engines.load import cpu_s_of
 from maxwhisper.engines.status import Cancelled, RunCancelled
 from maxwhisper.errors import MaxWhisperError
 
@@ -27,6 +28,8 @@ CANCEL_GRACE_S = 15.0  # an engine that has not stopped by then is killed: half 
 CLOSE_S = 10.0  # an idle engine ends at once when we hang up; a busy one is killed after this
 ANSWER_S = 10.0  # an idle engine begins with a command within milliseconds
 PAUSE_S = 1.0  # a process stands still within milliseconds of SIGSTOP, unless it waits for a disk
+IDLE_S = 20.0  # who has computed nothing for so long waits for something that never comes
+IDLE_SHARE = 0.02  # of a CPU: nothing. Threads of MAX 26.7.0 that only wait take 0.007
 STOPPED_S = 5.0  # Ctrl-Z and `fg` stop and continue page and engines together, within a moment
 
 
@@ -83,11 +86,12 @@ class _Patience:
 
     def __init__(self, command: messages.Command, deadline: Deadline) -> None:
         self.deadline = deadline
-        self.has_begun = isinstance(command, messages.Load)
+        self.has_begun = self.is_loading = isinstance(command, messages.Load)
         self.is_stopping = False
         seconds = deadline.seconds if self.has_begun else min(ANSWER_S, deadline.seconds)
         self.until_s = time.monotonic() + seconds
         self.stopped_since_s: float | None = None  # by the system, since this moment
+        self._at_work: tuple[float, float] | None = None  # when it last was, and its CPU time then
 
     def begin(self) -> None:
         """The process has begun."""
@@ -97,6 +101,7 @@ class _Patience:
 
     def hear(self) -> None:
         """An item has come."""
+        self._at_work = None
         if self.deadline.renews:
             self.renew()
 
@@ -105,8 +110,20 @@ class _Patience:
         self.is_stopping = True
         self.until_s = min(self.until_s, time.monotonic() + CANCEL_GRACE_S)
 
+    def is_idle(self, now_s: float, cpu_s: float | None) -> bool:
+        """True if the process has used no CPU time for `IDLE_S`, of `cpu_s` so far. It may wait as
+        long as it likes for a download, while it loads."""
+        if cpu_s is None or self.is_loading or not self.has_begun:
+            return False
+        since_s, before_s = self._at_work or (now_s, cpu_s)
+        if self._at_work is None or cpu_s - before_s > IDLE_SHARE * IDLE_S:
+            self._at_work = now_s, cpu_s
+            return False
+        return now_s - since_s > IDLE_S
+
     def renew(self) -> None:
         """Give the process all its time again."""
+        self._at_work = None
         if not self.is_stopping:
             self.until_s = time.monotonic() + self.deadline.seconds
 
@@ -160,8 +177,9 @@ class EngineProcess:
         """Send `command` and yield the items of its answer, as `messages` says.
 
         An engine is killed that does not begin within `ANSWER_S`, is too slow, is frozen for
-        `STOPPED_S`, or does not stop within `CANCEL_GRACE_S` after `cancelled`. Closing the
-        iterator early cancels the command. Raises `EngineFailed` or `RunCancelled`.
+        `STOPPED_S`, computes nothing for `IDLE_S`, or does not stop within `CANCEL_GRACE_S` after
+        `cancelled`. Closing the iterator early cancels the command. Raises `EngineFailed` or
+        `RunCancelled`.
         """
         self._post(command)
         patience = _Patience(command, deadline or Deadline())
@@ -217,7 +235,8 @@ class EngineProcess:
         elif patience.stopped_since_s is None:
             patience.stopped_since_s = now_s
         is_stuck = now_s - (patience.stopped_since_s or now_s) > STOPPED_S
-        if now_s <= patience.until_s and not is_stuck:
+        is_idle = patience.is_idle(now_s, self._cpu_s())
+        if now_s <= patience.until_s and not is_stuck and not is_idle:
             return
         if patience.is_stopping:
             self.stop()
@@ -225,9 +244,15 @@ class EngineProcess:
         self.kill()
         if is_stuck:
             raise EngineStuck(f"the engine's process was stopped for {STOPPED_S:.0f} s")
+        if is_idle:
+            raise EngineStuck(f"the engine's process computed nothing for {IDLE_S:.0f} s")
         if not patience.has_begun and patience.deadline.seconds > ANSWER_S:
             raise EngineStuck(f"the engine's process began with no command within {ANSWER_S:.0f} s")
         raise EngineSilent(f"no answer within {patience.deadline.seconds:.0f} s")
+
+    def _cpu_s(self) -> float | None:
+        """CPU seconds of the process so far; None where the system does not say."""
+        return None if self._process.pid is None else cpu_s_of(self._process.pid)
 
     def _abandon(self) -> None:
         """Have the worker end a command that nobody reads any more: its late answers must not reach

@@ -150,6 +150,28 @@ def test_an_engine_stopped_in_its_turn_does_not_use_up_the_deadline(make_pool, m
     assert "stopped answering" in reasons[OURS]
 
 
+def test_an_engine_that_waits_for_ever_does_not_use_up_the_deadline(make_pool, monkeypatch):
+    """As after memory ran out in a thread that held a lock: its process lives and computes nothing.
+    One that computes may take its time."""
+    monkeypatch.setattr(process, "IDLE_S", 1.0)
+    pool = make_pool(names=BOTH)
+    hung = pid_of(pool)
+    texts, reasons = race_of(pool, "hang", OURS)
+    assert texts == {OTHER: TEXT}
+    assert "stopped answering" in reasons[OURS]
+    assert race_of(pool, "compute") == (dict.fromkeys(BOTH, TEXT), {})
+    assert pid_of(pool) != hung
+
+
+def test_an_engine_that_hangs_in_its_warm_up_gets_a_new_process(make_pool, monkeypatch, tmp_path):
+    """It holds the device meanwhile: no race begins."""
+    monkeypatch.setattr(process, "IDLE_S", 1.0)
+    monkeypatch.setenv("FAKE_ENGINE_HANGS_ONCE", str(tmp_path / "hung"))
+    pool = make_pool()
+    assert (tmp_path / "hung").exists()
+    assert race_of(pool, first=OURS) == ({OURS: TEXT}, {})
+
+
 def test_an_engine_out_of_memory_gets_a_new_process(make_pool):
     """The old one would go on without: every later run would fail."""
     pool = make_pool(names=BOTH)

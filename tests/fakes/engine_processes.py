@@ -1,8 +1,8 @@
 """Fake engines for the tests of code that runs engines in processes of their own.
 
 They sleep instead of computing, and `initial_prompt` tells them to misbehave: "crash", "hang",
-"endless", "slow", "steady", "spin", "refuse", "bug", "exhaust". Live, they return a word every half
-second. `worker_main` replaces `maxwhisper.engines.worker.main` in the child.
+"endless", "slow", "steady", "spin", "compute", "refuse", "bug", "exhaust". Live, they return a word
+every half second. `worker_main` replaces `maxwhisper.engines.worker.main` in the child.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from tests.fakes.threads import spin
 
 SAMPLE_RATE = 16_000
 WORDS = ["the", "<b>quick</b>", "brown", "fox", "&", "its", "friends"]
+COMPUTE_S = 3.0  # how long it takes to "compute" before the first word
 STEADY_PACE_S = 0.04
 STEADY_S = STEADY_PACE_S * len(WORDS)  # how long a "steady" engine sleeps, at least
 CATALOGUE = (
@@ -43,6 +44,14 @@ class FakeEngine:
             os._exit(7)
         if order == "hang" and self.info.name == "maxwhisper":
             time.sleep(3600)
+        if order == "compute":
+            until_s = time.monotonic() + COMPUTE_S
+            while time.monotonic() < until_s:
+                pass
+        if "FAKE_ENGINE_HANGS_ONCE" in os.environ and self.info.name == "maxwhisper":
+            with contextlib.suppress(FileExistsError):
+                open(os.environ["FAKE_ENGINE_HANGS_ONCE"], "x").close()
+                time.sleep(3600)
         if order == "exhaust" and self.info.name == "maxwhisper":
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 576000 bytes")
         if order == "spin" and self.info.name == "maxwhisper":  # on, after its turn, as MAX does
