@@ -143,17 +143,20 @@ def cache(engine, tmp_path):
 
 @pytest.mark.faults
 def test_code_that_kills_is_found_by_a_child(cache, state, engine, monkeypatch):
-    """Every instruction a trap: the process that runs it dies, and it is not ours."""
+    """Every instruction of an object a trap: the process that runs it dies, and it is not ours."""
     path = cache / artifacts.MEF
-    data = bytearray(path.read_bytes())
-    first, length = code_of(bytes(data))
-    data[first : first + length] = b"\xcc" * length
-    path.write_bytes(data)
-    sign_again(cache)
-    key = artifacts.artifact_key(engine.dims, engine.placement)
-    assert artifacts.artifact(key, cache.parent.parent).problem() is None
-    with pytest.raises(ArtifactError, match=r"end the process that runs them \(status -\d+\)"):
-        trial.require_tried(path, engine.dims, engine.placement)
+    sound = path.read_bytes()
+    objects = code_of(sound)
+    assert len(objects) == 2, "expected the code of MAX and that of our kernels"
+    for place in objects:
+        data = bytearray(sound)
+        data[place.start : place.stop] = b"\xcc" * len(place)
+        path.write_bytes(data)
+        sign_again(cache)
+        key = artifacts.artifact_key(engine.dims, engine.placement)
+        assert artifacts.artifact(key, cache.parent.parent).problem() is None
+        with pytest.raises(ArtifactError, match=r"end the process that runs them \(status -\d+\)"):
+            trial.require_tried(path, engine.dims, engine.placement)
 
 
 @pytest.mark.faults
@@ -206,7 +209,6 @@ from pathlib import Path
 from maxwhisper.checkpoint import bundled
 from maxwhisper.errors import ArtifactError
 from maxwhisper.runtime.device import choose
-from tools.robustness.flips import code_of, sign_again
 from maxwhisper.runtime.trial import require_tried
 try:
     require_tried(Path(sys.argv[1]), bundled.DIMS, choose("cpu"))
