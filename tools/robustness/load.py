@@ -18,7 +18,7 @@ from statistics import median
 
 from tools.robustness.crowd import Clip, Visit, Visitor, slow_senders, wave
 from tools.robustness.page import Page, running_page
-from tools.robustness.processes import held_mib
+from tools.robustness.processes import held_mib, stands_still
 from tools.robustness.recordings import CLIPS, said, words
 from tools.robustness.suite import Case, SuiteRun, Unexpected
 
@@ -153,7 +153,9 @@ def check_alone(samples: Sequence[frozenset[int]]) -> None:
 
 @contextmanager
 def cpu_samples(page: Page) -> Iterator[list[frozenset[int]]]:
-    """While open, add a sample every `SAMPLE_S`: the engine processes that computed."""
+    """While open, add a sample every `SAMPLE_S`: the engine processes that computed and do not
+    stand still at its end. The turn of a short clip is over within a sample: without the second
+    condition an engine and the next one would be at work at once."""
     samples: list[frozenset[int]] = []
     done = threading.Event()
 
@@ -163,7 +165,7 @@ def cpu_samples(page: Page) -> Iterator[list[frozenset[int]]]:
             now, now_s = _cpu_s(page.process.pid), time.monotonic()
             least = MIN_SHARE * (now_s - before_s)
             working = (pid for pid in now if now[pid] - before.get(pid, now[pid]) >= least)
-            samples.append(frozenset(working))
+            samples.append(frozenset(pid for pid in working if not stands_still(pid)))
             before, before_s = now, now_s
 
     sampler = threading.Thread(target=sample, daemon=True)

@@ -23,6 +23,11 @@ def runs(pid: int) -> bool:
     return ") Z " not in (stat := read(Path(f"/proc/{pid}/stat"))) and bool(stat)
 
 
+def stands_still(pid: int) -> bool:
+    """True for a process that somebody has stopped."""
+    return ") T " in read(Path(f"/proc/{pid}/stat"))
+
+
 def held_mib(pid: int) -> float:
     """Memory of a process, without the files that it maps."""
     found = re.search(r"^RssAnon:\s+(\d+) kB", read(Path(f"/proc/{pid}/status")), re.MULTILINE)

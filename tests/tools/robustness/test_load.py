@@ -1,6 +1,12 @@
 """Visitors at once on the real page with fake engines; and judges that see what they must."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
+from contextlib import nullcontext
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -98,6 +104,33 @@ def test_engines_at_work_at_once_are_seen(samples, is_fine):
     else:
         with pytest.raises(Unexpected):
             load.check_alone(sampled)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("take_turns", [True, False])
+def test_a_sample_tells_turns_from_work_at_once(take_turns, monkeypatch):
+    """Turns shorter than a sample, as those of short clips are."""
+    monkeypatch.setattr(load, "MIN_SHARE", 0.05)  # of a machine that others use too
+    busy = "held = bytearray(b'x') * (130 << 20); print(flush=True)\nwhile True: pass"
+    engines = [
+        subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    try:
+        for engine in engines:
+            engine.stdout.readline()
+        page = SimpleNamespace(process=SimpleNamespace(pid=os.getpid()))
+        with load.cpu_samples(page) as samples:
+            for turn in range(20):
+                if take_turns:
+                    engines[turn % 2].send_signal(signal.SIGSTOP)
+                    engines[1 - turn % 2].send_signal(signal.SIGCONT)
+                time.sleep(0.1)
+        with nullcontext() if take_turns else pytest.raises(Unexpected, match="computed at once"):
+            load.check_alone(samples)
+    finally:
+        for engine in engines:
+            engine.kill()
+            engine.communicate()
 
 
 def test_a_text_that_nobody_spoke_is_seen():
