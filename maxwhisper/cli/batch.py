@@ -236,8 +236,10 @@ def _dtype(args: argparse.Namespace) -> str:
     """The precision that the engine will have: text may depend on it."""
     if args.engine != OURS or args.dtype != "auto":
         return str(args.dtype)
-    from maxwhisper.runtime.device import choose
+    from maxwhisper.runtime.device import choose, limit_threads
 
+    if args.threads is not None:
+        limit_threads(args.threads)  # now: `choose` starts the threads of MAX
     return choose(args.device, args.dtype).dtype_name
 
 

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,9 @@ from maxwhisper.archive.manifest import Entry
 from maxwhisper.audio.load import decode
 from maxwhisper.cli.batch import _Progress
 from tests.fakes import archive as fakes
+
+ROOT = Path(__file__).parents[2]
+CLIP = ROOT / "examples" / "clips" / "plain.flac"
 
 
 @pytest.fixture
@@ -37,6 +42,15 @@ def contents(folder):
         for path in folder.rglob("*")
         if path.is_file() and path.name not in ("manifest.jsonl", "journal.jsonl", ".lock")
     }
+
+
+@pytest.mark.slow
+def test_threads_are_given_to_the_engine(tmp_path):
+    """In a process of its own: MAX starts its threads once."""
+    command = [sys.executable, "-m", "maxwhisper", "batch", str(CLIP), "-o", str(tmp_path)]
+    ended = subprocess.run([*command, "--threads", "1"], capture_output=True, text=True, cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr
+    assert "kettle" in (tmp_path / "plain.txt").read_text()
 
 
 def test_a_folder_becomes_files_and_a_manifest(teller, clips, tmp_path):
