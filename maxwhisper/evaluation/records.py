@@ -122,3 +122,12 @@ def markdown_table(rows: Sequence[Sequence[str]], n_text: int = 1) -> list[str]:
     aligned to the left, the others are numbers."""
     head, *body = [f"| {' | '.join(row)} |" for row in rows]
     return [head, "|---" * n_text + "|---:" * (len(rows[0]) - n_text) + "|", *body]
+
+
+def written_below(mark: str, page: str, tables: str) -> str:
+    """A page with `tables` instead of everything below the line `mark`. Raises `ValueError` for a
+    page without it."""
+    head, found, _ = page.partition(mark)
+    if not found:
+        raise ValueError(f"expected the line {mark} in the page")
+    return f"{head}{mark}\n\n{tables}"

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tools.defects.__main__ import DOCUMENT, RECORDS, document
+from maxwhisper.evaluation.records import written_below
+from tools.defects.__main__ import DOCUMENT, RECORDS, START
 from tools.defects.catalog import ROOT, Defect, load
 from tools.defects.plant import Unusable, try_all
 from tools.defects.record import DefectsRecord, report
@@ -117,4 +118,5 @@ def test_an_edited_defect_counts_as_not_tried(field):
 
 def test_the_page_is_written_from_the_records():
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert text == document(text, RECORDS), "run: python -m tools.defects report"
+    tables = report(DefectsRecord.load_all(RECORDS), DEFECTS)
+    assert text == written_below(START, text, tables), "run: python -m tools.defects report"

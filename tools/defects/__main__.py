@@ -2,10 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from maxwhisper import machine
 from maxwhisper.cli.output import json_text, write_file
+from maxwhisper.evaluation.records import written_below
 from tools.defects.catalog import ROOT, load
 from tools.defects.plant import Unusable, try_all
 from tools.defects.record import DefectsRecord, report
@@ -26,7 +26,9 @@ def main() -> None:
     n_survived = 0
     for area in options.area:
         if area == "report":
-            write_file(DOCUMENT, document(DOCUMENT.read_text(encoding="utf-8"), RECORDS))
+            page = DOCUMENT.read_text(encoding="utf-8")
+            tables = report(DefectsRecord.load_all(RECORDS), defects)
+            write_file(DOCUMENT, written_below(START, page, tables))
             continue
         chosen = [d for d in defects if d.area == area and (options.only or "") in d.name]
         described = machine.describe()  # of the code that is tried
@@ -39,15 +41,6 @@ def main() -> None:
         if options.keep and not options.only:
             write_file(RECORDS / f"{area}.json", json_text(record.to_dict()))
     sys.exit(n_survived > 0)
-
-
-def document(text: str, records: Path) -> str:
-    """The page `text` with everything after its mark written anew from the records in a folder."""
-    head, mark, _ = text.partition(START)
-    if not mark:
-        raise ValueError(f"expected the line {START} in {DOCUMENT.name}")
-    loaded = [DefectsRecord.load(path) for path in sorted(records.glob("*.json"))]
-    return f"{head}{mark}\n\n{report(loaded, load())}"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from maxwhisper.cli.output import json_text, write_file
+from maxwhisper.evaluation.records import written_below
 from tools.robustness.page import ROOT
 from tools.robustness.record import RobustnessRecord, report
 from tools.robustness.suite import Suite, SuiteRun, run_suite
@@ -24,7 +25,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the record as JSON")
     options = parser.parse_args()
     if options.suite == "report":
-        write_file(DOCUMENT, document(DOCUMENT.read_text(encoding="utf-8"), RECORDS))
+        page = DOCUMENT.read_text(encoding="utf-8")
+        write_file(DOCUMENT, written_below(START, page, report(RobustnessRecord.load_all(RECORDS))))
         return
     record = run_named(options.suite, SuiteRun(options.short))
     print(report([record]))
@@ -37,15 +39,6 @@ def run_named(name: str, run: SuiteRun) -> RobustnessRecord:
     """Run the suite called `name`, with a line on standard error for each failure."""
     suite = cast(Suite, importlib.import_module(f"tools.robustness.{name}"))
     return run_suite(name, suite, run, lambda line: print(line, file=sys.stderr, flush=True))
-
-
-def document(text: str, records: Path) -> str:
-    """The page `text` with everything after its mark written anew from the records in a folder."""
-    head, mark, _ = text.partition(START)
-    if not mark:
-        raise ValueError(f"expected the line {START} in {DOCUMENT.name}")
-    loaded = [RobustnessRecord.load(path) for path in sorted(records.glob("*.json"))]
-    return f"{head}{mark}\n\n{report(loaded)}"
 
 
 if __name__ == "__main__":

@@ -148,11 +148,11 @@ class Archive:
         """Both with one thread that transcribes; the other processor decodes. From the first
         recording that is done to the last: what starts once is not throughput."""
         out = self.folder / "one"
-        alone = throughput(start(self.clips, out, "--threads", "1"), out)
+        alone = throughput(start(self.clips, out, "--threads", "1", formats="txt,json"), out)
         with ray_nodes(1) as (address, _):
             flags = ("--ray", address, "--threads", "1", "--devices", "1")
             out = self.folder / "one-worker"
-            cluster = throughput(start(self.clips, out, *flags), out)
+            cluster = throughput(start(self.clips, out, *flags, formats="txt,json"), out)
         self.run.measure("recordings per second, one process with one thread", alone)
         self.run.measure("recordings per second, a cluster with one worker", cluster)
         if cluster < (1 - MAX_LOSS) * alone:
@@ -163,7 +163,7 @@ class Archive:
         with ray_nodes(2) as (address, _):
             flags = ("--ray", address, "--threads", "1", "--devices", "2")
             out = self.folder / "two-workers"
-            two = throughput(start(self.clips, out, *flags), out)
+            two = throughput(start(self.clips, out, *flags, formats="txt,json"), out)
         self.run.measure("recordings per second, a cluster with two workers", two)
 
     def compare_short_files(self) -> None:
@@ -201,7 +201,7 @@ class Archive:
         clips = self.folder / "hour"
         make_recordings(clips, [MEMORY_FILE_S] * int(MEMORY_AUDIO_S / MEMORY_FILE_S))
         out = self.folder / "hour-out"
-        process, held = start(clips, out), []
+        process, held = start(clips, out, formats="txt,json"), []
         while process.poll() is None:
             held.append((lines(out), resident_mib(process.pid)))
             time.sleep(0.05)
@@ -256,37 +256,48 @@ def utterances() -> list[Samples]:
     return found
 
 
-def start(clips: Path, out: Path, *flags: str) -> subprocess.Popen[str]:
-    """`maxwhisper batch` on a folder, as the leader of a process group."""
-    formats = ("-f", "txt,json,parquet", "--language", "en", "--json")
+class Batch(subprocess.Popen[str]):
+    """`maxwhisper batch`, as the leader of a process group; its messages are in `log`."""
+
+    log: Path
+
+
+def start(clips: Path, out: Path, *flags: str, formats: str = "txt,json,parquet") -> Batch:
+    """Begin with a folder. With a table the journal has its lines every half minute, without one
+    a line as soon as a recording is done."""
     command = [sys.executable, "-m", "maxwhisper", "batch", str(clips), "-o", str(out)]
-    log = (out.parent / f"{out.name}.log").open("a")
-    return subprocess.Popen(
-        [*command, *formats, *flags],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        start_new_session=True,
-    )
+    log = out.parent / f"{out.name}.log"
+    with log.open("a") as messages:
+        batch = Batch(
+            [*command, "-f", formats, "--language", "en", "--json", *flags],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            text=True,
+            start_new_session=True,
+        )
+    batch.log = log
+    return batch
 
 
-def finished(process: subprocess.Popen[str], code: int) -> dict[str, Any]:
+def finished(process: Batch, code: int) -> dict[str, Any]:
     """The summary of a run, which must end with this exit code."""
     text, _ = process.communicate(timeout=WAIT_S)
-    expect("exit code", process.returncode, code)
+    if process.returncode != code:
+        why = " ".join(read(process.log).splitlines()[-3:])
+        raise Unexpected(f"expected exit code {code}, got {process.returncode}: {why}")
     summary: dict[str, Any] = json.loads(text)
     return summary
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+def kill(process: Batch) -> None:
     """SIGKILL for the process alone; what it started must end by itself."""
     process.kill()
     process.communicate()
 
 
-def throughput(process: subprocess.Popen[str], out: Path) -> float:
+def throughput(process: Batch, out: Path) -> float:
     """Recordings per second, between the first and the last line of the journal."""
     seen: list[tuple[float, int]] = []
     while process.poll() is None:
@@ -299,9 +310,7 @@ def throughput(process: subprocess.Popen[str], out: Path) -> float:
     return (last - first) / (last_s - first_s)
 
 
-def disturb(
-    process: subprocess.Popen[str], out: Path, n: int, remove_node: Callable[[], None]
-) -> None:
+def disturb(process: Batch, out: Path, n: int, remove_node: Callable[[], None]) -> None:
     """Kill a worker, then a node, then another worker, while the run goes on."""
     killed: set[int] = set()
     for share, what in ((0.2, "worker"), (0.4, "node"), (0.6, "worker")):

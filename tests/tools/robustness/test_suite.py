@@ -3,7 +3,8 @@
 import pytest
 
 from maxwhisper.cli.output import json_text
-from tools.robustness.__main__ import DOCUMENT, RECORDS, START, document
+from maxwhisper.evaluation.records import written_below
+from tools.robustness.__main__ import DOCUMENT, RECORDS, START
 from tools.robustness.record import RobustnessRecord, report
 from tools.robustness.suite import Case, SuiteRun, Unexpected, run_suite
 
@@ -70,5 +71,5 @@ def test_a_record_that_hides_a_failure_is_refused(tmp_path):
 
 def test_the_page_is_written_from_the_records():
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert text == document(text, RECORDS), "run: python -m tools.robustness report"
-    assert START in text
+    tables = report(RobustnessRecord.load_all(RECORDS))
+    assert text == written_below(START, text, tables), "run: python -m tools.robustness report"
