@@ -39,7 +39,9 @@ LEAST_HEARD = {
 }
 WAVES, SHORT_WAVES = (1, 8, 32, 100), (1, 4)
 ROUNDS = 3  # of the waves
-GROWTH_RACES, WARM_RACES = 200, 60  # of one visitor, one after the other; the first ones warm up
+# Races one after the other, each of another visitor. The first ones warm up: over 880 races the
+# memory of the last engine rose until race 120, and no more afterwards.
+GROWTH_RACES, WARM_RACES = 200, 120
 LEVEL_RACES = 20  # whose median is a level: what one race holds comes and goes
 MIN_TRANSCRIPTS = 1600
 MAX_GROWTH_MIB = 1.0

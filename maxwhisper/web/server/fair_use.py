@@ -9,7 +9,6 @@ import math
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -86,7 +85,7 @@ class FairUse:
         self.limits = limits
         self._clock = clock
         self._lock = threading.Lock()
-        self._used: dict[tuple[str, Share], deque[tuple[float, float]]] = {}  # (time, amount)
+        self._used: dict[tuple[str, Share], list[tuple[float, float]]] = {}  # (time, amount)
         self._pages: dict[tuple[str, str], float] = {}  # (visitor, session): when it was last used
         self._forgotten_s = clock()
 
@@ -153,8 +152,7 @@ class FairUse:
         with self._lock:
             self._forget(now)
             past = self._past(visitor, share)
-            while past and past[0][0] <= now - share.window_s:
-                past.popleft()
+            past[:] = [each for each in past if each[0] > now - share.window_s]
             used = sum(each for _, each in past)
             # The first request of an hour may exceed the limit: the page allows it in itself.
             if past and used + amount > limit:
@@ -163,8 +161,8 @@ class FairUse:
             if is_counted:
                 past.append((now, amount))
 
-    def _past(self, visitor: str, share: Share) -> deque[tuple[float, float]]:
-        return self._used.setdefault((visitor, share), deque())
+    def _past(self, visitor: str, share: Share) -> list[tuple[float, float]]:
+        return self._used.setdefault((visitor, share), [])
 
     def _forget(self, now: float) -> None:
         """Once a minute, drop visitors and pages without a request in the last hour."""
