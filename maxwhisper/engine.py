@@ -117,8 +117,11 @@ ENGINES: dict[str, str] = {
     "openai-whisper": "baselines.openai_engine:create_engine",
     "faster-whisper": "baselines.faster_engine:create_engine",
 }
+# Engines of the benchmark alone: they take no part in races.
+MORE_ENGINES: dict[str, str] = {"whisper.cpp": "baselines.whisper_cpp_engine:create_engine"}
 _PACKAGES = {"openai-whisper": "whisper", "faster-whisper": "faster_whisper"}
 GET_BASELINES = "pip install 'maxwhisper[baselines]'"
+GET_MORE = "pip install 'maxwhisper[field]'"
 
 
 def installed() -> list[str]:
@@ -139,17 +142,19 @@ def load_engine(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Engine:
-    """Build the engine called `name` (a key of `ENGINES`) on `checkpoint`.
+    """Build the engine called `name`, of `ENGINES` or `MORE_ENGINES`, on `checkpoint`.
 
     Raises `OptionError` for an unknown name, and `EngineUnavailable` if a package that the engine
     needs is not installed.
     """
-    if name not in ENGINES:
+    addresses = MORE_ENGINES | ENGINES
+    if name not in addresses:
         raise OptionError(f"unknown engine {name!r}: choose one of {', '.join(ENGINES)}")
-    module_name, attribute = ENGINES[name].split(":")
+    module_name, attribute = addresses[name].split(":")
     try:
         factory: EngineFactory = getattr(importlib.import_module(module_name), attribute)
     except ImportError as error:
-        hint = "" if name == OURS else f". Run {GET_BASELINES}"
+        get = GET_MORE if name in MORE_ENGINES else GET_BASELINES
+        hint = "" if name == OURS else f". Run {get}"
         raise EngineUnavailable(f"{name} cannot run here: {error}{hint}") from error
     return factory(checkpoint, device=device, dtype=dtype, cache_dir=cache_dir, progress=progress)

@@ -34,8 +34,8 @@ def add_bench_flags(parser: argparse.ArgumentParser) -> None:
         "--engines",
         type=_entrant_names,
         metavar="A,B:int8,…",
-        help="comma-separated, a precision after a colon (default: those that are installed of "
-        f"{','.join(engine.ENGINES)})",
+        help=f"comma-separated of {','.join([*engine.ENGINES, *engine.MORE_ENGINES])}, a precision "
+        f"after a colon (default: those that are installed of {','.join(engine.ENGINES)})",
     )
     parser.add_argument(
         "--models",
@@ -214,10 +214,11 @@ def _installed() -> list[str]:
 
 def _entrant_names(text: str) -> list[str]:
     names = text.split(",")
+    known = [*engine.ENGINES, *engine.MORE_ENGINES]
     for name, _ in map(_parts, names):
-        if name not in engine.ENGINES:
+        if name not in known:
             raise argparse.ArgumentTypeError(
-                f"unknown engine {name!r}: choose from {', '.join(engine.ENGINES)}"
+                f"unknown engine {name!r}: choose from {', '.join(known)}"
             )
     return names
 
