@@ -1,4 +1,5 @@
-"""What axe-core finds on every tab, before and after a race, in light and in dark: nothing."""
+"""What axe-core finds on every tab, before and after a race, on a desk and on a phone, in light and
+dark: nothing."""
 
 import pytest
 
@@ -19,8 +20,9 @@ def violations(page):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_on_any_tab(open_page, theme, figure):
-    page = open_page(theme=theme)
+@pytest.mark.parametrize("width", [390, 1440])
+def test_axe_finds_nothing_on_any_tab(open_page, width, theme, figure):
+    page = open_page(width=width, height=844, theme=theme)
     page.wait_for_selector("#keys", state="attached")
     found = []
 
@@ -35,7 +37,7 @@ def test_axe_finds_nothing_on_any_tab(open_page, theme, figure):
     run_clip(page)
     look("after it")
     print(*found, sep="\n")
-    figure(len(found), 0, f"violations that axe finds on {len(TABS)} tabs, {theme}")
+    figure(len(found), 0, f"violations that axe finds on {len(TABS)} tabs, {width} px, {theme}")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

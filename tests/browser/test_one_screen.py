@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.test_page import RUN_ENABLED
+from tests.browser.test_page import RUN_ENABLED, TABS, run_clip
 from tests.fakes.runs import make_run, result, waveform
 
 pytestmark = pytest.mark.browser
@@ -34,6 +34,20 @@ CLIPPED = """selector => Math.max(...[...document.querySelectorAll(selector)].ma
   }
   return cut;
 }))"""
+# [the shorter side in pixels, name] of everything to press. A box to tick is pressed by its label.
+TARGETS = """() => [...document.querySelectorAll('.gradio-container *')]
+  .filter(e => e.matches('button, a[href], input, select, textarea, summary, [role=tab]'))
+  .map(e => e.matches('[type=checkbox], [type=radio]') && e.labels[0] || e)
+  .filter(e => e.checkVisibility({opacityProperty: true, visibilityProperty: true}))
+  .map(e => [e, e.getBoundingClientRect()])
+  .filter(([e, box]) => box.width > 1 && !e.closest('.visually-hidden'))
+  .map(([e, box]) => [Math.min(box.width, box.height), e.textContent.trim() || e.outerHTML])
+  .map(([px, name]) => [px, name.slice(0, 150)])"""
+BEYOND = """() => [...document.querySelectorAll('.gradio-container *')]
+  .filter(e => e.checkVisibility() && !e.closest('.visually-hidden, svg'))
+  .map(e => [e, e.getBoundingClientRect()])
+  .filter(([, box]) => box.width && (box.right > innerWidth + 0.5 || box.left < -0.5))
+  .map(([e]) => e.outerHTML.slice(0, 120))"""
 
 
 def box(page, selector):
@@ -227,20 +241,18 @@ def test_the_page_stands_still_and_answers(open_page, figure):
 
 
 @pytest.mark.parametrize("width", [320, 390, 1440])
-def test_targets_are_large_enough_and_nothing_is_cut(open_page, width):
+def test_targets_are_large_enough_and_nothing_is_cut_on_any_tab(open_page, width, figure):
     page = open_page(width=width, height=844)
-    small = page.evaluate(
-        """() => [...document.querySelectorAll('.gradio-container :is(button, a[href])')]
-        .filter(e => e.checkVisibility())
-        .map(e => [e.textContent || e.ariaLabel, e.getBoundingClientRect()])
-        .filter(([, r]) => r.width && (r.width < 24 || r.height < 24))
-        .map(([name, r]) => `${name} ${r.width}x${r.height}`)"""
-    )
-    assert small == []
-    cut = page.evaluate(
-        """() => [...document.querySelectorAll('.gradio-container *')]
-        .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 0.5)
-        .filter(e => !e.closest('.visually-hidden, svg')).map(e => e.outerHTML.slice(0, 120))"""
-    )
-    assert cut == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    run_clip(page)
+    sizes, cut, widest = [], [], 0
+    for tab, sign in TABS.items():
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_selector(sign)
+        page.wait_for_timeout(500)  # it is drawn
+        sizes += [(px, f"{tab}: {name}") for px, name in page.evaluate(TARGETS)]
+        cut += [f"{tab}: {element}" for element in page.evaluate(BEYOND)]
+        widest = max(widest, page.evaluate("document.documentElement.scrollWidth"))
+    print(*sorted(sizes)[:5], *cut, sep="\n")
+    figure(24 - min(sizes)[0], 0, f"px that the smallest of {len(sizes)} targets lacks, {width} px")
+    figure(len(cut), 0, f"elements beyond the edge on {len(TABS)} tabs, {width} px")
+    figure(widest, width, f"px to the edge of the widest of {len(TABS)} tabs")
