@@ -226,6 +226,29 @@ def test_sending_a_recording_may_be_stopped(open_page, tmp_path):
     assert page.get_by_role("button", name="Cancel upload").count() == 0
 
 
+def test_an_upload_is_told_in_per_cent_on_a_slow_network(open_page, tmp_path, figure):
+    page = open_page()
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    speeds = {"latency": 50, "downloadThroughput": -1, "uploadThroughput": 100_000}  # bytes/s
+    network.send("Network.emulateNetworkConditions", {"offline": False, **speeds})
+    page.evaluate(
+        """() => { window.told = new Set();
+        new MutationObserver(() => { for (const e of document.querySelectorAll('.cancel-upload'))
+          window.told.add(e.textContent); }).observe(document.body, {childList: true, subtree: true,
+          characterData: true}); }"""
+    )
+    clip = write_wav(tmp_path / "long.wav", 16.0)  # 512 kB: 5 s
+    page.set_input_files("#recording input[type=file]", clip)
+    page.wait_for_function(RUN_ENABLED)
+    told = page.evaluate("[...window.told]")
+    percents = [int(found[1]) for found in map(re.compile(r"(\d+) %").search, told) if found]
+    print(*told, sep="\n")
+    between = [each for each in percents if 0 < each < 100]
+    assert percents == sorted(percents)
+    figure(3 - len(between), 0, "figures of per cent that an upload of 5 s lacks, of three")
+
+
 def test_the_sound_of_a_video_is_raced(open_page, tmp_path):
     page = open_page()
     video = tmp_path / "talk.mp4"

@@ -11,6 +11,14 @@ pytestmark = pytest.mark.browser
 NO_MOTION = """const ask = window.matchMedia.bind(window);
 window.matchMedia = query => ask(query.includes('reduced-motion') ? 'all' : query);"""
 
+# What can be seen or pressed in stage mode besides the verdict, the lanes and the small Run.
+BESIDES = """() => [...document.querySelectorAll('.gradio-container *')]
+  .filter(e => e.checkVisibility({visibilityProperty: true, opacityProperty: true}))
+  .filter(e => !e.closest('#verdict, .engine-panels, #run, #stop, .visually-hidden, style, script'))
+  .filter(e => e.matches('button, a, input, audio, svg')
+    || [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
+  .map(e => e.outerHTML.slice(0, 150))"""
+
 
 @pytest.fixture
 def open_show(open_page):
@@ -224,6 +232,26 @@ def test_stage_and_address_fit_and_read(open_show):
     assert page.get_by_role("img", name="QR code of http://127.0.0.1").is_visible()
     ratio, where = page.evaluate(WORST_CONTRAST)
     assert ratio >= 4.5, where
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_stage_mode_shows_lanes_and_verdict_alone(open_show, width, figure):
+    page = open_show(width=width, height=1080)
+    run_clip(page)
+    page.wait_for_selector("#share-links .address")
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.documentElement.classList.contains('stage')")
+    others = page.evaluate(BESIDES)
+    print(*others, sep="\n")
+    figure(
+        len(others), 0, f"texts and controls besides lanes, verdict and Run on stage, {width} px"
+    )
+    for part in ("#verdict .lead", *(f"#panel-{name} .words" for name in ENGINES)):
+        assert page.locator(part).is_visible(), part
+    lanes = page.locator(".engine-panels").bounding_box()
+    figure(lanes["y"] + lanes["height"], 1080, "px to the end of the lanes on stage, of 1080")
+    page.keyboard.press("Escape")
+    assert page.locator("#share-links .address").is_visible()
 
 
 def test_arrow_keys_move_between_tabs(open_show):
