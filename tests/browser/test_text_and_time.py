@@ -1,5 +1,6 @@
 """A finished run, listened to and read: words follow the sound, differences need no colour."""
 
+import re
 import time
 
 import pytest
@@ -97,6 +98,27 @@ def test_lines_of_the_run_can_be_copied(open_run):
         page.get_by_role("link", name="listed as JSON").click()
     opened.value.get_by_text("/compare").first.wait_for()
     opened.value.close()
+
+
+def test_three_endpoints_are_listed_for_people_and_nothing_internal(open_page, figure):
+    page = open_page()
+    page.get_by_role("tab", name="Use it").click()
+    page.wait_for_selector(".endpoint")
+    listed = {}
+    for endpoint in page.locator(".endpoint").all():
+        types = endpoint.locator("dd").all_inner_texts()
+        assert all(re.match(r"(filepath|str|bool|None \| )", kind) for kind in types), types
+        name = endpoint.locator("h3").inner_text()
+        assert f'api_name="{name}")' in endpoint.locator("code").inner_text(), "an example"
+        assert page.url.partition("/?")[0] in endpoint.locator("code").inner_text()
+        listed[name] = endpoint.locator("dt").all_inner_texts()
+    print(listed)
+    figure(abs(len(listed) - 3), 0, "endpoints more or less than three on the tab Use it")
+    assert listed == {
+        "/compare": [*("recording", "model", "language", "reference", "rounds", "keep", "options")],
+        "/transcribe": ["recording", "model", "language", "word_timestamps"],
+        "/models": [],
+    }
 
 
 def test_before_any_run_the_tabs_explain_themselves(open_page):

@@ -89,6 +89,10 @@ def build_page(parts: PageParts) -> gr.Blocks:
     with gr.Blocks(title="maxwhisper", analytics_enabled=False, fill_width=True) as page:
         run_id = gr.State("")  # the race that every tab shows; "" before the first race
         runner = parts.runner
+
+        def described() -> dict[str, Any]:
+            return dict(page.get_api_info()["named_endpoints"])
+
         weights = ShownWeights(parts.weights, pool)
         header(page, pool, runner.queue, machine, weights)
         with gr.Tabs(overflow_behavior="wrap"):
@@ -106,7 +110,7 @@ def build_page(parts: PageParts) -> gr.Blocks:
                 live_tab(tab, parts.desk, parts.uploads, examples, weights)
             with gr.Tab("Use it") as tab:
                 kept = (runs.keep_days, runs.keep_runs)
-                about = About(pool.models, machine, examples, *kept, limits)
+                about = About(pool.models, machine, examples, *kept, limits, described)
                 use_it_tab(tab, about, runs, run_id)
 
         def leave(request: gr.Request) -> None:

@@ -3,7 +3,7 @@
 In: what the page knows (`About`), the run store. Out: one HTML component.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from maxwhisper.web.ui.lazy_tabs import draw_when_seen
 from maxwhisper.web.ui.templates import page_source, render
 from maxwhisper.web.ui.use_it.diagram import diagram_svg
 from maxwhisper.web.ui.use_it.snippets import (
+    PAGE,
     bench_line,
     changed_options,
     command_line,
@@ -44,6 +45,7 @@ class About:
     keep_days: int
     keep_runs: int
     limits: Limits
+    endpoints: Callable[[], Mapping[str, Any]] = dict  # as gradio describes them, by name
 
 
 def use_it_tab(tab: gr.Tab, about: About, store: RunStore, run_id: gr.State) -> None:
@@ -74,6 +76,7 @@ def use_it_html(run: Run | None, about: About) -> str:
             "MCP: for agents": mcp_lines(),
             "Benchmark on your machine": bench_line(model, file, rounds, options),
         },
+        endpoints=[_endpoint(name, each) for name, each in about.endpoints().items()],
         settings=_facts(run) | changed if run else {},
         defaults={name: v for name, v in options.to_dict().items() if name not in changed},
         diagram=Markup(diagram_svg()),
@@ -82,6 +85,36 @@ def use_it_html(run: Run | None, about: About) -> str:
         hardware=_hardware(about.machine),
         versions=about.machine["versions"],
     )
+
+
+def _endpoint(name: str, described: Mapping[str, Any]) -> dict[str, Any]:
+    """An endpoint for people. Its description ends with the example, between backticks."""
+    description, _, example = " ".join(described["description"].split()).partition(
+        " Example, in Python: "
+    )
+    purpose, _, rest = description.partition(". ")
+    return {
+        "name": name,
+        "purpose": f"{purpose.removesuffix('.')}.",
+        "description": rest.replace("`", ""),
+        "example": _program(example),
+        "arguments": [
+            {
+                "name": each["parameter_name"],
+                "type": each["python_type"]["type"],
+                "has_default": each["parameter_has_default"],
+                "default": repr(each["parameter_default"]),
+            }
+            for each in described["parameters"]
+        ],
+    }
+
+
+def _program(example: str) -> str:
+    """The example with its import. `use_it.js` replaces the address by the visitor's."""
+    call = example.strip("`.").replace("Client(page)", f'Client("{PAGE}")')
+    names = "Client, handle_file" if "handle_file" in call else "Client"
+    return f"from gradio_client import {names}\n\n{call}"
 
 
 def _file_of(run: Run, examples: Sequence[Example]) -> str:
