@@ -1,7 +1,7 @@
 """The page: three engines, one recording. Start it with `make app` or `python app.py`.
 
 The composition root: it reads flags and environment, passes engines, clips and checks to the page,
-and cleans up when it is stopped.
+or engines alone to the API, and cleans up when it is stopped.
 """
 
 import argparse
@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ def parse_arguments() -> argparse.Namespace:
         "--share",
         action="store_true",
         help="also serve at a public address, through a gradio.live tunnel, for at most a week",
+    )
+    parser.add_argument(
+        "--no-page", action="store_true", help="serve the API alone, which needs no gradio"
     )
     return parser.parse_args()
 
@@ -109,14 +113,12 @@ def serve(arguments: argparse.Namespace) -> None:
     from maxwhisper import machine
     from maxwhisper.engine import ENGINES, OURS
     from maxwhisper.engines.pool import EnginePool
-    from maxwhisper.evaluation.selftest.catalog import CATALOG
-    from maxwhisper.paths import cache_root
+    from maxwhisper.web.api.server import ApiParts, served_api
     from maxwhisper.web.api.settings import ApiSettings
     from maxwhisper.web.server.better_weights import BetterWeights
     from maxwhisper.web.server.fair_use import FairUse, Limits
     from maxwhisper.web.server.live_desk import LiveDesk
     from maxwhisper.web.server.queue import VisitorQueue
-    from maxwhisper.web.server.run_store import KEEP_DAYS, KEEP_RUNS, RunStore
     from maxwhisper.web.server.uploads import Uploads, make_upload_folder
 
     if arguments.offline:
@@ -126,10 +128,6 @@ def serve(arguments: argparse.Namespace) -> None:
     os.environ |= {"GRADIO_TEMP_DIR": str(uploads.root), **GRADIO}
     if "SPACE_ID" in os.environ:
         os.environ.setdefault("FORWARDED_ALLOW_IPS", SPACE_PROXIES)  # read by uvicorn
-    from maxwhisper.web.ui.examples import load_examples
-    from maxwhisper.web.ui.page import PageParts, build_page, serve_page
-    from maxwhisper.web.ui.race.result_view import chart_page
-
     hardware = machine.describe()
     models, better = models_of(arguments, hardware)
     pool = EnginePool(
@@ -138,41 +136,53 @@ def serve(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         dtype=arguments.dtype,
     )
-    folder, keep_own = cache_root() / "runs", int(fair.limits.kept)
-    runs = RunStore(folder, KEEP_DAYS, KEEP_RUNS, chart_page, RECORDED, keep_own)
     desk, queue = LiveDesk(pool, fair), VisitorQueue(fair)
     weights = BetterWeights(better, pool, queue, lambda: desk.is_live)
-    parts = PageParts(
-        pool=pool,
-        examples=load_examples(EXAMPLES),
-        catalogue=CATALOG,
-        uploads=uploads,
-        machine=hardware,
-        runs=runs,
-        desk=desk,
-        queue=queue,
-        weights=weights,
-        api=api,
-    )
+    parts: dict[str, Any] = {"pool": pool, "uploads": uploads, "queue": queue, "api": api}
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
+    if arguments.no_page:
+        served = served_api(ApiParts(**parts), host=arguments.host, port=arguments.port)
+    else:
+        parts |= {"machine": hardware, "desk": desk, "weights": weights}
+        served = served_page(parts, arguments)
     try:
-        page = build_page(parts)
-        address = serve_page(
-            page, parts, host=arguments.host, port=arguments.port, share=arguments.share
-        )
-        print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
-        weights.verify()
-        pool.start()
-        weights.start()
-        uploads.start_sweeping(also=runs.prune)
-        stop.wait()
-        page.close(verbose=False)
+        with served as address:
+            print(f"maxwhisper is at {address} (engines are loading; Ctrl-C stops it)", flush=True)
+            weights.verify()
+            pool.start()
+            weights.start()
+            stop.wait()
     finally:
         weights.close()
         pool.close()
         uploads.wipe()
+
+
+@contextmanager
+def served_page(parts: Mapping[str, Any], arguments: argparse.Namespace) -> Iterator[str]:
+    """Serve the page until the block ends; yields its address. `parts` are those that are there
+    without a page, by their names in `PageParts`."""
+    from maxwhisper.evaluation.selftest.catalog import CATALOG
+    from maxwhisper.paths import cache_root
+    from maxwhisper.web.server.run_store import KEEP_DAYS, KEEP_RUNS, RunStore
+    from maxwhisper.web.ui.examples import load_examples
+    from maxwhisper.web.ui.page import PageParts, build_page, serve_page
+    from maxwhisper.web.ui.race.result_view import chart_page
+
+    folder, keep_own = cache_root() / "runs", int(parts["queue"].fair.limits.kept)
+    runs = RunStore(folder, KEEP_DAYS, KEEP_RUNS, chart_page, RECORDED, keep_own)
+    whole = PageParts(examples=load_examples(EXAMPLES), catalogue=CATALOG, runs=runs, **parts)
+    page = build_page(whole)
+    address = serve_page(
+        page, whole, host=arguments.host, port=arguments.port, share=arguments.share
+    )
+    parts["uploads"].start_sweeping(also=runs.prune)
+    try:
+        yield address
+    finally:
+        page.close(verbose=False)
 
 
 if __name__ == "__main__":

@@ -25,16 +25,20 @@ import pytest; from tests.fakes import engine_processes
 engine_processes.install(pytest.MonkeyPatch())
 import app
 assert "gradio" not in sys.modules, "every engine's process would import it too"
-sys.argv[1:] = ["--port", sys.argv[1]]
+sys.argv[1:] = ["--port", *sys.argv[1:]]
+if "--no-page" in sys.argv:  # as if none of the page's packages were installed
+    of_the_page = "gradio gradio_client jinja2 markupsafe PIL plotly segno librosa jiwer"
+    sys.modules.update(dict.fromkeys(of_the_page.split()))
 app.main()
 """
 
 
 @pytest.fixture
-def app(tmp_path, unused_port):
+def app(request, tmp_path, unused_port):
+    """The process; the parameter has more flags."""
     environment = {**os.environ, "TMPDIR": str(tmp_path), "GRADIO_SSR_MODE": "True"}
     process = subprocess.Popen(
-        [sys.executable, "-c", START, str(unused_port)],
+        [sys.executable, "-c", START, str(unused_port), *getattr(request, "param", ())],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -189,11 +193,15 @@ def children(pid):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts processes in /proc")
-def test_app_starts_answers_and_stops_cleanly(app, tmp_path):
+@pytest.mark.parametrize(
+    ("app", "page"), [((), "maxwhisper"), (("--no-page",), "Not Found")], indirect=["app"]
+)
+def test_app_starts_answers_and_stops_cleanly(app, page, tmp_path):
     line = app.stdout.readline()
     address = re.search(r"http://\S+", line)[0]
     assert httpx.get(f"{address}healthz").text == "ok"
-    assert "maxwhisper" in httpx.get(address).text
+    assert page in httpx.get(address).text
+    assert httpx.get(f"{address}v1/models").json()["data"]
     folder = tmp_path / f"maxwhisper-uploads-{app.pid}"
     assert folder.is_dir()
     engines = children(app.pid)
