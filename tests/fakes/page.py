@@ -11,6 +11,7 @@ import numpy as np
 from tests.fakes import engine_processes
 from tests.fakes.runs import make_run, waveform
 
+ROOT = Path(__file__).parents[2]
 MACHINE = {
     "cpu": "Test CPU",
     "threads": 2,
@@ -44,7 +45,11 @@ def served_page(
     settings of the API."""
     (folder / "uploads").mkdir(exist_ok=True)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
-    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    monkeypatch.syspath_prepend(ROOT)
+    from app import GRADIO
+
+    for name, value in GRADIO.items():  # its statistics have crashed in pyarrow, in a thread
+        monkeypatch.setenv(name, value)
     from maxwhisper import checkpoint
     from maxwhisper.engines.pool import EnginePool
     from maxwhisper.web.api.settings import ApiSettings
