@@ -81,7 +81,9 @@ def test_a_race_goes_on_over_a_reload_and_may_still_be_stopped(page, served):
     page.get_by_role("heading", name="You stopped the race.").wait_for()
 
 
-def test_a_race_that_is_refused_says_why_once(open_page, monkeypatch):
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_race_that_is_refused_says_why_once(open_page, monkeypatch, is_kept):
+    """A race that is kept is drawn by another generator than one that goes with its page."""
     reason = fair_use._refusal(fair_use.RACES, 30, (30, 0.5), 600)
 
     def refuse(self, visitor, share):
@@ -91,6 +93,9 @@ def test_a_race_that_is_refused_says_why_once(open_page, monkeypatch):
     page = open_page()
     page.get_by_role("button", name="A short clip").click()
     page.wait_for_function(RUN_ENABLED)
+    if not is_kept:
+        page.click("#options .label-wrap")
+        page.get_by_label("Save with a share link").uncheck()
     page.click("#run")
     page.get_by_text(reason).first.wait_for()
     page.wait_for_timeout(1500)  # toasts come after the answer
