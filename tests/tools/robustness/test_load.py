@@ -95,6 +95,8 @@ def test_a_race_that_was_overtaken_or_waited_for_nobody_is_seen():
         ([{1}, {1, 2}, {1, 2}, {1, 2}, {2}], False),
         ([{1, 2, 3}, {1, 3}, {1, 3}], False),
         ([set(), set()], False),  # nothing was seen at all
+        ([{1}, {1, 2}, {2}, {3}, {3}, {1}] * 4, False),  # at each second change of turns
+        ([{1}, {1}, {1, 2}, {2}, {2}, {3}, {3}, {3}, {1}, {1}] * 4, True),
     ],
 )
 def test_engines_at_work_at_once_are_seen(samples, is_fine):
