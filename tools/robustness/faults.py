@@ -190,8 +190,8 @@ def _strike(scene: Scene, engine: str, fault: str, moment: str) -> None:
         raise Unexpected(f"the moment never came: {heard}")
     pid, struck_s = struck[0]
     _check_lanes(expected, engine, heard.texts, heard.refused)
-    if fault == "out of memory" and "memory" in heard.refused.get(engine, ""):
-        scene.exhausted.add(engine)
+    if fault == "out of memory" and ("memory" in heard.refused.get(engine, "") or not runs(pid)):
+        scene.exhausted.add(engine)  # it has said so, or ended, and nothing else was done to it
     if fault == "killed" or engine in heard.refused or not runs(pid):
         _wait(
             lambda: bool(back_s),
@@ -233,6 +233,13 @@ def _process_while(scene: Scene, engine: str, phase: str) -> int:
         every_s=0.01,
     )
     (new,) = set(children(scene.page.process.pid)) - others
+    library = LIBRARIES[engine]  # before it, the process is like any other that starts Python
+    _wait(
+        lambda: library in read(Path(f"/proc/{new}/maps")),
+        time.monotonic() + BACK_S,
+        lambda: f"expected {library} in process {new} of {engine}, got none",
+        every_s=0.002,
+    )
     return new
 
 
