@@ -221,13 +221,13 @@ def stored_arrays(path: Path, state_dict: object) -> dict[str, Array]:
     """
     if not isinstance(state_dict, dict):
         raise CheckpointError(f"expected a mapping of tensors in {path}, got {quoted(state_dict)}")
-    claimed = 0
     for name, tensor in state_dict.items():
         if not isinstance(name, str):
             raise CheckpointError(f"expected names of tensors in {path}, got {quoted(name)}")
         _check_dense(path, name, tensor)
-        claimed += prod(tensor.shape) * np.dtype(_DTYPES[tensor.dtype]).itemsize
-    check_claim(path, claimed)
+    # Tied tensors, for example the output projection and the embedding, are the same view twice.
+    views = set(state_dict.values())
+    check_claim(path, sum(prod(v.shape) * np.dtype(_DTYPES[v.dtype]).itemsize for v in views))
     return _read(path, state_dict)
 
 
@@ -252,11 +252,14 @@ def _read(path: Path, state_dict: Mapping[str, Stored]) -> dict[str, Array]:
     with zipfile.ZipFile(path) as archive:
         root = _root(archive)
         kept: dict[str, bytes] = {}  # several tensors may be views of one storage
+        views: dict[Stored, Array] = {}  # and several may be the same view
         for name, tensor in state_dict.items():
             try:
                 if tensor.key not in kept:
                     kept[tensor.key] = archive.read(f"{root}/data/{tensor.key}")
-                arrays[name] = _array(kept[tensor.key], tensor)
+                if tensor not in views:
+                    views[tensor] = _array(kept[tensor.key], tensor)
+                arrays[name] = views[tensor]
             except Exception as error:  # KeyError, BadZipFile, OverflowError, ... for damage
                 raise CheckpointError(
                     f"expected the numbers of {plain(name)} in {path}, but they are damaged or "

@@ -222,6 +222,18 @@ def test_pytorch_model_bin_is_read_exactly(half, folder, assert_same_weights):
     assert_same_weights(load(folder), half)
 
 
+def test_a_tied_projection_in_pytorch_model_bin_is_one_tensor(v2, transformers_model, tmp_path):
+    """torch.save stores what two names share once, so the file has fewer bytes than its tensors."""
+    torch = pytest.importorskip("torch")
+    transformers_model.config.save_pretrained(tmp_path)
+    transformers_model.generation_config.save_pretrained(tmp_path)
+    file = tmp_path / "pytorch_model.bin"
+    torch.save(transformers_model.state_dict(), file)
+    n_bytes = sum(array.nbytes for array in v2.weights.values())
+    assert file.stat().st_size < n_bytes + v2.weights["decoder.token_embedding.weight"].nbytes
+    assert load(tmp_path).digest == v2.digest
+
+
 def test_shards_of_pytorch_model_bin_are_joined(half, folder, assert_same_weights):
     names = sorted(load_file(folder / "model.safetensors"))
     shards = {"a.bin": names[::2], "b.bin": names[1::2]}
