@@ -75,6 +75,23 @@ def transformers_folder(transformers_model, v2, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def converted(transformers_folder, tmp_path_factory):
+    """converted(type): the folder that CTranslate2's converter makes of transformers' folder."""
+    ctranslate2 = pytest.importorskip("ctranslate2")
+    folders = {}
+
+    def convert(quantisation):
+        if quantisation not in folders:
+            folder = tmp_path_factory.mktemp("ct2") / f"net-{quantisation}"
+            converter = ctranslate2.converters.TransformersConverter(str(transformers_folder))
+            converter.convert(str(folder), quantization=quantisation)
+            folders[quantisation] = folder
+        return folders[quantisation]
+
+    return convert
+
+
 @pytest.fixture
 def assert_same_weights():
     def check(ours, theirs):

@@ -14,38 +14,10 @@ from maxwhisper.checkpoint.ctranslate2_folder import _no_timestamps
 from maxwhisper.checkpoint.schema import make_checkpoint
 from maxwhisper.errors import CheckpointError
 from maxwhisper.text.tokenizer import get_tokenizer
+from tests.fakes.weight_files import ctranslate2_values
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 torch = pytest.importorskip("torch")
-
-
-@pytest.fixture(scope="session")
-def converted(transformers_folder, tmp_path_factory):
-    """converted(type): the folder that CTranslate2's converter makes of transformers' folder."""
-    folders = {}
-
-    def convert(quantisation):
-        if quantisation not in folders:
-            folder = tmp_path_factory.mktemp("ct2") / f"net-{quantisation}"
-            converter = ctranslate2.converters.TransformersConverter(str(transformers_folder))
-            converter.convert(str(folder), quantization=quantisation)
-            folders[quantisation] = folder
-        return folders[quantisation]
-
-    return convert
-
-
-def rounded(name, array, quantisation):
-    """The numbers of a tensor after CTranslate2's quantisation, from its definition."""
-    if quantisation == "bfloat16":
-        return torch.tensor(array).bfloat16().float().numpy()
-    if quantisation in ("float32", "float16"):
-        return array.astype(quantisation)
-    if array.ndim == 1 or name.endswith("positional_embedding"):  # never quantised
-        return array.astype("float16" if quantisation == "int8_float16" else "float32")
-    rows = array.reshape(len(array), -1)
-    scale = np.float32(127) / np.abs(rows).max(axis=1, keepdims=True)
-    return (np.rint(rows * scale).astype(np.float32) / scale).reshape(array.shape)
 
 
 @pytest.mark.parametrize("quantisation", ["float32", "float16", "bfloat16", "int8", "int8_float16"])
@@ -54,7 +26,7 @@ def test_every_type_is_read_exactly(v2, converted, quantisation):
     loaded = load(folder)
     assert (loaded.dims, loaded.alignment_heads) == (v2.dims, v2.alignment_heads)
     for name, array in v2.weights.items():
-        expected = rounded(name, array, quantisation)
+        expected = ctranslate2_values(name, array, quantisation)
         np.testing.assert_array_equal(loaded.weights[name], expected, strict=True, err_msg=name)
     lost = " (int8, dequantised)" if "int8" in quantisation else ""
     assert loaded.source == f"weights of the CTranslate2 folder {folder}{lost}"

@@ -34,6 +34,21 @@ def stored_values(name, array, kind):
     return dequantize(quantize(array.astype(np.float32), KINDS[kind]), KINDS[kind])
 
 
+def ctranslate2_values(name, array, quantisation):
+    """The numbers of a tensor in a CTranslate2 folder, from the definition of its quantisation."""
+    if quantisation == "bfloat16":
+        import torch
+
+        return torch.tensor(array).bfloat16().float().numpy()
+    if quantisation in ("float32", "float16"):
+        return array.astype(quantisation)
+    if array.ndim == 1 or name.endswith("positional_embedding"):  # never quantised
+        return array.astype("float16" if quantisation == "int8_float16" else "float32")
+    rows = array.reshape(len(array), -1)
+    scale = np.float32(127) / np.abs(rows).max(axis=1, keepdims=True)
+    return (np.rint(rows * scale).astype(np.float32) / scale).reshape(array.shape)
+
+
 def _content(name, array, kind):
     array = array.astype(np.float32)
     return array.astype(_FLOATS[kind]) if kind in _FLOATS else quantize(array, KINDS[kind])
