@@ -15,8 +15,10 @@ from max.driver import accelerator_count
 from max.dtype import DType
 from max.engine import InferenceSession
 
+import maxwhisper
 from maxwhisper.cache import sha256_of
 from maxwhisper.checkpoint import bundled
+from maxwhisper.checkpoint.convert import save_openai_pt
 from maxwhisper.checkpoint.random import random_checkpoint
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.checkpoint.schema import make_checkpoint
@@ -26,6 +28,7 @@ from maxwhisper.runtime import artifacts, compiled, device, probe
 from maxwhisper.runtime.device import choose, cpu_classes
 from maxwhisper.runtime.model import bind
 from maxwhisper.whisper import create_engine
+from tests.fakes import weights_site
 
 
 class Rebuilt(Exception):
@@ -220,6 +223,23 @@ def test_shipped_graphs_compute_what_the_reference_does(model, name, tmp_path):
     network = bind(session, session.compile(path), checkpoint, placement)
     probe.verify(network, checkpoint, tmp_path)
     network.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["tiny", "base", "small"])
+def test_an_official_name_loads_without_a_compile(model, tmp_path, monkeypatch, clip):
+    """A file of the true format, precision and dims, downloaded by its name into an empty cache."""
+    drawn = random_checkpoint(OFFICIAL_MODELS[model].dims, seed=3)
+    half = {name: array.astype(np.float16) for name, array in drawn.weights.items()}
+    file = tmp_path / "weights.pt"
+    save_openai_pt(make_checkpoint(model, drawn.dims, half, None, "random, in float16"), file)
+    monkeypatch.setattr(compiled, "_compile", lambda *_: pytest.fail("graphs are compiled"))
+    with weights_site.serving(monkeypatch, file.read_bytes(), model) as site:
+        loaded = maxwhisper.load(model, device="cpu", cache_dir=tmp_path / "cache")
+    assert len(site.ranges) == 1, "one download"
+    transcript = loaded.transcribe(clip("plain"), language="en", temperature=0.0, sample_len=8)
+    loaded.close()
+    assert transcript.n_tokens > 0
 
 
 def test_the_package_has_no_old_graphs(figure):
