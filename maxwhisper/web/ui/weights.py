@@ -1,9 +1,10 @@
-"""What the page says of its weights: the line in the header, and the hint beside Run.
+"""What the page says of its weights: the line in the header, and the hints beside Run.
 
 In: the better weights and the pool. Out: HTML, kept up to date with the header; the model
 that visitors race while they have chosen none.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ import gradio as gr
 from maxwhisper.checkpoint import DEFAULT_MODEL, about
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.engines.pool import EnginePool
+from maxwhisper.engines.status import Status
 from maxwhisper.web.server.better_weights import BetterWeights, Standing
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.templates import page_source, render
@@ -35,8 +37,17 @@ class ShownWeights:
         return [line, self.default, self.news]
 
     def now(self) -> tuple[str, str, str]:
-        """The line, the default model, and what distinguishes this moment for the hint."""
-        return self._line(), self.pool.default_model, str(self.weights.standing)
+        """The line, the default model, and what distinguishes this moment for the hints."""
+        statuses = self.pool.statuses().values()
+        refused = [status.detail for status in statuses if status.phase == "unavailable"]
+        return self._line(), self.pool.default_model, str((self.weights.standing, refused))
+
+    def hints(self, model: str, is_own: bool) -> str:
+        """What a visitor is to know before racing `model`: the engines that cannot run it, and what
+        the default model makes of a recording that `is_own`."""
+        refused = refusals_html(self.pool.statuses(), model)
+        n_models = len(self.pool.models)
+        return refused + (model_hint_html(self.weights.standing, model, n_models) if is_own else "")
 
     def _line(self) -> str:
         return line_html(self.weights.standing)
@@ -62,6 +73,16 @@ def model_hint_html(standing: Standing, model: str, n_models: int) -> str:
         has_others=n_models > 1,
         **_facts(standing),
     )
+
+
+def refusals_html(statuses: Mapping[str, Status], model: str) -> str:
+    """Each engine that has refused `model`, with its reason; "" if none has."""
+    refused = {
+        name: status.detail
+        for name, status in statuses.items()
+        if status.phase == "unavailable" and status.model == model
+    }
+    return render("race/refusals.html", model=model, refused=refused) if refused else ""
 
 
 def notice_html(model: str, n_models: int) -> str:

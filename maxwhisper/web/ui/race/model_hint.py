@@ -1,7 +1,8 @@
 """The model of a race: the visitor's own choice, or the page's default, which gets better.
 
-Also the hint beside Run: it tells visitors who record or upload that `demo` was trained only on
-synthesised speech, and offers an official model for human speech.
+Also the hints beside Run. They tell visitors which engines refuse the model. They tell those who
+record or upload that `demo` was trained only on synthesised speech, and offer an official model for
+human speech.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ import gradio as gr
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.race.inputs import Inputs, language_control, model_choices
 from maxwhisper.web.ui.race.request import Source
-from maxwhisper.web.ui.weights import ShownWeights, model_hint_html, notice_html
+from maxwhisper.web.ui.weights import ShownWeights, notice_html
 
 
 def wire_model_hint(weights: ShownWeights, inputs: Inputs) -> None:
@@ -22,7 +23,7 @@ def wire_model_hint(weights: ShownWeights, inputs: Inputs) -> None:
     has_model, has_language = gr.State(False), gr.State(False)
 
     def hint(is_own: bool, model: str) -> str:
-        return model_hint_html(better.standing, model, len(pool.models)) if is_own else ""
+        return weights.hints(model, is_own)
 
     def language(model: str, has_language: bool) -> Any:
         return gr.skip() if has_language else language_control(model)

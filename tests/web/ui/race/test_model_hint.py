@@ -5,6 +5,7 @@ import pytest
 
 from maxwhisper.checkpoint.download import DownloadProgress
 from maxwhisper.engines.pool import EnginePool
+from maxwhisper.engines.status import Status
 from maxwhisper.web.server.better_weights import BetterWeights, Standing
 from maxwhisper.web.server.fair_use import FairUse, Limits
 from maxwhisper.web.server.queue import VisitorQueue
@@ -85,6 +86,23 @@ def test_every_state_in_words(standing, line, hint):
     assert hint in model_hint_html(standing, "demo", 2)
     assert model_hint_html(standing, "base", 2) == ""
     assert ("button" in line_html(standing)) == (standing.phase in ("failed", "offline"))
+
+
+def test_an_engine_that_refuses_the_model_is_named_before_the_race(handlers, weights, monkeypatch):
+    refused = Status("unavailable", "<b> has no tokenizer", model="demo")
+    statuses = {"maxwhisper": Status("ready", model="demo"), "faster-whisper": refused}
+    monkeypatch.setattr(weights._pool, "statuses", lambda: statuses)
+    shown = ShownWeights(weights, weights._pool)
+    hints = handlers["hint"](False, "demo")
+    assert "<strong>faster-whisper cannot run demo here.</strong> &lt;b&gt; has no" in hints
+    assert "tokenizer. The others race without it." in hints
+    assert "synthesised" not in hints
+    assert "synthesised" in handlers["hint"](True, "demo"), "both, for an own recording"
+    assert handlers["hint"](False, "base") == "", "nobody has tried it"
+    before = shown.now()
+    statuses["faster-whisper"] = Status("ready", model="demo")
+    assert handlers["hint"](False, "demo") == ""
+    assert shown.now() != before, "the page asks for the hints anew"
 
 
 KEPT = "as it is"
