@@ -8,7 +8,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 REQUIREMENTS := requirements.txt $(if $(shell command -v nvidia-smi 2>/dev/null),requirements-gpu.txt)
 
-.PHONY: app test test-weights lint style types imports bench selftest clips slides races compile artifacts clean
+.PHONY: app test test-weights lint style types imports bench selftest clips slides races compile artifacts lock clean
 
 app: $(VENV)/.installed
 	$(PY) app.py $(ARGS)
@@ -60,6 +60,13 @@ artifacts: $(VENV)/.installed
 	rm -f $(SHIPPED)/*.xz
 	for model in demo tiny base small; do for class in x86-64-v4 x86-64-v3; do \
 	  $(PY) -m maxwhisper compile --model $$model --device cpu:$$class --out $(SHIPPED) || exit 1; done; done
+
+# Lock every package with its hashes, for the container and the GPU machine: Python 3.11 on Linux
+# x86-64. Versions that are locked already stay, unless requirements*.txt ask for others.
+lock: $(VENV)/.installed-dev
+	$(PY) -m uv pip compile --python-version 3.11 --python-platform x86_64-manylinux_2_34 \
+	  --generate-hashes --no-annotate --custom-compile-command "make lock" --no-config --quiet \
+	  --output-file deploy/requirements.lock requirements.txt requirements-gpu.txt
 
 clean:
 	rm -rf $(VENV)

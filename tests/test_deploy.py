@@ -137,7 +137,7 @@ ORDER = [
     ("useradd", "maxwhisper"),
     ("pip", "uv=="),
     ("uv", "venv", "--python 3.11"),
-    ("uv", "pip install", "requirements.txt", "requirements-gpu.txt"),
+    ("uv", "pip install", "--require-hashes", "deploy/requirements.lock"),
     ("compile", "--model large-v3-turbo", "--device gpu"),
     ("selftest", "--model large-v3-turbo", "--device gpu"),
     ("transcribe", "--engine openai-whisper", "--device gpu"),

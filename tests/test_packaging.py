@@ -2,7 +2,9 @@
 
 import ast
 import importlib.metadata
+import json
 import lzma
+import os
 import re
 import shutil
 import subprocess
@@ -148,8 +150,32 @@ def test_every_import_of_the_tests_is_declared():
     assert undeclared([*TESTS, PICTURES], declared) == set()
 
 
+def required_by(name: str) -> set[str]:
+    """What an installed distribution needs on this machine, without extras; none if it is not."""
+    try:
+        lines = importlib.metadata.requires(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return set()
+    needed = map(Requirement, lines)
+    return {canonical(r.name) for r in needed if not r.marker or r.marker.evaluate({"extra": ""})}
+
+
 def test_gpu_requirements_are_pinned():
     assert "nvidia-cublas-cu12" in pins("requirements-gpu.txt")
+
+
+def test_the_lock_has_every_pin_and_every_hash():
+    """`pip install --require-hashes` refuses a file in which one package has none."""
+    text = (ROOT / "deploy" / "requirements.lock").read_text()
+    entry = r"^([a-z0-9-]+)==(\S+) \\\n(?:    --hash=sha256:[0-9a-f]{64}.*\n)+"
+    entries = re.findall(entry, text, re.MULTILINE)
+    locked = dict(entries)
+    others = [line for line in text.splitlines() if not line.startswith(("#", "    --hash="))]
+    assert len(entries) == len(others), "a line is neither a package with hashes nor a comment"
+    wanted = pins("requirements.txt") | pins("requirements-gpu.txt")
+    assert {name: locked.get(name) for name in wanted} == wanted, "run: make lock"
+    for name in wanted:
+        assert required_by(name) <= set(locked), name
 
 
 def test_space_front_matter():
@@ -201,19 +227,28 @@ def test_the_voice_activity_network_is_that_of_faster_whisper():
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_the_wheel_holds_both_packages_with_all_their_files(tmp_path):
-    source = tmp_path / "source"
-    packages = ("maxwhisper", "baselines")
-    for name in packages:
+PACKAGES = ("maxwhisper", "baselines")
+
+
+@pytest.fixture(scope="module")
+def wheel_file(tmp_path_factory):
+    """The wheel, built from a copy of the sources."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for name in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     build = "import setuptools.build_meta as build, sys; build.build_wheel(sys.argv[1])"
     subprocess.run(
-        [sys.executable, "-c", build, tmp_path], cwd=source, check=True, capture_output=True
+        [sys.executable, "-c", build, folder], cwd=source, check=True, capture_output=True
     )
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_both_packages_with_all_their_files(wheel_file):
+    with zipfile.ZipFile(wheel_file) as wheel:
         packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
         [entry_points] = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
         assert "maxwhisper = maxwhisper.__main__:run" in wheel.read(entry_points).decode()
@@ -221,11 +256,51 @@ def test_the_wheel_holds_both_packages_with_all_their_files(tmp_path):
         assert wheel.read("maxwhisper/assets/clips/talk.flac") == talk, "for `profile talk`"
     files = {
         path.relative_to(ROOT).as_posix()
-        for name in packages
+        for name in PACKAGES
         for path in (ROOT / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert packed == files
+
+
+WITHOUT_CLONE = """
+import os, sys
+import maxwhisper.__main__
+
+def refuse(event, args):
+    if event == "open" and str(args[0]).startswith({clone!r}):
+        if not str(args[0]).startswith(sys.prefix):
+            os.write(2, f"read {{args[0]}}".encode())
+            os._exit(3)
+
+assert maxwhisper.__file__.startswith({installed!r}), maxwhisper.__file__
+sys.addaudithook(refuse)
+maxwhisper.__main__.run()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bench talk 1s --rounds 1 --warmups 1 --no_aa",
+        "profile talk",
+        "parity --checkpoints model --option_sets greedy",
+    ],
+)
+def test_what_measures_runs_without_a_clone(command, wheel_file, tmp_path):
+    """The files of the wheel are all that it finds: the clone is neither imported nor read."""
+    installed = tmp_path / "site-packages"
+    with zipfile.ZipFile(wheel_file) as wheel:
+        wheel.extractall(installed)
+    program = WITHOUT_CLONE.format(clone=str(ROOT) + os.sep, installed=str(installed))
+    arguments = [sys.executable, "-c", program, *command.split(), "--json"]
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
 
 
 CORE_ALONE = """

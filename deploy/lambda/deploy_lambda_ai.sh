@@ -227,7 +227,7 @@ install_python() {
   run env UV_PYTHON_INSTALL_DIR="$TOOLS/python" \
     "$TOOLS/uv/bin/uv" venv --allow-existing --managed-python --python "$PYTHON_VERSION" "$APP/.venv"
   run "$TOOLS/uv/bin/uv" pip install --python "$PY" --compile-bytecode \
-    --requirements requirements.txt --requirements requirements-gpu.txt
+    --require-hashes --requirements deploy/requirements.lock
 }
 
 choose_name() {
@@ -336,7 +336,7 @@ caddyfile() {
   [[ $issuer == public ]] || printf '\ttls internal\n'
   cat <<SITE
 	# Streamed text is neither compressed nor buffered.
-	@whole not path /gradio_api/*
+	@whole not path /gradio_api/* /v1/*
 	encode @whole zstd gzip
 	request_body {
 		max_size 32MB # the page refuses files above 26 MiB, with a better message

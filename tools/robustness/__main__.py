@@ -12,7 +12,10 @@ from tools.robustness.page import ROOT
 from tools.robustness.record import RobustnessRecord, report
 from tools.robustness.suite import Suite, SuiteRun, run_suite
 
-SUITES = ("bad_inputs", "perimeter", "caches", "faults", "load", "flips", "archives", "fuzz")
+SUITES = (
+    *("bad_inputs", "perimeter", "caches", "faults", "load", "flips", "archives", "fuzz"),
+    "homes",
+)
 RECORDS = ROOT / "results" / "robustness"
 DOCUMENT = ROOT / "docs" / "reliability.md"
 START = "<!-- written by `python -m tools.robustness report` -->"

@@ -109,29 +109,36 @@ def running_page(
     The page is stopped at the end, with SIGKILL for it and its engines when SIGTERM does not do.
     """
     with tempfile.TemporaryDirectory(prefix="robustness-") as made:
-        home = folder or Path(made)
-        temporary, cache, log = home / "tmp", home / "cache", home / "page.log"
-        for part in (temporary, cache):
-            part.mkdir(parents=True, exist_ok=True)
-        port = free_port()
-        settings = {"TMPDIR": str(temporary), "MAXWHISPER_CACHE": str(cache), **(environment or {})}
+        home, port = folder or Path(made), free_port()
         command = [sys.executable, "app.py", "--host", host, "--port", str(port), *arguments]
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=os.environ | settings,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # a group of its own: nothing survives `_stop`
-            )
-        page = Page("127.0.0.1", port, process, temporary, cache, log)
-        try:
+        with started(command, port, home, environment or {}) as page:
             if wait:
                 page.wait_until_ready()
             yield page
-        finally:
-            _stop(process)
+
+
+@contextmanager
+def started(
+    command: Sequence[str], port: int, home: Path, environment: Mapping[str, str]
+) -> Iterator[Page]:
+    """Start a page by its own command, with its folders in `home`, and stop it at the end."""
+    temporary, cache, log = home / "tmp", home / "cache", home / "page.log"
+    for part in (temporary, cache):
+        part.mkdir(parents=True, exist_ok=True)
+    settings = {"TMPDIR": str(temporary), "MAXWHISPER_CACHE": str(cache), **environment}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | settings,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a group of its own: nothing survives `_stop`
+        )
+    try:
+        yield Page("127.0.0.1", port, process, temporary, cache, log)
+    finally:
+        _stop(process)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
