@@ -15,6 +15,7 @@ from maxwhisper.evaluation.parity.record import ParityRecord
 from maxwhisper.evaluation.profiling.record import Profile
 from maxwhisper.evaluation.records import Record
 from maxwhisper.web.server.run import Run
+from tools.archive_scale.record import ScaleRecord
 from tools.defects.record import DefectsRecord
 from tools.gpu_proof.proof import ProofRecord
 from tools.robustness.record import RobustnessRecord
@@ -22,6 +23,7 @@ from tools.train_demo.record import Evaluation
 
 FOLDER = Path(__file__).parents[1] / "results" / "schema"
 RECORDS: Mapping[str, type[Record]] = {
+    "archive_scale": ScaleRecord,
     "bench": BenchRecord,
     "defects": DefectsRecord,
     "evaluation": Evaluation,

@@ -9,6 +9,7 @@ from maxwhisper.evaluation.bench.record import BenchRecord
 from maxwhisper.evaluation.parity.record import ParityRecord
 from maxwhisper.evaluation.profiling.record import Profile
 from maxwhisper.web.server.run import Run
+from tools.archive_scale.record import ScaleRecord
 from tools.defects.record import DefectsRecord
 from tools.record_schemas import FOLDER, RECORDS, schema_text
 from tools.train_demo.record import Evaluation
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 COMMITTED = {
     "maxwhisper/assets/demo/evaluation.json": Evaluation,
     "results/*.json": BenchRecord,
+    "results/archives/*.json": ScaleRecord,
     "results/defects/*.json": DefectsRecord,
     "results/parity/*.json": ParityRecord,
     "results/profiles/*.json": Profile,

@@ -1,0 +1,154 @@
+"""Measure what each stage of an archive's run costs here, with the functions that a run calls.
+
+Out: a `ScaleRecord`. The head of a cluster is measured on a local one whose engine hears nothing.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import maxwhisper
+from maxwhisper import checkpoint, machine
+from maxwhisper.archive import cluster, stages
+from maxwhisper.archive.job import Job
+from maxwhisper.archive.ledger import Ledger
+from maxwhisper.archive.pools import Pools
+from maxwhisper.archive.sources import Source
+from maxwhisper.audio.decoders import Decoders
+from maxwhisper.audio.load import decode
+from maxwhisper.engine import ENGINES
+from maxwhisper.network.dims import SAMPLE_RATE
+from maxwhisper.options import GREEDY
+from maxwhisper.transcript import Transcript
+from tools.archive_scale.record import Costs, ScaleRecord
+
+TALK = Path(__file__).parents[2] / "examples" / "clips" / "talk.flac"
+CODEC: Final = "mp3"  # speech as archives store it
+BIT_RATE = 64_000
+BATCH_SIZE = 8
+N_EMPTY = 400  # recordings for the head of a cluster
+_NOTHING = "nothing"
+_LOAD = "import maxwhisper; maxwhisper.load({model!r}, device={device!r})"
+
+
+class Nothing:
+    """An engine that hears nothing, at no cost."""
+
+    def transcribe(self, waveform: Any, *_: Any, **__: Any) -> Transcript:
+        return Transcript("", "en", (), len(waveform) / SAMPLE_RATE)
+
+
+def create_nothing(*_: Any, **__: Any) -> Nothing:
+    return Nothing()
+
+
+def measure(model: str, device: str, n_rounds: int, say: Callable[[str], None]) -> ScaleRecord:
+    """Measure every cost `n_rounds` times and keep the medians."""
+    described = machine.describe()
+    rounds: dict[str, list[float]] = {name: [] for name in Costs.__struct_fields__}
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        recording = folder / f"talk.{CODEC}"
+        _encode(TALK, recording)
+        engine = maxwhisper.load(model, device=device)
+        dtype = engine.info.dtype
+        job = Job("maxwhisper", model, engine.checkpoint.digest, dtype, str(folder / "out"), GREEDY)
+        with Decoders() as decoders:
+            stages.decode(Source(str(recording)), job, decoders)  # starts the child process
+            for number in range(n_rounds):
+                say(f"round {number + 1} of {n_rounds}")
+                costs, output = _round(recording, job, decoders, engine)
+                costs["load_s"] = _seconds(lambda: _load(model, device))
+                costs["driver_s"] = _driver_s(folder / str(number))
+                for name, value in costs.items():
+                    rounds[name].append(value)
+        audio_s = len(decode(TALK)) / SAMPLE_RATE
+        source_bytes = recording.stat().st_size / audio_s
+        engine.close()
+    medians = {name: statistics.median(values) for name, values in rounds.items()}
+    spread = {name: (max(v) - min(v)) / medians[name] for name, v in rounds.items()}
+    return ScaleRecord(
+        machine=described,
+        model=model,
+        codec=f"{CODEC}, {BIT_RATE // 1000} kbit/s",
+        source_bytes=round(source_bytes, 1),
+        output_bytes=round(output / audio_s, 1),
+        n_rounds=n_rounds,
+        costs=Costs(**{name: float(f"{value:.4g}") for name, value in medians.items()}),
+        spread={name: round(value, 3) for name, value in spread.items()},
+    )
+
+
+def _round(
+    recording: Path, job: Job, decoders: Decoders, engine: Any
+) -> tuple[dict[str, float], int]:
+    """Decode, transcribe and write the talk once; the costs, and the bytes that were written."""
+    decoded = stages.decode(Source(str(recording)), job, decoders)
+    audio_s = decoded.entry.audio_s
+    start_s = time.perf_counter()
+    ((_, outcome),) = stages.transcribe(engine, [decoded.waveform], job)
+    transcribed_s = time.perf_counter()
+    entry = stages.write(decoded, outcome, job)
+    written_s = time.perf_counter()
+    costs = {
+        "decode_s": decoded.entry.seconds / audio_s,
+        "transcribe_s": (transcribed_s - start_s) / audio_s,
+        "write_s": written_s - transcribed_s,
+    }
+    return costs, sum(Path(file).stat().st_size for file in entry.files)
+
+
+def _driver_s(folder: Path) -> float:
+    """Seconds of this process, the head of a local cluster, for each recording of a run."""
+    sources = []
+    (folder / "in").mkdir(parents=True)
+    for number in range(N_EMPTY):
+        path = folder / "in" / f"{number:04}.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+            file.writeframes(bytes(2 * SAMPLE_RATE))
+        sources.append(Source(str(path)))
+    (folder / "out").mkdir()
+    job = Job(_NOTHING, _NOTHING, "0" * 64, "float32", str(folder / "out"), batch_size=None)
+    ledger = Ledger(job)
+    engines = {**ENGINES, _NOTHING: f"{__name__}:create_nothing"}
+    loading = cluster.Loading(_NOTHING, checkpoint.DEFAULT_MODEL, engines=engines)
+    cluster.connect("local")
+    start_s = time.process_time()
+    cluster.run(loading, job, sources, ledger, Pools("cpu", "float32", 1, 1, threads=1))
+    seconds = time.process_time() - start_s
+    summary = ledger.finish()
+    if summary.n_done != N_EMPTY:
+        raise RuntimeError(f"expected {N_EMPTY} recordings, got {summary}")
+    return seconds / N_EMPTY
+
+
+def _load(model: str, device: str) -> None:
+    command = [sys.executable, "-c", _LOAD.format(model=model, device=device)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _seconds(function: Callable[[], None]) -> float:
+    start_s = time.perf_counter()
+    function()
+    return time.perf_counter() - start_s
+
+
+def _encode(source: Path, target: Path) -> None:
+    """Store a recording as archives do."""
+    import av
+
+    with av.open(str(source)) as read, av.open(str(target), "w") as write:
+        stream = write.add_stream(CODEC, rate=SAMPLE_RATE)
+        stream.bit_rate = BIT_RATE
+        resampler = av.AudioResampler("s16p", "mono", SAMPLE_RATE)
+        for frame in (*read.decode(audio=0), None):
+            for part in resampler.resample(frame):
+                write.mux(stream.encode(part))
+        write.mux(stream.encode(None))
