@@ -3,8 +3,16 @@ Delete; and what the figures of a race cost."""
 
 import pytest
 
+from maxwhisper.engines.status import Status
 from maxwhisper.web.server import fair_use
-from tests.browser.test_page import RUN_ENABLED, begin_slow_race, run_clip
+from tests.browser.test_page import (
+    CUT,
+    OVERFLOW,
+    RUN_ENABLED,
+    WORST_CONTRAST,
+    begin_slow_race,
+    run_clip,
+)
 from tests.fakes.runs import make_run, waveform
 
 pytestmark = pytest.mark.browser
@@ -53,6 +61,26 @@ def page(browser, served):
     page.get_by_role("button", name="A short clip").wait_for()
     yield page
     context.close()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_an_engine_that_refuses_the_model_is_named_beside_run(open_page, served, width):
+    """While the page is open, and until the engine runs again. Nothing is cut or hard to read."""
+    page = open_page(width=width)
+    engine = served[2]._engines["faster-whisper"]
+    before = engine._status
+    engine._status = Status("unavailable", "its model has no tokenizer", model=before.model)
+    try:
+        hint = page.locator("#model-hint").get_by_text("faster-whisper cannot run demo here.")
+        hint.wait_for()
+        assert page.get_by_text("The others race without it.").is_visible()
+        assert page.evaluate(OVERFLOW) <= 0
+        assert page.evaluate(CUT) == []
+        ratio, where = page.evaluate(WORST_CONTRAST)
+        assert ratio >= 4.5, where
+    finally:
+        engine._status = before
+    hint.wait_for(state="detached")
 
 
 def test_the_address_keeps_the_race_over_reload_and_back(page):

@@ -38,16 +38,22 @@ class ShownWeights:
 
     def now(self) -> tuple[str, str, str]:
         """The line, the default model, and what distinguishes this moment for the hints."""
-        statuses = self.pool.statuses().values()
-        refused = [status.detail for status in statuses if status.phase == "unavailable"]
-        return self._line(), self.pool.default_model, str((self.weights.standing, refused))
+        moment = _moment(self.weights.standing, self._refused())
+        return self._line(), self.pool.default_model, moment
 
-    def hints(self, model: str, is_own: bool) -> str:
+    def hints(self, model: str, is_own: bool) -> tuple[str, str]:
         """What a visitor is to know before racing `model`: the engines that cannot run it, and what
-        the default model makes of a recording that `is_own`."""
-        refused = refusals_html(self.pool.statuses(), model)
-        n_models = len(self.pool.models)
-        return refused + (model_hint_html(self.weights.standing, model, n_models) if is_own else "")
+        the default model makes of a recording that `is_own`. Then the moment that this was said of,
+        for `news`: a page that has heard of another one asks again."""
+        standing, refused = self.weights.standing, self._refused()
+        html = refusals_html(refused, model)
+        if is_own:
+            html += model_hint_html(standing, model, len(self.pool.models))
+        return html, _moment(standing, refused)
+
+    def _refused(self) -> dict[str, Status]:
+        statuses = self.pool.statuses().items()
+        return {name: status for name, status in statuses if status.phase == "unavailable"}
 
     def _line(self) -> str:
         return line_html(self.weights.standing)
@@ -75,14 +81,14 @@ def model_hint_html(standing: Standing, model: str, n_models: int) -> str:
     )
 
 
-def refusals_html(statuses: Mapping[str, Status], model: str) -> str:
+def refusals_html(refused: Mapping[str, Status], model: str) -> str:
     """Each engine that has refused `model`, with its reason; "" if none has."""
-    refused = {
-        name: status.detail
-        for name, status in statuses.items()
-        if status.phase == "unavailable" and status.model == model
-    }
-    return render("race/refusals.html", model=model, refused=refused) if refused else ""
+    reasons = {name: status.detail for name, status in refused.items() if status.model == model}
+    return render("race/refusals.html", model=model, reasons=reasons) if reasons else ""
+
+
+def _moment(standing: Standing, refused: Mapping[str, Status]) -> str:
+    return str((standing, {name: (s.model, s.detail) for name, s in refused.items()}))
 
 
 def notice_html(model: str, n_models: int) -> str:

@@ -22,7 +22,7 @@ def wire_model_hint(weights: ShownWeights, inputs: Inputs) -> None:
     # Their own choice is never replaced.
     has_model, has_language = gr.State(False), gr.State(False)
 
-    def hint(is_own: bool, model: str) -> str:
+    def hint(is_own: bool, model: str) -> tuple[str, str]:
         return weights.hints(model, is_own)
 
     def language(model: str, has_language: bool) -> Any:
@@ -36,34 +36,36 @@ def wire_model_hint(weights: ShownWeights, inputs: Inputs) -> None:
             gr.Dropdown(model_choices(pool.models), value=model),
             language(model, has_language),
             notice_html(default, len(pool.models)),
-            hint(is_own, model),
+            *hint(is_own, model),
         )
 
     def enter(has_language: bool, model: str) -> tuple[Any, ...]:
         """Race the better weights: now, or as soon as they are the default."""
         better.ask()
         if better.standing.phase != "ready":
-            return gr.skip(), gr.skip(), False, hint(True, model)
+            return gr.skip(), gr.skip(), False, *hint(True, model)
         model = better.standing.model
-        return model, language(model, has_language), False, hint(True, model)
+        return model, language(model, has_language), False, *hint(True, model)
 
-    def begin(model: str) -> tuple[bool, str]:
-        return True, hint(True, model)
+    def begin(model: str) -> tuple[bool, str, str]:
+        return True, *hint(True, model)
 
-    def receive(source: Source | None, model: str) -> tuple[bool, str]:
+    def receive(source: Source | None, model: str) -> tuple[bool, str, str]:
         is_own = source is not None and source.is_upload
-        return is_own, hint(is_own, model)
+        return is_own, *hint(is_own, model)
 
     model, network = inputs.model, [inputs.model, inputs.language]
-    gr.on([weights.news.change, model.change], hint, [is_own, model], [inputs.model_hint], **QUIET)
-    inputs.speak.start_recording(begin, [model], [is_own, inputs.model_hint], **QUIET)
-    inputs.source.change(receive, [inputs.source, model], [is_own, inputs.model_hint], **QUIET)
+    # With each hint comes the moment that it was said of: see `ShownWeights.hints`.
+    hints = [inputs.model_hint, weights.news]
+    gr.on([weights.news.change, model.change], hint, [is_own, model], hints, **QUIET)
+    inputs.speak.start_recording(begin, [model], [is_own, *hints], **QUIET)
+    inputs.source.change(receive, [inputs.source, model], [is_own, *hints], **QUIET)
     model.input(lambda: True, None, [has_model], **QUIET)
     inputs.language.input(lambda: True, None, [has_language], **QUIET)
-    entered = [*network, has_model, inputs.model_hint]
+    entered = [*network, has_model, *hints]
     inputs.model_hint.click(enter, [has_language, model], entered, **QUIET)
     seen, shown = (
         [is_own, has_model, has_language, model],
-        [*network, inputs.notice, inputs.model_hint],
+        [*network, inputs.notice, *hints],
     )
     weights.default.change(follow, seen, shown, **QUIET)

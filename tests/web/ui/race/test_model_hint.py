@@ -37,35 +37,35 @@ def handlers(weights, tmp_path):
 
 def test_the_default_changes_for_who_chose_nothing_and_for_nobody_else(handlers, weights):
     weights._standing, weights._pool.default_model = HERE, "base"
-    model, language, notice, hint = handlers["follow"](True, False, False, "demo")
+    model, language, notice, hint, _ = handlers["follow"](True, False, False, "demo")
     assert (model.value, language.value, notice, hint) == ("base", "", "", "")
     assert len(language.choices) == 100, "that it detects, and 99 languages"
-    model, language, notice, hint = handlers["follow"](True, True, True, "demo")
+    model, language, notice, hint, _ = handlers["follow"](True, True, True, "demo")
     assert (model.value, notice) == ("demo", "")
     assert language == gr.skip(), "a language that he chose stays, too"
     assert "Use base, which understands human voices in 99 languages" in hint
 
 
 def test_the_hint_gets_the_weights_now_or_as_soon_as_they_are_here(handlers, weights):
-    model, _, is_chosen, hint = handlers["enter"](False, "demo")
+    model, _, is_chosen, hint, _ = handlers["enter"](False, "demo")
     assert (model, is_chosen) == (gr.skip(), False), "the next default is theirs"
     assert "Downloading base: 45 of 139 MiB, 1.0 MiB/s, 94 s left." in hint
     weights._standing = HERE
-    model, language, is_chosen, hint = handlers["enter"](False, "demo")
+    model, language, is_chosen, hint, _ = handlers["enter"](False, "demo")
     assert (model, language.value, is_chosen, hint) == ("base", "", False, "")
 
 
 def test_a_click_on_the_hint_tries_a_failed_download_again(handlers, weights):
     weights._standing = Standing("failed", "base", note="downloaded")
-    *_, hint = handlers["enter"](False, "demo")
+    *_, hint, _ = handlers["enter"](False, "demo")
     assert weights.standing.phase == "waiting"
     assert "Use base as soon as it is ready" in hint
 
 
 def test_only_who_brings_his_own_voice_to_demo_is_told(handlers):
     assert "was trained only on synthesised speech" in handlers["begin"]("demo")[1]
-    assert handlers["begin"]("base") == (True, "")
-    assert handlers["receive"](None, "demo") == (False, "")
+    assert handlers["begin"]("base")[:2] == (True, "")
+    assert handlers["receive"](None, "demo")[:2] == (False, "")
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,16 @@ def test_an_engine_that_refuses_the_model_is_named_before_the_race(handlers, wei
     statuses = {"maxwhisper": Status("ready", model="demo"), "faster-whisper": refused}
     monkeypatch.setattr(weights._pool, "statuses", lambda: statuses)
     shown = ShownWeights(weights, weights._pool)
-    hints = handlers["hint"](False, "demo")
+    hints, moment = handlers["hint"](False, "demo")
+    assert moment == shown.now()[2], "it was said of what the page has heard"
     assert "<strong>faster-whisper cannot run demo here.</strong> &lt;b&gt; has no" in hints
     assert "tokenizer. The others race without it." in hints
     assert "synthesised" not in hints
-    assert "synthesised" in handlers["hint"](True, "demo"), "both, for an own recording"
-    assert handlers["hint"](False, "base") == "", "nobody has tried it"
+    assert "synthesised" in handlers["hint"](True, "demo")[0], "both, for an own recording"
+    assert handlers["hint"](False, "base")[0] == "", "nobody has tried it"
     before = shown.now()
     statuses["faster-whisper"] = Status("ready", model="demo")
-    assert handlers["hint"](False, "demo") == ""
+    assert handlers["hint"](False, "demo")[0] == ""
     assert shown.now() != before, "the page asks for the hints anew"
 
 
