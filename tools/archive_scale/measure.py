@@ -3,6 +3,7 @@
 Out: a `ScaleRecord`. The head of a cluster is measured on a local one whose engine hears nothing.
 """
 
+import multiprocessing
 import statistics
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import tempfile
 import time
 import wave
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +67,7 @@ def measure(model: str, device: str, n_rounds: int, say: Callable[[str], None]) 
                 say(f"round {number + 1} of {n_rounds}")
                 costs, output = _round(recording, job, decoders, engine)
                 costs["load_s"] = _seconds(lambda: _load(model, device))
-                costs["driver_s"] = _driver_s(folder / str(number))
+                costs["driver_s"] = _in_own_process(_driver_s, folder / str(number))
                 for name, value in costs.items():
                     rounds[name].append(value)
         audio_s = len(decode(TALK)) / SAMPLE_RATE
@@ -102,6 +104,14 @@ def _round(
         "write_s": written_s - transcribed_s,
     }
     return costs, sum(Path(file).stat().st_size for file in entry.files)
+
+
+def _in_own_process(function: Callable[[Path], float], folder: Path) -> float:
+    """Call a function where MAX is not loaded, as it is not in the head of a cluster: pyarrow and
+    Ray crash beside it if it came first."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, folder).result()
 
 
 def _driver_s(folder: Path) -> float:
