@@ -28,6 +28,7 @@ GRADIO = {
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9),
     "GRADIO_ANALYTICS_MAX_EVENTS": "100",
 }
+log = logging.getLogger("maxwhisper.settings")
 LOADING_BYTES = 3 * 2 * 4  # per parameter: three engines, the file and the network, float32
 
 
@@ -77,12 +78,13 @@ def models_of(arguments: argparse.Namespace, hardware: Mapping[str, Any]) -> tup
     """The models on offer, and the one that the page gets by itself; "" for none."""
     from maxwhisper.checkpoint import DEFAULT_MODEL, find, is_offline
     from maxwhisper.web.server.better_weights import fit_for
+    from maxwhisper.web.settings import MODEL
 
     if arguments.model:
         return arguments.model, ""
     models = models_on_offer(hardware["memory_gib"])
     here = [name for name in models if not is_offline() or find(name, is_verified=False)]
-    better = os.environ.get("MAXWHISPER_MODEL") or (
+    better = os.environ.get(MODEL) or (
         fit_for(hardware, here, arguments.device) or fit_for(hardware, models, arguments.device)
     )
     models = here
@@ -94,7 +96,8 @@ def models_of(arguments: argparse.Namespace, hardware: Mapping[str, Any]) -> tup
 def main() -> None:
     """Serve until stopped. An error that an operator can fix ends the program with one line."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
-    logging.getLogger("maxwhisper.web.api").setLevel(logging.INFO)  # a line for each recording
+    for name in (log.name, "maxwhisper.web.api"):  # settings, and a line for each recording
+        logging.getLogger(name).setLevel(logging.INFO)
     arguments = parse_arguments()
     from maxwhisper.errors import MaxWhisperError
 
@@ -114,16 +117,18 @@ def serve(arguments: argparse.Namespace) -> None:
     from maxwhisper.engine import ENGINES, OURS
     from maxwhisper.engines.pool import EnginePool
     from maxwhisper.web.api.server import ApiParts, served_api
-    from maxwhisper.web.api.settings import ApiSettings
     from maxwhisper.web.server.better_weights import BetterWeights
-    from maxwhisper.web.server.fair_use import FairUse, Limits
+    from maxwhisper.web.server.fair_use import FairUse
     from maxwhisper.web.server.live_desk import LiveDesk
     from maxwhisper.web.server.queue import VisitorQueue
     from maxwhisper.web.server.uploads import Uploads, make_upload_folder
+    from maxwhisper.web.settings import Settings
 
     if arguments.offline:
         os.environ["MAXWHISPER_OFFLINE"] = "1"  # engine processes read it too
-    fair, api = FairUse(Limits.from_environment()), ApiSettings.from_environment()
+    settings = Settings.from_environment()
+    log.info("%s", ", ".join(settings.lines()))
+    fair = FairUse(settings.limits)
     uploads = Uploads(make_upload_folder())
     os.environ |= {"GRADIO_TEMP_DIR": str(uploads.root), **GRADIO}
     if "SPACE_ID" in os.environ:
@@ -138,7 +143,8 @@ def serve(arguments: argparse.Namespace) -> None:
     )
     desk, queue = LiveDesk(pool, fair), VisitorQueue(fair)
     weights = BetterWeights(better, pool, queue, lambda: desk.is_live)
-    parts: dict[str, Any] = {"pool": pool, "uploads": uploads, "queue": queue, "api": api}
+    parts: dict[str, Any] = {"pool": pool, "uploads": uploads, "queue": queue}
+    parts["api"] = settings.api
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
