@@ -14,7 +14,7 @@ from tools.robustness.suite import Suite, SuiteRun, run_suite
 
 SUITES = (
     *("bad_inputs", "perimeter", "caches", "faults", "load", "flips", "archives", "fuzz"),
-    "homes",
+    *("homes", "callers"),
 )
 RECORDS = ROOT / "results" / "robustness"
 DOCUMENT = ROOT / "docs" / "reliability.md"
