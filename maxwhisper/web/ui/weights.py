@@ -4,7 +4,8 @@ In: the better weights and the pool. Out: HTML, kept up to date with the header;
 that visitors race while they have chosen none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -12,13 +13,21 @@ import gradio as gr
 from maxwhisper.checkpoint import DEFAULT_MODEL, about
 from maxwhisper.checkpoint.registry import OFFICIAL_MODELS
 from maxwhisper.engines.pool import EnginePool
-from maxwhisper.engines.status import Status
 from maxwhisper.web.server.better_weights import BetterWeights, Standing
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.templates import page_source, render
 
 _NOTICE = f"{DEFAULT_MODEL} is a small English Whisper trained on synthesised speech"
 _OTHER_MODELS = ": choose another for human voices"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is known of the better weights, and the engines that refused a model: name, model,
+    reason."""
+
+    standing: Standing
+    refused: tuple[tuple[str, str, str], ...] = ()
 
 
 class ShownWeights:
@@ -28,7 +37,7 @@ class ShownWeights:
         self.weights, self.pool = weights, pool
         # Of one visitor: what the page last heard. A change of it is the event of all that follows.
         self.default = gr.State(pool.default_model)
-        self.news = gr.State("")
+        self.news = gr.State(Moment(Standing("off")))
 
     def build(self) -> list[Any]:
         """Build the header's line; returns the components that `now` fills."""
@@ -36,24 +45,24 @@ class ShownWeights:
         line.click(self._ask, None, [line], **QUIET)
         return [line, self.default, self.news]
 
-    def now(self) -> tuple[str, str, str]:
-        """The line, the default model, and what distinguishes this moment for the hints."""
-        moment = _moment(self.weights.standing, self._refused())
-        return self._line(), self.pool.default_model, moment
+    def now(self) -> tuple[str, str, Moment]:
+        """The line, the default model, and what the hints are said of."""
+        return self._line(), self.pool.default_model, self.moment()
 
-    def hints(self, model: str, is_own: bool) -> tuple[str, str]:
-        """What a visitor is to know before racing `model`: the engines that cannot run it, and what
-        the default model makes of a recording that `is_own`. Then the moment that this was said of,
-        for `news`: a page that has heard of another one asks again."""
-        standing, refused = self.weights.standing, self._refused()
-        html = refusals_html(refused, model)
-        if is_own:
-            html += model_hint_html(standing, model, len(self.pool.models))
-        return html, _moment(standing, refused)
-
-    def _refused(self) -> dict[str, Status]:
+    def moment(self) -> Moment:
+        """What the hints are said of, now."""
         statuses = self.pool.statuses().items()
-        return {name: status for name, status in statuses if status.phase == "unavailable"}
+        refused = tuple((n, s.model, s.detail) for n, s in statuses if s.phase == "unavailable")
+        return Moment(self.weights.standing, refused)
+
+    def hints(self, model: str, is_own: bool, heard: Moment) -> str:
+        """What a visitor is to know before racing `model`: the engines that cannot run it, and what
+        the default model makes of a recording that `is_own`. They are said of what the page has
+        `heard`: it hears of every change after that, so that none of them stays for ever."""
+        html = refusals_html(heard.refused, model)
+        if is_own:
+            html += model_hint_html(heard.standing, model, len(self.pool.models))
+        return html
 
     def _line(self) -> str:
         return line_html(self.weights.standing)
@@ -81,14 +90,12 @@ def model_hint_html(standing: Standing, model: str, n_models: int) -> str:
     )
 
 
-def refusals_html(refused: Mapping[str, Status], model: str) -> str:
+def refusals_html(refused: Iterable[tuple[str, str, str]], model: str) -> str:
     """Each engine that has refused `model`, with its reason; "" if none has."""
-    reasons = {name: status.detail for name, status in refused.items() if status.model == model}
+    reasons = {
+        engine: reason for engine, refused_model, reason in refused if refused_model == model
+    }
     return render("race/refusals.html", model=model, reasons=reasons) if reasons else ""
-
-
-def _moment(standing: Standing, refused: Mapping[str, Status]) -> str:
-    return str((standing, {name: (s.model, s.detail) for name, s in refused.items()}))
 
 
 def notice_html(model: str, n_models: int) -> str:

@@ -12,7 +12,7 @@ import gradio as gr
 from maxwhisper.web.ui.events import QUIET
 from maxwhisper.web.ui.race.inputs import Inputs, language_control, model_choices
 from maxwhisper.web.ui.race.request import Source
-from maxwhisper.web.ui.weights import ShownWeights, notice_html
+from maxwhisper.web.ui.weights import Moment, ShownWeights, notice_html
 
 
 def wire_model_hint(weights: ShownWeights, inputs: Inputs) -> None:
@@ -22,13 +22,15 @@ def wire_model_hint(weights: ShownWeights, inputs: Inputs) -> None:
     # Their own choice is never replaced.
     has_model, has_language = gr.State(False), gr.State(False)
 
-    def hint(is_own: bool, model: str) -> tuple[str, str]:
-        return weights.hints(model, is_own)
+    def hint(is_own: bool, model: str, heard: Moment) -> str:
+        return weights.hints(model, is_own, heard)
 
     def language(model: str, has_language: bool) -> Any:
         return gr.skip() if has_language else language_control(model)
 
-    def follow(is_own: bool, has_model: bool, has_language: bool, model: str) -> tuple[Any, ...]:
+    def follow(
+        is_own: bool, has_model: bool, has_language: bool, model: str, heard: Moment
+    ) -> tuple[Any, ...]:
         """Race the new default, if the visitor made no choice."""
         default = pool.default_model
         model = model if has_model else default
@@ -36,36 +38,33 @@ def wire_model_hint(weights: ShownWeights, inputs: Inputs) -> None:
             gr.Dropdown(model_choices(pool.models), value=model),
             language(model, has_language),
             notice_html(default, len(pool.models)),
-            *hint(is_own, model),
+            hint(is_own, model, heard),
         )
 
     def enter(has_language: bool, model: str) -> tuple[Any, ...]:
         """Race the better weights: now, or as soon as they are the default."""
         better.ask()
+        heard = weights.moment()
         if better.standing.phase != "ready":
-            return gr.skip(), gr.skip(), False, *hint(True, model)
+            return gr.skip(), gr.skip(), False, hint(True, model, heard), heard
         model = better.standing.model
-        return model, language(model, has_language), False, *hint(True, model)
+        return model, language(model, has_language), False, hint(True, model, heard), heard
 
-    def begin(model: str) -> tuple[bool, str, str]:
-        return True, *hint(True, model)
+    def begin(model: str, heard: Moment) -> tuple[bool, str]:
+        return True, hint(True, model, heard)
 
-    def receive(source: Source | None, model: str) -> tuple[bool, str, str]:
+    def receive(source: Source | None, model: str, heard: Moment) -> tuple[bool, str]:
         is_own = source is not None and source.is_upload
-        return is_own, *hint(is_own, model)
+        return is_own, hint(is_own, model, heard)
 
     model, network = inputs.model, [inputs.model, inputs.language]
-    # With each hint comes the moment that it was said of: see `ShownWeights.hints`.
-    hints = [inputs.model_hint, weights.news]
-    gr.on([weights.news.change, model.change], hint, [is_own, model], hints, **QUIET)
-    inputs.speak.start_recording(begin, [model], [is_own, *hints], **QUIET)
-    inputs.source.change(receive, [inputs.source, model], [is_own, *hints], **QUIET)
+    shown, heard = inputs.model_hint, weights.news
+    gr.on([heard.change, model.change], hint, [is_own, model, heard], [shown], **QUIET)
+    inputs.speak.start_recording(begin, [model, heard], [is_own, shown], **QUIET)
+    inputs.source.change(receive, [inputs.source, model, heard], [is_own, shown], **QUIET)
     model.input(lambda: True, None, [has_model], **QUIET)
     inputs.language.input(lambda: True, None, [has_language], **QUIET)
-    entered = [*network, has_model, *hints]
-    inputs.model_hint.click(enter, [has_language, model], entered, **QUIET)
-    seen, shown = (
-        [is_own, has_model, has_language, model],
-        [*network, inputs.notice, *hints],
-    )
-    weights.default.change(follow, seen, shown, **QUIET)
+    entered = [*network, has_model, shown, heard]
+    shown.click(enter, [has_language, model], entered, **QUIET)
+    seen = [is_own, has_model, has_language, model, heard]
+    weights.default.change(follow, seen, [*network, inputs.notice, shown], **QUIET)

@@ -12,7 +12,7 @@ from maxwhisper.web.server.queue import VisitorQueue
 from maxwhisper.web.server.uploads import Uploads
 from maxwhisper.web.ui.race.inputs import race_inputs
 from maxwhisper.web.ui.race.model_hint import wire_model_hint
-from maxwhisper.web.ui.weights import ShownWeights, line_html, model_hint_html
+from maxwhisper.web.ui.weights import Moment, ShownWeights, line_html, model_hint_html
 
 HERE = Standing("ready", "base")
 PROGRESS = DownloadProgress("base", 45 << 20, 139 << 20, 1 << 20)
@@ -27,6 +27,10 @@ def weights(monkeypatch):
     return weights
 
 
+def moment(weights):
+    return ShownWeights(weights, weights._pool).moment()
+
+
 @pytest.fixture
 def handlers(weights, tmp_path):
     with gr.Blocks() as page:
@@ -37,10 +41,10 @@ def handlers(weights, tmp_path):
 
 def test_the_default_changes_for_who_chose_nothing_and_for_nobody_else(handlers, weights):
     weights._standing, weights._pool.default_model = HERE, "base"
-    model, language, notice, hint, _ = handlers["follow"](True, False, False, "demo")
+    model, language, notice, hint = handlers["follow"](True, False, False, "demo", moment(weights))
     assert (model.value, language.value, notice, hint) == ("base", "", "", "")
     assert len(language.choices) == 100, "that it detects, and 99 languages"
-    model, language, notice, hint, _ = handlers["follow"](True, True, True, "demo")
+    model, language, notice, hint = handlers["follow"](True, True, True, "demo", moment(weights))
     assert (model.value, notice) == ("demo", "")
     assert language == gr.skip(), "a language that he chose stays, too"
     assert "Use base, which understands human voices in 99 languages" in hint
@@ -63,9 +67,10 @@ def test_a_click_on_the_hint_tries_a_failed_download_again(handlers, weights):
 
 
 def test_only_who_brings_his_own_voice_to_demo_is_told(handlers):
-    assert "was trained only on synthesised speech" in handlers["begin"]("demo")[1]
-    assert handlers["begin"]("base")[:2] == (True, "")
-    assert handlers["receive"](None, "demo")[:2] == (False, "")
+    heard = Moment(DOWNLOADING)
+    assert "was trained only on synthesised speech" in handlers["begin"]("demo", heard)[1]
+    assert handlers["begin"]("base", heard) == (True, "")
+    assert handlers["receive"](None, "demo", heard) == (False, "")
 
 
 @pytest.mark.parametrize(
@@ -93,17 +98,18 @@ def test_an_engine_that_refuses_the_model_is_named_before_the_race(handlers, wei
     statuses = {"maxwhisper": Status("ready", model="demo"), "faster-whisper": refused}
     monkeypatch.setattr(weights._pool, "statuses", lambda: statuses)
     shown = ShownWeights(weights, weights._pool)
-    hints, moment = handlers["hint"](False, "demo")
-    assert moment == shown.now()[2], "it was said of what the page has heard"
+    *_, heard = shown.now()
+    hints = handlers["hint"](False, "demo", heard)
     assert "<strong>faster-whisper cannot run demo here.</strong> &lt;b&gt; has no" in hints
     assert "tokenizer. The others race without it." in hints
     assert "synthesised" not in hints
-    assert "synthesised" in handlers["hint"](True, "demo")[0], "both, for an own recording"
-    assert handlers["hint"](False, "base")[0] == "", "nobody has tried it"
-    before = shown.now()
+    assert "synthesised" in handlers["hint"](True, "demo", heard), "both, for an own recording"
+    assert handlers["hint"](False, "base", heard) == "", "nobody has tried it"
     statuses["faster-whisper"] = Status("ready", model="demo")
-    assert handlers["hint"](False, "demo")[0] == ""
-    assert shown.now() != before, "the page asks for the hints anew"
+    assert handlers["hint"](False, "demo", heard) == hints, "the page has not heard of it yet"
+    *_, later = shown.now()
+    assert later != heard, "the page asks for the hints anew"
+    assert handlers["hint"](False, "demo", later) == ""
 
 
 KEPT = "as it is"
