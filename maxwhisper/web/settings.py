@@ -45,7 +45,6 @@ class Settings:
 
     limits: Limits
     api: ApiSettings
-    model: str
     given: Mapping[str, str]
 
     @classmethod
@@ -60,7 +59,7 @@ class Settings:
             Limits.from_environment(environment),
             ApiSettings.from_environment(environment),
         )
-        return cls(limits, api, environment.get(MODEL, ""), given)
+        return cls(limits, api, given)
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each setting in force, without secrets."""
