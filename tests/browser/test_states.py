@@ -71,7 +71,7 @@ def test_an_engine_that_refuses_the_model_is_named_beside_run(open_page, served,
     before = engine._status
     engine._status = Status("unavailable", "its model has no tokenizer", model=before.model)
     try:
-        hint = page.locator("#model-hint").get_by_text("faster-whisper cannot run demo here.")
+        hint = page.locator("#model-hint").get_by_text("faster-whisper cannot run demo here:")
         hint.wait_for()
         assert page.get_by_text("The others race without it.").is_visible()
         assert page.evaluate(OVERFLOW) <= 0

@@ -100,7 +100,7 @@ def test_an_engine_that_refuses_the_model_is_named_before_the_race(handlers, wei
     shown = ShownWeights(weights, weights._pool)
     *_, heard = shown.now()
     hints = handlers["hint"](False, "demo", heard)
-    assert "<strong>faster-whisper cannot run demo here.</strong> &lt;b&gt; has no" in hints
+    assert "<strong>faster-whisper cannot run demo here:</strong> &lt;b&gt; has no" in hints
     assert "tokenizer. The others race without it." in hints
     assert "synthesised" not in hints
     assert "synthesised" in handlers["hint"](True, "demo", heard), "both, for an own recording"
