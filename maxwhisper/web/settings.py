@@ -17,26 +17,12 @@ from maxwhisper.web.server.origins import HOSTS
 
 PREFIX = "MAXWHISPER_"
 MODEL = f"{PREFIX}MODEL"
-_LIMITS = {
-    "waiting": "races and checks of a visitor in the queue, besides the running one",
-    "minutes": "minutes of races for a visitor in an hour",
-    "check_minutes": "minutes of component checks for a visitor in an hour",
-    "uploads": "recordings of a visitor in an hour",
-    "kept": "races of a visitor that are saved under a link at one time",
-    "pages": "pages that a visitor opens in an hour",
-    "clicks": "requests of a visitor in a minute that change something",
-}
-VARIABLES: Mapping[str, str] = {
-    HOSTS: "more names by which browsers reach the page, with commas between them",
-    MODEL: "the model that the page gets by itself",
-    KEYS: "keys of the API, with commas between them; without any it needs none",
-    METRICS: "who may read /metrics: local or everyone",
-    **{f"{LIMIT}{name.upper()}": f"{about}; 0 for no limit" for name, about in _LIMITS.items()},
-    f"{PREFIX}CACHE": "folder of downloads, compiled graphs and saved races",
-    f"{PREFIX}ARTIFACTS": "folder of packed graphs, searched first",
-    f"{PREFIX}OFFLINE": "1 forbids every download",
-    f"{PREFIX}NO_CAPTURE": "1 executes every decoder step on a GPU, instead of replaying it",
-}
+# docs/limits.md says what each of them is.
+VARIABLES = (
+    *(HOSTS, MODEL, KEYS, METRICS),
+    *(f"{LIMIT}{field.name.upper()}" for field in fields(Limits)),
+    *(f"{PREFIX}{name}" for name in ("CACHE", "ARTIFACTS", "OFFLINE", "NO_CAPTURE")),
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +37,7 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Raises `OptionError` for a value that is not allowed, and a name that is not known."""
         given = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
-        for name in sorted(given.keys() - VARIABLES.keys()):
+        for name in sorted(given.keys() - set(VARIABLES)):
             like = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.8)
             hint = f"did you mean {like[0]}?" if like else f"known are {', '.join(VARIABLES)}"
             raise OptionError(f"nothing reads the environment variable {name}: {hint}")
