@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tools.robustness.crowd import Visitor, slow_senders
-from tools.robustness.page import Page, running_page
+from tools.robustness.page import Page, form, running_page
 from tools.robustness.recordings import CLIPS
 from tools.robustness.suite import Case, SuiteRun, Unexpected
 
@@ -36,7 +36,6 @@ PATIENCE_S = 300.0
 # average, and one more turn.
 STARVING, TURN_S = 2.0, 5.0
 GAIN = 2.0
-_EDGE = "a-caller-of-the-api"
 
 
 @dataclass(frozen=True)
@@ -100,11 +99,8 @@ def _calls(page: Page, n_callers: int, n_sent: int) -> list[Call]:
 def _call(page: Page, caller: int, name: str) -> Call:
     """Send a recording as `caller`, from an address of its own."""
     fields = {"model": MODEL, "language": "en", "temperature": "0", "response_format": "json"}
-    body = _form(fields, name, (CLIPS / name).read_bytes())
-    headers = {
-        **Visitor(page.host, page.port, caller).headers,
-        "Content-Type": f"multipart/form-data; boundary={_EDGE}",
-    }
+    body, kind = form(name, (CLIPS / name).read_bytes(), "file", fields)
+    headers = {**Visitor(page.host, page.port, caller).headers, "Content-Type": kind}
     started_s = time.monotonic()
     try:
         answer = page.request("POST", ENDPOINT, body, headers, timeout_s=PATIENCE_S)
@@ -115,18 +111,6 @@ def _call(page: Page, caller: int, name: str) -> Call:
         retry = answer.headers.get("retry-after", "")
         return Call(name, answer.status, None, retry, seconds, answer.text[:200])
     return Call(name, 200, str(json.loads(answer.body)["text"]), "", seconds)
-
-
-def _form(fields: Mapping[str, str], name: str, content: bytes) -> bytes:
-    parts = [
-        f'--{_EDGE}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
-        for key, value in fields.items()
-    ]
-    head = (
-        f'--{_EDGE}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-        "Content-Type: application/octet-stream\r\n\r\n"
-    )
-    return "".join([*parts, head]).encode() + content + f"\r\n--{_EDGE}--\r\n".encode()
 
 
 def _check(call: Call, expected: str) -> None:

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from tools.robustness.page import BOUNDARY, form
+
 PATIENCE_S = 600.0  # for the next line of an answer: a hundred visitors wait for each other
 DRIP_S = 1.0  # a slow sender sends a byte this often
-_BOUNDARY = "a-visitor-of-the-page"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Visitor:
 
     def race(self, clip: Clip, visit: Visit) -> None:
         """Upload the clip, run every engine on it and read the answer as it comes."""
-        status, body = self._ask("POST", "/gradio_api/upload", _form(clip))
+        status, body = self._ask("POST", "/gradio_api/upload", form(clip.name, clip.data))
         if status != 200:
             visit.problem = f"upload: {status} {body[:200]!r}"
             return
@@ -162,7 +163,7 @@ def slow_senders(host: str, port: int, n: int) -> Iterator[None]:
         head = (
             "POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
             f"X-Forwarded-For: 198.19.0.{number + 1}\r\nContent-Length: 1000000\r\n"
-            f"Content-Type: multipart/form-data; boundary={_BOUNDARY}\r\n\r\n--{_BOUNDARY}"
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n--{BOUNDARY}"
         )
         while not done.wait(DRIP_S):
             with suppress(OSError), socket.create_connection((host, port), timeout=5) as sender:
@@ -183,12 +184,3 @@ def slow_senders(host: str, port: int, n: int) -> Iterator[None]:
 
 def _json(data: object) -> tuple[bytes, str]:
     return json.dumps(data).encode(), "application/json"
-
-
-def _form(clip: Clip) -> tuple[bytes, str]:
-    head = (
-        f"--{_BOUNDARY}\r\nContent-Disposition: form-data; name=files; filename={clip.name}\r\n"
-        "Content-Type: application/octet-stream\r\n\r\n"
-    )
-    body = head.encode() + clip.data + f"\r\n--{_BOUNDARY}--\r\n".encode()
-    return body, f"multipart/form-data; boundary={_BOUNDARY}"

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from tools.robustness.page import Page, running_page
 from tools.robustness.processes import children, read, runs
-from tools.robustness.racing import Progress, race
-from tools.robustness.recordings import CLIPS, said, words
+from tools.robustness.racing import Progress, check_words, race
+from tools.robustness.recordings import CLIPS
 from tools.robustness.suite import Case, SuiteRun, Unexpected
 
 BAR = (
@@ -110,11 +110,7 @@ class Scene:
 
     def prepare(self) -> None:
         """Race once, and keep what was heard and what is in the temporary folder."""
-        texts = self.texts(CLIP)
-        right = words(said(CLIP.name))
-        wrong = {name: text for name, text in texts.items() if words(text) != right}
-        if wrong:
-            raise Unexpected(f"expected three times {right}, got {texts}")
+        check_words(self.texts(CLIP), CLIP)
         time.sleep(1.0)
         self.files = _files(self.page.temporary)
 

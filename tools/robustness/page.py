@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 READY_S = 240.0  # three engines load the bundled checkpoint in about 10 s on two idle cores
 STOP_S = 30.0
+BOUNDARY = "edge-of-the-form"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,22 @@ class Page:
     def tail(self) -> str:
         """The last lines of the page's output."""
         return self.log.read_text(errors="replace")[-2000:]
+
+
+def form(
+    name: str, content: bytes, field: str = "files", fields: Mapping[str, str] | None = None
+) -> tuple[bytes, str]:
+    """A form with one file and other `fields`, and its content type."""
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
+        for key, value in (fields or {}).items()
+    ]
+    head = (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    body = "".join([*parts, head]).encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return body, f"multipart/form-data; boundary={BOUNDARY}"
 
 
 def free_port() -> int:

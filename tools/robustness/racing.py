@@ -10,7 +10,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from tools.robustness.page import Page
+from tools.robustness.page import Page, form
+from tools.robustness.recordings import said, words
+from tools.robustness.suite import Unexpected
 
 RACE_S = 180.0
 API = "/gradio_api"
@@ -29,7 +31,7 @@ class Heard:
 def race(page: Page, recording: Path, watch: Callable[[Progress], None] | None = None) -> Heard:
     """Race once; `watch` receives the phases as they change. Raises `RuntimeError` with the answer
     of a page that refuses, `OSError` when it hangs up."""
-    body, kind = _form(recording)
+    body, kind = form(recording.name, recording.read_bytes())
     (path,) = json.loads(_post(page, f"{API}/upload", body, kind))
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
     call = json.dumps({"data": [file, "", "en", "", 1, False, {}]}).encode()
@@ -39,20 +41,16 @@ def race(page: Page, recording: Path, watch: Callable[[Progress], None] | None =
     return Heard(texts, run["refused"])
 
 
+def check_words(texts: Mapping[str, str], clip: Path) -> None:
+    """Raise `Unexpected` unless three engines heard exactly what is said in a bundled clip."""
+    right = words(said(clip.name))
+    wrong = {name: text for name, text in texts.items() if words(text) != right}
+    if len(texts) != 3 or wrong:
+        raise Unexpected(f"expected three times {right}, got {texts}")
+
+
 def _text(transcript: Mapping[str, Any]) -> str:
     return str(transcript["text"])
-
-
-def _form(recording: Path) -> tuple[bytes, str]:
-    """A form with one file, and its content type."""
-    edge = "edge-of-the-form"
-    head = (
-        f"--{edge}\r\n"
-        f'Content-Disposition: form-data; name="files"; filename="{recording.name}"\r\n'
-        "Content-Type: application/octet-stream\r\n\r\n"
-    )
-    body = head.encode() + recording.read_bytes() + f"\r\n--{edge}--\r\n".encode()
-    return body, f"multipart/form-data; boundary={edge}"
 
 
 def _post(page: Page, path: str, body: bytes, kind: str) -> str:
