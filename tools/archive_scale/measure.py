@@ -13,7 +13,7 @@ import wave
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import maxwhisper
 from maxwhisper import checkpoint, machine
@@ -29,11 +29,10 @@ from maxwhisper.network.dims import SAMPLE_RATE
 from maxwhisper.options import GREEDY
 from maxwhisper.transcript import Transcript
 from tools.archive_scale.record import Costs, ScaleRecord
+from tools.robustness.recordings import encode
 
 TALK = Path(__file__).parents[2] / "examples" / "clips" / "talk.flac"
-CODEC: Final = "mp3"  # speech as archives store it
-BIT_RATE = 64_000
-BATCH_SIZE = 8
+CODEC = "mp3, 64 kbit/s"  # speech as archives store it
 N_EMPTY = 400  # recordings for the head of a cluster
 _NOTHING = "nothing"
 _LOAD = "import maxwhisper; maxwhisper.load({model!r}, device={device!r})"
@@ -56,8 +55,8 @@ def measure(model: str, device: str, n_rounds: int, say: Callable[[str], None]) 
     rounds: dict[str, list[float]] = {name: [] for name in Costs.__struct_fields__}
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        recording = folder / f"talk.{CODEC}"
-        _encode(TALK, recording)
+        recording, waveform = folder / "talk.mp3", decode(TALK)
+        recording.write_bytes(encode("mp3", "libmp3lame", SAMPLE_RATE, waveform[None]))
         engine = maxwhisper.load(model, device=device)
         dtype = engine.info.dtype
         job = Job("maxwhisper", model, engine.checkpoint.digest, dtype, str(folder / "out"), GREEDY)
@@ -70,7 +69,7 @@ def measure(model: str, device: str, n_rounds: int, say: Callable[[str], None]) 
                 costs["driver_s"] = _in_own_process(_driver_s, folder / str(number))
                 for name, value in costs.items():
                     rounds[name].append(value)
-        audio_s = len(decode(TALK)) / SAMPLE_RATE
+        audio_s = len(waveform) / SAMPLE_RATE
         source_bytes = recording.stat().st_size / audio_s
         engine.close()
     medians = {name: statistics.median(values) for name, values in rounds.items()}
@@ -78,7 +77,7 @@ def measure(model: str, device: str, n_rounds: int, say: Callable[[str], None]) 
     return ScaleRecord(
         machine=described,
         model=model,
-        codec=f"{CODEC}, {BIT_RATE // 1000} kbit/s",
+        codec=CODEC,
         source_bytes=round(source_bytes, 1),
         output_bytes=round(output / audio_s, 1),
         n_rounds=n_rounds,
@@ -148,17 +147,3 @@ def _seconds(function: Callable[[], None]) -> float:
     start_s = time.perf_counter()
     function()
     return time.perf_counter() - start_s
-
-
-def _encode(source: Path, target: Path) -> None:
-    """Store a recording as archives do."""
-    import av
-
-    with av.open(str(source)) as read, av.open(str(target), "w") as write:
-        stream = write.add_stream(CODEC, rate=SAMPLE_RATE)
-        stream.bit_rate = BIT_RATE
-        resampler = av.AudioResampler("s16p", "mono", SAMPLE_RATE)
-        for frame in (*read.decode(audio=0), None):
-            for part in resampler.resample(frame):
-                write.mux(stream.encode(part))
-        write.mux(stream.encode(None))
